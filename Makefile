@@ -1,0 +1,41 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH := torch==2.13.0
+
+.PHONY: help demo test check format install clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+install: $(STAMP) ## create .venv with everything in it
+
+# PyTorch first: on a machine without an NVIDIA GPU its CPU build is tried, which saves gigabytes; set PIP_EXTRA_INDEX_URL
+# to PyTorch's CPU wheel index if your pip does not find it.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	if command -v nvidia-smi >/dev/null 2>&1; then $(BIN)/python -m pip install --quiet $(TORCH); \
+	else $(BIN)/python -m pip install --quiet $(TORCH)+cpu || $(BIN)/python -m pip install --quiet $(TORCH); fi
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sim,dev]"
+	touch $(STAMP)
+
+demo: $(STAMP) ## generate a trajectory and a video from the shipped sample into outputs/demo
+	$(BIN)/mask2iv demo --out outputs/demo --overwrite
+
+test: $(STAMP) ## run the test suite
+	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
+
+check: $(STAMP) ## lint and type check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove the virtual environment and all outputs
+	rm -rf $(VENV) outputs build

@@ -1,0 +1,65 @@
+"""The front door: parses the command line and hands over to the commands."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from mask2iv import __version__
+from mask2iv.errors import InputError
+
+# Named, not imported: a command's module is loaded when it is called, so that --help answers at once.
+COMMANDS = {
+    "generate": ("mask2iv.commands.generate:Generate", "make a video from picture, object mask and instruction"),
+    "trajectory": ("mask2iv.commands.generate:PredictTrajectory", "stage 1 alone: predict a mask trajectory"),
+    "render": ("mask2iv.commands.generate:Render", "stage 2 alone: render a video along a mask trajectory"),
+    "train": ("mask2iv.commands.train:Train", "train one component of a model folder"),
+    "simulate": ("mask2iv.commands.simulate:Simulate", "make a set of simulated interactions with exact masks"),
+    "evaluate": ("mask2iv.commands.evaluate:Evaluate", "measure a model on held-out clips, beside trivial answers"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Exit status: 0 done, 2 bad input or usage (said on standard error), 130 interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        name = _parser().parse_args(given[:1]).command
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command = tyro.cli(
+            getattr(importlib.import_module(module), attribute),
+            prog=f"mask2iv {name}",
+            args=given[1:],
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
+        command.run()
+    except InputError as error:
+        print(f"mask2iv: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("mask2iv: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mask2iv",
+        description="Interaction videos from one picture, through mask trajectories.",
+        epilog="mask2iv COMMAND --help explains a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"mask2iv {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
+    for name, (_, summary) in COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=False)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

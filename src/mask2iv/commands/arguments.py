@@ -1,0 +1,50 @@
+"""Parsing shared by the commands."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from mask2iv.errors import InputError
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """"160x256" to (height, width).
+
+    Raises:
+        InputError: another form.
+    """
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match or not all(int(number) for number in match.groups()):
+        raise InputError(f"--size {text!r}: expected HEIGHTxWIDTH in pixels, for example 160x256")
+    return int(match[1]), int(match[2])
+
+
+def parse_numbers(text: str, count: int, flag: str, form: str) -> tuple[int, ...]:
+    """"10,20,30" to integers.
+
+    Raises:
+        InputError: not `count` integers.
+    """
+    parts = text.split(",")
+    if len(parts) != count or not all(re.fullmatch(r"-?\d+", part.strip()) for part in parts):
+        raise InputError(f"{flag} {text!r}: expected {form} in pixels")
+    return tuple(int(part) for part in parts)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`; "auto" takes a GPU where there is one.
+
+    Raises:
+        InputError: unknown, or not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"--device {name!r} is not a device; use auto, cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"--device {name!r}: no CUDA device is available; use --device cpu")
+    return device

@@ -1,0 +1,117 @@
+"""What the generation commands write: whole result folders, or nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+from mask2iv.commands.generate import Output
+from mask2iv.commands.inputs import SceneInputs
+from mask2iv.contract import Label, Trajectory, UInt8Array
+from mask2iv.errors import InputError
+from mask2iv.files import atomic_directory, reason
+from mask2iv.filmstrip import filmstrip, overlay
+from mask2iv.masks import labels_to_rgb, save_trajectory_folder
+from mask2iv.media import resize_image, resize_mask, write_png, write_video
+
+_OURS = re.compile(
+    r"video\.mp4|trajectory|trajectory\.mp4|filmstrip\.png|object_mask\.png|manifest\.json|sample-\d{3,}"
+)
+
+
+@contextmanager
+def result_folder(output: Output, inputs: Sequence[Path]) -> Iterator[Path]:
+    """Yields a temporary folder that becomes ``--out`` when the block succeeds; else nothing is left behind.
+
+    Args:
+        output: the flags.
+        inputs: files and folders the run reads, which its result must not replace.
+
+    Raises:
+        InputError: the folder cannot be written, is filled, or holds what no run wrote.
+    """
+    out = output.out.resolve()
+    try:
+        present = sorted(entry.name for entry in out.iterdir()) if out.is_dir() else []
+    except OSError as error:
+        raise InputError(f"--out: cannot read the folder {out}: {reason(error)}; choose another one") from error
+    if present and not output.overwrite:
+        raise InputError(f"--out: the folder {out} is not empty; choose another one, or replace it with --overwrite")
+    foreign = [name for name in present if not _OURS.fullmatch(name)]
+    if foreign:
+        raise InputError(
+            f"--overwrite: {out} holds {foreign[0]!r}, which no run of this command writes; choose another --out"
+        )
+    for path in inputs:
+        if out in (path.resolve(), *path.resolve().parents):
+            raise InputError(f"--out: the folder {out} holds the input {path}; choose another one")
+    made = [parent for parent in out.parents if not parent.exists()]
+    try:
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(atomic_directory(out, output.overwrite))
+            except InputError as error:
+                raise InputError(f"--out: {error}") from error
+            yield folder
+    except BaseException:
+        for parent in made:
+            with suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+@contextmanager
+def disk_faults(output: Output) -> Iterator[None]:
+    """Turns a full or failing disk into a message about ``--out``. Put around nothing but writing.
+
+    Raises:
+        InputError: something could not be written.
+    """
+    try:
+        yield
+    except (OSError, InputError) as error:
+        # The error itself may name a file in the temporary folder, which nobody knows.
+        said = reason(error.__cause__ or error)
+        raise InputError(f"--out: cannot write {output.out}: {said}; make room, or write elsewhere") from error
+
+
+def write_trajectory(folder: Path, trajectory: Trajectory) -> None:
+    """Writes ``trajectory/`` and ``trajectory.mp4``."""
+    save_trajectory_folder(trajectory, folder / "trajectory")
+    write_video(folder / "trajectory.mp4", labels_to_rgb(trajectory.labels), trajectory.fps)
+
+
+def write_filmstrip(
+    folder: Path, pictures: tuple[str, UInt8Array], trajectory: Trajectory, video: UInt8Array | None
+) -> None:
+    """Writes ``filmstrip.png``: input, trajectory and, where there is one, video.
+
+    Args:
+        folder: where to.
+        pictures: caption and pictures of the input row, uint8 [N, H, W, 3].
+        trajectory: T frames.
+        video: uint8 [T, H, W, 3].
+    """
+    rows = [pictures, ("trajectory", labels_to_rgb(trajectory.labels))]
+    if video is not None:
+        rows.append(("video", video))
+    write_png(folder / "filmstrip.png", filmstrip(rows))
+
+
+def input_pictures(scene: SceneInputs, size: tuple[int, int]) -> tuple[str, UInt8Array]:
+    """The input row of a filmstrip: the picture, then with object (and actor), then with the target where given."""
+    first = np.zeros(scene.image.shape[:2], dtype=np.uint8)
+    if scene.actor_mask is not None:
+        first[scene.actor_mask] = Label.ACTOR
+    first[scene.object_mask] = Label.OBJECT
+    painted = [np.zeros_like(first), first]
+    if scene.target_mask is not None:
+        painted.append(scene.target_mask * np.uint8(Label.OBJECT))
+    image = resize_image(scene.image, size)
+    labels = resize_mask(np.stack(painted), size)
+    names = "picture, object" + (", target" if len(painted) == 3 else "")
+    return f"{scene.prompt or 'no prompt'} ({names})", overlay(np.stack([image] * len(painted)), labels)

@@ -1,0 +1,118 @@
+"""``mask2iv train``: train one component of a model folder after the other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import tyro
+
+from mask2iv import config
+from mask2iv.data.store import ClipSet
+from mask2iv.errors import InputError
+from mask2iv.files import sha256_file, write_json
+from mask2iv.manifest import versions
+from mask2iv.recipes import Recipe, get_recipe
+from mask2iv.training.clips import ClipMemory
+from mask2iv.training.components import TRAINERS, TrainContext
+
+_FREE_TO_CHANGE = (
+    "max_steps",
+    "decay_steps",
+    "checkpoint_every",
+    "checkpoints_total_limit",
+    "validate_every",
+    "log_every",
+)
+
+
+@dataclass
+class Train:
+    """Train one component: vae, encoders, reference, trajectory (stage 1) or video (stage 2), in this order."""
+
+    component: Annotated[Literal["vae", "encoders", "reference", "trajectory", "video"], tyro.conf.Positional]
+    """What to train. Later components need the earlier ones in --out."""
+    data: Path
+    """Clip set to train on."""
+    out: Path
+    """Model folder; components trained before are read from it, the new one is written into it."""
+    recipe: str = "embedded"
+    """Named configuration: embedded, embedded-cpu or tiny."""
+    held_out: Path | None = None
+    """Clip set for validation; default: the last 5 % of --data (1 to 64 clips), which are then not trained on."""
+    resume_from_checkpoint: str | None = None
+    """A checkpoint folder, or "latest" to go on where the run stopped (or start)."""
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Override a setting of the recipe: key=value, e.g. video.training.max_steps=100; may be repeated."""
+    dry_run: bool = False
+    """Print the resolved configuration and stop."""
+    threads: int = 0
+    """CPU threads; 0 for PyTorch's default."""
+
+    def run(self) -> None:
+        recipe = config.override(get_recipe(self.recipe), self.set)
+        resolved = config.to_dict(recipe)
+        if self.dry_run:
+            print(json.dumps(resolved, indent=2))
+            return
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        clips, held_out = self._clips(recipe)
+        run_dir = self.out / "training" / self.component
+        context = TrainContext(
+            recipe, clips, held_out, self.out, run_dir, self.resume_from_checkpoint, self._identity(recipe)
+        )
+        started = time.time()
+        figures = TRAINERS[self.component](context)
+        write_json(
+            run_dir / "manifest.json",
+            {
+                "command": "train",
+                "component": self.component,
+                "config": resolved,
+                "data": {
+                    "path": str(self.data),
+                    "index_sha256": sha256_file(self.data / "index.jsonl"),
+                    "clips": len(clips),
+                },
+                "held_out_clips": len(held_out),
+                "figures": figures,
+                "seconds": round(time.time() - started, 1),
+                "threads": torch.get_num_threads(),
+                "versions": versions(),
+            },
+        )
+        print(f"{self.component}: {json.dumps(figures)} -> {self.out / self.component}")
+
+    def _clips(self, recipe: Recipe) -> tuple[ClipMemory, ClipMemory]:
+        pipeline = recipe.pipeline
+        every = ClipSet(self.data)
+
+        def memory(clips: ClipSet) -> ClipMemory:
+            return ClipMemory(clips, (pipeline.height, pipeline.width), pipeline.num_frames)
+
+        if self.held_out is not None:
+            return memory(every), memory(ClipSet(self.held_out))
+        if len(every) < 2:
+            raise InputError(
+                f"--data {self.data} holds one clip; at least 2 are needed, one is held out for validation"
+            )
+        kept = len(every) - min(64, max(1, len(every) // 20))
+        return memory(every.subset(0, kept)), memory(every.subset(kept, len(every)))
+
+    def _identity(self, recipe: Recipe) -> dict[str, Any]:
+        """What must not change when a run is resumed: everything but how long it goes on and what it reports."""
+        settings = config.to_dict(recipe)
+        for name in _FREE_TO_CHANGE:
+            settings[self.component]["training"].pop(name)
+        text = json.dumps([settings["pipeline"], settings["schedule"], settings[self.component]], sort_keys=True)
+        return {
+            "component": self.component,
+            "settings": hashlib.sha256(text.encode()).hexdigest(),
+            "data": sha256_file(self.data / "index.jsonl"),
+        }

@@ -1,0 +1,165 @@
+"""Conditions of both stages: encoded once, by the same code, for training and for generation.
+
+`ConditionEncoder` turns pixels and words into latents and tokens with the frozen networks; `trajectory_conditions` and
+`video_conditions` arrange these into what the UNet receives. Training feeds them from a cache, generation directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import torch
+from torch import nn
+from transformers import CLIPTextModel, CLIPVisionModel, PreTrainedTokenizerBase
+
+from mask2iv.contract import Label
+from mask2iv.errors import InputError
+from mask2iv.models.autoencoder import LatentCodec
+from mask2iv.models.image import preprocess_clip_image
+from mask2iv.models.text import encode_image, encode_text
+
+MaskLayout = Literal["joint", "text", "position"]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What the UNet of a stage is conditioned on.
+
+    Attributes:
+        concat: float [B, Cc, T, h, w], joined to the noisy latents along the channels.
+        text: float [B, L, D], text tokens.
+        image_features: float [B, Li, Dv], CLIP image tokens of the first frame, before the resampler.
+        fps: float [B].
+    """
+
+    concat: torch.Tensor
+    text: torch.Tensor
+    image_features: torch.Tensor
+    fps: torch.Tensor
+
+    def __getitem__(self, index: slice) -> Conditions:
+        return Conditions(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    def with_text(self, text: torch.Tensor, image_features: torch.Tensor | None = None) -> Conditions:
+        """The same with other text tokens (and image tokens), for guidance branches."""
+        return replace(
+            self, text=text, image_features=self.image_features if image_features is None else image_features
+        )
+
+
+def trajectory_channels(layout: MaskLayout, latent_channels: int) -> int:
+    """Input channels of stage 1's UNet: noisy mask latent, mask condition(s), image latent."""
+    return latent_channels * (4 if layout == "joint" else 3)
+
+
+def trajectory_conditions(
+    layout: MaskLayout,
+    mask_latent: torch.Tensor,
+    target_latent: torch.Tensor,
+    has_target: torch.Tensor,
+    image_latent: torch.Tensor,
+    num_frames: int,
+) -> torch.Tensor:
+    """The concatenated channels of stage 1, float [B, Cc, T, h, w].
+
+    Layouts (paper, section 3.2, and this project's own):
+
+    - "text": first-frame mask latent on all frames, image latent on all frames.
+    - "position": zero but first frame (first-frame mask) and last frame (target mask), image latent.
+    - "joint": first-frame mask latent on all frames, target latent on all frames (zero where no target is given), image
+      latent. One model takes text, target or both.
+
+    Args:
+        layout: see above.
+        mask_latent: latent of the first frame's mask, [B, C, h, w].
+        target_latent: latent of the target-position mask (object only), [B, C, h, w]; ignored without target.
+        has_target: bool [B].
+        image_latent: latent of the first frame, [B, C, h, w].
+        num_frames: T.
+
+    Raises:
+        InputError: layout "position" with a sample that has no target, or an unknown layout.
+    """
+    everywhere = (1, 1, num_frames, 1, 1)
+    mask = mask_latent.unsqueeze(2)
+    image = image_latent.unsqueeze(2).repeat(everywhere)
+    target = (target_latent * has_target.to(target_latent.dtype).view(-1, 1, 1, 1)).unsqueeze(2)
+    if layout == "text":
+        return torch.cat([mask.repeat(everywhere), image], dim=1)
+    if layout == "position":
+        if not bool(has_target.all()):
+            raise InputError("this model's stage 1 is conditioned on position: give a target mask for every sample")
+        between = torch.zeros_like(mask).repeat(1, 1, num_frames - 2, 1, 1)
+        return torch.cat([torch.cat([mask, between, target], dim=2), image], dim=1)
+    if layout == "joint":
+        return torch.cat([mask.repeat(everywhere), target.repeat(everywhere), image], dim=1)
+    raise InputError(f"mask_layout must be 'joint', 'text' or 'position', found {layout!r}")
+
+
+def video_conditions(image_latent: torch.Tensor, trajectory_latents: torch.Tensor) -> torch.Tensor:
+    """The concatenated channels of stage 2, float [B, 2C, T, h, w]: image latent on all frames, trajectory latents.
+
+    Args:
+        image_latent: [B, C, h, w].
+        trajectory_latents: [B, C, T, h, w].
+    """
+    image = image_latent.unsqueeze(2).repeat(1, 1, trajectory_latents.shape[2], 1, 1)
+    return torch.cat([image, trajectory_latents], dim=1)
+
+
+def only_object(labels: torch.Tensor) -> torch.Tensor:
+    """Labels with every actor painted background: what a target-position mask holds. uint8, any shape."""
+    return torch.where(labels == Label.OBJECT, labels, torch.zeros_like(labels))
+
+
+class ConditionEncoder(nn.Module):
+    """The frozen encoders: autoencoder, CLIP text, CLIP image.
+
+    Args:
+        codec: pixels to latents.
+        tokenizer, text_encoder, image_encoder: CLIP's.
+        text_skip_last: text blocks left out at the end (1 for the official "penultimate" layer).
+    """
+
+    def __init__(
+        self,
+        codec: LatentCodec,
+        tokenizer: PreTrainedTokenizerBase,
+        text_encoder: CLIPTextModel,
+        image_encoder: CLIPVisionModel,
+        text_skip_last: int = 1,
+    ) -> None:
+        super().__init__()
+        self.codec = codec
+        self.tokenizer = tokenizer
+        self.text_encoder = text_encoder
+        self.image_encoder = image_encoder
+        self.text_skip_last = text_skip_last
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+    @torch.no_grad()
+    def text(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Text tokens [B, L, D]; each prompt is encoded by itself, so that batches cannot change the numbers."""
+        return torch.cat(
+            [encode_text(self.tokenizer, self.text_encoder, [prompt], self.text_skip_last) for prompt in prompts]
+        )
+
+    @torch.no_grad()
+    def image_features(self, images: torch.Tensor) -> torch.Tensor:
+        """CLIP image tokens [B, Li, Dv] of images [B, 3, H, W], float in [-1, 1]; all zero for "no image"."""
+        size: int = self.image_encoder.config.image_size  # type: ignore[assignment]
+        return torch.cat([encode_image(self.image_encoder, preprocess_clip_image(x, size)) for x in images.split(1)])
+
+    @torch.no_grad()
+    def latents(self, images: torch.Tensor, generators: list[torch.Generator] | None = None) -> torch.Tensor:
+        """Scaled latents of images or videos; see :meth:`LatentCodec.encode`."""
+        return self.codec.encode(images, generators)

@@ -1,0 +1,128 @@
+"""Training losses and the weights they take from the labels. Pure functions.
+
+Every loss has the signature :data:`Loss`: ``(prediction, target, weights or None) -> scalar``. Weights multiply the
+error BEFORE it is squared, as in the paper: a weight of 5 makes a cell count 25-fold.
+
+Weights are resized to the latent grid by area: the weight of a latent cell is the mean of the weights of the pixels
+    under
+it. Contact maps are bands of a few pixels, narrower than a latent cell of 8 x 8 pixels; taking the nearest pixel would
+drop or keep a whole cell by chance. By area nothing vanishes, a cell that is covered completely has the full weight,
+and the mean weight of a frame is the same on every grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mask2iv.contract import Label
+from mask2iv.errors import InputError
+from mask2iv.masks import contact_map_tensor
+
+Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+def mse(prediction: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean squared error over all elements.
+
+    Args:
+        prediction, target: float [B, C, T, h, w].
+        weights: must be None; present so that all losses share one signature.
+
+    Returns:
+        float32 scalar.
+
+    Raises:
+        InputError: shapes differ, or weights are given.
+    """
+    if weights is not None:
+        raise InputError("mse takes no weights; use weighted_mse or pass None")
+    return weighted_mse(prediction, target, None)
+
+
+def weighted_mse(prediction: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """mean((w * (prediction - target))^2) over all elements (the contact-weighted loss of the paper).
+
+    Args:
+        prediction, target: float [B, C, T, h, w].
+        weights: float [B, 1, T, h, w] or anything that broadcasts to the prediction's shape; None for 1 everywhere.
+
+    Returns:
+        float32 scalar; half-precision inputs are compared in float32.
+
+    Raises:
+        InputError: prediction and target differ in shape, or the weights do not broadcast to it.
+    """
+    if prediction.shape != target.shape:
+        raise InputError(
+            f"loss: prediction has shape {list(prediction.shape)} but target has {list(target.shape)}; they must agree"
+        )
+    error = prediction.float() - target.float()
+    if weights is not None:
+        fits = weights.ndim == error.ndim and all(w in (1, e) for w, e in zip(weights.shape, error.shape, strict=True))
+        if not fits:
+            raise InputError(
+                f"loss: weights of shape {list(weights.shape)} do not broadcast to the prediction's {list(error.shape)}"
+            )
+        error = weights.float() * error
+    return error.square().mean()
+
+
+def foreground_weight(labels: Tensor, latent_size: tuple[int, int], weight: float = 5.0) -> Tensor:
+    """Stage 1's loss weights: ``weight`` under actor or object, 1 elsewhere.
+
+    Args:
+        labels: uint8 [B, T, H, W] with values of :class:`mask2iv.contract.Label`.
+        latent_size: (h, w) of the latent grid, at most (H, W).
+        weight: weight of the foreground, > 0.
+
+    Returns:
+        float32 [B, 1, T, h, w] between 1 and ``weight``; cells on an outline lie in between (see the module's text).
+
+    Raises:
+        InputError: labels of another dtype or rank, a latent grid finer than the labels, or a weight that is not
+            positive.
+    """
+    _check_labels(labels, latent_size, weight)
+    return _weights_on_latent_grid(labels != Label.BACKGROUND, latent_size, weight)
+
+
+def contact_weight(labels: Tensor, latent_size: tuple[int, int], weight: float = 5.0, kernel: int = 7) -> Tensor:
+    """Stage 2's loss weights: w = (1 - m_c) + weight * m_c, with the contact map
+    m_c = (dilate(actor) AND object) OR (actor AND dilate(object)).
+
+    Args:
+        labels: uint8 [B, T, H, W] with values of :class:`mask2iv.contract.Label`; both actors count.
+        latent_size: (h, w) of the latent grid, at most (H, W).
+        weight: the paper's lambda, > 0.
+        kernel: side of the square dilation kernel in label pixels, odd.
+
+    Returns:
+        float32 [B, 1, T, h, w] between 1 and ``weight``.
+
+    Raises:
+        InputError: as :func:`foreground_weight`, or an even kernel.
+    """
+    _check_labels(labels, latent_size, weight)
+    return _weights_on_latent_grid(contact_map_tensor(labels, kernel=kernel), latent_size, weight)
+
+
+def _weights_on_latent_grid(mask: Tensor, latent_size: tuple[int, int], weight: float) -> Tensor:
+    """bool [B, T, H, W] -> float32 [B, 1, T, h, w]: 1 + (weight - 1) * covered share of each cell."""
+    covered = F.adaptive_avg_pool2d(mask.to(torch.float32), latent_size)
+    return (1.0 + (weight - 1.0) * covered).unsqueeze(1)
+
+
+def _check_labels(labels: Tensor, latent_size: tuple[int, int], weight: float) -> None:
+    if labels.dtype != torch.uint8 or labels.ndim != 4:
+        raise InputError(f"labels must be uint8 [B, T, H, W], found {labels.dtype} {list(labels.shape)}")
+    height, width = labels.shape[-2:]
+    if not (1 <= latent_size[0] <= height and 1 <= latent_size[1] <= width):
+        raise InputError(
+            f"latent_size must lie between (1, 1) and the labels' size {(height, width)}, found {tuple(latent_size)}"
+        )
+    if not weight > 0:
+        raise InputError(f"the loss weight must be positive, found {weight}")

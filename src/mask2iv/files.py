@@ -1,0 +1,218 @@
+"""Files: written whole or not at all, read with one clear error. Every room that touches the disk goes through here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import struct
+import warnings
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageOps
+
+from mask2iv.errors import InputError
+
+MAX_IMAGE_PIXELS = 64_000_000
+"""Pixels an image, or one frame of a video, may have; a larger one is refused before it is decoded."""
+
+# What Pillow's decoders raise on damaged files besides OSError.
+_IMAGE_FAULTS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    IndexError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says, on one line, without the errno and the path that OSError repeats."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _sibling(path: Path) -> Path:
+    """A name nobody else uses, in the folder of ``path`` and with its suffix (encoders choose a format by it)."""
+    return path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary path beside ``path``, with the same suffix; moves it to ``path`` when the block succeeds.
+
+    Missing parent folders are created. When the block raises, the temporary file is removed and ``path`` is untouched.
+
+    Raises:
+        InputError: ``path`` is not a regular file, or cannot be written.
+    """
+    target = Path(os.path.abspath(path))
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise InputError(f"cannot write {target}: it exists and is not a regular file; choose another name")
+    temporary = _sibling(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.open("xb").close()
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {reason(error)}; choose a writable place") from error
+    try:
+        yield temporary
+        try:
+            os.replace(temporary, target)
+        except OSError as error:
+            raise InputError(f"cannot write {target}: {reason(error)}; choose a writable place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+    """Yields a temporary folder beside ``path``; moves it to ``path`` when the block succeeds, else removes it.
+
+    An existing empty folder is replaced; with ``overwrite`` a filled one is too, and is deleted only once the new one
+    stands in its place.
+
+    Raises:
+        InputError: ``path`` is a file, or a filled folder without ``overwrite``, or cannot be written.
+    """
+    target = Path(os.path.abspath(path))
+    if os.path.exists(target) and not os.path.isdir(target):
+        raise InputError(f"cannot write the folder {target}: a file has this name; choose another name")
+    temporary, retired = _sibling(target), _sibling(target)
+    try:
+        if not overwrite and os.path.isdir(target) and any(target.iterdir()):
+            raise InputError(f"the folder {target} is not empty; choose another one, remove it, or ask to overwrite")
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"cannot write the folder {target}: {reason(error)}; choose a writable place") from error
+    try:
+        yield temporary
+        try:
+            if overwrite and target.is_dir():
+                os.replace(target, retired)
+            os.replace(temporary, target)
+        except OSError as error:
+            if retired.exists() and not target.exists():
+                os.replace(retired, target)
+            raise InputError(f"cannot write the folder {target}: {reason(error)}; choose a writable place") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def require_file(path: str | os.PathLike[str], field: str) -> None:
+    """Raises InputError, naming ``field``, unless ``path`` is a file. A name too long to exist counts as absent."""
+    if not os.path.isfile(path):
+        raise InputError(f"{field}: {path} {'is not a file' if os.path.exists(path) else 'does not exist'}")
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, 64 hexadecimal digits. Raises InputError when the file cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {reason(error)}") from error
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes ``value`` as indented UTF-8 JSON, keys in their given order, atomically.
+
+    Raises:
+        InputError: ``value`` holds something JSON has no word for (an array, NaN), or ``path`` cannot be written.
+    """
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"cannot write {path}: {reason(error)}; only plain JSON values can be stored") from error
+    with atomic_write(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value in a UTF-8 JSON file. Raises InputError, naming the file, when it is missing or not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {reason(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON: {reason(error)}") from error
+
+
+def numbered_files(folder: str | os.PathLike[str], suffixes: Collection[str]) -> list[Path]:
+    """The files of ``folder`` with one of ``suffixes`` (lower case, with the dot), in the order of their numbers.
+
+    The number is the last run of digits of the name: ``0007.png``, ``im_7.jpg``. Other files, and hidden ones, are
+    ignored.
+
+    Raises:
+        InputError: not a folder, no such file, a name without a number, a number twice, or a gap in the numbering.
+    """
+    folder = Path(folder)
+    try:
+        paths = [p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".")]
+    except OSError as error:
+        raise InputError(f"cannot read the folder {folder}: {reason(error)}") from error
+    if not paths:
+        raise InputError(
+            f"the folder {folder} holds no frames; expected numbered files ({', '.join(sorted(suffixes))})"
+        )
+    by_number: dict[int, Path] = {}
+    for path in sorted(paths):
+        digits = re.findall(r"[0-9]+", path.stem)
+        if not digits:
+            raise InputError(
+                f"{path} has no frame number in its name; name frames 0000{path.suffix}, 0001{path.suffix}"
+            )
+        number = int(digits[-1])
+        if number in by_number:
+            raise InputError(f"{path} and {by_number[number].name} are both frame {number}; keep one")
+        by_number[number] = path
+    numbers = sorted(by_number)
+    for number, following in pairwise(numbers):
+        if following != number + 1:
+            raise InputError(f"the folder {folder} jumps from frame {number} to {following}; add what lies between")
+    return [by_number[number] for number in numbers]
+
+
+def open_image(path: str | os.PathLike[str], field: str = "image") -> Image.Image:
+    """A decoded image, turned upright by its EXIF orientation, in whatever Pillow mode the file has.
+
+    Of an animation, the first frame. ``field`` names the input in messages.
+
+    Raises:
+        InputError: missing, empty, truncated or not an image, or above :data:`MAX_IMAGE_PIXELS`.
+    """
+    path = Path(path)
+    require_file(path, field)
+    if path.stat().st_size == 0:
+        raise InputError(f"{field}: {path} is an empty file")
+    try:
+        with warnings.catch_warnings():
+            # The bound below is ours, checked before anything is decoded.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                size = image.size
+                if size[0] * size[1] <= MAX_IMAGE_PIXELS:
+                    image.load()
+                    return ImageOps.exif_transpose(image)
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{field}: {path} is too large: {reason(error)}") from error
+    except _IMAGE_FAULTS as error:
+        raise InputError(f"{field}: {path} cannot be read as an image: {reason(error)}") from error
+    raise InputError(
+        f"{field}: {path} is {size[0]}x{size[1]} pixels; at most {MAX_IMAGE_PIXELS // 1_000_000} megapixels are taken"
+    )

@@ -1,0 +1,249 @@
+"""The frozen encoders of an original checkpoint as diffusers and transformers models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModel
+
+from mask2iv.errors import InputError
+from mask2iv.models.official_keys import KeyMatch, complete_flags, load_original
+
+LATENT_SCALE = 0.18215
+"""Factor from the autoencoder's posterior sample to the latent, the same in every published model."""
+
+VAE_FLAGS: Mapping[str, Any] = {
+    "double_z": True,
+    "z_channels": 4,
+    "resolution": 256,
+    "in_channels": 3,
+    "out_ch": 3,
+    "ch": 128,
+    "ch_mult": (1, 2, 4, 4),
+    "num_res_blocks": 2,
+    "attn_resolutions": (),
+    "dropout": 0.0,
+}
+"""The autoencoder's ``ddconfig``, with the values of every published model."""
+
+VIT_H_14: Mapping[str, Any] = {
+    "embed_dim": 1024,
+    "vision_cfg": {"image_size": 224, "layers": 32, "width": 1280, "head_width": 80, "patch_size": 14},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 1024, "heads": 16, "layers": 24},
+}
+"""open_clip's configuration of ViT-H-14, the CLIP of every published model."""
+
+_VAE_NAMES = (
+    (re.compile(r"\.down_blocks\.(\d+)\.resnets\."), r".down.\1.block."),
+    (re.compile(r"\.down_blocks\.(\d+)\.downsamplers\.0\."), r".down.\1.downsample."),
+    (re.compile(r"\.mid_block\.resnets\.0\."), ".mid.block_1."),
+    (re.compile(r"\.mid_block\.resnets\.1\."), ".mid.block_2."),
+    (re.compile(r"\.mid_block\.attentions\.0\.group_norm\."), ".mid.attn_1.norm."),
+    (re.compile(r"\.mid_block\.attentions\.0\.to_out\.0\."), ".mid.attn_1.proj_out."),
+    (re.compile(r"\.mid_block\.attentions\.0\.to_(q|k|v)\."), r".mid.attn_1.\1."),
+    (re.compile(r"\.conv_shortcut\."), ".nin_shortcut."),
+    (re.compile(r"\.conv_norm_out\."), ".norm_out."),
+)
+_VAE_UP = re.compile(r"\.up_blocks\.(\d+)\.(resnets|upsamplers\.0)\.")
+_VAE_ATTENTION_WEIGHT = re.compile(r".*\.mid_block\.attentions\.0\.to_(q|k|v|out\.0)\.weight$")
+
+_CLIP_LAYER = {
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "self_attn.out_proj": "attn.out_proj",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+}
+_TEXT_TOP = {
+    "embeddings.token_embedding.weight": "token_embedding.weight",
+    "embeddings.position_embedding.weight": "positional_embedding",
+    "final_layer_norm.weight": "ln_final.weight",
+    "final_layer_norm.bias": "ln_final.bias",
+}
+_VISION_TOP = {
+    "embeddings.class_embedding": "visual.class_embedding",
+    "embeddings.patch_embedding.weight": "visual.conv1.weight",
+    "embeddings.position_embedding.weight": "visual.positional_embedding",
+    "pre_layrnorm.weight": "visual.ln_pre.weight",
+    "pre_layrnorm.bias": "visual.ln_pre.bias",
+    "post_layernorm.weight": "visual.ln_post.weight",
+    "post_layernorm.bias": "visual.ln_post.bias",
+}
+_TEXT_UNUSED = r"(text_projection|logit_scale|attn_mask)$|visual\."
+_VISION_UNUSED = (
+    r"(visual\.proj|positional_embedding|text_projection|logit_scale|attn_mask)$"
+    r"|(transformer|token_embedding|ln_final)\."
+)
+
+
+def vae_from_original(
+    state_dict: Mapping[str, Tensor],
+    ddconfig: Mapping[str, Any],
+    embed_dim: int = 4,
+    scale_factor: float = LATENT_SCALE,
+) -> AutoencoderKL:
+    """The autoencoder with the original's weights, in float32 and evaluation mode.
+
+    Args:
+        state_dict: tensors by original key, e.g. ``encoder.down.0.block.0.conv1.weight``, ``quant_conv.bias``.
+        ddconfig: the original's sizes, see :data:`VAE_FLAGS`.
+        embed_dim: latent channels; must equal ``z_channels``.
+        scale_factor: stored in the model's configuration as ``scaling_factor``.
+
+    Raises:
+        InputError: a flag that is unknown or has no meaning here, or a key is missing, unexpected or misshapen.
+    """
+    flags = complete_flags("autoencoder ddconfig", ddconfig, VAE_FLAGS)
+    if not flags["double_z"]:
+        raise InputError("autoencoder ddconfig: double_z must be true; only variational autoencoders are supported")
+    if flags["dropout"]:
+        raise InputError(f"autoencoder ddconfig: dropout must be 0, found {flags['dropout']!r}")
+    if embed_dim != flags["z_channels"]:
+        raise InputError(f"autoencoder: embed_dim is {embed_dim}, but must equal z_channels, {flags['z_channels']}")
+    widths = tuple(flags["ch"] * mult for mult in flags["ch_mult"])
+    attended = {flags["resolution"] // 2**level for level in range(len(widths))} & set(flags["attn_resolutions"])
+    if attended:
+        raise InputError(
+            f"autoencoder ddconfig: attn_resolutions has {sorted(attended)[0]}; attention outside the middle is not "
+            "supported"
+        )
+    model = AutoencoderKL(  # type: ignore[no-untyped-call]
+        in_channels=flags["in_channels"],
+        out_channels=flags["out_ch"],
+        down_block_types=("DownEncoderBlock2D",) * len(widths),
+        up_block_types=("UpDecoderBlock2D",) * len(widths),
+        block_out_channels=widths,
+        layers_per_block=flags["num_res_blocks"],
+        latent_channels=flags["z_channels"],
+        sample_size=flags["resolution"],
+        scaling_factor=scale_factor,
+    )
+    network = cast(nn.Module, model)
+    load_original(network.eval(), vae_key_matches(network, len(widths)), state_dict, "autoencoder weights")
+    return model
+
+
+def vae_key_matches(model: nn.Module, levels: int) -> list[KeyMatch]:
+    """The correspondence for a diffusers AutoencoderKL with ``levels`` widths; only names and shapes are read."""
+
+    def up(found: re.Match[str]) -> str:
+        # The original counts decoder levels from the highest resolution down, diffusers in the order they run.
+        return f".up.{levels - 1 - int(found[1])}.{'block' if found[2] == 'resnets' else 'upsample'}."
+
+    matches = []
+    for name, tensor in model.state_dict().items():
+        original = _VAE_UP.sub(up, name)
+        for pattern, replacement in _VAE_NAMES:
+            original = pattern.sub(replacement, original)
+        shape = tuple(tensor.shape)
+        # Attention is by convolutions of size 1 in the original, by Linear layers in diffusers.
+        matches.append(KeyMatch(original, (*shape, 1, 1) if _VAE_ATTENTION_WEIGHT.match(name) else shape, (name,)))
+    return matches
+
+
+def text_model_from_original(state_dict: Mapping[str, Tensor], config: Mapping[str, Any] = VIT_H_14) -> CLIPTextModel:
+    """The text encoder of an open_clip model, all its blocks, in float32 and evaluation mode.
+
+    The context of the U-Net is ``final_layer_norm`` of the hidden states before the last block.
+
+    Args:
+        state_dict: tensors by open_clip key, e.g. ``transformer.resblocks.0.ln_1.weight``. The projection, the logit
+            scale and a visual part may be present and are not used.
+        config: open_clip model configuration with ``text_cfg``.
+
+    Raises:
+        InputError: the configuration lacks an entry, or a key is missing, unexpected or misshapen.
+    """
+    sizes = _section(config, "text_cfg", ("context_length", "vocab_size", "width", "heads", "layers"))
+    model = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=sizes["vocab_size"],
+            hidden_size=sizes["width"],
+            intermediate_size=4 * sizes["width"],
+            num_hidden_layers=sizes["layers"],
+            num_attention_heads=sizes["heads"],
+            max_position_embeddings=sizes["context_length"],
+            projection_dim=config["embed_dim"],
+            hidden_act=_activation(config),
+            pad_token_id=0,
+            bos_token_id=sizes["vocab_size"] - 2,
+            eos_token_id=sizes["vocab_size"] - 1,
+        )
+    )
+    network = cast(nn.Module, model)
+    load_original(network.eval(), clip_key_matches(model), state_dict, "text encoder weights", unused=_TEXT_UNUSED)
+    return model
+
+
+def image_model_from_original(
+    state_dict: Mapping[str, Tensor], config: Mapping[str, Any] = VIT_H_14
+) -> CLIPVisionModel:
+    """The image encoder of an open_clip model, in float32 and evaluation mode.
+
+    The image tokens are its ``last_hidden_state`` (all blocks, class token first, no final norm).
+
+    Args:
+        state_dict: tensors by open_clip key, e.g. ``visual.conv1.weight``. The projection, the logit scale and any text
+            part may be present and are not used.
+        config: open_clip model configuration with ``vision_cfg``.
+
+    Raises:
+        InputError: the configuration lacks an entry, or a key is missing, unexpected or misshapen.
+    """
+    sizes = _section(config, "vision_cfg", ("image_size", "layers", "width", "head_width", "patch_size"))
+    model = CLIPVisionModel(
+        CLIPVisionConfig(
+            hidden_size=sizes["width"],
+            intermediate_size=4 * sizes["width"],
+            num_hidden_layers=sizes["layers"],
+            num_attention_heads=sizes["width"] // sizes["head_width"],
+            image_size=sizes["image_size"],
+            patch_size=sizes["patch_size"],
+            projection_dim=config["embed_dim"],
+            hidden_act=_activation(config),
+        )
+    )
+    network = cast(nn.Module, model)
+    load_original(network.eval(), clip_key_matches(model), state_dict, "image encoder weights", unused=_VISION_UNUSED)
+    return model
+
+
+def clip_key_matches(model: CLIPTextModel | CLIPVisionModel) -> list[KeyMatch]:
+    """The correspondence for a CLIP encoder; only names and shapes are read."""
+    text = isinstance(model, CLIPTextModel)
+    top = _TEXT_TOP if text else _VISION_TOP
+    matches = []
+    for name, tensor in model.state_dict().items():
+        shape = tuple(tensor.shape)
+        if name in top:
+            matches.append(KeyMatch(top[name], shape, (name,)))
+            continue
+        _, _, index, rest = name.split(".", 3)
+        block = f"{'' if text else 'visual.'}transformer.resblocks.{index}"
+        layer, leaf = rest.rsplit(".", 1)
+        if layer in _CLIP_LAYER:
+            matches.append(KeyMatch(f"{block}.{_CLIP_LAYER[layer]}.{leaf}", shape, (name,)))
+        elif layer == "self_attn.q_proj":  # stands for the three that open_clip keeps in one tensor
+            own = tuple(name.replace("q_proj", f"{part}_proj") for part in "qkv")
+            matches.append(KeyMatch(f"{block}.attn.in_proj_{leaf}", (3 * shape[0], *shape[1:]), own))
+    return matches
+
+
+def _section(config: Mapping[str, Any], section: str, names: tuple[str, ...]) -> Mapping[str, Any]:
+    if section not in config or "embed_dim" not in config:
+        raise InputError(f"CLIP configuration: embed_dim and {section} must be given, found {', '.join(config)}")
+    sizes: Mapping[str, Any] = config[section]
+    missing = [name for name in names if name not in sizes]
+    unknown = sorted(set(sizes) - set(names))
+    if missing or unknown:
+        problem = f"{missing[0]} must be given" if missing else f"{unknown[0]} is not supported"
+        raise InputError(f"CLIP configuration: {section}.{problem}; its entries are {', '.join(names)}")
+    return sizes
+
+
+def _activation(config: Mapping[str, Any]) -> str:
+    return "quick_gelu" if config.get("quick_gelu", False) else "gelu"

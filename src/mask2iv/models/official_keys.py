@@ -1,0 +1,195 @@
+"""Names and shapes: this package's state dicts against those of the original DynamiCrafter / Mask2IV code.
+
+A correspondence is a list of :class:`KeyMatch`, which serves reading and writing alike. Only names, trailing axes of
+length one and joined tensors differ, never the order of numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mask2iv.errors import InputError
+from mask2iv.models.unet import UNetBlock, VideoUNet
+
+REQUIRED: Any = object()
+"""Default of a constructor flag that has none."""
+
+_RES_BLOCK = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "embedding": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "shortcut": "skip_connection",
+    "temporal_conv.norms.0": "temopral_conv.conv1.0",
+    "temporal_conv.norms.1": "temopral_conv.conv2.0",
+    "temporal_conv.norms.2": "temopral_conv.conv3.0",
+    "temporal_conv.norms.3": "temopral_conv.conv4.0",
+    "temporal_conv.convs.0": "temopral_conv.conv1.2",
+    "temporal_conv.convs.1": "temopral_conv.conv2.3",
+    "temporal_conv.convs.2": "temopral_conv.conv3.3",
+    "temporal_conv.convs.3": "temopral_conv.conv4.3",
+}
+_TRANSFORMER = (
+    (re.compile(r"^blocks\."), "transformer_blocks."),
+    (re.compile(r"\.to_out\."), ".to_out.0."),
+    (re.compile(r"\.to_(k|v)_image\."), r".to_\1_ip."),
+    (re.compile(r"\.image_gate$"), ".alpha"),
+    (re.compile(r"\.relative_(k|v)\.table$"), r".relative_position_\1.embeddings_table"),
+    (re.compile(r"\.ff\.proj_in\."), ".ff.net.0.proj."),
+    (re.compile(r"\.ff\.proj_out\."), ".ff.net.2."),
+)
+_TOP = {
+    "time_embedding": "time_embed",
+    "fps_embedding": "fps_embedding",
+    "conv_in": "input_blocks.0.0",
+    "norm_out": "out.0",
+    "conv_out": "out.2",
+}
+
+
+@dataclass(frozen=True)
+class KeyMatch:
+    """One tensor of the original and where it goes.
+
+    Attributes:
+        original: its key in the original state dict.
+        shape: its shape there.
+        own: keys here; several: the original tensor is their concatenation along its first axis.
+    """
+
+    original: str
+    shape: tuple[int, ...]
+    own: tuple[str, ...]
+
+
+def load_original(
+    module: nn.Module, matches: Sequence[KeyMatch], state_dict: Mapping[str, Tensor], what: str, unused: str = r"(?!)"
+) -> None:
+    """Copy the original tensors into ``module``, each exactly once and all of them.
+
+    Args:
+        module: network to fill.
+        matches: the correspondence; must cover the whole state dict of ``module``.
+        state_dict: original tensors by original key, of any floating dtype.
+        what: name for error messages.
+        unused: pattern of keys that may be present and are not needed.
+
+    Raises:
+        InputError: a key is missing, unexpected or of another shape, naming it.
+    """
+    names = {match.original for match in matches}
+    unexpected = [key for key in state_dict if key not in names and not re.match(unused, key)]
+    missing = [match.original for match in matches if match.original not in state_dict]
+    _refuse(what, "misses the key", missing)
+    _refuse(what, "has the unexpected key", unexpected)
+    own = module.state_dict()
+    for match in matches:
+        source = state_dict[match.original]
+        if tuple(source.shape) != match.shape:
+            raise InputError(
+                f"{what}: {match.original} has shape {list(source.shape)}, expected {list(match.shape)}; check that "
+                "weights and configuration belong together"
+            )
+        for part, name in zip(source.chunk(len(match.own)) if source.ndim else (source,), match.own, strict=True):
+            own[name].copy_(part.reshape(own[name].shape))
+
+
+def _refuse(what: str, problem: str, keys: Iterable[str]) -> None:
+    keys = list(keys)
+    if keys:
+        more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+        raise InputError(
+            f"{what}: the state dict {problem} {keys[0]}{more}; check that weights and configuration belong together"
+        )
+
+
+def unet_key_matches(net: VideoUNet, use_linear: bool) -> list[KeyMatch]:
+    """The correspondence for a U-Net.
+
+    Args:
+        net: the network here; only names and shapes are read, so it may live on the meta device.
+        use_linear: the original flag: whether its transformers project by Linear layers or by convolutions of size 1.
+    """
+    prefixes = _block_prefixes(net)
+    matches = []
+    for name, tensor in net.state_dict().items():
+        owner = next(prefix for prefix in prefixes if name.startswith(prefix + "."))
+        inner = name[len(owner) + 1 :]
+        part = net.get_submodule(owner)
+        renamed = _rename(inner, part)
+        shape = tuple(tensor.shape)
+        matches.append(
+            KeyMatch(f"{prefixes[owner]}.{renamed}", _original_shape(owner, inner, shape, use_linear), (name,))
+        )
+    return matches
+
+
+def _block_prefixes(net: VideoUNet) -> dict[str, str]:
+    """Own module name -> original module name, for every part that is not split further by blocks."""
+    prefixes = {own: original for own, original in _TOP.items() if getattr(net, own) is not None}
+    if net.init_attention is not None:
+        prefixes["init_attention"] = "init_attn.0"
+    for index, block in enumerate(net.encoder):
+        prefixes |= _parts(f"encoder.{index}", f"input_blocks.{index + 1}", block)
+    for index, block in enumerate(net.decoder):
+        prefixes |= _parts(f"decoder.{index}", f"output_blocks.{index}", block)
+    first = _parts("middle.0", "middle_block", net.middle[0])
+    return prefixes | first | {"middle.1.res": f"middle_block.{len(first)}"}
+
+
+def _parts(own: str, original: str, block: nn.Module) -> dict[str, str]:
+    assert isinstance(block, UNetBlock)
+    present = [name for name in ("res", "spatial", "temporal", "resample") if getattr(block, name) is not None]
+    return {f"{own}.{name}": f"{original}.{index}" for index, name in enumerate(present)}
+
+
+def _rename(inner: str, part: nn.Module) -> str:
+    kind = type(part).__name__
+    if kind == "ResBlock":
+        layer, leaf = inner.rsplit(".", 1)
+        return f"{_RES_BLOCK[layer]}.{leaf}"
+    if kind == "Downsample":
+        return inner.replace("conv.", "op.", 1)
+    if kind in ("SpatialTransformer", "TemporalTransformer"):
+        for pattern, replacement in _TRANSFORMER:
+            inner = pattern.sub(replacement, inner)
+    return inner
+
+
+def _original_shape(owner: str, inner: str, shape: tuple[int, ...], use_linear: bool) -> tuple[int, ...]:
+    if inner.startswith("temporal_conv.convs.") and len(shape) == 4:
+        return (*shape, 1)
+    if inner in ("proj_in.weight", "proj_out.weight"):
+        if owner == "init_attention" or (owner.endswith(".temporal") and not use_linear):
+            return (*shape, 1)
+        if owner.endswith(".spatial") and not use_linear:
+            return (*shape, 1, 1)
+    return shape
+
+
+def complete_flags(what: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The given constructor flags with defaults filled in, in the order of ``known``.
+
+    Raises:
+        InputError: an unknown flag, or one whose default is :data:`REQUIRED` is absent, naming it.
+    """
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise InputError(f"{what}: {unknown[0]} is not known; known flags are {', '.join(known)}")
+    flags = {**known, **given}
+    missing = [name for name, value in flags.items() if value is REQUIRED]
+    if missing:
+        raise InputError(f"{what}: {missing[0]} must be given")
+    return flags
+
+
+def empty(module: nn.Module) -> nn.Module:
+    """A module made on the meta device, moved to the CPU with storage in float32 but no values yet."""
+    return module.to_empty(device=torch.device("cpu")).requires_grad_(True)

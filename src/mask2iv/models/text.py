@@ -1,0 +1,110 @@
+"""Tokens and text/image encoders: transformers' CLIP models, and the embedded model's closed vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+PAD, BOS, EOS, UNK = "<pad>", "<start>", "<end>", "<unknown>"
+
+
+def word_tokenizer(vocabulary: Sequence[str], max_length: int) -> PreTrainedTokenizerFast:
+    """A tokenizer with one token a word, for models that know a closed vocabulary.
+
+    Id 0 pads after the end token, as in the CLIP tokenizer of the original.
+    """
+    words = [PAD, BOS, EOS, UNK, *sorted(set(vocabulary))]
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token=UNK))
+    tokenizer.normalizer = normalizers.Lowercase()  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
+        [pre_tokenizers.Whitespace(), pre_tokenizers.Punctuation("removed")]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
+        single=f"{BOS} $A {EOS}", special_tokens=[(BOS, 1), (EOS, 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=max_length,
+        pad_token=PAD,
+        bos_token=BOS,
+        eos_token=EOS,
+        unk_token=UNK,
+    )
+
+
+def unknown_words(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[str]:
+    """Words of `prompt` that a closed-vocabulary tokenizer does not know; empty for an open vocabulary."""
+    if tokenizer.unk_token_id is None or tokenizer.unk_token == tokenizer.eos_token:
+        return []
+    found = []
+    for word in prompt.split():
+        ids = tokenizer(word, add_special_tokens=False)["input_ids"]
+        if tokenizer.unk_token_id in ids:
+            found.append(word)
+    return found
+
+
+def token_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> torch.Tensor:
+    """Token ids, int64 [B, L], padded with 0 after the end token and cut at the tokenizer's length (L)."""
+    encoded = tokenizer(
+        list(prompts), padding="max_length", truncation=True, max_length=tokenizer.model_max_length, return_tensors="pt"
+    )
+    ids: torch.Tensor = encoded["input_ids"]
+    return ids
+
+
+def encode_text(
+    tokenizer: PreTrainedTokenizerBase, encoder: CLIPTextModel, prompts: Sequence[str], skip_last: int
+) -> torch.Tensor:
+    """Text context [B, L, D]: all positions, padding included, of the layer `skip_last` blocks before the last.
+
+    The original drops one block ("penultimate") and applies the final LayerNorm; no pooling, no projection.
+    """
+    ids = token_ids(tokenizer, prompts).to(encoder.device)
+    output = encoder(input_ids=ids, output_hidden_states=True)
+    hidden: torch.Tensor = encoder.final_layer_norm(output.hidden_states[-1 - skip_last])
+    return hidden
+
+
+def encode_image(encoder: CLIPVisionModel, pixel_values: torch.Tensor) -> torch.Tensor:
+    """Image tokens [B, L, D] of preprocessed images: all blocks, class token included, no final LayerNorm."""
+    hidden: torch.Tensor = encoder(pixel_values=pixel_values).last_hidden_state
+    return hidden
+
+
+def tiny_clip(
+    vocabulary_size: int,
+    max_length: int,
+    text: dict[str, Any],
+    vision: dict[str, Any],
+    projection_dim: int = 64,
+) -> CLIPModel:
+    """A small CLIP of transformers' class, trained on a clip set's own frames and captions."""
+    text_config = CLIPTextConfig(
+        vocab_size=vocabulary_size,
+        max_position_embeddings=max_length,
+        hidden_act="gelu",
+        projection_dim=projection_dim,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        **text,
+    )
+    vision_config = CLIPVisionConfig(hidden_act="gelu", projection_dim=projection_dim, **vision)
+    config = CLIPConfig(
+        text_config=text_config.to_dict(), vision_config=vision_config.to_dict(), projection_dim=projection_dim
+    )
+    return CLIPModel(config)

@@ -1,0 +1,97 @@
+"""Dilation and erosion of masks with square kernels, and what the method builds on them.
+
+The contact map weights the stage-2 loss; the random perturbation closes the gap between the exact masks seen in
+training and the predicted ones met in use (paper, section 3.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from mask2iv.contract import BoolArray, Label
+from mask2iv.errors import InputError
+
+
+def dilate(mask: torch.Tensor, kernel: int) -> torch.Tensor:
+    """Grows a mask, bool [..., H, W] -> bool [..., H, W], by a square of ``kernel`` pixels (odd)."""
+    if kernel < 1 or kernel % 2 == 0:
+        raise InputError(f"kernel must be an odd number of pixels, found {kernel}")
+    planes = mask.reshape(-1, 1, *mask.shape[-2:]).float()
+    grown = F.max_pool2d(planes, kernel_size=kernel, stride=1, padding=kernel // 2) > 0.5
+    return grown.reshape(mask.shape)
+
+
+def erode(mask: torch.Tensor, kernel: int) -> torch.Tensor:
+    """Shrinks a mask, bool [..., H, W] -> bool [..., H, W]; what lies outside the frame does not shrink it."""
+    return ~dilate(~mask, kernel)
+
+
+def _contact(actor: torch.Tensor, object_: torch.Tensor, kernel: int) -> torch.Tensor:
+    return (dilate(actor, kernel) & object_) | (actor & dilate(object_, kernel))
+
+
+def contact_map(actor: BoolArray, object: BoolArray, kernel: int = 7) -> BoolArray:
+    """Where actor and object touch: (dilate(actor) AND object) OR (actor AND dilate(object)).
+
+    Args:
+        actor: bool [..., H, W].
+        object: bool of the same shape.
+        kernel: side of the square, odd.
+    """
+    found: BoolArray = _contact(torch.as_tensor(actor), torch.as_tensor(object), kernel).numpy()
+    return found
+
+
+def contact_map_tensor(labels: torch.Tensor, kernel: int = 7) -> torch.Tensor:
+    """:func:`contact_map` of label frames, uint8 [..., H, W] -> bool [..., H, W]. Either actor counts."""
+    actor = (labels == Label.ACTOR) | (labels == Label.SECOND_ACTOR)
+    return _contact(actor, labels == Label.OBJECT, kernel)
+
+
+def dilate_labels(labels: torch.Tensor, kernel: int) -> torch.Tensor:
+    """Grows every mask into the background, uint8 [..., H, W] -> the same.
+
+    A pixel that has a label keeps it; a background pixel reached by several masks goes to the object.
+    """
+    grown = labels.clone()
+    background = labels == Label.BACKGROUND
+    for label in (Label.SECOND_ACTOR, Label.ACTOR, Label.OBJECT):
+        grown[background & dilate(labels == label, kernel)] = int(label)
+    return grown
+
+
+def erode_labels(labels: torch.Tensor, kernel: int) -> torch.Tensor:
+    """Shrinks every mask, leaving background, uint8 [..., H, W] -> the same."""
+    shrunk = torch.zeros_like(labels)
+    for label in (Label.ACTOR, Label.OBJECT, Label.SECOND_ACTOR):
+        shrunk[erode(labels == label, kernel)] = int(label)
+    return shrunk
+
+
+def perturb_labels(
+    labels: torch.Tensor,
+    probability: float = 0.2,
+    kernels: Sequence[int] = (3, 5, 7),
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """The paper's random perturbation: some clips get all their masks dilated, or all eroded, by one kernel.
+
+    Args:
+        labels: uint8 [B, T, H, W]; not modified.
+        probability: of touching a clip; dilation and erosion are equally likely.
+        kernels: sides of the squares to draw from, odd.
+        generator: source of randomness. Three numbers are drawn per clip, touched or not.
+
+    Returns:
+        uint8 [B, T, H, W].
+    """
+    draws = torch.rand(len(labels), 3, generator=generator, device=generator.device if generator else None)
+    perturbed = labels.clone()
+    for index, (chance, direction, choice) in enumerate(draws.tolist()):
+        if chance < probability:
+            change = dilate_labels if direction < 0.5 else erode_labels
+            perturbed[index] = change(labels[index], kernels[int(choice * len(kernels))])
+    return perturbed

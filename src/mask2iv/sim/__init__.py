@@ -1,0 +1,22 @@
+"""Procedural interactions with exact masks: a hand or a robot arm handles an object on a table (needs mujoco)."""
+
+from mask2iv.sim.backend import require_mujoco
+
+require_mujoco()
+
+from mask2iv.sim.generate import SimConfig, simulate_clip, simulate_clips  # noqa: E402
+from mask2iv.sim.objects import OBJECTS  # noqa: E402
+from mask2iv.sim.render import Renderer  # noqa: E402
+from mask2iv.sim.sheet import contact_sheet  # noqa: E402
+from mask2iv.sim.tasks import ACTIONS, vocabulary  # noqa: E402
+
+__all__ = [
+    "ACTIONS",
+    "OBJECTS",
+    "Renderer",
+    "SimConfig",
+    "contact_sheet",
+    "simulate_clip",
+    "simulate_clips",
+    "vocabulary",
+]

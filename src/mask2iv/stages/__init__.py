@@ -1,0 +1,1 @@
+"""The two stages and the pipeline that chains them."""

@@ -1,0 +1,138 @@
+"""A pipeline folder: ``model_index.json`` and one folder per component. Read and written here, nowhere else.
+
+Only safetensors and JSON are read; nothing is unpickled and no code from the folder runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderDC, AutoencoderKL
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModel, PreTrainedTokenizerFast
+
+from mask2iv import __version__, config
+from mask2iv.diffusion.samplers import DDIMScheduler
+from mask2iv.errors import InputError
+from mask2iv.files import atomic_directory, read_json, write_json
+from mask2iv.models.config import ResamplerConfig, UNetConfig
+from mask2iv.models.reference import ReferenceDecoder
+from mask2iv.models.resampler import Resampler
+from mask2iv.models.unet import VideoUNet
+from mask2iv.stages.config import PipelineConfig
+
+INDEX = "model_index.json"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+# The classes each component may have; the index names one of them, never an import path.
+CLASSES: Mapping[str, tuple[type, ...]] = {
+    "vae": (AutoencoderKL, AutoencoderDC),
+    "tokenizer": (PreTrainedTokenizerFast, CLIPTokenizer),
+    "text_encoder": (CLIPTextModel,),
+    "image_encoder": (CLIPVisionModel,),
+    "scheduler": (DDIMScheduler,),
+    "reference_decoder": (ReferenceDecoder,),
+    "trajectory_unet": (VideoUNet,),
+    "trajectory_resampler": (Resampler,),
+    "video_unet": (VideoUNet,),
+    "video_resampler": (Resampler,),
+}
+
+_OWN: Mapping[type, type] = {VideoUNet: UNetConfig, Resampler: ResamplerConfig}
+
+
+def read_index(folder: Path) -> tuple[PipelineConfig, dict[str, str]]:
+    """A pipeline folder's configuration and the class name of each component it holds.
+
+    Raises:
+        InputError: no such folder, or a damaged or foreign index.
+    """
+    path = folder / INDEX
+    if not path.is_file():
+        raise InputError(f"--model: {folder} is not a model folder ({INDEX} is missing)")
+    index = read_json(path)
+    if not isinstance(index, dict) or index.get("_class_name") != "Mask2IVPipeline":
+        raise InputError(f"--model: {path} does not describe a Mask2IVPipeline")
+    components = {name: value for name, value in index.items() if name in CLASSES}
+    for name, value in components.items():
+        if value not in [kind.__name__ for kind in CLASSES[name]]:
+            raise InputError(f"--model: {path} gives {name} the unknown class {value!r}")
+    return config.from_dict(PipelineConfig, index.get("config", {}), "config"), components
+
+
+def write_index(folder: Path, pipeline_config: PipelineConfig, components: Mapping[str, str]) -> None:
+    """Write ``model_index.json``."""
+    write_json(
+        folder / INDEX,
+        {
+            "_class_name": "Mask2IVPipeline",
+            "_mask2iv_version": __version__,
+            **components,
+            "config": config.to_dict(pipeline_config),
+        },
+    )
+
+
+def save_component(folder: Path, name: str, component: Any, dtype: torch.dtype | None = None) -> None:
+    """Write one component into ``folder/name``, replacing it as a whole.
+
+    Args:
+        folder: the pipeline folder.
+        name: a key of `CLASSES`.
+        component: an instance of one of its classes.
+        dtype: weights are stored in this precision; None keeps theirs.
+    """
+    with atomic_directory(folder / name, overwrite=True) as target:
+        if type(component) in _OWN:
+            state = {
+                key: value.detach().to(dtype or value.dtype).contiguous().cpu()
+                for key, value in component.state_dict().items()
+            }
+            save_file(state, target / WEIGHTS)
+            write_json(target / "config.json", {"_class_name": type(component).__name__, **component.config.to_dict()})
+            return
+        if isinstance(component, nn.Module) and dtype is not None:
+            original = next(component.parameters()).dtype
+            component.to(dtype)
+            component.save_pretrained(target)  # type: ignore[operator]
+            component.to(original)
+            return
+        component.save_pretrained(target)
+
+
+def load_component(folder: Path, name: str, class_name: str, dtype: torch.dtype) -> Any:
+    """Read one component.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    path = folder / name
+    kind = next(kind for kind in CLASSES[name] if kind.__name__ == class_name)
+    if not path.is_dir():
+        raise InputError(f"--model: component {name} is missing from {folder}")
+    try:
+        if kind in _OWN:
+            return _load_own(path, kind, _OWN[kind], dtype)
+        if not issubclass(kind, nn.Module):
+            return kind.from_pretrained(path, local_files_only=True)  # type: ignore[attr-defined]
+        keyword = "dtype" if kind.__module__.startswith("transformers") else "torch_dtype"
+        loader: Callable[..., Any] = kind.from_pretrained  # type: ignore[attr-defined]
+        return loader(path, use_safetensors=True, local_files_only=True, **{keyword: dtype}).eval()
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        message = " ".join(str(error).split())[:300]
+        raise InputError(f"--model: component {name} in {folder} cannot be read: {message}") from error
+
+
+def _load_own(path: Path, kind: type, config_class: type, dtype: torch.dtype) -> nn.Module:
+    values = read_json(path / "config.json")
+    values.pop("_class_name", None)
+    with torch.device("meta"):
+        module: nn.Module = kind(config_class.from_dict(values))  # type: ignore[attr-defined]
+    state = {key: value.to(dtype) for key, value in load_file(path / WEIGHTS).items()}
+    module.load_state_dict(state, assign=True)
+    return module.eval()

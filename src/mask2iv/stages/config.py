@@ -1,0 +1,60 @@
+"""Settings of a pipeline that belong to its weights: sizes, layouts, sampling defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mask2iv.conditions import MaskLayout
+from mask2iv.errors import InputError
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """Saved in ``model_index.json``.
+
+    Attributes:
+        height, width: default output size in pixels.
+        num_frames: frames of a clip (T).
+        fps: frames per second of the clips the model was trained on.
+        mask_layout: how stage 1 gets its mask conditions; see :func:`mask2iv.conditions.trajectory_conditions`.
+        latent_patch: see :class:`mask2iv.models.autoencoder.LatentCodec`; 1 in the original models.
+        text_skip_last: text encoder blocks left out at the end (1: the penultimate layer, as in the original).
+        drop_image_in_guidance: the unconditional branch sees an all-zero image too, as in DynamiCrafter.
+        num_inference_steps: default sampling steps of stage 1.
+        video_num_inference_steps: default sampling steps of stage 2.
+        guidance_scale: default text guidance of stage 1; 1 for none.
+        target_guidance_scale: default guidance by the target position in stage 1; 1 for none.
+        guidance_rescale: default guidance rescale, in [0, 1].
+        eta: noise added at each DDIM step, in [0, 1].
+    """
+
+    height: int = 160
+    width: int = 256
+    num_frames: int = 16
+    fps: float = 8.0
+    mask_layout: MaskLayout = "joint"
+    latent_patch: int = 1
+    text_skip_last: int = 1
+    drop_image_in_guidance: bool = False
+    num_inference_steps: int = 20
+    video_num_inference_steps: int = 20
+    guidance_scale: float = 2.0
+    target_guidance_scale: float = 1.0
+    guidance_rescale: float = 0.0
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in (
+            "height",
+            "width",
+            "num_frames",
+            "latent_patch",
+            "num_inference_steps",
+            "video_num_inference_steps",
+        ):
+            if getattr(self, name) < 1:
+                raise InputError(f"pipeline.{name} must be at least 1, found {getattr(self, name)}")
+        if self.mask_layout not in ("joint", "text", "position"):
+            raise InputError(f"pipeline.mask_layout must be joint, text or position, found {self.mask_layout!r}")
+        if not 0 <= self.guidance_rescale <= 1:
+            raise InputError(f"pipeline.guidance_rescale must be in [0, 1], found {self.guidance_rescale}")

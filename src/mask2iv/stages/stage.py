@@ -1,0 +1,109 @@
+"""A stage: UNet and resampler; what they predict, how they learn and generate. Both stages are of this one class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from mask2iv.conditions import Conditions
+from mask2iv.diffusion.guidance import active_branches, chained_guidance
+from mask2iv.diffusion.losses import weighted_mse
+from mask2iv.diffusion.samplers import SamplingStep, Scheduler, draw_noise, sample
+from mask2iv.diffusion.schedule import NoiseSchedule
+from mask2iv.models.resampler import Resampler
+from mask2iv.models.unet import VideoUNet
+
+
+class Stage(nn.Module):
+    """The trained networks of a stage.
+
+    Args:
+        unet: predicts v (or noise) of the latents [B, C, T, h, w].
+        resampler: turns CLIP image tokens into the cross-attention's image tokens, some for each frame.
+    """
+
+    def __init__(self, unet: VideoUNet, resampler: Resampler) -> None:
+        super().__init__()
+        self.unet = unet
+        self.resampler = resampler
+
+    def context(self, text: torch.Tensor, image_features: torch.Tensor) -> torch.Tensor:
+        """Cross-attention context [B, L + Q*T, D]: text tokens, then the image tokens frame by frame."""
+        return torch.cat([text, self.resampler(image_features)], dim=1)
+
+    def forward(self, latents: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+        """Prediction [B, C, T, h, w] for noisy latents [B, C, T, h, w] at timesteps [B]."""
+        context = self.context(conditions.text, conditions.image_features)
+        return self._predict(latents, timesteps, conditions, context)
+
+    def loss(
+        self,
+        schedule: NoiseSchedule,
+        latents: torch.Tensor,
+        conditions: Conditions,
+        weight: torch.Tensor,
+        generator: torch.Generator,
+    ) -> torch.Tensor:
+        """Weighted v-prediction loss (paper, equation for L with contact weights; method facts: foreground weights).
+
+        Args:
+            schedule: noise schedule.
+            latents: clean scaled latents [B, C, T, h, w].
+            conditions: B samples.
+            weight: broadcastable to the latents.
+            generator: CPU generator of timesteps and noise, so that a seed means the same on every device.
+        """
+        batch = latents.shape[0]
+        steps = schedule.config.num_train_timesteps
+        timesteps = torch.randint(0, steps, (batch,), generator=generator).to(latents.device)
+        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        noisy = schedule.add_noise(latents, noise, timesteps)
+        target = schedule.training_target(latents, noise, timesteps)
+        prediction = self(noisy, timesteps, conditions)
+        return weighted_mse(prediction.float(), target.float(), weight)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        scheduler: Scheduler,
+        shape: Sequence[int],
+        branches: Sequence[Conditions],
+        scales: Sequence[float],
+        rescale: float,
+        generator: torch.Generator,
+        on_step: Callable[[SamplingStep], torch.Tensor | None] | None = None,
+    ) -> torch.Tensor:
+        """Sample latents for one input.
+
+        Args:
+            scheduler: a diffusers scheduler whose timesteps are set.
+            shape: of the latents, [1, C, T, h, w].
+            branches: conditions from least to most conditioned.
+            scales: guidance scale of each branch after the first.
+            rescale: guidance rescale in [0, 1].
+            generator: CPU generator; draws the initial noise and each step's.
+            on_step: called after each step; a tensor it returns replaces the latents.
+        """
+        kept, chain = active_branches(scales)
+        used = [branches[index] for index in kept]
+        # Constant over the steps, so computed once.
+        contexts = [self.context(branch.text, branch.image_features) for branch in used]
+
+        def denoise(latents: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+            predictions = [
+                self._predict(latents, timesteps, branch, context)
+                for branch, context in zip(used, contexts, strict=True)
+            ]
+            return chained_guidance(predictions, chain, rescale)
+
+        reference = branches[0].concat
+        noise = draw_noise(shape, [generator], reference.device, reference.dtype)
+        return sample(denoise, scheduler, noise, [generator], on_step)
+
+    def _predict(
+        self, latents: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions, context: torch.Tensor
+    ) -> torch.Tensor:
+        joined = torch.cat([latents, conditions.concat.to(latents.dtype)], dim=1)
+        return self.unet(joined, timesteps, context, conditions.fps)

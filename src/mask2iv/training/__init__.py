@@ -1,0 +1,1 @@
+"""Training of every component: autoencoder, encoders, reference decoder and the two stages."""

@@ -1,0 +1,78 @@
+"""Clips for training: decoded once, kept in memory within a budget, sampled as a function of (seed, step)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from mask2iv.contract import Batch
+from mask2iv.data.dataset import ClipDataset, ClipItem, collate
+from mask2iv.data.store import ClipSet
+from mask2iv.training.loop import batch_indices
+
+
+class ClipMemory:
+    """A clip set that keeps what it has decoded, up to `budget` bytes; beyond that clips are decoded every time.
+
+    Args:
+        clips: where the clips lie.
+        size: (H, W) of the batches.
+        num_frames: T of the batches.
+        budget: bytes kept in memory.
+    """
+
+    def __init__(self, clips: ClipSet, size: tuple[int, int], num_frames: int, budget: int = 8 * 2**30) -> None:
+        self.clips = clips
+        self.dataset = ClipDataset(clips, size, num_frames)
+        self._room = budget
+        self._items: dict[int, ClipItem] = {}
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    @property
+    def captions(self) -> list[str]:
+        """Captions of all clips."""
+        return [row["caption"] for row in self.clips.rows]
+
+    def item(self, index: int) -> ClipItem:
+        """One decoded clip; see :class:`ClipDataset`."""
+        if index in self._items:
+            return self._items[index]
+        item = self.dataset[index]
+        size = int(item["video"].nbytes + item["labels"].nbytes)
+        if size <= self._room:
+            self._items[index] = item
+            self._room -= size
+        return item
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """The clips of these indices, assembled."""
+        return collate([self.item(index) for index in indices])
+
+    def step(self, batch_size: int, seed: int, step: int) -> Batch:
+        """The batch of a training step."""
+        return self.batch(batch_indices(len(self), batch_size, seed, step))
+
+    def frames(self, indices: Sequence[int], frames: Sequence[int]) -> Batch:
+        """The first and one more frame of each clip (T = 2), without touching the others."""
+        items = []
+        for index, frame in zip(indices, frames, strict=True):
+            item = self.item(index)
+            pair = [0, frame]
+            items.append(ClipItem(**{**item, "video": item["video"][pair], "labels": item["labels"][pair]}))
+        return collate(items)
+
+
+def random_corner(labels: torch.Tensor, crop: int, generator: torch.Generator) -> tuple[int, int]:
+    """Upper left corner (y, x) of a random crop of a frame's labels [H, W]; every other one shows the foreground."""
+    height, width = labels.shape
+    y, x = (int(torch.randint(0, side - crop + 1, (1,), generator=generator)) for side in (height, width))
+    central, pick = torch.rand(2, generator=generator).tolist()
+    foreground = torch.nonzero(labels)
+    if central < 0.5 and len(foreground):
+        row, column = foreground[int(pick * len(foreground))].tolist()
+        y = min(max(row - crop // 2, 0), height - crop)
+        x = min(max(column - crop // 2, 0), width - crop)
+    return y, x

@@ -1,0 +1,83 @@
+"""Training of the small CLIP: frames and captions of a clip set, contrasted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from transformers import CLIPModel, CLIPTextModel, CLIPVisionModel, PreTrainedTokenizerFast
+
+from mask2iv.contract import Batch
+from mask2iv.models.image import preprocess_clip_image
+from mask2iv.models.text import tiny_clip, token_ids, word_tokenizer
+from mask2iv.recipes import EncodersRecipe
+from mask2iv.training.clips import ClipMemory
+from mask2iv.training.loop import Trainer
+
+
+def contrastive_loss(model: CLIPModel, ids: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """Symmetric contrastive loss (CLIP); several clips of a batch may share a caption, all of them count as right.
+
+    Args:
+        ids: int64 [B, L].
+        pixels: preprocessed images, float [2B, 3, S, S]: first frames, then last ones; the two embeddings are averaged.
+    """
+    text = F.normalize(model.get_text_features(input_ids=ids).pooler_output, dim=-1)
+    image = F.normalize(model.get_image_features(pixel_values=pixels).pooler_output, dim=-1)
+    image = F.normalize(image.unflatten(0, (2, -1)).mean(dim=0), dim=-1)
+    logits = model.logit_scale.exp().clamp(max=100.0) * text @ image.T
+    same = (ids[:, None] == ids[None]).all(dim=-1).float()
+    wanted = same / same.sum(dim=-1, keepdim=True)
+    return (F.cross_entropy(logits, wanted) + F.cross_entropy(logits.T, wanted)) / 2
+
+
+def train_encoders(
+    recipe: EncodersRecipe,
+    vocabulary: list[str],
+    clips: ClipMemory,
+    held_out: ClipMemory,
+    run_dir: Path,
+    resume: str | None,
+    identity: dict[str, Any],
+) -> tuple[PreTrainedTokenizerFast, CLIPTextModel, CLIPVisionModel, dict[str, float]]:
+    """Train tokenizer, text and image encoder. The figures are the loss on held-out clips and that of guessing."""
+    torch.manual_seed(recipe.training.seed)
+    tokenizer = word_tokenizer(vocabulary, recipe.text_tokens)
+    model = tiny_clip(
+        len(tokenizer),
+        recipe.text_tokens,
+        text={
+            "hidden_size": recipe.text_width,
+            "intermediate_size": 4 * recipe.text_width,
+            "num_hidden_layers": recipe.text_layers,
+            "num_attention_heads": recipe.heads,
+        },
+        vision={
+            "hidden_size": recipe.image_width,
+            "intermediate_size": 4 * recipe.image_width,
+            "num_hidden_layers": recipe.image_layers,
+            "num_attention_heads": recipe.heads,
+            "image_size": recipe.image_size,
+            "patch_size": recipe.patch_size,
+        },
+    )
+
+    def batch_loss(batch: Batch) -> torch.Tensor:
+        ends = torch.cat([batch.video[:, :, 0], batch.video[:, :, -1]])
+        pixels = preprocess_clip_image(ends, recipe.image_size)
+        return contrastive_loss(model, token_ids(tokenizer, batch.captions), pixels)
+
+    def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        return {"loss": batch_loss(clips.step(recipe.training.batch_size, recipe.training.seed, step))}
+
+    def validate(step: int) -> dict[str, float]:
+        count = min(64, len(held_out))
+        return {"loss": float(batch_loss(held_out.batch(range(count)))), "guessing": float(torch.tensor(count).log())}
+
+    figures = Trainer(model, recipe.training, run_dir, loss, validate, identity).run(resume)
+    text, image = CLIPTextModel(model.text_model.config), CLIPVisionModel(model.vision_model.config)
+    text.load_state_dict(model.text_model.state_dict())
+    image.load_state_dict(model.vision_model.state_dict())
+    return tokenizer, text.eval(), image.eval(), figures

@@ -1,0 +1,15 @@
+"""Tensors as pictures, for the filmstrips of training runs."""
+
+from __future__ import annotations
+
+import torch
+
+from mask2iv.contract import UInt8Array
+
+
+def to_uint8(images: torch.Tensor) -> UInt8Array:
+    """Images [N, 3, H, W] or one video [3, T, H, W], float in [-1, 1], to uint8 [N, H, W, 3]."""
+    if images.shape[0] == 3 and images.shape[1] != 3:
+        images = images.transpose(0, 1)
+    array: UInt8Array = ((images.permute(0, 2, 3, 1).float().clamp(-1, 1) + 1) * 127.5).round().byte().cpu().numpy()
+    return array

@@ -1,0 +1,142 @@
+"""Training of stage 1 (mask trajectories) and stage 2 (videos) on cached latents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from mask2iv.conditions import ConditionEncoder, Conditions, MaskLayout, trajectory_conditions, video_conditions
+from mask2iv.diffusion.losses import contact_weight, foreground_weight
+from mask2iv.diffusion.schedule import NoiseSchedule
+from mask2iv.masks import labels_to_tensor, perturb_labels
+from mask2iv.models.resampler import Resampler
+from mask2iv.models.unet import VideoUNet
+from mask2iv.recipes import StageRecipe
+from mask2iv.stages.stage import Stage
+from mask2iv.training.cache import LatentCache
+from mask2iv.training.loop import Trainer, Validation, batch_indices
+
+StageName = Literal["trajectory", "video"]
+
+
+@dataclass(frozen=True)
+class StageData:
+    """What a stage is trained on: cached latents and the clips' captions and frame rate."""
+
+    cache: LatentCache
+    captions: list[str]
+    fps: torch.Tensor
+
+
+class StageBatches:
+    """Assembles a training step's latents, conditions and weights; conditions are dropped at random here.
+
+    Args:
+        name: which stage.
+        recipe: its recipe.
+        layout: of the mask conditions.
+        encoder: frozen encoders; encode prompts, the "no image" case and perturbed masks.
+        data: the training clips.
+    """
+
+    def __init__(
+        self, name: StageName, recipe: StageRecipe, layout: MaskLayout, encoder: ConditionEncoder, data: StageData
+    ) -> None:
+        self.name, self.recipe, self.layout, self.encoder, self.data = name, recipe, layout, encoder, data
+        self._texts = {text: encoder.text([text])[0] for text in sorted({"", *data.captions})}
+        height, width = data.cache.labels.shape[-2:]
+        self._no_image = encoder.image_features(torch.zeros(1, 3, height, width))[0]
+
+    def step(self, step: int, generator: torch.Generator) -> tuple[torch.Tensor, Conditions, torch.Tensor]:
+        """(clean latents, conditions, loss weights) of a training step."""
+        training = self.recipe.training
+        rows = batch_indices(len(self.data.captions), training.batch_size, training.seed, step)
+        cache = self.data.cache
+        batch = LatentCache(**{name: getattr(cache, name)[rows] for name in cache.__dataclass_fields__})
+        latents = batch.video if self.name == "video" else batch.masks
+        image_latent = batch.video[:, :, 0].float()
+        cells = (latents.shape[-2], latents.shape[-1])
+        if self.name == "video":
+            text = ["" for _ in rows]
+            concat = video_conditions(image_latent, self._trajectory_latents(batch, generator))
+            weight = contact_weight(batch.labels, cells, self.recipe.loss_weight)
+        else:
+            dropped = self._chance(len(rows), self.recipe.drop_text, generator)
+            text = ["" if drop else self.data.captions[row] for drop, row in zip(dropped, rows, strict=True)]
+            concat = self._trajectory_concat(batch, image_latent, generator)
+            weight = foreground_weight(batch.labels, cells, self.recipe.loss_weight)
+        features = batch.image_features.float()
+        blind = self._chance(len(rows), self.recipe.drop_image, generator)
+        features = torch.where(blind.view(-1, 1, 1), self._no_image, features)
+        conditions = Conditions(concat, torch.stack([self._texts[t] for t in text]), features, self.data.fps[rows])
+        return latents.float(), conditions, weight
+
+    def _trajectory_concat(
+        self, batch: LatentCache, image_latent: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
+        count = len(image_latent)
+        bare = self._chance(count, self.recipe.drop_actor, generator).view(-1, 1, 1, 1)
+        mask_latent = torch.where(bare, batch.first_object, batch.masks[:, :, 0]).float()
+        has_target = ~self._chance(count, self.recipe.drop_target, generator)
+        frames = batch.masks.shape[2]
+        return trajectory_conditions(self.layout, mask_latent, batch.target.float(), has_target, image_latent, frames)
+
+    def _trajectory_latents(self, batch: LatentCache, generator: torch.Generator) -> torch.Tensor:
+        """Mask latents, those of perturbed clips encoded anew (few clips a step, so no variants are cached)."""
+        labels = perturb_labels(batch.labels, self.recipe.perturb, self.recipe.perturb_kernels, generator)
+        latents = batch.masks.float()
+        for row in torch.nonzero((labels != batch.labels).flatten(1).any(dim=1)).flatten().tolist():
+            latents[row] = self.encoder.latents(labels_to_tensor(labels[row : row + 1]))[0]
+        return latents
+
+    @staticmethod
+    def _chance(count: int, probability: float, generator: torch.Generator) -> torch.Tensor:
+        return torch.rand(count, generator=generator) < probability
+
+
+def train_stage(
+    name: StageName,
+    recipe: StageRecipe,
+    schedule: NoiseSchedule,
+    batches: StageBatches,
+    held_out: StageBatches,
+    run_dir: Path,
+    resume: str | None,
+    identity: dict[str, Any],
+    picture: Callable[[Stage, int], None] | None = None,
+) -> tuple[Stage, dict[str, float]]:
+    """Train one stage. The figure is its loss on held-out clips, at fixed noise.
+
+    Args:
+        name: which stage.
+        recipe: networks and optimisation.
+        schedule: noise schedule.
+        batches, held_out: training and validation clips.
+        run_dir: receives checkpoints, log and pictures.
+        resume: checkpoint to go on from, or "latest", or None.
+        identity: see :class:`Trainer`.
+        picture: draws a filmstrip of held-out clips with the stage at a step.
+    """
+    torch.manual_seed(recipe.training.seed)
+    stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler))
+
+    def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        latents, conditions, weight = batches.step(step, generator)
+        return {"loss": stage.loss(schedule, latents, conditions, weight, generator)}
+
+    def validate(step: int) -> dict[str, float]:
+        losses = []
+        for index in range(8):
+            generator = torch.Generator().manual_seed(index)
+            latents, conditions, weight = held_out.step(index, generator)
+            losses.append(float(stage.loss(schedule, latents, conditions, weight, generator)))
+        if picture is not None:
+            picture(stage, step)
+        return {"loss": sum(losses) / len(losses)}
+
+    validation: Validation = validate
+    return stage, Trainer(stage, recipe.training, run_dir, loss, validation, identity).run(resume)

@@ -1,0 +1,232 @@
+"""generate, trajectory and render: what they write, and that they chain."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mask2iv.cli import main
+from mask2iv.commands.inputs import complete_prompt
+from mask2iv.contract import BoolArray, Label, UInt8Array
+from mask2iv.errors import InputError
+from mask2iv.masks import iou, load_mask, load_trajectory, save_trajectory_file
+from mask2iv.media import read_image, read_video, write_png
+
+PROMPT = "a hand pushing a box to the right"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A folder with a picture of 64x128 pixels and its masks, and a way to run commands on them."""
+
+    folder: Path
+    model: Path
+    image: UInt8Array
+    object_mask: BoolArray
+
+    def run(self, command: str, *flags: str, out: str = "out") -> Path:
+        """Runs a command that must succeed; returns its result folder."""
+        common = ["--image", f"{self.folder}/image.png", "--model", str(self.model), "--threads", "1"]
+        steps = [] if "--steps" in flags else ["--steps", "1"]
+        assert main([command, *common, *steps, "--out", f"{self.folder}/{out}", *flags]) == 0
+        return self.folder / out
+
+    def scene(self, *flags: str) -> list[str]:
+        return ["--object-mask", f"{self.folder}/object.png", *(flags or ("--prompt", PROMPT))]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, tiny_model: Path) -> Desk:
+    image = np.full((64, 128, 3), (120, 130, 125), dtype=np.uint8)
+    object_mask = np.zeros((64, 128), dtype=np.bool_)
+    object_mask[26:46, 50:72] = True
+    image[object_mask] = (200, 60, 40)
+    write_png(tmp_path / "image.png", image)
+    write_png(tmp_path / "object.png", object_mask)
+    write_png(tmp_path / "target.png", np.roll(object_mask, 30, axis=1))
+    return Desk(tmp_path, tiny_model, image, object_mask)
+
+
+def manifest(folder: Path) -> dict:
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def video(folder: Path) -> bytes:
+    return (folder / "video.mp4").read_bytes()
+
+
+def test_generate_writes_video_trajectory_filmstrip_and_manifest(desk: Desk, capsys: pytest.CaptureFixture) -> None:
+    out = desk.run("generate", *desk.scene())
+    frames, fps = read_video(out / "video.mp4")
+    assert (frames.shape, fps) == ((4, 32, 64, 3), 8.0)
+    trajectory = load_trajectory(out / "trajectory")
+    assert (trajectory.labels.shape, trajectory.fps) == ((4, 32, 64), 8.0)
+    assert Image.open(out / "trajectory" / "0000.png").mode == "P"
+    assert read_video(out / "trajectory.mp4")[0].shape == (4, 32, 64, 3)
+    assert read_image(out / "filmstrip.png").shape[0] > 3 * 32
+    assert sorted(path.name for path in out.iterdir()) == [
+        "filmstrip.png", "manifest.json", "trajectory", "trajectory.mp4", "video.mp4"
+    ]
+    assert "video.mp4" in capsys.readouterr().out
+
+
+def test_the_manifest_says_what_was_given_and_what_it_resolved_to(desk: Desk) -> None:
+    found = manifest(desk.run("generate", *desk.scene(), "--steps", "2", "--seed", "7", "--guidance-scale", "3"))
+    picture = hashlib.sha256((desk.folder / "image.png").read_bytes()).hexdigest()
+    assert found["inputs"]["image"] == {"path": f"{desk.folder}/image.png", "sha256": picture}
+    assert set(found["inputs"]) == {"image", "object_mask"}
+    settings = found["settings"]
+    weights = hashlib.sha256((desk.model / "vae" / "diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()
+    assert settings["model"]["sha256"]["vae/diffusion_pytorch_model.safetensors"] == weights
+    expected = {
+        "prompt": PROMPT, "seed": 7, "steps": {"trajectory": 2, "video": 2}, "guidance_scale": 3.0,
+        "target_guidance_scale": 1.0, "height": 32, "width": 64, "num_frames": 4, "fps": 8.0, "device": "cpu", "threads": 1,
+    }
+    assert {key: settings[key] for key in expected} == expected
+    assert set(found["seconds"]) == {"load", "trajectory", "video"}
+    assert {"mask2iv", "torch"} <= set(found["versions"])
+
+
+def test_trajectory_then_render_is_generate(desk: Desk) -> None:
+    whole = desk.run("generate", *desk.scene(), "--seed", "3", out="whole")
+    plan = desk.run("trajectory", *desk.scene(), "--seed", "3", out="plan")
+    assert sorted(path.name for path in plan.iterdir()) == [
+        "filmstrip.png", "manifest.json", "trajectory", "trajectory.mp4"
+    ]
+    assert (plan / "trajectory.mp4").read_bytes() == (whole / "trajectory.mp4").read_bytes()
+    rendered = desk.run("render", "--trajectory", f"{plan}/trajectory", "--seed", "3", out="rendered")
+    assert sorted(path.name for path in rendered.iterdir()) == ["filmstrip.png", "manifest.json", "video.mp4"]
+    assert video(rendered) == video(whole)
+    assert video(desk.run("render", "--trajectory", str(plan), "--seed", "4", out="seed")) != video(whole)
+
+
+def test_render_takes_an_edited_trajectory_and_npz(desk: Desk) -> None:
+    plan = desk.run("trajectory", *desk.scene(), out="plan")
+    before = desk.run("render", "--trajectory", f"{plan}/trajectory", out="before")
+    trajectory = load_trajectory(plan / "trajectory")
+    save_trajectory_file(trajectory, desk.folder / "plan.npz")
+    assert video(desk.run("render", "--trajectory", f"{desk.folder}/plan.npz", out="npz")) == video(before)
+    last = trajectory.labels[-1].copy()
+    last[4:20, 4:40] = Label.OBJECT
+    # As a paint program saves it: colours, no palette.
+    colours = np.array([[0, 0, 0], [0, 255, 0], [255, 0, 0]], dtype=np.uint8)[last]
+    Image.fromarray(colours).save(plan / "trajectory" / "0003.png")
+    after = desk.run("render", "--trajectory", f"{plan}/trajectory", out="after")
+    assert video(after) != video(before)
+    assert manifest(after)["inputs"]["trajectory"]["sha256"] != manifest(before)["inputs"]["trajectory"]["sha256"]
+
+
+def test_samples_lie_in_folders_and_have_consecutive_seeds(desk: Desk) -> None:
+    out = desk.run("generate", *desk.scene(), "--samples", "2", "--seed", "5")
+    assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "sample-000", "sample-001"]
+    assert manifest(out)["settings"]["seeds"] == {"sample-000": 5, "sample-001": 6}
+    assert manifest(out / "sample-001")["settings"]["seed"] == 6
+    assert (out / "sample-000" / "filmstrip.png").is_file()
+    alone = desk.run("generate", *desk.scene(), "--seed", "6", out="alone")
+    assert video(out / "sample-001") == video(alone) != video(out / "sample-000")
+
+
+def _boolean(mask: BoolArray, path: Path) -> None:
+    Image.fromarray(mask).convert("1").save(path)
+
+
+def _palette(mask: BoolArray, path: Path) -> None:
+    image = Image.fromarray(mask.astype(np.uint8), mode="L")
+    image.putpalette([0, 0, 0, 255, 0, 0])
+    image.save(path)
+
+
+def _cutout(mask: BoolArray, path: Path) -> None:
+    pixels = np.full((*mask.shape, 4), 90, dtype=np.uint8)
+    pixels[..., 3] = mask * 255
+    Image.fromarray(pixels).save(path)
+
+
+def test_masks_may_be_boolean_palette_or_cutout(desk: Desk) -> None:
+    plain = desk.run("trajectory", *desk.scene(), out="plain")
+    for write in (_boolean, _palette, _cutout):
+        write(desk.object_mask, desk.folder / "object.png")
+        other = desk.run("trajectory", *desk.scene(), out=write.__name__)
+        assert (other / "trajectory.mp4").read_bytes() == (plain / "trajectory.mp4").read_bytes(), write.__name__
+
+
+@pytest.mark.parametrize("flags", [("--object-box", "44,20,34,32"), ("--object-point", "60,36")])
+def test_a_box_or_a_point_finds_the_object_and_shows_what_it_found(desk: Desk, flags: tuple[str, str]) -> None:
+    out = desk.run("trajectory", *flags, "--prompt", PROMPT)
+    assert iou(load_mask(out / "object_mask.png", (64, 128)), desk.object_mask) > 0.9
+    assert manifest(out)["inputs"][flags[0][2:].replace("-", "_")] == [int(n) for n in flags[1].split(",")]
+
+
+def test_a_target_without_a_prompt_and_both(desk: Desk) -> None:
+    target = ("--target-mask", f"{desk.folder}/target.png")
+    only = desk.run("generate", *desk.scene(*target), out="only")
+    assert manifest(only)["settings"]["prompt"] is None
+    assert set(manifest(only)["inputs"]) == {"image", "object_mask", "target_mask"}
+    both = desk.run("generate", *desk.scene(*target, "--prompt", PROMPT), "--target-guidance-scale", "2", out="both")
+    assert manifest(both)["settings"]["target_guidance_scale"] == 2.0
+    results = [video(folder) for folder in (only, both, desk.run("generate", *desk.scene(), out="neither"))]
+    assert len(set(results)) == 3
+
+
+def test_the_actor_in_the_picture_may_be_given(desk: Desk) -> None:
+    write_png(desk.folder / "actor.png", np.roll(desk.object_mask, -30, axis=1))
+    without = desk.run("trajectory", *desk.scene(), out="without")
+    told = desk.run("trajectory", *desk.scene(), "--actor-mask", f"{desk.folder}/actor.png", out="told")
+    assert (told / "trajectory.mp4").read_bytes() != (without / "trajectory.mp4").read_bytes()
+
+
+def test_size(desk: Desk) -> None:
+    out = desk.run("generate", *desk.scene(), "--size", "64x96")
+    assert read_video(out / "video.mp4")[0].shape == (4, 64, 96, 3)
+    assert load_trajectory(out / "trajectory").size == (64, 96)
+
+
+def test_overwrite_replaces_the_former_result_as_a_whole(desk: Desk) -> None:
+    desk.run("generate", *desk.scene(), "--samples", "2")
+    out = desk.run("trajectory", *desk.scene(), "--overwrite")
+    assert sorted(path.name for path in out.iterdir()) == [
+        "filmstrip.png", "manifest.json", "trajectory", "trajectory.mp4"
+    ]
+
+
+def test_unknown_words_are_named_on_standard_error(desk: Desk, capsys: pytest.CaptureFixture) -> None:
+    desk.run("trajectory", *desk.scene("--prompt", "a hand pushing a xylophone, to the right"))
+    warning = next(line for line in capsys.readouterr().err.splitlines() if "warning" in line)
+    assert warning.startswith("mask2iv: warning: --prompt")
+    assert warning.endswith(": xylophone")
+
+
+def test_the_actor_completes_the_prompt(desk: Desk) -> None:
+    out = desk.run("trajectory", *desk.scene("--prompt", "pushing a box to the right", "--actor", "hand"))
+    assert manifest(out)["settings"]["prompt"] == PROMPT
+
+
+@pytest.mark.parametrize(
+    ("prompt", "actor", "expected"),
+    [
+        ("picking up a can", "robot", "a robot arm picking up a can"),
+        ("  picking  up a can ", "hand", "a hand picking up a can"),
+        ("pushing a hand drill", "robot", "a robot arm pushing a hand drill"),
+        ("A hand picking up a can", "hand", "A hand picking up a can"),
+        ("the left hand picking up a can", "hand", "the left hand picking up a can"),
+        ("a robot arm picking up a can", "robot", "a robot arm picking up a can"),
+        ("a gripper picking up a can", "robot", "a gripper picking up a can"),
+        ("picking up a can", None, "picking up a can"),
+        (" ", None, None),
+        (None, None, None),
+    ],
+)
+def test_complete_prompt(prompt: str | None, actor: str | None, expected: str | None) -> None:
+    assert complete_prompt(prompt, actor) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("prompt", "actor"), [("a hand picking up a can", "robot"), ("", "hand"), (None, "robot")])
+def test_an_actor_that_completes_nothing_is_an_error(prompt: str | None, actor: str) -> None:
+    with pytest.raises(InputError, match=f"--actor {actor}"):
+        complete_prompt(prompt, actor)  # type: ignore[arg-type]

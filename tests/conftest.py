@@ -1,0 +1,60 @@
+"""A tiny clip set and a tiny model, made once per test run. They prove that everything works, not how well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mask2iv.cli import main
+from mask2iv.contract import Clip, Label, Trajectory, UInt8Array
+from mask2iv.data.store import ClipSetWriter
+
+CLIPS, FRAMES, HEIGHT, WIDTH, FPS = 6, 4, 32, 64, 8.0
+COMPONENTS = ("vae", "encoders", "reference", "trajectory", "video")
+
+
+def make_clip(index: int) -> Clip:
+    """A coloured square that a disc pushes to the right or to the left."""
+    colour, name = [((200, 60, 40), "box"), ((60, 90, 200), "can"), ((220, 200, 60), "book")][index % 3]
+    direction = 1 if index % 2 else -1
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    labels = np.zeros((FRAMES, HEIGHT, WIDTH), dtype=np.uint8)
+    video: UInt8Array = np.full((FRAMES, HEIGHT, WIDTH, 3), (120, 130, 125), dtype=np.uint8)
+    for t in range(FRAMES):
+        centre = WIDTH // 2 + direction * 4 * t
+        labels[t, 14:24, centre - 5 : centre + 5] = Label.OBJECT
+        labels[t, (rows - 20) ** 2 + (columns - centre + direction * 10) ** 2 < 36] = Label.ACTOR
+    video[labels == Label.OBJECT] = colour
+    video[labels == Label.ACTOR] = (230, 180, 150)
+    side = "right" if direction > 0 else "left"
+    return Clip(
+        clip_id=f"clip-{index}",
+        video=video,
+        trajectory=Trajectory(labels, FPS),
+        caption=f"a hand pushing a {name} to the {side}",
+        verb="pushing",
+        object_name=name,
+        actor="hand",
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip set of 6 clips, 4 frames of 32x64."""
+    folder = tmp_path_factory.mktemp("tiny") / "clips"
+    with ClipSetWriter(folder, (HEIGHT, WIDTH), FRAMES, FPS, {"generator": "tests"}) as writer:
+        for index in range(CLIPS):
+            writer.add(make_clip(index))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_clips: Path) -> Path:
+    """A model folder with every component of the recipe ``tiny``, a few steps each."""
+    folder = tiny_clips.parent / "model"
+    for component in COMPONENTS:
+        flags = ["--data", str(tiny_clips), "--out", str(folder), "--recipe", "tiny", "--threads", "1"]
+        assert main(["train", component, *flags]) == 0
+    return folder

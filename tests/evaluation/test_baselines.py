@@ -1,0 +1,84 @@
+"""Trivial answers give what they must."""
+
+import numpy as np
+import pytest
+
+from mask2iv.contract import Clip, Label, Trajectory
+from mask2iv.errors import InputError
+from mask2iv.evaluation import baselines, metrics
+
+FRAMES, HEIGHT, WIDTH = 9, 60, 80
+
+
+def carried() -> Clip:
+    """An actor comes from the right edge and carries an object of 10x10 pixels to the left and up, along an arc."""
+    labels = np.zeros((FRAMES, HEIGHT, WIDTH), dtype=np.uint8)
+    for t, frame in enumerate(labels):
+        progress = max(0, t - 2) / (FRAMES - 3)
+        top = round(40 - 20 * progress - 12 * np.sin(np.pi * progress))
+        left = round(50 - 33 * progress)
+        frame[top : top + 10, left : left + 10] = Label.OBJECT
+        frame[top + 2 : top + 8, left + (30 - 10 * t if t < 2 else 10) : WIDTH] = Label.ACTOR
+    video = np.repeat(labels[..., None] * np.uint8(60), 3, axis=-1)
+    return Clip("arc", video, Trajectory(labels, 8.0), "a hand moving a box to the left", "moving", "box", "hand")
+
+
+def measures(trajectory: Trajectory, clip: Clip) -> tuple[float, float, float, tuple[int, int]]:
+    return (
+        metrics.final_distance(trajectory, clip.target_mask, clip.object_mask)[0],
+        metrics.object_iou(trajectory, clip.trajectory),
+        metrics.actor_iou(trajectory, clip.trajectory),
+        metrics.moving_and_touching(trajectory),
+    )
+
+
+def test_the_true_trajectory_is_the_upper_bound() -> None:
+    clip = carried()
+    distance, object_iou, actor_iou, (moving, touching) = measures(clip.trajectory, clip)
+    assert (distance, object_iou, actor_iou) == (0.0, 1.0, 1.0)
+    assert moving == touching == 6
+    assert metrics.goes(clip.trajectory, "left")
+
+
+def test_a_sliding_object_arrives_without_an_actor() -> None:
+    clip = carried()
+    slide = baselines.object_slides(clip)
+    distance, object_iou, actor_iou, (moving, touching) = measures(slide, clip)
+    assert distance < 1 / 100
+    assert 0.2 < object_iou < 0.9
+    assert actor_iou == 0.0
+    assert (moving, touching) == (FRAMES - 1, 0)
+    assert np.array_equal(slide.object[0], clip.object_mask)
+    assert (slide.object.sum(axis=(1, 2)) == 100).all()
+    assert metrics.goes(slide, "left")
+
+
+def test_an_object_that_stays_is_as_far_as_the_way_is_long() -> None:
+    clip = carried()
+    distance, object_iou, actor_iou, moved = measures(baselines.object_stays(clip), clip)
+    assert distance == pytest.approx(np.hypot(20, 33) / 100)
+    assert 2 / 8 < object_iou < 0.5
+    assert (actor_iou, moved) == (0.0, (0, 0))
+
+
+def test_a_sliding_object_is_cut_off_at_the_edge() -> None:
+    clip = carried()
+    clip.trajectory.labels[-1] = 0
+    clip.trajectory.labels[-1, 0:2, 0:2] = Label.OBJECT
+    last = baselines.object_slides(clip).object[-1]
+    assert 0 < last.sum() < 100
+    assert last[0, 0]
+
+
+def test_a_slide_needs_an_end() -> None:
+    clip = carried()
+    clip.trajectory.labels[-1] = 0
+    with pytest.raises(InputError, match="clip arc"):
+        baselines.object_slides(clip)
+
+
+def test_a_still_is_the_first_frame() -> None:
+    clip = carried()
+    still = baselines.repeat_first_frame(clip)
+    assert still.shape == clip.video.shape
+    assert (still == clip.video[0]).all()

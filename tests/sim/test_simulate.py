@@ -1,0 +1,134 @@
+"""The interaction generator: what a user of its clips relies on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mujoco", reason="the sim extra is not installed")
+
+from mask2iv.contract import Clip, Label
+from mask2iv.errors import InputError
+from mask2iv.sim import ACTIONS, Renderer, SimConfig, contact_sheet, simulate_clip, simulate_clips, vocabulary
+
+SMALL = {"height": 64, "width": 96, "num_frames": 16}
+TOWARDS = {"left": (-1, 0), "right": (1, 0), "forward": (0, -1), "backward": (0, 1)}
+CASES = [(actor, verb) for actor in ("hand", "robot") for verb in ACTIONS]
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Iterator[Renderer]:
+    shared = Renderer(SMALL["height"], SMALL["width"])
+    yield shared
+    shared.close()
+
+
+@pytest.fixture(scope="module")
+def clips(renderer: Renderer) -> dict[tuple[str, str], Clip]:
+    return {
+        (actor, verb): simulate_clip(SimConfig(**SMALL, actor=actor, verbs=(verb,)), 5, i, renderer)[0]
+        for i, (actor, verb) in enumerate(CASES)
+    }
+
+
+def _centroid(mask: np.ndarray) -> np.ndarray:
+    y, x = np.nonzero(mask)
+    return np.array([x.mean(), y.mean()])
+
+
+@pytest.mark.parametrize(("actor", "verb"), CASES)
+def test_every_action_is_shown_and_said(clips: dict[tuple[str, str], Clip], actor: str, verb: str) -> None:
+    clip = clips[actor, verb]
+    assert (clip.actor, clip.verb) == (actor, verb)
+    assert clip.caption.startswith(f"{'a hand' if actor == 'hand' else 'a robot arm'} {verb} ")
+    assert set(clip.caption.split()) <= set(vocabulary())
+    assert clip.object_name in clip.caption
+    assert (" an " in clip.caption) == ("apple" in clip.caption)
+    assert set(np.unique(clip.trajectory.labels)) == {Label.BACKGROUND, Label.ACTOR, Label.OBJECT}
+    assert clip.object_mask.any()
+    assert clip.target_mask.any()
+    assert clip.video.std() > 10
+    json.dumps(clip.metadata)
+
+
+@pytest.mark.parametrize(("actor", "verb"), CASES)
+def test_object_moves_only_while_touched(clips: dict[tuple[str, str], Clip], actor: str, verb: str) -> None:
+    clip = clips[actor, verb]
+    assert clip.contact is not None
+    assert clip.contact.any()
+    joint = clip.metadata["object_joint"] or [0.0] * len(clip.video)
+    state = np.column_stack([clip.metadata["object_pose"], joint])
+    moved = np.abs(np.diff(state, axis=0)).max(axis=1) > 1e-4
+    assert moved.any()
+    assert (clip.contact[1:] & clip.contact[:-1])[moved].all()
+    if verb != "putting down":
+        assert not clip.contact[0]
+
+
+def test_said_direction_is_seen(renderer: Renderer) -> None:
+    seen = set()
+    for index in range(8):
+        config = SimConfig(**SMALL, verbs=("pushing", "pulling", "moving"))
+        clip, _ = simulate_clip(config, 9, index, renderer)
+        direction = clip.metadata["direction"]
+        assert direction in clip.caption
+        shift = _centroid(clip.target_mask) - _centroid(clip.object_mask)
+        along = float(shift @ np.array(TOWARDS[direction]))
+        assert along > 0.05 * np.hypot(64, 96)
+        assert along > 0.7 * np.linalg.norm(shift)
+        seen.add(direction)
+    assert len(seen) >= 3
+
+
+def test_same_seed_gives_same_bytes_in_other_processes(renderer: Renderer) -> None:
+    config = SimConfig(**SMALL)
+    here = [simulate_clip(config, 3, index, renderer)[0] for index in (0, 1)]
+    there = [clip for clip, _ in simulate_clips(config, 3, (0, 1), workers=2)]
+    for a, b in zip(here, there, strict=True):
+        assert a.clip_id == b.clip_id
+        assert a.caption == b.caption
+        np.testing.assert_array_equal(a.video, b.video)
+        np.testing.assert_array_equal(a.trajectory.labels, b.trajectory.labels)
+        assert a.metadata == b.metadata
+    assert not np.array_equal(here[0].video, here[1].video)
+    assert here[1].clip_id == "sim-3-000001"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("height", 8), ("width", 4000), ("num_frames", 4), ("fps", 0.0), ("actor", "foot"), ("verbs", ("juggling",))],
+)
+def test_bad_configuration_is_named(field: str, value: object) -> None:
+    with pytest.raises(InputError, match=rf"SimConfig\.{field}"):
+        SimConfig(**{field: value})  # type: ignore[arg-type]
+
+
+def test_renderer_of_another_size_is_refused(renderer: Renderer) -> None:
+    with pytest.raises(InputError, match="64 x 96"):
+        simulate_clip(SimConfig(), 0, 0, renderer)
+
+
+def test_contact_sheet_lays_out_clips(clips: dict[tuple[str, str], Clip]) -> None:
+    pair = [clips["hand", "pushing"], clips["robot", "pushing"]]
+    sheet = contact_sheet(pair, columns=3)
+    assert sheet.shape == (4 * 64, 3 * 96, 3)
+    np.testing.assert_array_equal(sheet[:64, :96], pair[0].video[0])
+    with pytest.raises(InputError, match="contact_sheet"):
+        contact_sheet([])
+
+
+def test_missing_mujoco_is_one_clear_error() -> None:
+    program = (
+        "import sys; sys.modules['mujoco'] = None\n"
+        "from mask2iv.errors import InputError\n"
+        "try:\n    import mask2iv.sim\n"
+        "except InputError as error:\n    print(error)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=True)
+    assert 'pip install "mask2iv[sim]"' in result.stdout
