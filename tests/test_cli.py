@@ -17,7 +17,7 @@ def left_with(status: int, *arguments: str) -> None:
     assert left.value.code == status
 
 
-def test_help_lists_every_command(capsys: pytest.CaptureFixture) -> None:
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     left_with(0, "--help")
     shown = capsys.readouterr().out
     for name, (_, summary) in COMMANDS.items():
@@ -26,14 +26,14 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture) -> None:
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     left_with(0, name, "--help")
     shown = capsys.readouterr().out
     assert shown.startswith(f"usage: mask2iv {name}")
     assert "--out" in shown
 
 
-def test_help_of_generate_names_every_flag(capsys: pytest.CaptureFixture) -> None:
+def test_help_of_generate_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     left_with(0, "generate", "--help")
     shown = capsys.readouterr().out
     flags = (
@@ -45,7 +45,7 @@ def test_help_of_generate_names_every_flag(capsys: pytest.CaptureFixture) -> Non
     assert "{None" not in shown
 
 
-def test_version(capsys: pytest.CaptureFixture) -> None:
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     left_with(0, "--version")
     assert capsys.readouterr().out == f"mask2iv {__version__}\n"
 
@@ -61,7 +61,7 @@ def test_version(capsys: pytest.CaptureFixture) -> None:
         (["generate", "--image", "a.png", "--out", "b", "--actor", "dog"], "--actor"),
     ],
 )
-def test_usage_errors(arguments: list[str], expected: str, capsys: pytest.CaptureFixture) -> None:
+def test_usage_errors(arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     left_with(2, *arguments)
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -35,10 +35,8 @@ def desk(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> P
     image[square] = (200, 60, 40)
     dot = np.zeros((64, 128), dtype=np.bool_)
     dot[0, 0] = True
-    pictures = {
-        "image": image, "object": square, "other_size": square[:32], "empty": square & False, "full": square | True, "dot": dot
-    }
-    for name, pixels in pictures.items():
+    bad = {"other_size": square[:32], "empty": square & False, "full": square | True, "dot": dot}
+    for name, pixels in {"image": image, "object": square, **bad}.items():
         write_png(tmp_path / f"{name}.png", pixels)
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "model").symlink_to(tiny_model)
@@ -46,6 +44,7 @@ def desk(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> P
     save_trajectory_folder(Trajectory(labels), tmp_path / "good")
     save_trajectory_folder(Trajectory(labels[:3]), tmp_path / "short")
     save_trajectory_file(Trajectory(labels[:, :30]), tmp_path / "odd.npz")
+    save_trajectory_file(Trajectory(labels, fps=1e9), tmp_path / "fast.npz")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -54,7 +53,7 @@ def scene(*flags: str) -> list[str]:
     return ["--image", "image.png", *flags]
 
 
-def refused(capsys: pytest.CaptureFixture, command: str, flags: Sequence[str]) -> str:
+def refused(capsys: pytest.CaptureFixture[str], command: str, flags: Sequence[str]) -> str:
     """Runs a command that must refuse; returns its message, having checked that nothing else happened."""
     before = sorted(Path().rglob("*"))
     defaults = {"--model": "model", "--threads": "1", "--steps": "1", "--out": "out"}
@@ -75,7 +74,7 @@ SCENES = [
     (("--image", "text.png", *OBJECT, *PROMPT), "--image: text.png cannot be read as an image"),
     (("--image", "good", *OBJECT, *PROMPT), "--image: good is not a file"),
     (scene("--object-mask", "absent.png", *PROMPT), "--object-mask: absent.png does not exist"),
-    (scene("--object-mask", "other_size.png", *PROMPT), "--object-mask: the mask is 128x32 pixels but the image is 128x64"),
+    (scene("--object-mask", "other_size.png", *PROMPT), "--object-mask: the mask is 128x32 pixels but the image is"),
     (scene("--object-mask", "empty.png", *PROMPT), "--object-mask: the mask is empty"),
     (scene("--object-mask", "full.png", *PROMPT), "--object-mask: the mask covers the whole image"),
     (scene("--object-mask", "dot.png", *PROMPT), "--object-mask covers 1 pixels and vanishes"),
@@ -97,7 +96,7 @@ SCENES = [
 
 
 @pytest.mark.parametrize(("flags", "message"), SCENES, ids=[message for _, message in SCENES])
-def test_scenes(desk: Path, capsys: pytest.CaptureFixture, flags: Sequence[str], message: str) -> None:
+def test_scenes(desk: Path, capsys: pytest.CaptureFixture[str], flags: Sequence[str], message: str) -> None:
     assert message in refused(capsys, "trajectory", flags)
 
 
@@ -121,12 +120,12 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("flags", "message"), NUMBERS, ids=[" ".join(flags) for flags, _ in NUMBERS])
-def test_numbers_and_models(desk: Path, capsys: pytest.CaptureFixture, flags: Sequence[str], message: str) -> None:
+def test_numbers_and_models(desk: Path, capsys: pytest.CaptureFixture[str], flags: Sequence[str], message: str) -> None:
     assert message in refused(capsys, "generate", [*scene(*OBJECT, *PROMPT), *flags])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
-def test_no_gpu(desk: Path, capsys: pytest.CaptureFixture) -> None:
+def test_no_gpu(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "generate", [*scene(*OBJECT, *PROMPT), "--device", "cuda"])
     assert "--device 'cuda': no CUDA device is available" in message
 
@@ -137,19 +136,20 @@ TRAJECTORIES = [
     ("short", "--trajectory has 3 frames, this model renders 4"),
     ("odd.npz", "--trajectory of size 30x64: height and width must be multiples of"),
     ("painted", "--trajectory: painted/0000.png has the colour (120, 130, 125) at x=0, y=0"),
+    ("fast.npz", "--trajectory: the frame rate of fast.npz must be between 0.01 and 1000"),
     ("gap", "--trajectory: the folder gap jumps from frame 1 to 3"),
 ]
 
 
 @pytest.mark.parametrize(("path", "message"), TRAJECTORIES, ids=[path for path, _ in TRAJECTORIES])
-def test_trajectories(desk: Path, capsys: pytest.CaptureFixture, path: str, message: str) -> None:
+def test_trajectories(desk: Path, capsys: pytest.CaptureFixture[str], path: str, message: str) -> None:
     shutil.copytree("good", "painted")
     shutil.copy("image.png", "painted/0000.png")
     shutil.copytree("good", "gap", ignore=shutil.ignore_patterns("0002.png"))
     assert message in refused(capsys, "render", scene("--trajectory", path))
 
 
-def test_a_model_with_a_missing_or_damaged_part(desk: Path, tiny_model: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_damaged_model(desk: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(tiny_model, "broken", ignore=shutil.ignore_patterns("training"))
     weights = Path("broken/trajectory_unet/diffusion_pytorch_model.safetensors")
     weights.write_bytes(weights.read_bytes()[:1000])
@@ -160,7 +160,7 @@ def test_a_model_with_a_missing_or_damaged_part(desk: Path, tiny_model: Path, ca
     assert refused(capsys, "generate", flags).startswith("--model: broken/model_index.json is not valid JSON")
 
 
-def test_a_model_of_one_stage(desk: Path, tiny_model: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_model_of_one_stage(desk: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(tiny_model, "half", ignore=shutil.ignore_patterns("training", "video_*"))
     index = json.loads(Path("half/model_index.json").read_text())
     kept = {name: value for name, value in index.items() if not name.startswith("video_")}
@@ -181,7 +181,7 @@ OUTPUTS = [
 
 
 @pytest.mark.parametrize(("out", "message"), OUTPUTS, ids=[out for out, _ in OUTPUTS])
-def test_outputs(desk: Path, capsys: pytest.CaptureFixture, out: str, message: str) -> None:
+def test_outputs(desk: Path, capsys: pytest.CaptureFixture[str], out: str, message: str) -> None:
     if out.startswith("/proc") and not os.path.isdir("/proc"):
         pytest.skip("no place here that even the administrator cannot write")
     Path("filled").mkdir()
@@ -190,7 +190,7 @@ def test_outputs(desk: Path, capsys: pytest.CaptureFixture, out: str, message: s
     assert Path("filled/video.mp4").read_text() == "precious"
 
 
-def test_overwrite_never_removes_what_no_run_wrote(desk: Path, capsys: pytest.CaptureFixture) -> None:
+def test_overwrite_never_removes_what_no_run_wrote(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = scene(*OBJECT, *PROMPT, "--overwrite", "--out", ".")
     assert refused(capsys, "generate", flags).startswith(f"--overwrite: {desk} holds 'dot.png'")
     Path("former").mkdir()
@@ -199,7 +199,7 @@ def test_overwrite_never_removes_what_no_run_wrote(desk: Path, capsys: pytest.Ca
     assert refused(capsys, "render", flags).startswith(f"--out: the folder {desk}/former holds the input former")
 
 
-def test_a_failed_run_leaves_an_earlier_result_and_no_new_folders(desk: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_failed_run_leaves_things_as_they_were(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("earlier").mkdir()
     Path("earlier/video.mp4").write_text("precious")
     flags = scene(*OBJECT, *PROMPT, "--overwrite", "--size", "33x64")
@@ -220,7 +220,7 @@ def small_files(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("size", [16, 700])
-def test_a_full_disk(desk: Path, capsys: pytest.CaptureFixture, size: int) -> None:
+def test_a_full_disk(desk: Path, capsys: pytest.CaptureFixture[str], size: int) -> None:
     with small_files(size):
         message = refused(capsys, "generate", scene(*OBJECT, *PROMPT))
     assert message == "--out: cannot write out: File too large; make room, or write elsewhere"

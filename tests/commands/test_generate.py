@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,15 +54,16 @@ def desk(tmp_path: Path, tiny_model: Path) -> Desk:
     return Desk(tmp_path, tiny_model, image, object_mask)
 
 
-def manifest(folder: Path) -> dict:
-    return json.loads((folder / "manifest.json").read_text())
+def manifest(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return found
 
 
 def video(folder: Path) -> bytes:
     return (folder / "video.mp4").read_bytes()
 
 
-def test_generate_writes_video_trajectory_filmstrip_and_manifest(desk: Desk, capsys: pytest.CaptureFixture) -> None:
+def test_generate_writes_its_files(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     out = desk.run("generate", *desk.scene())
     frames, fps = read_video(out / "video.mp4")
     assert (frames.shape, fps) == ((4, 32, 64, 3), 8.0)
@@ -86,7 +88,7 @@ def test_the_manifest_says_what_was_given_and_what_it_resolved_to(desk: Desk) ->
     assert settings["model"]["sha256"]["vae/diffusion_pytorch_model.safetensors"] == weights
     expected = {
         "prompt": PROMPT, "seed": 7, "steps": {"trajectory": 2, "video": 2}, "guidance_scale": 3.0,
-        "target_guidance_scale": 1.0, "height": 32, "width": 64, "num_frames": 4, "fps": 8.0, "device": "cpu", "threads": 1,
+        "target_guidance_scale": 1.0, "height": 32, "width": 64, "num_frames": 4, "fps": 8.0, "threads": 1,
     }
     assert {key: settings[key] for key in expected} == expected
     assert set(found["seconds"]) == {"load", "trajectory", "video"}
@@ -195,7 +197,7 @@ def test_overwrite_replaces_the_former_result_as_a_whole(desk: Desk) -> None:
     ]
 
 
-def test_unknown_words_are_named_on_standard_error(desk: Desk, capsys: pytest.CaptureFixture) -> None:
+def test_unknown_words_are_named_on_standard_error(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     desk.run("trajectory", *desk.scene("--prompt", "a hand pushing a xylophone, to the right"))
     warning = next(line for line in capsys.readouterr().err.splitlines() if "warning" in line)
     assert warning.startswith("mask2iv: warning: --prompt")

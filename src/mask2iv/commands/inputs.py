@@ -120,6 +120,8 @@ def read_trajectory(path: Path) -> tuple[Trajectory, dict[str, Any]]:
         trajectory = load_trajectory(folder)
     except InputError as error:
         raise InputError(f"--{error}" if str(error).startswith("trajectory:") else f"--trajectory: {error}") from error
+    if not 0.01 <= trajectory.fps <= 1000:
+        raise InputError(f"--trajectory: the frame rate of {folder} must be between 0.01 and 1000, found {trajectory.fps}")
     if folder.is_dir():
         frames = {frame.name: sha256_file(frame) for frame in sorted(folder.glob("*.png"))}
         return trajectory, {"path": str(folder), "sha256": frames}

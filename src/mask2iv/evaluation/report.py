@@ -118,8 +118,8 @@ def markdown(result: Mapping[str, Any]) -> str:
 _TRAJECTORY_LEGEND = (
     "Final distance: from the object's centroid in the last frame (or where it was last seen) to the target's, as a "
     f"share of the image diagonal. The object moves in frames where its centroid went by more than {MOVING_SHARE:.0%} "
-    f"of the diagonal; it touches the actor where one of them, dilated by {TOUCH_KERNEL}x{TOUCH_KERNEL} pixels, overlaps "
-    "the other."
+    f"of the diagonal; it touches the actor where one of them, dilated by {TOUCH_KERNEL}x{TOUCH_KERNEL} pixels, "
+    "overlaps the other."
 )
 _WAY_LEGEND = (
     f"Right: the object's centroid goes the way that the caption says by {WAY_SHARE:.0%} of the diagonal or more, and "
