@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from importlib import metadata
+from pathlib import Path
 
 import torch
 
 from mask2iv import __version__
+from mask2iv.files import sha256_file
 
 _PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy", "av", "opencv-python-headless", "mujoco")
+
+
+def weight_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every weights file of a model folder, by its path below the folder, sorted."""
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.glob("*/*.safetensors"))}
+
+
+def weights_digest(folder: Path) -> str:
+    """One digest of a model folder: what ``LC_ALL=C sha256sum */*.safetensors | sha256sum`` prints in it."""
+    lines = "".join(f"{digest}  {name}\n" for name, digest in weight_hashes(folder).items())
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:

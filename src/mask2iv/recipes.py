@@ -68,6 +68,7 @@ class ReferenceRecipe:
 
     Attributes:
         width, depth, patch: its size.
+        crop: side of the training crops in pixels.
         latent_noise: largest standard deviation of the noise added to the latents before decoding, so that it learns to
             work on generated latents too.
         training: optimisation.
@@ -76,6 +77,7 @@ class ReferenceRecipe:
     width: int = 96
     depth: int = 3
     patch: int = 4
+    crop: int = 96
     latent_noise: float = 0.3
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -154,8 +156,8 @@ def embedded() -> Recipe:
         training=TrainingConfig(
             max_steps=1500,
             batch_size=64,
-            learning_rate=5e-4,
-            warmup_steps=100,
+            learning_rate=1e-3,
+            warmup_steps=30,
             decay_steps=500,
             weight_decay=0.1,
             gradient_clip=1.0,
@@ -251,10 +253,10 @@ def embedded_cpu() -> Recipe:
         base,
         name="embedded-cpu",
         vae=replace(base.vae, training=shorter(base.vae.training, 1800, 700)),
-        encoders=replace(base.encoders, training=shorter(base.encoders.training, 600, 300)),
-        reference=replace(base.reference, training=shorter(base.reference.training, 1200, 400)),
-        trajectory=smaller(base.trajectory, 1600, 500),
-        video=smaller(base.video, 1600, 500),
+        encoders=replace(base.encoders, training=shorter(base.encoders.training, 300, 150)),
+        reference=replace(base.reference, training=shorter(base.reference.training, 900, 300)),
+        trajectory=smaller(base.trajectory, 1000, 400),
+        video=smaller(base.video, 1000, 400),
     )
 
 
@@ -294,7 +296,7 @@ def tiny() -> Recipe:
         ),
         vae=vae,
         encoders=encoders,
-        reference=replace(base.reference, width=32, depth=1, training=training),
+        reference=replace(base.reference, width=32, depth=1, crop=32, training=training),
         trajectory=replace(base.trajectory, unet=trajectory_unet, resampler=resampler, training=training),
         video=replace(base.video, unet=video_unet, resampler=resampler, training=training),
     )

@@ -136,7 +136,7 @@ TRAJECTORIES = [
     ("short", "--trajectory has 3 frames, this model renders 4"),
     ("odd.npz", "--trajectory of size 30x64: height and width must be multiples of"),
     ("painted", "--trajectory: painted/0000.png has the colour (120, 130, 125) at x=0, y=0"),
-    ("fast.npz", "--trajectory: the frame rate of fast.npz must be between 0.01 and 1000"),
+    ("fast.npz", "--trajectory: the frame rate of fast.npz is 1000000000.0; it must be 0.01 to 1000"),
     ("gap", "--trajectory: the folder gap jumps from frame 1 to 3"),
 ]
 

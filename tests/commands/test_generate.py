@@ -73,7 +73,11 @@ def test_generate_writes_its_files(desk: Desk, capsys: pytest.CaptureFixture[str
     assert read_video(out / "trajectory.mp4")[0].shape == (4, 32, 64, 3)
     assert read_image(out / "filmstrip.png").shape[0] > 3 * 32
     assert sorted(path.name for path in out.iterdir()) == [
-        "filmstrip.png", "manifest.json", "trajectory", "trajectory.mp4", "video.mp4"
+        "filmstrip.png",
+        "manifest.json",
+        "trajectory",
+        "trajectory.mp4",
+        "video.mp4",
     ]
     assert "video.mp4" in capsys.readouterr().out
 
@@ -87,8 +91,16 @@ def test_the_manifest_says_what_was_given_and_what_it_resolved_to(desk: Desk) ->
     weights = hashlib.sha256((desk.model / "vae" / "diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()
     assert settings["model"]["sha256"]["vae/diffusion_pytorch_model.safetensors"] == weights
     expected = {
-        "prompt": PROMPT, "seed": 7, "steps": {"trajectory": 2, "video": 2}, "guidance_scale": 3.0,
-        "target_guidance_scale": 1.0, "height": 32, "width": 64, "num_frames": 4, "fps": 8.0, "threads": 1,
+        "prompt": PROMPT,
+        "seed": 7,
+        "steps": {"trajectory": 2, "video": 2},
+        "guidance_scale": 3.0,
+        "target_guidance_scale": 1.0,
+        "height": 32,
+        "width": 64,
+        "num_frames": 4,
+        "fps": 8.0,
+        "threads": 1,
     }
     assert {key: settings[key] for key in expected} == expected
     assert set(found["seconds"]) == {"load", "trajectory", "video"}
@@ -99,7 +111,10 @@ def test_trajectory_then_render_is_generate(desk: Desk) -> None:
     whole = desk.run("generate", *desk.scene(), "--seed", "3", out="whole")
     plan = desk.run("trajectory", *desk.scene(), "--seed", "3", out="plan")
     assert sorted(path.name for path in plan.iterdir()) == [
-        "filmstrip.png", "manifest.json", "trajectory", "trajectory.mp4"
+        "filmstrip.png",
+        "manifest.json",
+        "trajectory",
+        "trajectory.mp4",
     ]
     assert (plan / "trajectory.mp4").read_bytes() == (whole / "trajectory.mp4").read_bytes()
     rendered = desk.run("render", "--trajectory", f"{plan}/trajectory", "--seed", "3", out="rendered")
@@ -193,7 +208,10 @@ def test_overwrite_replaces_the_former_result_as_a_whole(desk: Desk) -> None:
     desk.run("generate", *desk.scene(), "--samples", "2")
     out = desk.run("trajectory", *desk.scene(), "--overwrite")
     assert sorted(path.name for path in out.iterdir()) == [
-        "filmstrip.png", "manifest.json", "trajectory", "trajectory.mp4"
+        "filmstrip.png",
+        "manifest.json",
+        "trajectory",
+        "trajectory.mp4",
     ]
 
 

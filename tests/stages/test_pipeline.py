@@ -101,7 +101,9 @@ def test_half_precision_storage_stays_close(pipe: Mask2IVPipeline, clips: ClipSe
     half = Mask2IVPipeline.from_pretrained(tmp_path / "half")
     stored = sum(path.stat().st_size for path in (tmp_path / "half").rglob("*.safetensors"))
     assert stored < 0.6 * 4 * sum(p.numel() for part in _networks(pipe) for p in part.parameters())
-    full, reduced = (p.render(clip.image, clip.trajectory, generator=seeded(0), progress=False)[0] for p in (pipe, half))
+    full, reduced = (
+        p.render(clip.image, clip.trajectory, generator=seeded(0), progress=False)[0] for p in (pipe, half)
+    )
     assert np.abs(full.astype(int) - reduced.astype(int)).mean() < 3
 
 
@@ -215,7 +217,7 @@ def test_a_damaged_model_folder_is_one_clear_error(pipe: Mask2IVPipeline, tmp_pa
     else:
         index = folder / "model_index.json"
         index.write_text(index.read_text().replace('"VideoUNet"', '"os.system"'))
-    with pytest.raises(InputError, match="video_unet|unknown class"):
+    with pytest.raises(InputError, match=r"video_unet|unknown class"):
         Mask2IVPipeline.from_pretrained(folder)
 
 

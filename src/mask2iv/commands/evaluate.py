@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -50,6 +49,8 @@ class Evaluate:
         from mask2iv.evaluation.report import markdown
         from mask2iv.evaluation.runner import EvaluationConfig, evaluate
         from mask2iv.files import sha256_file
+        from mask2iv.manifest import weights_digest
+        from mask2iv.stages.components import model_folder
         from mask2iv.stages.pipeline import Mask2IVPipeline
 
         for flag, number, least in (("limit", self.limit, 1), ("steps", self.steps, 1), ("threads", self.threads, 0)):
@@ -65,19 +66,8 @@ class Evaluate:
         pipeline = Mask2IVPipeline.from_pretrained(self.model).to(device)
         sources = {
             "model": self.model,
-            "model_sha256": _weights_sha256(self.model),
+            "model_sha256": weights_digest(model_folder(self.model)),
             "data": str(self.data),
             "data_index_sha256": sha256_file(self.data / "index.jsonl"),
         }
         print(markdown(evaluate(pipeline, clips, settings, self.out, sources)), end="")
-
-
-def _weights_sha256(model: str) -> str:
-    """One digest of a model folder: what ``LC_ALL=C sha256sum */*.safetensors | sha256sum`` prints in it."""
-    from importlib import resources
-
-    from mask2iv.files import sha256_file
-
-    folder = Path(str(resources.files("mask2iv") / "weights" / "embedded")) if model == "embedded" else Path(model)
-    lines = {path.relative_to(folder).as_posix(): sha256_file(path) for path in folder.glob("*/*.safetensors")}
-    return hashlib.sha256("".join(f"{lines[name]}  {name}\n" for name in sorted(lines)).encode()).hexdigest()

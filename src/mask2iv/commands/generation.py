@@ -27,9 +27,10 @@ from mask2iv.commands.inputs import (
 from mask2iv.commands.outputs import disk_faults, input_pictures, result_folder, write_filmstrip, write_trajectory
 from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.files import sha256_file, write_json
-from mask2iv.manifest import versions
+from mask2iv.files import write_json
+from mask2iv.manifest import versions, weight_hashes
 from mask2iv.media import read_image, resize_image, write_png, write_video
+from mask2iv.stages.components import model_folder
 from mask2iv.stages.pipeline import Mask2IVPipeline
 
 _STAGES = {"generate": ("trajectory", "video"), "trajectory": ("trajectory",), "render": ("video",)}
@@ -133,7 +134,7 @@ class _Run:
         defaults = {"trajectory": config.num_inference_steps, "video": config.video_num_inference_steps}
         self.steps = {stage: sampling.steps or defaults[stage] for stage in _STAGES[name]}
         self.settings: dict[str, Any] = {
-            "model": _model_record(sampling.model),
+            "model": {"name": sampling.model, "sha256": weight_hashes(model_folder(sampling.model))},
             "device": str(device),
             "threads": torch.get_num_threads(),
             "steps": self.steps,
@@ -196,14 +197,6 @@ class _Run:
         started = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - started, 3)
-
-
-def _model_record(model: str) -> Any:
-    """The embedded model goes with the package's version; a folder's weights are told apart by their hashes."""
-    if model == "embedded":
-        return model
-    weights = sorted(Path(model).glob("*/*.safetensors"))
-    return {"path": model, "sha256": {path.relative_to(model).as_posix(): sha256_file(path) for path in weights}}
 
 
 @contextmanager

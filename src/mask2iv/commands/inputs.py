@@ -85,9 +85,7 @@ def read_scene(scene: Scene) -> SceneInputs:
 
 
 def _objects(scene: Scene) -> dict[str, Any]:
-    return {
-        "--object-mask": scene.object_mask, "--object-box": scene.object_box, "--object-point": scene.object_point
-    }
+    return {"--object-mask": scene.object_mask, "--object-box": scene.object_box, "--object-point": scene.object_point}
 
 
 def complete_prompt(prompt: str | None, actor: Literal["hand", "robot"] | None) -> str | None:
@@ -121,7 +119,7 @@ def read_trajectory(path: Path) -> tuple[Trajectory, dict[str, Any]]:
     except InputError as error:
         raise InputError(f"--{error}" if str(error).startswith("trajectory:") else f"--trajectory: {error}") from error
     if not 0.01 <= trajectory.fps <= 1000:
-        raise InputError(f"--trajectory: the frame rate of {folder} must be between 0.01 and 1000, found {trajectory.fps}")
+        raise InputError(f"--trajectory: the frame rate of {folder} is {trajectory.fps}; it must be 0.01 to 1000")
     if folder.is_dir():
         frames = {frame.name: sha256_file(frame) for frame in sorted(folder.glob("*.png"))}
         return trajectory, {"path": str(folder), "sha256": frames}

@@ -45,6 +45,8 @@ class Train:
     """Named configuration: embedded, embedded-cpu or tiny."""
     held_out: Path | None = None
     """Clip set for validation; default: the last 5 % of --data (1 to 64 clips), which are then not trained on."""
+    limit: int | None = None
+    """Train on the first so many clips only."""
     resume_from_checkpoint: str | None = None
     """A checkpoint folder, or "latest" to go on where the run stopped (or start)."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -97,13 +99,17 @@ class Train:
             return ClipMemory(clips, (pipeline.height, pipeline.width), pipeline.num_frames)
 
         if self.held_out is not None:
-            return memory(every), memory(ClipSet(self.held_out))
-        if len(every) < 2:
+            kept, held_out = len(every), ClipSet(self.held_out)
+        elif len(every) >= 2:
+            kept = len(every) - min(64, max(1, len(every) // 20))
+            held_out = every.subset(kept, len(every))
+        else:
             raise InputError(
                 f"--data {self.data} holds one clip; at least 2 are needed, one is held out for validation"
             )
-        kept = len(every) - min(64, max(1, len(every) // 20))
-        return memory(every.subset(0, kept)), memory(every.subset(kept, len(every)))
+        if self.limit is not None and not 1 <= self.limit <= kept:
+            raise InputError(f"--limit must be 1 to {kept}, the clips there are to train on, found {self.limit}")
+        return memory(every.subset(0, self.limit or kept)), memory(held_out)
 
     def _identity(self, recipe: Recipe) -> dict[str, Any]:
         """What must not change when a run is resumed: everything but how long it goes on and what it reports."""
@@ -115,4 +121,5 @@ class Train:
             "component": self.component,
             "settings": hashlib.sha256(text.encode()).hexdigest(),
             "data": sha256_file(self.data / "index.jsonl"),
+            "limit": self.limit,
         }

@@ -26,14 +26,15 @@ def word_tokenizer(vocabulary: Sequence[str], max_length: int) -> PreTrainedToke
 
     Id 0 pads after the end token, as in the CLIP tokenizer of the original.
     """
-    words = [PAD, BOS, EOS, UNK, *sorted(set(vocabulary))]
+    # The end token must not have id 2: transformers' CLIP would then pool at the largest id instead of at the end.
+    words = [PAD, UNK, BOS, EOS, *sorted(set(vocabulary))]
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token=UNK))
     tokenizer.normalizer = normalizers.Lowercase()  # type: ignore[assignment]
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
         [pre_tokenizers.Whitespace(), pre_tokenizers.Punctuation("removed")]
     )
     tokenizer.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
-        single=f"{BOS} $A {EOS}", special_tokens=[(BOS, 1), (EOS, 2)]
+        single=f"{BOS} $A {EOS}", special_tokens=[(BOS, words.index(BOS)), (EOS, words.index(EOS))]
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -99,8 +100,8 @@ def tiny_clip(
         hidden_act="gelu",
         projection_dim=projection_dim,
         pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
+        bos_token_id=2,
+        eos_token_id=3,
         **text,
     )
     vision_config = CLIPVisionConfig(hidden_act="gelu", projection_dim=projection_dim, **vision)

@@ -5,7 +5,9 @@ Only safetensors and JSON are read; nothing is unpickled and no code from the fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModel, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
 
 from mask2iv import __version__, config
 from mask2iv.diffusion.samplers import DDIMScheduler
@@ -44,6 +47,31 @@ CLASSES: Mapping[str, tuple[type, ...]] = {
 }
 
 _OWN: Mapping[type, type] = {VideoUNet: UNetConfig, Resampler: ResamplerConfig}
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """No progress bars for files that take milliseconds."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
+
+
+def model_folder(name_or_path: str | Path) -> Path:
+    """The folder of a model: "embedded" names the one that ships with the package.
+
+    Raises:
+        InputError: no such folder.
+    """
+    if str(name_or_path) == "embedded":
+        return Path(str(resources.files("mask2iv") / "weights" / "embedded"))
+    if not Path(name_or_path).is_dir():
+        raise InputError(f"--model {str(name_or_path)!r}: no such folder; give a model folder or 'embedded'")
+    return Path(name_or_path)
 
 
 def read_index(folder: Path) -> tuple[PipelineConfig, dict[str, str]]:
@@ -87,7 +115,7 @@ def save_component(folder: Path, name: str, component: Any, dtype: torch.dtype |
         component: an instance of one of its classes.
         dtype: weights are stored in this precision; None keeps theirs.
     """
-    with atomic_directory(folder / name, overwrite=True) as target:
+    with _without_bars(), atomic_directory(folder / name, overwrite=True) as target:
         if type(component) in _OWN:
             state = {
                 key: value.detach().to(dtype or value.dtype).contiguous().cpu()
@@ -120,9 +148,15 @@ def load_component(folder: Path, name: str, class_name: str, dtype: torch.dtype)
             return _load_own(path, kind, _OWN[kind], dtype)
         if not issubclass(kind, nn.Module):
             return kind.from_pretrained(path, local_files_only=True)  # type: ignore[attr-defined]
-        keyword = "dtype" if kind.__module__.startswith("transformers") else "torch_dtype"
         loader: Callable[..., Any] = kind.from_pretrained  # type: ignore[attr-defined]
-        return loader(path, use_safetensors=True, local_files_only=True, **{keyword: dtype}).eval()
+        # diffusers' way of saving memory needs accelerate; these components are small enough without it.
+        keywords = (
+            {"dtype": dtype}
+            if kind.__module__.startswith("transformers")
+            else {"torch_dtype": dtype, "low_cpu_mem_usage": False}
+        )
+        with _without_bars():
+            return loader(path, use_safetensors=True, local_files_only=True, **keywords).eval()
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         message = " ".join(str(error).split())[:300]
         raise InputError(f"--model: component {name} in {folder} cannot be read: {message}") from error

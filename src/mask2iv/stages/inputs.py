@@ -78,8 +78,8 @@ def _resized(mask: Any, image: UInt8Array, size: tuple[int, int], field: str) ->
     return resized
 
 
-def sample_seeds(generator: torch.Generator | Sequence[torch.Generator] | None, count: int) -> list[int]:
-    """One seed per output. A list gives each output its own generator; a single generator is drawn from in order.
+def sample_seeds(generator: torch.Generator | Sequence[torch.Generator | int] | None, count: int) -> list[int]:
+    """One seed per output: drawn from its generator, or the integer itself. A single generator is drawn from in order.
 
     Raises:
         InputError: a list of another length.
@@ -87,13 +87,15 @@ def sample_seeds(generator: torch.Generator | Sequence[torch.Generator] | None, 
     if generator is None:
         generator = torch.Generator()
         generator.seed()
-    if isinstance(generator, torch.Generator):
-        sources = [generator] * count
-    else:
-        sources = list(generator)
-        if len(sources) != count:
-            raise InputError(f"generator: found {len(sources)} for {count} outputs; give one for each")
-    return [int(torch.randint(0, 2**62, (1,), generator=source, device=source.device)) for source in sources]
+    sources = [generator] * count if isinstance(generator, torch.Generator) else list(generator)
+    if len(sources) != count:
+        raise InputError(f"generator: found {len(sources)} for {count} outputs; give one for each")
+    return [
+        source
+        if isinstance(source, int)
+        else int(torch.randint(0, 2**62, (1,), generator=source, device=source.device))
+        for source in sources
+    ]
 
 
 def stage_generator(seed: int, stage: int) -> torch.Generator:

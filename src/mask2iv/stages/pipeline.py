@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,14 @@ from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.text import unknown_words
 from mask2iv.models.unet import VideoUNet
-from mask2iv.stages.components import load_component, read_index, save_component, write_index
+from mask2iv.stages.components import load_component, model_folder, read_index, save_component, write_index
 from mask2iv.stages.config import PipelineConfig
 from mask2iv.stages.inputs import as_list, check_image, sample_seeds
 from mask2iv.stages.stage import Stage
 from mask2iv.stages.trajectory import Guidance, OnStep, TrajectoryRequest, predict_trajectory
 from mask2iv.stages.video import render_video
 
-Generators = torch.Generator | Sequence[torch.Generator] | None
+Generators = torch.Generator | Sequence[torch.Generator | int] | None
 StepCallback = Callable[["Mask2IVPipeline", int, int, dict[str, Any]], dict[str, Any]]
 
 
@@ -96,11 +95,7 @@ class Mask2IVPipeline:
         Raises:
             InputError: not a model folder, or a component is missing or damaged.
         """
-        folder = Path(str(resources.files("mask2iv") / "weights" / "embedded"))
-        if str(name_or_path) != "embedded":
-            folder = Path(name_or_path)
-            if not folder.is_dir():
-                raise InputError(f"--model {str(name_or_path)!r}: no such folder; give a model folder or 'embedded'")
+        folder = model_folder(name_or_path)
         pipeline_config, names = read_index(folder)
         missing = {"vae", "tokenizer", "text_encoder", "image_encoder", "scheduler"} - set(names)
         if missing:
@@ -179,7 +174,7 @@ class Mask2IVPipeline:
             num_inference_steps: sampling steps; the model's default where None.
             guidance_scale, target_guidance_scale: guidance by text and by target; 1 for none.
             guidance_rescale: share of rescaled guidance, in [0, 1].
-            generator: one, or a list with one per output.
+            generator: one, or a list with a generator or an integer seed per output.
             num_videos_per_prompt: outputs per image.
             callback_on_step_end: called as ``(pipeline, step, timestep, {"latents": ...})``; may return other latents.
             progress: show a progress bar.
@@ -191,24 +186,33 @@ class Mask2IVPipeline:
         Raises:
             InputError: no stage 1, no condition, or an unusable image, mask, size or number.
         """
-        seeds = self._seeds(image, generator, num_videos_per_prompt)
-        return self._trajectories(
-            image,
-            object_mask,
-            prompt,
-            target_mask,
-            actor_mask,
-            seeds,
-            num_videos_per_prompt,
-            height,
-            width,
-            num_inference_steps,
-            guidance_scale,
-            target_guidance_scale,
-            guidance_rescale,
-            callback_on_step_end,
-            progress,
+        _positive(num_videos_per_prompt, 1, "num_videos_per_prompt")
+        stage, config = self._require(self.trajectory_stage, "trajectory"), self.config
+        images = [check_image(one) for one in _listed(image)]
+        size = self._size(height, width)
+        columns = {"object_mask": object_mask, "prompt": prompt, "target_mask": target_mask, "actor_mask": actor_mask}
+        lists = [as_list(value, len(images), field) for field, value in columns.items()]
+        requests = [
+            TrajectoryRequest(picture, mask, text or "", target, actor, size)
+            for picture, mask, text, target, actor in zip(images, *lists, strict=True)
+            for _ in range(num_videos_per_prompt)
+        ]
+        seeds = sample_seeds(generator, len(requests))
+        guidance = Guidance(
+            text=config.guidance_scale if guidance_scale is None else guidance_scale,
+            target=config.target_guidance_scale if target_guidance_scale is None else target_guidance_scale,
+            rescale=config.guidance_rescale if guidance_rescale is None else guidance_rescale,
         )
+        steps = _positive(num_inference_steps, config.num_inference_steps, "num_inference_steps")
+        results = []
+        with tqdm(total=steps * len(requests), desc="trajectory", unit="step", disable=not progress) as bar:
+            for request, seed in zip(requests, seeds, strict=True):
+                self.scheduler.set_timesteps(steps)
+                watch = self._watcher(bar, callback_on_step_end)
+                results.append(
+                    predict_trajectory(stage, self.encoder, self.scheduler, config, request, guidance, seed, watch)
+                )
+        return results
 
     def render(
         self,
@@ -235,7 +239,30 @@ class Mask2IVPipeline:
         """
         trajectories = [trajectory] if isinstance(trajectory, Trajectory) else list(trajectory)
         seeds = sample_seeds(generator, len(trajectories))
-        return self._videos(image, trajectories, seeds, num_inference_steps, callback_on_step_end, progress)
+        stage, config = self._require(self.video_stage, "video"), self.config
+        images = [check_image(one) for one in as_list(image, len(trajectories), "image")]
+        for path in trajectories:
+            self._size(*path.size)
+        steps = _positive(num_inference_steps, config.video_num_inference_steps, "video_num_inference_steps")
+        results = []
+        with tqdm(total=steps * len(trajectories), desc="video", unit="step", disable=not progress) as bar:
+            for picture, path, seed in zip(images, trajectories, seeds, strict=True):
+                self.scheduler.set_timesteps(steps)
+                watch = self._watcher(bar, callback_on_step_end)
+                results.append(
+                    render_video(
+                        stage,
+                        self.encoder,
+                        self.reference_decoder,
+                        self.scheduler,
+                        config,
+                        picture,
+                        path,
+                        seed,
+                        watch,
+                    )
+                )
+        return results
 
     def __call__(
         self,
@@ -264,105 +291,34 @@ class Mask2IVPipeline:
             video_num_inference_steps: sampling steps of stage 2.
             return_dict: False returns the tuple ``(frames, trajectory)``.
         """
-        seeds = self._seeds(image, generator, num_videos_per_prompt)
-        trajectories = self._trajectories(
+        _positive(num_videos_per_prompt, 1, "num_videos_per_prompt")
+        seeds = sample_seeds(generator, len(_listed(image)) * num_videos_per_prompt)
+        trajectories = self.trajectory(
             image,
             object_mask,
             prompt,
             target_mask,
             actor_mask,
-            seeds,
-            num_videos_per_prompt,
-            height,
-            width,
-            num_inference_steps,
-            guidance_scale,
-            target_guidance_scale,
-            guidance_rescale,
-            callback_on_step_end,
-            progress,
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            target_guidance_scale=target_guidance_scale,
+            guidance_rescale=guidance_rescale,
+            generator=seeds,
+            num_videos_per_prompt=num_videos_per_prompt,
+            callback_on_step_end=callback_on_step_end,
+            progress=progress,
         )
-        images = [one for one in _listed(image) for _ in range(num_videos_per_prompt)]
-        frames = self._videos(images, trajectories, seeds, video_num_inference_steps, callback_on_step_end, progress)
+        frames = self.render(
+            [one for one in _listed(image) for _ in range(num_videos_per_prompt)],
+            trajectories,
+            num_inference_steps=video_num_inference_steps,
+            generator=seeds,
+            callback_on_step_end=callback_on_step_end,
+            progress=progress,
+        )
         return Mask2IVOutput(frames, trajectories) if return_dict else (frames, trajectories)
-
-    def _trajectories(
-        self,
-        image: Any,
-        object_mask: Any,
-        prompt: Any,
-        target_mask: Any,
-        actor_mask: Any,
-        seeds: list[int],
-        repeats: int,
-        height: int | None,
-        width: int | None,
-        num_inference_steps: int | None,
-        guidance_scale: float | None,
-        target_guidance_scale: float | None,
-        guidance_rescale: float | None,
-        callback: StepCallback | None,
-        progress: bool,
-    ) -> list[Trajectory]:
-        stage, config = self._require(self.trajectory_stage, "trajectory"), self.config
-        images = [check_image(one) for one in _listed(image)]
-        size = self._size(height, width)
-        columns = {"object_mask": object_mask, "prompt": prompt, "target_mask": target_mask, "actor_mask": actor_mask}
-        lists = [as_list(value, len(images), field) for field, value in columns.items()]
-        requests = [
-            TrajectoryRequest(picture, mask, text or "", target, actor, size)
-            for picture, mask, text, target, actor in zip(images, *lists, strict=True)
-            for _ in range(repeats)
-        ]
-        guidance = Guidance(
-            text=config.guidance_scale if guidance_scale is None else guidance_scale,
-            target=config.target_guidance_scale if target_guidance_scale is None else target_guidance_scale,
-            rescale=config.guidance_rescale if guidance_rescale is None else guidance_rescale,
-        )
-        steps = _positive(num_inference_steps, config.num_inference_steps, "num_inference_steps")
-        results = []
-        with tqdm(total=steps * len(requests), desc="trajectory", unit="step", disable=not progress) as bar:
-            for request, seed in zip(requests, seeds, strict=True):
-                self.scheduler.set_timesteps(steps)
-                watch = self._watcher(bar, callback)
-                results.append(
-                    predict_trajectory(stage, self.encoder, self.scheduler, config, request, guidance, seed, watch)
-                )
-        return results
-
-    def _videos(
-        self,
-        image: Any,
-        trajectories: list[Trajectory],
-        seeds: list[int],
-        num_inference_steps: int | None,
-        callback: StepCallback | None,
-        progress: bool,
-    ) -> list[UInt8Array]:
-        stage, config = self._require(self.video_stage, "video"), self.config
-        images = [check_image(one) for one in as_list(image, len(trajectories), "image")]
-        for trajectory in trajectories:
-            self._size(*trajectory.size)
-        steps = _positive(num_inference_steps, config.video_num_inference_steps, "video_num_inference_steps")
-        results = []
-        with tqdm(total=steps * len(trajectories), desc="video", unit="step", disable=not progress) as bar:
-            for picture, trajectory, seed in zip(images, trajectories, seeds, strict=True):
-                self.scheduler.set_timesteps(steps)
-                watch = self._watcher(bar, callback)
-                results.append(
-                    render_video(
-                        stage,
-                        self.encoder,
-                        self.reference_decoder,
-                        self.scheduler,
-                        config,
-                        picture,
-                        trajectory,
-                        seed,
-                        watch,
-                    )
-                )
-        return results
 
     def _watcher(self, bar: tqdm, callback: StepCallback | None) -> OnStep:
         """Moves the progress bar and calls the user's callback after each step."""
@@ -377,10 +333,6 @@ class Mask2IVPipeline:
             return replaced
 
         return watch
-
-    def _seeds(self, image: Any, generator: Generators, repeats: int) -> list[int]:
-        _positive(repeats, 1, "num_videos_per_prompt")
-        return sample_seeds(generator, len(_listed(image)) * repeats)
 
     def _size(self, height: int | None, width: int | None) -> tuple[int, int]:
         """The output size.

@@ -9,7 +9,6 @@ import torch
 from mask2iv.contract import Batch
 from mask2iv.data.dataset import ClipDataset, ClipItem, collate
 from mask2iv.data.store import ClipSet
-from mask2iv.training.loop import batch_indices
 
 
 class ClipMemory:
@@ -50,10 +49,6 @@ class ClipMemory:
     def batch(self, indices: Sequence[int]) -> Batch:
         """The clips of these indices, assembled."""
         return collate([self.item(index) for index in indices])
-
-    def step(self, batch_size: int, seed: int, step: int) -> Batch:
-        """The batch of a training step."""
-        return self.batch(batch_indices(len(self), batch_size, seed, step))
 
     def frames(self, indices: Sequence[int], frames: Sequence[int]) -> Batch:
         """The first and one more frame of each clip (T = 2), without touching the others."""

@@ -14,7 +14,7 @@ from mask2iv.models.image import preprocess_clip_image
 from mask2iv.models.text import tiny_clip, token_ids, word_tokenizer
 from mask2iv.recipes import EncodersRecipe
 from mask2iv.training.clips import ClipMemory
-from mask2iv.training.loop import Trainer
+from mask2iv.training.loop import Trainer, batch_indices
 
 
 def contrastive_loss(model: CLIPModel, ids: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
@@ -64,17 +64,21 @@ def train_encoders(
         },
     )
 
+    last = clips.dataset.num_frames - 1
+
     def batch_loss(batch: Batch) -> torch.Tensor:
-        ends = torch.cat([batch.video[:, :, 0], batch.video[:, :, -1]])
+        ends = torch.cat([batch.video[:, :, 0], batch.video[:, :, 1]])
         pixels = preprocess_clip_image(ends, recipe.image_size)
         return contrastive_loss(model, token_ids(tokenizer, batch.captions), pixels)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        return {"loss": batch_loss(clips.step(recipe.training.batch_size, recipe.training.seed, step))}
+        indices = batch_indices(len(clips), recipe.training.batch_size, recipe.training.seed, step)
+        return {"loss": batch_loss(clips.frames(indices, [last] * len(indices)))}
 
     def validate(step: int) -> dict[str, float]:
         count = min(64, len(held_out))
-        return {"loss": float(batch_loss(held_out.batch(range(count)))), "guessing": float(torch.tensor(count).log())}
+        batch = held_out.frames(range(count), [last] * count)
+        return {"loss": float(batch_loss(batch)), "guessing": float(torch.tensor(count).log())}
 
     figures = Trainer(model, recipe.training, run_dir, loss, validate, identity).run(resume)
     text, image = CLIPTextModel(model.text_model.config), CLIPVisionModel(model.vision_model.config)

@@ -14,7 +14,7 @@ from mask2iv.media import write_png
 from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.recipes import ReferenceRecipe
-from mask2iv.training.clips import ClipMemory
+from mask2iv.training.clips import ClipMemory, random_corner
 from mask2iv.training.loop import Trainer, batch_indices
 from mask2iv.training.pictures import to_uint8
 from mask2iv.training.vae import gradient_loss
@@ -39,14 +39,15 @@ def train_reference(
         indices = batch_indices(len(clips), training.batch_size, training.seed, step)
         frames = torch.randint(0, clips.dataset.num_frames, (len(indices),), generator=generator).tolist()
         batch = clips.frames(indices, frames)
-        target = batch.video[:, :, 1]
-        masks = labels_to_tensor(perturb_labels(batch.labels, 0.2, generator=generator))
+        labels = perturb_labels(batch.labels, 0.2, generator=generator)
+        video, masks = random_crops(batch.video, labels, recipe.crop, generator)
+        first, target = video[:, :, 0], video[:, :, 1]
         with torch.no_grad():
             latents = codec.encode(target)
             noise = torch.randn(latents.shape, generator=generator)
             level = recipe.latent_noise * torch.rand((len(indices), 1, 1, 1), generator=generator)
             decoded = codec.decode(latents + level * noise)
-        output = decoder(decoded, batch.first_frame, masks[:, :, 1], masks[:, :, 0]).float()
+        output = decoder(decoded, first, masks[:, :, 1], masks[:, :, 0]).float()
         l1, edges = F.l1_loss(output, target), gradient_loss(output, target)
         return {"loss": l1 + 0.5 * edges, "l1": l1, "before": F.l1_loss(decoded, target)}
 
@@ -66,6 +67,27 @@ def train_reference(
         return {"psnr_decoded": sum(before) / len(before), "psnr_reference": sum(after) / len(after)}
 
     return decoder, Trainer(decoder, recipe.training, run_dir, loss, validate, identity).run(resume)
+
+
+def random_crops(
+    video: torch.Tensor, labels: torch.Tensor, crop: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One window of `crop` pixels from each sample, chosen by its last frame's labels.
+
+    Args:
+        video: [B, 3, T, H, W].
+        labels: uint8 [B, T, H, W].
+
+    Returns:
+        The windows of the video and of the labels in label colours, both [B, 3, T, crop, crop].
+    """
+    corners = [random_corner(frame, crop, generator) for frame in labels[:, -1]]
+    windows = [(..., slice(y, y + crop), slice(x, x + crop)) for y, x in corners]
+    masks = labels_to_tensor(labels)
+    return tuple(
+        torch.stack([sample[window] for sample, window in zip(tensor, windows, strict=True)])
+        for tensor in (video, masks)
+    )  # type: ignore[return-value]
 
 
 def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
