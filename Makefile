@@ -26,7 +26,7 @@ demo: $(STAMP) ## generate a trajectory and a video from the shipped sample into
 	$(BIN)/mask2iv demo --out outputs/demo --overwrite
 
 test: $(STAMP) ## run the test suite
-	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
 
 check: $(STAMP) ## lint and type check
 	$(BIN)/ruff check .

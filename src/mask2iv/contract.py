@@ -184,6 +184,10 @@ class Batch:
         if not len(self.clip_ids) == len(self.captions) == len(self.fps) == b:
             raise InputError(f"Batch.clip_ids, captions and fps must each have {b} entries")
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return Batch(self.clip_ids, self.video.to(device), self.labels.to(device), self.captions, self.fps.to(device))
+
     @property
     def first_frame(self) -> torch.Tensor:
         """float [B, 3, H, W] in [-1, 1]."""

@@ -13,6 +13,7 @@ import torch
 import tyro
 
 from mask2iv import config
+from mask2iv.commands.arguments import pick_device
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import sha256_file, write_json
@@ -53,6 +54,8 @@ class Train:
     """Override a setting of the recipe: key=value, e.g. video.training.max_steps=100; may be repeated."""
     dry_run: bool = False
     """Print the resolved configuration and stop."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes a GPU where there is one."""
     threads: int = 0
     """CPU threads; 0 for PyTorch's default."""
 
@@ -64,10 +67,11 @@ class Train:
             return
         if self.threads:
             torch.set_num_threads(self.threads)
-        clips, held_out = self._clips(recipe)
+        device = pick_device(self.device)
+        clips, held_out = self._clips(recipe, device)
         run_dir = self.out / "training" / self.component
         context = TrainContext(
-            recipe, clips, held_out, self.out, run_dir, self.resume_from_checkpoint, self._identity(recipe)
+            recipe, clips, held_out, self.out, run_dir, self.resume_from_checkpoint, self._identity(recipe), device
         )
         started = time.time()
         figures = TRAINERS[self.component](context)
@@ -85,18 +89,19 @@ class Train:
                 "held_out_clips": len(held_out),
                 "figures": figures,
                 "seconds": round(time.time() - started, 1),
+                "device": str(device),
                 "threads": torch.get_num_threads(),
                 "versions": versions(),
             },
         )
         print(f"{self.component}: {json.dumps(figures)} -> {self.out / self.component}")
 
-    def _clips(self, recipe: Recipe) -> tuple[ClipMemory, ClipMemory]:
+    def _clips(self, recipe: Recipe, device: torch.device) -> tuple[ClipMemory, ClipMemory]:
         pipeline = recipe.pipeline
         every = ClipSet(self.data)
 
         def memory(clips: ClipSet) -> ClipMemory:
-            return ClipMemory(clips, (pipeline.height, pipeline.width), pipeline.num_frames)
+            return ClipMemory(clips, (pipeline.height, pipeline.width), pipeline.num_frames, device)
 
         if self.held_out is not None:
             kept, held_out = len(every), ClipSet(self.held_out)

@@ -78,7 +78,7 @@ def build_cache(
         with torch.autocast(encoder.device.type, torch.bfloat16, enabled=mixed_precision):
             encoded = encode_clip(encoder, clips, index)
         for name, value in encoded.items():
-            rows.setdefault(name, []).append(value)
+            rows.setdefault(name, []).append(value.cpu())
     tensors = {name: torch.cat(values).contiguous() for name, values in rows.items()}
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, metadata={"key": key})
@@ -88,7 +88,7 @@ def build_cache(
 @torch.no_grad()
 def encode_clip(encoder: ConditionEncoder, clips: ClipDataset, index: int) -> dict[str, torch.Tensor]:
     """One clip's row of :class:`LatentCache`."""
-    batch = collate([clips[index]])
+    batch = collate([clips[index]]).to(encoder.device)
     bare = torch.stack([only_object(batch.labels[:, 0]), only_object(batch.labels[:, -1])], dim=1)
     latents = encoder.latents(labels_to_tensor(bare)).half()
     return {

@@ -18,11 +18,20 @@ class ClipMemory:
         clips: where the clips lie.
         size: (H, W) of the batches.
         num_frames: T of the batches.
+        device: where the batches go; the clips kept in memory stay in main memory.
         budget: bytes kept in memory.
     """
 
-    def __init__(self, clips: ClipSet, size: tuple[int, int], num_frames: int, budget: int = 8 * 2**30) -> None:
+    def __init__(
+        self,
+        clips: ClipSet,
+        size: tuple[int, int],
+        num_frames: int,
+        device: torch.device | None = None,
+        budget: int = 8 * 2**30,
+    ) -> None:
         self.clips = clips
+        self.device = device or torch.device("cpu")
         self.dataset = ClipDataset(clips, size, num_frames)
         self._room = budget
         self._items: dict[int, ClipItem] = {}
@@ -48,7 +57,7 @@ class ClipMemory:
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The clips of these indices, assembled."""
-        return collate([self.item(index) for index in indices])
+        return collate([self.item(index) for index in indices]).to(self.device)
 
     def frames(self, indices: Sequence[int], frames: Sequence[int]) -> Batch:
         """The first and one more frame of each clip (T = 2), without touching the others."""
@@ -57,7 +66,7 @@ class ClipMemory:
             item = self.item(index)
             pair = [0, frame]
             items.append(ClipItem(**{**item, "video": item["video"][pair], "labels": item["labels"][pair]}))
-        return collate(items)
+        return collate(items).to(self.device)
 
 
 def random_corner(labels: torch.Tensor, crop: int, generator: torch.Generator) -> tuple[int, int]:

@@ -37,6 +37,7 @@ class TrainContext:
         run_dir: the run's own folder, for checkpoints and log.
         resume: checkpoint folder, "latest" or None.
         identity: what a resumed checkpoint must agree on.
+        device: where to train.
     """
 
     recipe: Recipe
@@ -46,6 +47,7 @@ class TrainContext:
     run_dir: Path
     resume: str | None
     identity: dict[str, Any]
+    device: torch.device
 
     def load(self, name: str, trained_by: str) -> Any:
         """A component that an earlier run wrote.
@@ -56,7 +58,8 @@ class TrainContext:
         if (self.model_dir / INDEX).is_file():
             _, components = read_index(self.model_dir)
             if name in components:
-                return load_component(self.model_dir, name, components[name], torch.float32)
+                component = load_component(self.model_dir, name, components[name], torch.float32)
+                return component.to(self.device) if isinstance(component, torch.nn.Module) else component
         raise InputError(f"--out {self.model_dir} holds no {name} yet; run `mask2iv train {trained_by}` into it first")
 
     def save(self, components: Mapping[str, Any]) -> None:
@@ -125,7 +128,7 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
             StageBatches(name, stage_recipe, pipeline.mask_layout, encoder, _stage_data(context, encoder, clips, part))
             for clips, part in ((context.clips, "train"), (context.held_out, "held_out"))
         )
-        schedule = NoiseSchedule(recipe.schedule)
+        schedule = NoiseSchedule(recipe.schedule).to(context.device)
         scheduler = DDIMScheduler.from_schedule(recipe.schedule, eta=pipeline.eta)
         picture = stage_pictures(name, encoder.codec, scheduler, held_out, pipeline, context.run_dir)
         stage, figures = train_stage(

@@ -62,14 +62,14 @@ def train_encoders(
             "image_size": recipe.image_size,
             "patch_size": recipe.patch_size,
         },
-    )
+    ).to(clips.device)
 
     last = clips.dataset.num_frames - 1
 
     def batch_loss(batch: Batch) -> torch.Tensor:
         ends = torch.cat([batch.video[:, :, 0], batch.video[:, :, 1]])
         pixels = preprocess_clip_image(ends, recipe.image_size)
-        return contrastive_loss(model, token_ids(tokenizer, batch.captions), pixels)
+        return contrastive_loss(model, token_ids(tokenizer, batch.captions).to(clips.device), pixels)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         indices = batch_indices(len(clips), recipe.training.batch_size, recipe.training.seed, step)

@@ -215,7 +215,8 @@ class Trainer:
         with torch.no_grad():
             for name, parameter in zip(self.names, self.parameters, strict=True):
                 parameter.copy_(tensors["model"][name])
-        self.ema.shadow_params = [tensors["ema"][name] for name in self.names]
+        averages = zip(self.names, self.parameters, strict=True)
+        self.ema.shadow_params = [tensors["ema"][name].to(parameter) for name, parameter in averages]
         self.ema.optimization_step = state["ema_step"]
         restore_optimizer(self.optimizer, tensors["optimizer"])
         self.step = state["step"]

@@ -31,7 +31,7 @@ def train_reference(
 ) -> tuple[ReferenceDecoder, dict[str, float]]:
     """Train on single frames: latents with noise, masks perturbed as in stage 2. Figures: held-out PSNR in dB."""
     torch.manual_seed(recipe.training.seed)
-    decoder = ReferenceDecoder(recipe.width, recipe.depth, recipe.patch)
+    decoder = ReferenceDecoder(recipe.width, recipe.depth, recipe.patch).to(clips.device)
     codec.requires_grad_(False)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -44,8 +44,8 @@ def train_reference(
         first, target = video[:, :, 0], video[:, :, 1]
         with torch.no_grad():
             latents = codec.encode(target)
-            noise = torch.randn(latents.shape, generator=generator)
-            level = recipe.latent_noise * torch.rand((len(indices), 1, 1, 1), generator=generator)
+            noise = torch.randn(latents.shape, generator=generator).to(latents)
+            level = recipe.latent_noise * torch.rand((len(indices), 1, 1, 1), generator=generator).to(latents)
             decoded = codec.decode(latents + level * noise)
         output = decoder(decoded, first, masks[:, :, 1], masks[:, :, 0]).float()
         l1, edges = F.l1_loss(output, target), gradient_loss(output, target)

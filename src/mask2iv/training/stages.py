@@ -49,14 +49,15 @@ class StageBatches:
         self.name, self.recipe, self.layout, self.encoder, self.data = name, recipe, layout, encoder, data
         self._texts = {text: encoder.text([text])[0] for text in sorted({"", *data.captions})}
         height, width = data.cache.labels.shape[-2:]
-        self._no_image = encoder.image_features(torch.zeros(1, 3, height, width))[0]
+        self._no_image = encoder.image_features(torch.zeros(1, 3, height, width, device=encoder.device))[0]
 
     def step(self, step: int, generator: torch.Generator) -> tuple[torch.Tensor, Conditions, torch.Tensor]:
         """(clean latents, conditions, loss weights) of a training step."""
         training = self.recipe.training
         rows = batch_indices(len(self.data.captions), training.batch_size, training.seed, step)
         cache = self.data.cache
-        batch = LatentCache(**{name: getattr(cache, name)[rows] for name in cache.__dataclass_fields__})
+        device = self.encoder.device
+        batch = LatentCache(**{name: getattr(cache, name)[rows].to(device) for name in cache.__dataclass_fields__})
         latents = batch.video if self.name == "video" else batch.masks
         image_latent = batch.video[:, :, 0].float()
         cells = (latents.shape[-2], latents.shape[-1])
@@ -65,14 +66,15 @@ class StageBatches:
             concat = video_conditions(image_latent, self._trajectory_latents(batch, generator))
             weight = contact_weight(batch.labels, cells, self.recipe.loss_weight)
         else:
-            dropped = self._chance(len(rows), self.recipe.drop_text, generator)
+            dropped = self._chance(len(rows), self.recipe.drop_text, generator).tolist()
             text = ["" if drop else self.data.captions[row] for drop, row in zip(dropped, rows, strict=True)]
             concat = self._trajectory_concat(batch, image_latent, generator)
             weight = foreground_weight(batch.labels, cells, self.recipe.loss_weight)
         features = batch.image_features.float()
         blind = self._chance(len(rows), self.recipe.drop_image, generator)
         features = torch.where(blind.view(-1, 1, 1), self._no_image, features)
-        conditions = Conditions(concat, torch.stack([self._texts[t] for t in text]), features, self.data.fps[rows])
+        tokens = torch.stack([self._texts[one] for one in text])
+        conditions = Conditions(concat, tokens, features, self.data.fps[rows].to(device))
         return latents.float(), conditions, weight
 
     def _trajectory_concat(
@@ -93,9 +95,8 @@ class StageBatches:
             latents[row] = self.encoder.latents(labels_to_tensor(labels[row : row + 1]))[0]
         return latents
 
-    @staticmethod
-    def _chance(count: int, probability: float, generator: torch.Generator) -> torch.Tensor:
-        return torch.rand(count, generator=generator) < probability
+    def _chance(self, count: int, probability: float, generator: torch.Generator) -> torch.Tensor:
+        return (torch.rand(count, generator=generator) < probability).to(self.encoder.device)
 
 
 def train_stage(
@@ -122,7 +123,7 @@ def train_stage(
         picture: draws a filmstrip of held-out clips with the stage at a step.
     """
     torch.manual_seed(recipe.training.seed)
-    stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler))
+    stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler)).to(batches.encoder.device)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         latents, conditions, weight = batches.step(step, generator)

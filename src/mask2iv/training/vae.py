@@ -50,7 +50,7 @@ def sample_crops(clips: ClipMemory, recipe: AutoencoderRecipe, step: int, genera
             crops.append(labels_to_tensor(part[None, None])[0, :, 0])
         else:
             crops.append(item["video"][frame, y : y + crop, x : x + crop].permute(2, 0, 1) / 127.5 - 1.0)
-    return torch.stack(crops)
+    return torch.stack(crops).to(clips.device)
 
 
 def validate_vae(codec: LatentCodec, clips: ClipMemory, count: int, picture: Path | None = None) -> dict[str, float]:
@@ -93,12 +93,12 @@ def train_vae(
         recipe.decoder_widths,
         recipe.decoder_layers,
     )
-    codec = LatentCodec(autoencoder)
+    codec = LatentCodec(autoencoder).to(clips.device)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         images = sample_crops(clips, recipe, step, generator)
         latents = autoencoder.encode(images, return_dict=False)[0]
-        noise = torch.randn(latents.shape, generator=generator)
+        noise = torch.randn(latents.shape, generator=generator).to(latents)
         noisy = latents + recipe.latent_noise * latents.detach().std() * noise
         decoded = codec.decode_raw(noisy).float()
         l1 = F.l1_loss(decoded, images)
