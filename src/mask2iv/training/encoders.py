@@ -62,7 +62,8 @@ def train_encoders(
             "image_size": recipe.image_size,
             "patch_size": recipe.patch_size,
         },
-    ).to(clips.device)
+    )
+    model.to(clips.device)  # type: ignore[arg-type]
 
     last = clips.dataset.num_frames - 1
 
