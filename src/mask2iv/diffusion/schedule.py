@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mask2iv.errors import InputError
 
-PredictionType = Literal["v_prediction", "epsilon"]
+PredictionType = Literal["v_prediction", "epsilon", "sample"]
 
 # Official name -> diffusers' name. The configuration keeps diffusers' name: other schedulers are built from it.
 _SPACINGS = {"uniform": "leading", "uniform_trailing": "trailing", "leading": "leading", "trailing": "trailing"}
@@ -33,7 +33,8 @@ class NoiseScheduleConfig:
         beta_start: noise variance of the first step, in (0, 1).
         beta_end: noise variance of the last step, in [beta_start, 1); in between, sqrt(beta) is linear.
         rescale_betas_zero_snr: make the last step pure noise (arXiv 2305.08891, algorithm 1).
-        prediction_type: what the network predicts: "v_prediction" or "epsilon".
+        prediction_type: what the network predicts: "v_prediction", "epsilon" (the noise) or "sample" (the rescaled
+            clean latents).
         base_scale: dynamic rescale: clean latents are multiplied by a factor falling linearly from 1 to this value, in
             (0, 1], over the first ``turning_step`` steps; None switches the rescale off.
         turning_step: step from which the factor stays at ``base_scale``, >= 1.
@@ -61,9 +62,9 @@ class NoiseScheduleConfig:
                 "NoiseScheduleConfig needs 0 < beta_start <= beta_end < 1, found beta_start "
                 f"{self.beta_start} and beta_end {self.beta_end}"
             )
-        if self.prediction_type not in ("v_prediction", "epsilon"):
+        if self.prediction_type not in ("v_prediction", "epsilon", "sample"):
             raise InputError(
-                "NoiseScheduleConfig.prediction_type must be 'v_prediction' or 'epsilon', found "
+                "NoiseScheduleConfig.prediction_type must be 'v_prediction', 'epsilon' or 'sample', found "
                 f"{self.prediction_type!r}"
             )
         if self.prediction_type == "epsilon" and self.rescale_betas_zero_snr:
@@ -196,7 +197,7 @@ class NoiseSchedule:
         return v.to(x0_scaled.dtype)
 
     def training_target(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """What the network shall predict on :meth:`add_noise` of the same arguments: v of the rescaled x0, or noise.
+        """What the network shall predict on :meth:`add_noise` of the same arguments: v, noise or the rescaled x0.
 
         Args:
             x0: clean, unscaled latents [B, ...]; noise and t as in :meth:`add_noise`.
@@ -204,7 +205,9 @@ class NoiseSchedule:
         if self.config.prediction_type == "epsilon":
             _check_same_shape("noise", noise, x0)
             return noise
-        return self.velocity(self.rescale_latents(at_least_float32(x0), t), noise, t).to(x0.dtype)
+        scaled = self.rescale_latents(at_least_float32(x0), t)
+        target = scaled if self.config.prediction_type == "sample" else self.velocity(scaled, noise, t)
+        return target.to(x0.dtype)
 
     def x0_from_velocity(self, x: Tensor, v: Tensor, t: Tensor) -> Tensor:
         """x0 = sqrt(a) * x - sqrt(1 - a) * v; still multiplied by scale_arr[t]. Shapes as :meth:`add_noise`."""
@@ -228,6 +231,9 @@ class NoiseSchedule:
         _check_same_shape("prediction", prediction, x)
         if self.config.prediction_type == "v_prediction":
             return self.x0_from_velocity(x, prediction, t), self.eps_from_velocity(x, prediction, t)
+        if self.config.prediction_type == "sample":
+            eps = (x - self._signal(t, x) * prediction) / self._noise(t, x)
+            return prediction.to(x.dtype), eps.to(x.dtype)
         x0 = (x - self._noise(t, x) * prediction) / self._signal(t, x)
         return x0.to(x.dtype), prediction.to(x.dtype)
 
