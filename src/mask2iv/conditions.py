@@ -32,12 +32,15 @@ class Conditions:
         text: float [B, L, D], text tokens.
         image_features: float [B, Li, Dv], CLIP image tokens of the first frame, before the resampler.
         fps: float [B].
+        first: float [B, C, 1, h, w], latent of the first frame of what is generated: the first-frame mask in stage 1,
+            the image in stage 2.
     """
 
     concat: torch.Tensor
     text: torch.Tensor
     image_features: torch.Tensor
     fps: torch.Tensor
+    first: torch.Tensor
 
     def __getitem__(self, index: slice) -> Conditions:
         return Conditions(**{f.name: getattr(self, f.name)[index] for f in fields(self)})

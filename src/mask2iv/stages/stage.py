@@ -22,10 +22,13 @@ class Stage(nn.Module):
     Args:
         unet: predicts v (or noise) of the latents [B, C, T, h, w].
         resampler: turns CLIP image tokens into the cross-attention's image tokens, some for each frame.
+        predict_change: the UNet's output is added to the first frame's latent. Only for networks that predict clean
+            latents; the original's predict v.
     """
 
-    def __init__(self, unet: VideoUNet, resampler: Resampler) -> None:
+    def __init__(self, unet: VideoUNet, resampler: Resampler, predict_change: bool = False) -> None:
         super().__init__()
+        self.predict_change = predict_change
         self.unet = unet
         self.resampler = resampler
 
@@ -106,4 +109,5 @@ class Stage(nn.Module):
         self, latents: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions, context: torch.Tensor
     ) -> torch.Tensor:
         joined = torch.cat([latents, conditions.concat.to(latents.dtype)], dim=1)
-        return self.unet(joined, timesteps, context, conditions.fps)
+        output: torch.Tensor = self.unet(joined, timesteps, context, conditions.fps)
+        return output + conditions.first if self.predict_change else output

@@ -108,16 +108,17 @@ def _branches(
     fps = torch.full((1,), config.fps, device=device)
     features = encoder.image_features(image)
     empty, full = encoder.text([""]), encoder.text([request.prompt])
-    complete = Conditions(concat(has_target), full, features, fps)
+    first_latent = mask_latent.unsqueeze(2)
+    complete = Conditions(concat(has_target), full, features, fps, first_latent)
     branches = [complete]
     scales: list[float] = []
     if request.prompt:
         unseen = encoder.image_features(torch.zeros_like(image)) if config.drop_image_in_guidance else features
-        branches.insert(0, Conditions(complete.concat, empty, unseen, fps))
+        branches.insert(0, Conditions(complete.concat, empty, unseen, fps, first_latent))
         scales.insert(0, guidance.text)
     # In the official position layout the target is part of every training sample, so there is no branch without it.
     if has_target and config.mask_layout == "joint":
-        branches.insert(0, Conditions(concat(False), empty, features, fps))
+        branches.insert(0, Conditions(concat(False), empty, features, fps, first_latent))
         scales.insert(0, guidance.target)
     return branches, scales
 

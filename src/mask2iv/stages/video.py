@@ -43,9 +43,12 @@ def render_video(
     first = image_tensor(image, trajectory.size).to(device, dtype)
     masks = labels_to_tensor(torch.from_numpy(np.ascontiguousarray(trajectory.labels))[None]).to(device, dtype)
     image_latent, mask_latents = encoder.latents(first, [random]), encoder.latents(masks, [random])
-    fps = torch.full((1,), config.fps, device=device)
     conditions = Conditions(
-        video_conditions(image_latent, mask_latents), encoder.text([""]), encoder.image_features(first), fps
+        concat=video_conditions(image_latent, mask_latents),
+        text=encoder.text([""]),
+        image_features=encoder.image_features(first),
+        fps=torch.full((1,), config.fps, device=device),
+        first=image_latent.unsqueeze(2),
     )
     latents = stage.generate(scheduler, mask_latents.shape, [conditions], [], 0.0, random, on_step)
     frames = encoder.codec.decode(latents)[0].transpose(0, 1)

@@ -132,7 +132,16 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
         scheduler = DDIMScheduler.from_schedule(recipe.schedule, eta=pipeline.eta)
         picture = stage_pictures(name, encoder.codec, scheduler, held_out, pipeline, context.run_dir)
         stage, figures = train_stage(
-            name, stage_recipe, schedule, batches, held_out, context.run_dir, context.resume, context.identity, picture
+            name,
+            stage_recipe,
+            schedule,
+            batches,
+            held_out,
+            pipeline.predict_change,
+            context.run_dir,
+            context.resume,
+            context.identity,
+            picture,
         )
         context.save({f"{name}_unet": stage.unet, f"{name}_resampler": stage.resampler, "scheduler": scheduler})
         return figures

@@ -63,27 +63,32 @@ class StageBatches:
         cells = (latents.shape[-2], latents.shape[-1])
         if self.name == "video":
             text = ["" for _ in rows]
+            first = image_latent
             concat = video_conditions(image_latent, self._trajectory_latents(batch, generator))
             weight = contact_weight(batch.labels, cells, self.recipe.loss_weight)
         else:
             dropped = self._chance(len(rows), self.recipe.drop_text, generator).tolist()
             text = ["" if drop else self.data.captions[row] for drop, row in zip(dropped, rows, strict=True)]
-            concat = self._trajectory_concat(batch, image_latent, generator)
+            first = self._mask_latent(batch, generator)
+            concat = self._trajectory_concat(batch, first, image_latent, generator)
             weight = foreground_weight(batch.labels, cells, self.recipe.loss_weight)
         features = batch.image_features.float()
         blind = self._chance(len(rows), self.recipe.drop_image, generator)
         features = torch.where(blind.view(-1, 1, 1), self._no_image, features)
         tokens = torch.stack([self._texts[one] for one in text])
-        conditions = Conditions(concat, tokens, features, self.data.fps[rows].to(device))
+        fps = self.data.fps[rows].to(device)
+        conditions = Conditions(concat, tokens, features, fps, first.unsqueeze(2))
         return latents.float(), conditions, weight
 
+    def _mask_latent(self, batch: LatentCache, generator: torch.Generator) -> torch.Tensor:
+        """First-frame masks, some without the actor."""
+        bare = self._chance(len(batch.masks), self.recipe.drop_actor, generator).view(-1, 1, 1, 1)
+        return torch.where(bare, batch.first_object, batch.masks[:, :, 0]).float()
+
     def _trajectory_concat(
-        self, batch: LatentCache, image_latent: torch.Tensor, generator: torch.Generator
+        self, batch: LatentCache, mask_latent: torch.Tensor, image_latent: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
-        count = len(image_latent)
-        bare = self._chance(count, self.recipe.drop_actor, generator).view(-1, 1, 1, 1)
-        mask_latent = torch.where(bare, batch.first_object, batch.masks[:, :, 0]).float()
-        has_target = ~self._chance(count, self.recipe.drop_target, generator)
+        has_target = ~self._chance(len(image_latent), self.recipe.drop_target, generator)
         frames = batch.masks.shape[2]
         return trajectory_conditions(self.layout, mask_latent, batch.target.float(), has_target, image_latent, frames)
 
@@ -105,6 +110,7 @@ def train_stage(
     schedule: NoiseSchedule,
     batches: StageBatches,
     held_out: StageBatches,
+    predict_change: bool,
     run_dir: Path,
     resume: str | None,
     identity: dict[str, Any],
@@ -117,13 +123,15 @@ def train_stage(
         recipe: networks and optimisation.
         schedule: noise schedule.
         batches, held_out: training and validation clips.
+        predict_change: see :class:`Stage`.
         run_dir: receives checkpoints, log and pictures.
         resume: checkpoint to go on from, or "latest", or None.
         identity: see :class:`Trainer`.
         picture: draws a filmstrip of held-out clips with the stage at a step.
     """
     torch.manual_seed(recipe.training.seed)
-    stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler)).to(batches.encoder.device)
+    stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler), predict_change)
+    stage.to(batches.encoder.device)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         latents, conditions, weight = batches.step(step, generator)
