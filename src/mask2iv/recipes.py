@@ -211,7 +211,8 @@ def embedded() -> Recipe:
         pipeline=PipelineConfig(
             mask_layout=layout,
             latent_patch=LATENT_PATCH,
-            predict_change=True,
+            trajectory_change_std=0.47,
+            video_change_std=0.77,
             num_inference_steps=10,
             video_num_inference_steps=10,
         ),
@@ -264,8 +265,8 @@ def embedded_cpu() -> Recipe:
         vae=replace(base.vae, training=shorter(base.vae.training, 1800, 700)),
         encoders=replace(base.encoders, training=shorter(base.encoders.training, 300, 150)),
         reference=replace(base.reference, training=shorter(base.reference.training, 900, 300)),
-        trajectory=smaller(base.trajectory, 850, 350),
-        video=smaller(base.video, 850, 350),
+        trajectory=smaller(base.trajectory, 640, 300),
+        video=smaller(base.video, 600, 300),
     )
 
 

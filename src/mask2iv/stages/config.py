@@ -18,7 +18,7 @@ class PipelineConfig:
         fps: frames per second of the clips the model was trained on.
         mask_layout: how stage 1 gets its mask conditions; see :func:`mask2iv.conditions.trajectory_conditions`.
         latent_patch: see :class:`mask2iv.models.autoencoder.LatentCodec`; 1 in the original models.
-        predict_change: see :class:`mask2iv.stages.stage.Stage`; false in the original models.
+        trajectory_change_std, video_change_std: see :class:`mask2iv.stages.stage.Stage`; None in the original models.
         text_skip_last: text encoder blocks left out at the end (1: the penultimate layer, as in the original).
         drop_image_in_guidance: the unconditional branch sees an all-zero image too, as in DynamiCrafter.
         num_inference_steps: default sampling steps of stage 1.
@@ -35,7 +35,8 @@ class PipelineConfig:
     fps: float = 8.0
     mask_layout: MaskLayout = "joint"
     latent_patch: int = 1
-    predict_change: bool = False
+    trajectory_change_std: float | None = None
+    video_change_std: float | None = None
     text_skip_last: int = 1
     drop_image_in_guidance: bool = False
     num_inference_steps: int = 20

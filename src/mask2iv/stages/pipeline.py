@@ -80,8 +80,8 @@ class Mask2IVPipeline:
             LatentCodec(vae, config.latent_patch), tokenizer, text_encoder, image_encoder, config.text_skip_last
         ).eval()
         self.scheduler: Any = scheduler
-        self.trajectory_stage = _stage(trajectory_unet, trajectory_resampler, config)
-        self.video_stage = _stage(video_unet, video_resampler, config)
+        self.trajectory_stage = _stage(trajectory_unet, trajectory_resampler, config.trajectory_change_std)
+        self.video_stage = _stage(video_unet, video_resampler, config.video_change_std)
         self.reference_decoder = reference_decoder
 
     @classmethod
@@ -366,5 +366,5 @@ def _positive(value: int | None, default: int, field: str) -> int:
     return default if value is None else value
 
 
-def _stage(unet: VideoUNet | None, resampler: Resampler | None, config: PipelineConfig) -> Stage | None:
-    return None if unet is None or resampler is None else Stage(unet, resampler, config.predict_change).eval()
+def _stage(unet: VideoUNet | None, resampler: Resampler | None, change_std: float | None) -> Stage | None:
+    return None if unet is None or resampler is None else Stage(unet, resampler, change_std).eval()

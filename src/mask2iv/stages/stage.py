@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,7 +11,7 @@ from torch import nn
 from mask2iv.conditions import Conditions
 from mask2iv.diffusion.guidance import active_branches, chained_guidance
 from mask2iv.diffusion.losses import weighted_mse
-from mask2iv.diffusion.samplers import SamplingStep, Scheduler, draw_noise, sample
+from mask2iv.diffusion.samplers import SamplingStep, draw_noise, sample
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
@@ -22,13 +23,15 @@ class Stage(nn.Module):
     Args:
         unet: predicts v (or noise) of the latents [B, C, T, h, w].
         resampler: turns CLIP image tokens into the cross-attention's image tokens, some for each frame.
-        predict_change: the UNet's output is added to the first frame's latent. Only for networks that predict clean
-            latents; the original's predict v.
+        change_std: for networks that predict clean latents (the original's predict v, None): standard deviation of the
+            latents' change against the first frame. The UNet then only corrects the best linear guess from noisy
+            latents and first frame, in units of that guess's error: preconditioning as in EDM (Karras et al. 2022,
+            section 5), with the first frame as prior mean. Not for schedules with dynamic rescale.
     """
 
-    def __init__(self, unet: VideoUNet, resampler: Resampler, predict_change: bool = False) -> None:
+    def __init__(self, unet: VideoUNet, resampler: Resampler, change_std: float | None = None) -> None:
         super().__init__()
-        self.predict_change = predict_change
+        self.change_std = change_std
         self.unet = unet
         self.resampler = resampler
 
@@ -36,10 +39,32 @@ class Stage(nn.Module):
         """Cross-attention context [B, L + Q*T, D]: text tokens, then the image tokens frame by frame."""
         return torch.cat([text, self.resampler(image_features)], dim=1)
 
-    def forward(self, latents: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions) -> torch.Tensor:
-        """Prediction [B, C, T, h, w] for noisy latents [B, C, T, h, w] at timesteps [B]."""
-        context = self.context(conditions.text, conditions.image_features)
-        return self._predict(latents, timesteps, conditions, context)
+    def forward(
+        self,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        conditions: Conditions,
+        context: torch.Tensor,
+        alphas_cumprod: torch.Tensor,
+    ) -> torch.Tensor:
+        """What the schedule's prediction type asks for, [B, C, T, h, w].
+
+        Args:
+            latents: noisy latents [B, C, T, h, w].
+            timesteps: integer [B].
+            conditions: B samples.
+            context: their :meth:`context`.
+            alphas_cumprod: of the schedule, [number of training timesteps].
+        """
+        joined = torch.cat([latents, conditions.concat.to(latents.dtype)], dim=1)
+        output: torch.Tensor = self.unet(joined, timesteps, context, conditions.fps)
+        if self.change_std is None:
+            return output
+        a = alphas_cumprod.to(latents.device)[timesteps].view(-1, 1, 1, 1, 1)
+        variance = self.change_std**2
+        total = a * variance + 1 - a
+        guess = conditions.first + a.sqrt() * variance / total * (latents - a.sqrt() * conditions.first)
+        return guess + ((1 - a) * variance / total).sqrt() * output
 
     def loss(
         self,
@@ -49,7 +74,7 @@ class Stage(nn.Module):
         weight: torch.Tensor,
         generator: torch.Generator,
     ) -> torch.Tensor:
-        """Weighted v-prediction loss (paper, equation for L with contact weights; method facts: foreground weights).
+        """Weighted denoising loss (paper, contact-weighted loss of stage 2; stage 1 weighs the foreground).
 
         Args:
             schedule: noise schedule.
@@ -64,13 +89,14 @@ class Stage(nn.Module):
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         noisy = schedule.add_noise(latents, noise, timesteps)
         target = schedule.training_target(latents, noise, timesteps)
-        prediction = self(noisy, timesteps, conditions)
+        context = self.context(conditions.text, conditions.image_features)
+        prediction = self(noisy, timesteps, conditions, context, schedule.alphas_cumprod)
         return weighted_mse(prediction.float(), target.float(), weight)
 
     @torch.no_grad()
     def generate(
         self,
-        scheduler: Scheduler,
+        scheduler: Any,
         shape: Sequence[int],
         branches: Sequence[Conditions],
         scales: Sequence[float],
@@ -81,7 +107,7 @@ class Stage(nn.Module):
         """Sample latents for one input.
 
         Args:
-            scheduler: a diffusers scheduler whose timesteps are set.
+            scheduler: a diffusers scheduler of a noise schedule, whose timesteps are set.
             shape: of the latents, [1, C, T, h, w].
             branches: conditions from least to most conditioned.
             scales: guidance scale of each branch after the first.
@@ -96,7 +122,7 @@ class Stage(nn.Module):
 
         def denoise(latents: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
             predictions = [
-                self._predict(latents, timesteps, branch, context)
+                self(latents, timesteps, branch, context, scheduler.alphas_cumprod)
                 for branch, context in zip(used, contexts, strict=True)
             ]
             return chained_guidance(predictions, chain, rescale)
@@ -104,10 +130,3 @@ class Stage(nn.Module):
         reference = branches[0].concat
         noise = draw_noise(shape, [generator], reference.device, reference.dtype)
         return sample(denoise, scheduler, noise, [generator], on_step)
-
-    def _predict(
-        self, latents: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions, context: torch.Tensor
-    ) -> torch.Tensor:
-        joined = torch.cat([latents, conditions.concat.to(latents.dtype)], dim=1)
-        output: torch.Tensor = self.unet(joined, timesteps, context, conditions.fps)
-        return output + conditions.first if self.predict_change else output

@@ -137,7 +137,7 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
             schedule,
             batches,
             held_out,
-            pipeline.predict_change,
+            getattr(pipeline, f"{name}_change_std"),
             context.run_dir,
             context.resume,
             context.identity,

@@ -110,7 +110,7 @@ def train_stage(
     schedule: NoiseSchedule,
     batches: StageBatches,
     held_out: StageBatches,
-    predict_change: bool,
+    change_std: float | None,
     run_dir: Path,
     resume: str | None,
     identity: dict[str, Any],
@@ -123,14 +123,14 @@ def train_stage(
         recipe: networks and optimisation.
         schedule: noise schedule.
         batches, held_out: training and validation clips.
-        predict_change: see :class:`Stage`.
+        change_std: see :class:`Stage`.
         run_dir: receives checkpoints, log and pictures.
         resume: checkpoint to go on from, or "latest", or None.
         identity: see :class:`Trainer`.
         picture: draws a filmstrip of held-out clips with the stage at a step.
     """
     torch.manual_seed(recipe.training.seed)
-    stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler), predict_change)
+    stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler), change_std)
     stage.to(batches.encoder.device)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
