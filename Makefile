@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TORCH := torch==2.13.0
-SAMPLE := src/mask2iv/samples/table
+SAMPLE := src/mask2iv/samples/cup
 
 .PHONY: help demo test check format install clean
 
@@ -25,8 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## generate a trajectory and a video from the shipped sample into outputs/demo
 	$(BIN)/mask2iv generate --image $(SAMPLE)/image.png --object-mask $(SAMPLE)/object_mask.png \
-		--actor-mask $(SAMPLE)/actor_mask.png --target-mask $(SAMPLE)/target_mask.png --prompt "$$(cat $(SAMPLE)/prompt.txt)" \
-		--out outputs/demo --overwrite
+		--target-mask $(SAMPLE)/target_mask.png --prompt "$$(cat $(SAMPLE)/prompt.txt)" --out outputs/demo --overwrite
 
 test: $(STAMP) ## run the test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
