@@ -271,7 +271,7 @@ def embedded_cpu() -> Recipe:
 
 
 def tiny() -> Recipe:
-    """Seconds of training at 32x64 and 4 frames: proves that everything runs, claims nothing."""
+    """Seconds of training at 32x64 and 4 frames, with v-prediction: proves that everything runs, claims nothing."""
     base = embedded()
     training = TrainingConfig(
         max_steps=4, batch_size=2, learning_rate=1e-3, gradient_clip=1.0, ema_decay=0.5, checkpoint_every=2, log_every=1
@@ -302,8 +302,16 @@ def tiny() -> Recipe:
         base,
         name="tiny",
         pipeline=replace(
-            base.pipeline, height=32, width=64, num_frames=4, num_inference_steps=2, video_num_inference_steps=2
+            base.pipeline,
+            height=32,
+            width=64,
+            num_frames=4,
+            num_inference_steps=2,
+            video_num_inference_steps=2,
+            trajectory_change_std=None,
+            video_change_std=None,
         ),
+        schedule=NoiseScheduleConfig(),
         vae=vae,
         encoders=encoders,
         reference=replace(base.reference, width=32, depth=1, crop=32, training=training),
