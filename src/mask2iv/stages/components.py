@@ -126,9 +126,10 @@ def save_component(folder: Path, name: str, component: Any, dtype: torch.dtype |
             return
         if isinstance(component, nn.Module) and dtype is not None:
             original = next(component.parameters()).dtype
-            component.to(dtype)
+            # torch's own `to`: diffusers' warns of modules to be kept in float32 even where there are none.
+            nn.Module.to(component, dtype)
             component.save_pretrained(target)  # type: ignore[operator]
-            component.to(original)
+            nn.Module.to(component, original)
             return
         component.save_pretrained(target)
 
