@@ -312,6 +312,7 @@ def tiny() -> Recipe:
             num_frames=4,
             num_inference_steps=2,
             video_num_inference_steps=2,
+            target_guidance_scale=1.0,
             trajectory_change_std=None,
             video_change_std=None,
         ),
