@@ -93,6 +93,9 @@ def test_saving_and_loading_keeps_the_numbers(pipe: Mask2IVPipeline, clips: Clip
     )
     assert np.array_equal(first, second)
     assert not list((tmp_path / "copy").rglob("*.bin")), "weights are safetensors only"
+    # A copy of the copy: loaded from a folder whose name must not travel with the weights.
+    copy.save_pretrained(tmp_path / "again")
+    assert not [path for path in (tmp_path / "again").rglob("*.json") if str(tmp_path) in path.read_text()]
 
 
 def test_half_precision_storage_stays_close(pipe: Mask2IVPipeline, clips: ClipSet, tmp_path: Path) -> None:

@@ -124,14 +124,22 @@ def save_component(folder: Path, name: str, component: Any, dtype: torch.dtype |
             save_file(state, target / WEIGHTS)
             write_json(target / "config.json", {"_class_name": type(component).__name__, **component.config.to_dict()})
             return
-        if isinstance(component, nn.Module) and dtype is not None:
-            original = next(component.parameters()).dtype
-            # torch's own `to`: diffusers' warns of modules to be kept in float32 even where there are none.
+        original = next(component.parameters()).dtype if isinstance(component, nn.Module) else None
+        # torch's own `to`: diffusers' warns of modules to be kept in float32 even where there are none.
+        if original is not None and dtype is not None:
             nn.Module.to(component, dtype)
-            component.save_pretrained(target)  # type: ignore[operator]
-            nn.Module.to(component, original)
-            return
         component.save_pretrained(target)
+        if original is not None:
+            nn.Module.to(component, original)
+        _forget_origin(target / "config.json")
+
+
+def _forget_origin(path: Path) -> None:
+    """Remove the folder a component was loaded from, which diffusers notes and which is nobody else's business."""
+    if path.is_file():
+        values = read_json(path)
+        if values.pop("_name_or_path", None) is not None:
+            write_json(path, values)
 
 
 def load_component(folder: Path, name: str, class_name: str, dtype: torch.dtype) -> Any:
