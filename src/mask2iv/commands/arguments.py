@@ -10,7 +10,7 @@ from mask2iv.errors import InputError
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """ "160x256" to (height, width).
+    """Size text, for example 160x256, to (height, width).
 
     Raises:
         InputError: another form.
@@ -22,7 +22,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def parse_numbers(text: str, count: int, flag: str, form: str) -> tuple[int, ...]:
-    """ "10,20,30" to integers.
+    """Numbers with commas between them, for example 10,20,30, to integers.
 
     Raises:
         InputError: not `count` integers.

@@ -1,4 +1,4 @@
-"""Tensors as pictures, for the filmstrips of training runs."""
+"""Tensors as pictures, for the filmstrips and held-out figures of training runs."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ def to_uint8(images: torch.Tensor) -> UInt8Array:
         images = images.transpose(0, 1)
     array: UInt8Array = ((images.permute(0, 2, 3, 1).float().clamp(-1, 1) + 1) * 127.5).round().byte().cpu().numpy()
     return array
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of images in [-1, 1]."""
+    return float(-10 * torch.log10(((a - b) / 2).square().mean()))

@@ -16,7 +16,7 @@ from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.recipes import ReferenceRecipe
 from mask2iv.training.clips import ClipMemory, random_corner
 from mask2iv.training.loop import Trainer, batch_indices
-from mask2iv.training.pictures import to_uint8
+from mask2iv.training.pictures import psnr, to_uint8
 from mask2iv.training.vae import gradient_loss
 
 
@@ -88,8 +88,3 @@ def random_crops(
         torch.stack([sample[window] for sample, window in zip(tensor, windows, strict=True)])
         for tensor in (video, masks)
     )  # type: ignore[return-value]
-
-
-def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of images in [-1, 1]."""
-    return float(-10 * torch.log10(((a - b) / 2).square().mean()))

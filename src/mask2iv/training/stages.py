@@ -18,7 +18,7 @@ from mask2iv.models.unet import VideoUNet
 from mask2iv.recipes import StageRecipe
 from mask2iv.stages.stage import Stage
 from mask2iv.training.cache import LatentCache
-from mask2iv.training.loop import Trainer, Validation, batch_indices
+from mask2iv.training.loop import Trainer, batch_indices
 
 StageName = Literal["trajectory", "video"]
 
@@ -147,5 +147,4 @@ def train_stage(
             picture(stage, step)
         return {"loss": sum(losses) / len(losses)}
 
-    validation: Validation = validate
-    return stage, Trainer(stage, recipe.training, run_dir, loss, validation, identity).run(resume)
+    return stage, Trainer(stage, recipe.training, run_dir, loss, validate, identity).run(resume)

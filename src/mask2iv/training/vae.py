@@ -17,7 +17,7 @@ from mask2iv.models.autoencoder import Autoencoder, LatentCodec, embedded_autoen
 from mask2iv.recipes import AutoencoderRecipe
 from mask2iv.training.clips import ClipMemory, random_corner
 from mask2iv.training.loop import Trainer, batch_indices
-from mask2iv.training.pictures import to_uint8
+from mask2iv.training.pictures import psnr, to_uint8
 
 
 def gradient_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -55,13 +55,13 @@ def sample_crops(clips: ClipMemory, recipe: AutoencoderRecipe, step: int, genera
 
 def validate_vae(codec: LatentCodec, clips: ClipMemory, count: int, picture: Path | None = None) -> dict[str, float]:
     """PSNR in dB of frames and IoU of snapped mask images, over frames spread over `count` held-out clips."""
-    psnr, ious, shown = [], {Label.ACTOR: [0, 0], Label.OBJECT: [0, 0]}, []
+    ratios, ious, shown = [], {Label.ACTOR: [0, 0], Label.OBJECT: [0, 0]}, []
     for index in range(min(count, len(clips))):
         batch = clips.batch([index])
         frame = index % batch.labels.shape[1]
         image, labels = batch.video[:, :, frame], batch.labels[:, frame : frame + 1]
         decoded = codec.decode(codec.encode(image))
-        psnr.append(float(-10 * torch.log10(((decoded - image) / 2).square().mean())))
+        ratios.append(psnr(decoded, image))
         mask = labels_to_tensor(labels)
         decoded_mask = codec.decode(codec.encode(mask))
         snapped = tensor_to_labels(decoded_mask)
@@ -73,7 +73,7 @@ def validate_vae(codec: LatentCodec, clips: ClipMemory, count: int, picture: Pat
     if picture is not None:
         write_png(picture, filmstrip([("input, decoded, mask, decoded", to_uint8(torch.cat(shown)))]))
     actor, thing = (ious[label][0] / max(ious[label][1], 1) for label in (Label.ACTOR, Label.OBJECT))
-    return {"psnr": sum(psnr) / len(psnr), "actor_iou": actor, "object_iou": thing}
+    return {"psnr": sum(ratios) / len(ratios), "actor_iou": actor, "object_iou": thing}
 
 
 def train_vae(
