@@ -93,6 +93,8 @@ class StageRecipe:
         perturb: chance that a clip's masks are dilated or eroded (stage 2; paper: 0.2).
         perturb_kernels: square kernels it draws from (paper: 3, 5, 7).
         loss_weight: weight of foreground cells (stage 1) or contact cells (stage 2); paper: 5.
+        timestep_shift: above 1, training sees more of the noisy timesteps; paper: 1 (uniform). See
+            :func:`mask2iv.stages.stage.draw_timesteps`.
         training: optimisation.
     """
 
@@ -105,7 +107,12 @@ class StageRecipe:
     perturb: float = 0.0
     perturb_kernels: tuple[int, ...] = (3, 5, 7)
     loss_weight: float = 5.0
+    timestep_shift: float = 1.0
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        if not self.timestep_shift > 0:
+            raise InputError(f"timestep_shift must be positive, found {self.timestep_shift}")
 
 
 @dataclass(frozen=True)
@@ -242,9 +249,15 @@ def embedded() -> Recipe:
             )
         ),
         trajectory=StageRecipe(
-            unet=trajectory_unet, resampler=resampler, drop_text=0.3, drop_target=0.5, drop_actor=0.3, training=training
+            unet=trajectory_unet,
+            resampler=resampler,
+            drop_text=0.3,
+            drop_target=0.5,
+            drop_actor=0.3,
+            timestep_shift=3.0,
+            training=training,
         ),
-        video=StageRecipe(unet=video_unet, resampler=resampler, perturb=0.2, training=training),
+        video=StageRecipe(unet=video_unet, resampler=resampler, perturb=0.2, timestep_shift=3.0, training=training),
     )
 
 
@@ -269,8 +282,8 @@ def embedded_cpu() -> Recipe:
         vae=replace(base.vae, training=shorter(base.vae.training, 1800, 700)),
         encoders=replace(base.encoders, training=shorter(base.encoders.training, 300, 150)),
         reference=replace(base.reference, training=shorter(base.reference.training, 900, 300)),
-        trajectory=smaller(base.trajectory, 640, 300),
-        video=smaller(base.video, 600, 300),
+        trajectory=smaller(base.trajectory, 3000, 1000),
+        video=smaller(base.video, 3000, 1000),
     )
 
 

@@ -8,7 +8,7 @@ from mask2iv.diffusion.schedule import NoiseSchedule, NoiseScheduleConfig
 from mask2iv.models.config import ResamplerConfig, UNetConfig
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
-from mask2iv.stages.stage import Stage
+from mask2iv.stages.stage import Stage, draw_timesteps
 
 SHAPE = (2, 4, 3, 4, 4)
 SCHEDULE = NoiseSchedule(NoiseScheduleConfig(prediction_type="sample", base_scale=None))
@@ -79,3 +79,11 @@ def test_the_loss_reaches_every_parameter_but_those_behind_zero_layers(change_st
     loss.backward()
     silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
+
+
+def test_a_timestep_shift_draws_more_of_the_noisy_end_and_stays_in_range() -> None:
+    uniform = draw_timesteps(20_000, 1000, 1.0, torch.Generator().manual_seed(0))
+    shifted = draw_timesteps(20_000, 1000, 3.0, torch.Generator().manual_seed(0))
+    assert 0 <= int(shifted.min()) < int(shifted.max()) <= 999
+    assert abs(float(uniform.float().median()) - 500) < 15
+    assert abs(float(shifted.float().median()) - 750) < 15, "u = 1/2 goes to 3/2 / 2"

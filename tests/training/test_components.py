@@ -125,3 +125,24 @@ def test_training_batches_equal_what_generation_encodes(
     assert torch.allclose(conditions.text[0], encoder.text([memory.captions[row]])[0])
     assert weight.max() > 1
     assert weight.min() == 1
+
+
+def test_a_stage_starts_from_given_weights_of_its_own_sizes_only(
+    tiny_clips: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "model"
+    shutil.copytree(tiny_model, out, ignore=shutil.ignore_patterns("training"))
+    still = ("--set", "video.training.max_steps=1", "--set", "video.training.learning_rate=1e-12")
+    start = ("--initial-weights", str(tiny_model))
+    assert train("video", tiny_clips, out, *still, *start) == 0
+    name = Path("video_unet") / "diffusion_pytorch_model.safetensors"
+    begun, given = load_file(out / name), load_file(tiny_model / name)
+    assert all(torch.allclose(begun[key], given[key], atol=1e-6) for key in given)
+    manifest = json.loads((out / "training" / "video" / "manifest.json").read_text())
+    assert manifest["initial_weights"]["path"] == str(tiny_model)
+    assert train("video", tiny_clips, tmp_path / "wide", *start) == 2, "no autoencoder there"
+    wider = ("--set", "video.unet.num_res_blocks=2")
+    assert train("video", tiny_clips, out, *start, *wider) == 2
+    assert "use the recipe that these weights were trained with" in capsys.readouterr().err
+    assert train("vae", tiny_clips, out, *start) == 2
+    assert "for the stages trajectory and video" in capsys.readouterr().err

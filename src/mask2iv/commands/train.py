@@ -17,8 +17,9 @@ from mask2iv.commands.arguments import pick_device
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import sha256_file, write_json
-from mask2iv.manifest import versions
+from mask2iv.manifest import versions, weight_hashes, weights_digest
 from mask2iv.recipes import Recipe, get_recipe
+from mask2iv.stages.components import model_folder
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.components import TRAINERS, TrainContext
 
@@ -50,6 +51,8 @@ class Train:
     """Train on the first so many clips only."""
     resume_from_checkpoint: str | None = None
     """A checkpoint folder, or "latest" to go on where the run stopped (or start)."""
+    initial_weights: str | None = None
+    """Start stage 1 or 2 from the networks of this model: a folder, or "embedded"; else from random ones."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Override a setting of the recipe: key=value, e.g. video.training.max_steps=100; may be repeated."""
     dry_run: bool = False
@@ -68,10 +71,19 @@ class Train:
         if self.threads:
             torch.set_num_threads(self.threads)
         device = pick_device(self.device)
+        initial = self._initial_weights()
         clips, held_out = self._clips(recipe, device)
         run_dir = self.out / "training" / self.component
         context = TrainContext(
-            recipe, clips, held_out, self.out, run_dir, self.resume_from_checkpoint, self._identity(recipe), device
+            recipe,
+            clips,
+            held_out,
+            self.out,
+            run_dir,
+            self.resume_from_checkpoint,
+            self._identity(recipe, initial),
+            device,
+            initial,
         )
         started = time.time()
         figures = TRAINERS[self.component](context)
@@ -87,6 +99,9 @@ class Train:
                     "clips": len(clips),
                 },
                 "held_out_clips": len(held_out),
+                "initial_weights": None
+                if initial is None
+                else {"path": self.initial_weights, **weight_hashes(initial)},
                 "figures": figures,
                 "seconds": round(time.time() - started, 1),
                 "device": str(device),
@@ -116,7 +131,15 @@ class Train:
             raise InputError(f"--limit must be 1 to {kept}, the clips there are to train on, found {self.limit}")
         return memory(every.subset(0, self.limit or kept)), memory(held_out)
 
-    def _identity(self, recipe: Recipe) -> dict[str, Any]:
+    def _initial_weights(self) -> Path | None:
+        """The model folder to start from."""
+        if self.initial_weights is None:
+            return None
+        if self.component not in ("trajectory", "video"):
+            raise InputError(f"--initial-weights is for the stages trajectory and video, not for {self.component}")
+        return model_folder(self.initial_weights, "--initial-weights")
+
+    def _identity(self, recipe: Recipe, initial: Path | None) -> dict[str, Any]:
         """What must not change when a run is resumed: everything but how long it goes on and what it reports."""
         settings = config.to_dict(recipe)
         for name in _FREE_TO_CHANGE:
@@ -127,4 +150,5 @@ class Train:
             "settings": hashlib.sha256(text.encode()).hexdigest(),
             "data": sha256_file(self.data / "index.jsonl"),
             "limit": self.limit,
+            "initial_weights": None if initial is None else weights_digest(initial),
         }

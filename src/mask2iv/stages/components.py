@@ -61,8 +61,8 @@ def _without_bars() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def model_folder(name_or_path: str | Path) -> Path:
-    """The folder of a model: "embedded" names the one that ships with the package.
+def model_folder(name_or_path: str | Path, field: str = "--model") -> Path:
+    """The folder of a model: "embedded" names the one that ships with the package. ``field`` names it in messages.
 
     Raises:
         InputError: no such folder.
@@ -70,7 +70,7 @@ def model_folder(name_or_path: str | Path) -> Path:
     if str(name_or_path) == "embedded":
         return Path(str(resources.files("mask2iv") / "weights" / "embedded"))
     if not Path(name_or_path).is_dir():
-        raise InputError(f"--model {str(name_or_path)!r}: no such folder; give a model folder or 'embedded'")
+        raise InputError(f"{field} {str(name_or_path)!r}: no such folder; give a model folder or 'embedded'")
     return Path(name_or_path)
 
 

@@ -17,6 +17,20 @@ from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
 
 
+def draw_timesteps(count: int, steps: int, shift: float, generator: torch.Generator) -> torch.Tensor:
+    """Training timesteps, int64 [count] in [0, steps).
+
+    Args:
+        shift: 1 for uniform (the paper); above, more of the noisy end: u -> shift * u / (1 + (shift - 1) * u) of a
+            uniform u, as in SD3 (arXiv 2403.03206, section 5.3.2). Where few sampling steps are taken, the fine ones
+            are hardly used.
+    """
+    if shift == 1.0:
+        return torch.randint(0, steps, (count,), generator=generator)
+    u = torch.rand(count, generator=generator, dtype=torch.float64)
+    return (steps * (shift * u / (1 + (shift - 1) * u))).long().clamp(max=steps - 1)
+
+
 class Stage(nn.Module):
     """The trained networks of a stage.
 
@@ -73,6 +87,7 @@ class Stage(nn.Module):
         conditions: Conditions,
         weight: torch.Tensor,
         generator: torch.Generator,
+        timestep_shift: float = 1.0,
     ) -> torch.Tensor:
         """Weighted denoising loss (paper, contact-weighted loss of stage 2; stage 1 weighs the foreground).
 
@@ -82,10 +97,11 @@ class Stage(nn.Module):
             conditions: B samples.
             weight: broadcastable to the latents.
             generator: CPU generator of timesteps and noise, so that a seed means the same on every device.
+            timestep_shift: see :func:`draw_timesteps`.
         """
         batch = latents.shape[0]
-        steps = schedule.config.num_train_timesteps
-        timesteps = torch.randint(0, steps, (batch,), generator=generator).to(latents.device)
+        timesteps = draw_timesteps(batch, schedule.config.num_train_timesteps, timestep_shift, generator)
+        timesteps = timesteps.to(latents.device)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         noisy = schedule.add_noise(latents, noise, timesteps)
         target = schedule.training_target(latents, noise, timesteps)

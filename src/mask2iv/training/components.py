@@ -17,6 +17,7 @@ from mask2iv.errors import InputError
 from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.recipes import Recipe
 from mask2iv.stages.components import INDEX, load_component, read_index, save_component, write_index
+from mask2iv.stages.stage import Stage
 from mask2iv.training.cache import LatentCache, build_cache, cache_key
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.encoders import train_encoders
@@ -38,6 +39,7 @@ class TrainContext:
         resume: checkpoint folder, "latest" or None.
         identity: what a resumed checkpoint must agree on.
         device: where to train.
+        initial: model folder whose networks a stage starts from; None starts from random ones.
     """
 
     recipe: Recipe
@@ -48,6 +50,7 @@ class TrainContext:
     resume: str | None
     identity: dict[str, Any]
     device: torch.device
+    initial: Path | None = None
 
     def load(self, name: str, trained_by: str) -> Any:
         """A component that an earlier run wrote.
@@ -142,11 +145,25 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
             context.resume,
             context.identity,
             picture,
+            _initial(context, name),
         )
         context.save({f"{name}_unet": stage.unet, f"{name}_resampler": stage.resampler, "scheduler": scheduler})
         return figures
 
     return train
+
+
+def _initial(context: TrainContext, name: StageName) -> Stage | None:
+    """The networks that training starts from."""
+    if context.initial is None:
+        return None
+    _, components = read_index(context.initial)
+    parts = [f"{name}_unet", f"{name}_resampler"]
+    for part in parts:
+        if part not in components:
+            raise InputError(f"--initial-weights: {context.initial} holds no {part}; give a folder with this stage")
+    unet, resampler = (load_component(context.initial, part, components[part], torch.float32) for part in parts)
+    return Stage(unet, resampler)
 
 
 def _stage_data(context: TrainContext, encoder: ConditionEncoder, clips: ClipMemory, part: str) -> StageData:

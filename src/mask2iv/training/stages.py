@@ -12,6 +12,7 @@ import torch
 from mask2iv.conditions import ConditionEncoder, Conditions, MaskLayout, trajectory_conditions, video_conditions
 from mask2iv.diffusion.losses import contact_weight, foreground_weight
 from mask2iv.diffusion.schedule import NoiseSchedule
+from mask2iv.errors import InputError
 from mask2iv.masks import labels_to_tensor, perturb_labels
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
@@ -115,6 +116,7 @@ def train_stage(
     resume: str | None,
     identity: dict[str, Any],
     picture: Callable[[Stage, int], None] | None = None,
+    initial: Stage | None = None,
 ) -> tuple[Stage, dict[str, float]]:
     """Train one stage. The figure is its loss on held-out clips, at fixed noise.
 
@@ -128,23 +130,43 @@ def train_stage(
         resume: checkpoint to go on from, or "latest", or None.
         identity: see :class:`Trainer`.
         picture: draws a filmstrip of held-out clips with the stage at a step.
+        initial: networks to start from; None starts from random ones.
+
+    Raises:
+        InputError: the networks to start from are not of the recipe's sizes.
     """
     torch.manual_seed(recipe.training.seed)
     stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler), change_std)
+    if initial is not None:
+        _start_from(stage, initial)
     stage.to(batches.encoder.device)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         latents, conditions, weight = batches.step(step, generator)
-        return {"loss": stage.loss(schedule, latents, conditions, weight, generator)}
+        return {"loss": stage.loss(schedule, latents, conditions, weight, generator, recipe.timestep_shift)}
 
     def validate(step: int) -> dict[str, float]:
         losses = []
         for index in range(8):
             generator = torch.Generator().manual_seed(index)
             latents, conditions, weight = held_out.step(index, generator)
-            losses.append(float(stage.loss(schedule, latents, conditions, weight, generator)))
+            value = stage.loss(schedule, latents, conditions, weight, generator, recipe.timestep_shift)
+            losses.append(float(value))
         if picture is not None:
             picture(stage, step)
         return {"loss": sum(losses) / len(losses)}
 
     return stage, Trainer(stage, recipe.training, run_dir, loss, validate, identity).run(resume)
+
+
+def _start_from(stage: Stage, initial: Stage) -> None:
+    for name in ("unet", "resampler"):
+        wanted, found = getattr(stage, name), getattr(initial, name)
+        shapes = {key: tuple(value.shape) for key, value in found.state_dict().items()}
+        for key, value in wanted.state_dict().items():
+            if shapes.get(key) != tuple(value.shape):
+                raise InputError(
+                    f"--initial-weights: {name} {key} has shape {list(value.shape)} in the recipe, found "
+                    f"{list(shapes.get(key, ()))}; use the recipe that these weights were trained with"
+                )
+        wanted.load_state_dict(found.state_dict())
