@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mask2iv.models.layers import GroupNorm, to_temporal, zero_init
+from mask2iv.models.layers import GroupNorm, accumulate, to_temporal, zero_init
 
 TRANSFORMER_NORM_EPS = 1e-6
 
 MAX_ROWS = 65535
-"""CUDA kernels cannot be launched for more; temporal attention has one row for each pixel of the batch."""
+"""CUDA kernels cannot be launched for more; temporal attention has one row for each pixel of a sample."""
+
+FEED_FORWARD_ROWS = 1024
+"""Tokens that a feed-forward layer takes at a time on the CPU without gradients: its hidden values, eight times as wide
+as the tokens, then stay in the cache, and do not count in the peak memory."""
 
 
 class Context(NamedTuple):
@@ -100,10 +104,15 @@ class Attention(nn.Module):
         self.relative_v = RelativePosition(head_channels, distances) if distances is not None else None
 
     def forward(self, x: Tensor, context: Context | None = None, causal: bool = False) -> Tensor:
-        """x [N, L, channels] attends to the context, or to itself without one; same shape out.
+        """Tokens attend to the context, or to each other without one; same shape out.
 
-        The context's batch may be smaller than N by a whole factor: each of its entries serves that many rows of x.
+        x is [N, L, channels], or [B, T, P, channels] for attention among the T frames at each of P pixels. The context's
+        batch may be smaller than N (or B*P) by a whole factor: each of its entries serves that many rows of x.
         """
+        if x.ndim == 4 and (context is not None or self.relative_k is not None):
+            rows = x.transpose(1, 2)
+            out = self(rows.flatten(0, 1), context, causal)
+            return cast(Tensor, out.view(rows.shape).transpose(1, 2))
         source = x if context is None else context.text
         query = self.to_q(x)
         out = self._attend(query, self.to_k(source), self.to_v(source), causal)
@@ -115,13 +124,23 @@ class Attention(nn.Module):
         return result
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, causal: bool) -> Tensor:
-        """[N, L, inner] over [M, S, inner], M dividing N, to [N, L, inner]."""
+        """[N, L, inner] over [M, S, inner], M dividing N, to [N, L, inner]; or all three [B, T, P, inner]."""
         if self.relative_k is not None:
             return self._attend_relative(query, key, value, causal)
+        if query.ndim == 4:
+            return self._attend_frames(query, key, value, causal)
         # Rows that share keys and values are one long sequence, so those are neither projected nor read twice.
         rows = query.reshape(key.shape[0], -1, query.shape[-1])
         out = fused_attention(self._split(rows), self._split(key), self._split(value), causal)
         return out.transpose(1, 2).reshape(query.shape)
+
+    def _attend_frames(self, query: Tensor, key: Tensor, value: Tensor, causal: bool) -> Tensor:
+        """Among the frames at each pixel; [B, T, P, inner], as the kernels read it in place, one sample at a time."""
+        samples = []
+        for sample in zip(query, key, value, strict=True):
+            q, k, v = (part.unflatten(2, (self.heads, -1)).permute(1, 2, 0, 3) for part in sample)  # [P, heads, T, d]
+            samples.append(fused_attention(q, k, v, causal).permute(2, 0, 1, 3).flatten(2))
+        return torch.stack(samples)
 
     def _attend_relative(self, query: Tensor, key: Tensor, value: Tensor, causal: bool) -> Tensor:
         """The same with distance embeddings: they also enter the values, which fused attention cannot do."""
@@ -154,6 +173,13 @@ class FeedForward(nn.Module):
         self.proj_out = nn.Linear(4 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [..., channels] -> the same shape."""
+        if x.device.type != "cpu" or torch.is_grad_enabled():
+            return self._transform(x)
+        rows = x.flatten(0, -2).split(FEED_FORWARD_ROWS)
+        return torch.cat([self._transform(part) for part in rows]).view(x.shape)
+
+    def _transform(self, x: Tensor) -> Tensor:
         value, gate = self.proj_in(x).chunk(2, dim=-1)
         result: Tensor = self.proj_out(value * F.gelu(gate))
         return result
@@ -186,11 +212,11 @@ class TransformerBlock(nn.Module):
         self.ff = FeedForward(channels)
 
     def forward(self, x: Tensor, context: Context | None = None, causal: bool = False) -> Tensor:
-        """x [N, L, channels] -> the same shape."""
-        x = x + self.attn1(self.norm1(x), causal=causal)
-        x = x + self.attn2(self.norm2(x), context if self.cross else None, causal=causal and not self.cross)
-        result: Tensor = x + self.ff(self.norm3(x))
-        return result
+        """x [N, L, channels], or [B, T, P, channels] for attention among frames -> the same shape."""
+        x = accumulate(self.attn1(self.norm1(x), causal=causal), x)
+        second = self.attn2(self.norm2(x), context if self.cross else None, causal=causal and not self.cross)
+        x = accumulate(second, x)
+        return accumulate(self.ff(self.norm3(x)), x)
 
 
 class SpatialTransformer(nn.Module):
@@ -220,8 +246,7 @@ class SpatialTransformer(nn.Module):
         tokens: Tensor = self.proj_in(self.norm(x).flatten(2).transpose(1, 2))
         for block in self.blocks:
             tokens = block(tokens, context)
-        tokens = self.proj_out(tokens)
-        return x + tokens.transpose(1, 2).reshape(x.shape)
+        return x + self.proj_out(tokens).transpose(1, 2).unflatten(2, x.shape[2:])
 
 
 class TemporalTransformer(nn.Module):
@@ -253,9 +278,12 @@ class TemporalTransformer(nn.Module):
 
     def forward(self, x: Tensor, context: Context, batch_size: int) -> Tensor:
         """x [B*T, C, h, w] -> the same shape; statistics of the norm run over all frames of a sample."""
-        normed = self.norm(to_temporal(x, batch_size)).permute(0, 3, 2, 1)  # [B, h*w, T, C]
-        tokens: Tensor = self.proj_in(normed.flatten(0, 1))
+        normed = self.norm(to_temporal(x, batch_size)).permute(0, 2, 3, 1)  # [B, T, h*w, C]
+        # Channels last, the tokens are a view in this order; else one copy puts the frames of a pixel side by side.
+        in_place = normed.is_contiguous()
+        tokens: Tensor = self.proj_in(normed if in_place else normed.transpose(1, 2).flatten(0, 1))
         for block in self.blocks:
             tokens = block(tokens, context, self.causal)
-        tokens = self.proj_out(tokens).view(batch_size, -1, tokens.shape[1], x.shape[1])
-        return x + tokens.permute(0, 2, 3, 1).reshape(x.shape)
+        tokens = self.proj_out(tokens)
+        frames = tokens if in_place else tokens.unflatten(0, (batch_size, -1)).transpose(1, 2)
+        return x + frames.permute(0, 1, 3, 2).reshape(x.shape)

@@ -1,7 +1,8 @@
 """The convolutional parts of the video U-Net.
 
-Feature maps are [B*T, C, h, w], frames of a sample in a row (sample-major). Temporal layers see the same memory as
-[B, C, T, h*w]; one copy each way is cheaper than strided convolutions.
+Feature maps are [B*T, C, h, w], frames of a sample in a row (sample-major). Temporal layers see the same numbers as
+[B, C, T, h*w]. With channels last in memory this view, the tokens of the transformers and what convolutions want are all
+the same memory; with channels first each of them is a copy.
 """
 
 from __future__ import annotations
@@ -56,9 +57,20 @@ def embedding_mlp(channels: int) -> nn.Sequential:
 
 
 def to_temporal(x: Tensor, batch_size: int) -> Tensor:
-    """[B*T, C, h, w] -> [B, C, T, h*w], contiguous."""
-    frames = x.shape[0] // batch_size
-    return x.reshape(batch_size, frames, x.shape[1], -1).transpose(1, 2).contiguous()
+    """[B*T, C, h, w] -> [B, C, T, h*w], in the memory format of ``x``: a view with channels last, else a copy."""
+    channels_last = x.is_contiguous(memory_format=torch.channels_last)
+    video = x.unflatten(0, (batch_size, -1)).flatten(3).transpose(1, 2)
+    return video.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+
+def activation(x: Tensor) -> Tensor:
+    """SiLU; overwrites ``x``, which must not be used again, where no gradient is recorded."""
+    return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
+def accumulate(x: Tensor, y: Tensor) -> Tensor:
+    """x + y; overwrites ``x``, which must not be used again, where no gradient is recorded."""
+    return x + y if torch.is_grad_enabled() or x.dtype != y.dtype else x.add_(y)
 
 
 class Downsample(nn.Module):
@@ -110,9 +122,9 @@ class TemporalConvBlock(nn.Module):
         """[B*T, C, h, w] -> the same shape."""
         hidden: Tensor = to_temporal(x, batch_size)
         if self.spatial:
-            hidden = hidden.view(*hidden.shape[:3], *x.shape[2:])
+            hidden = hidden.unflatten(3, x.shape[2:])
         for index, (norm, conv) in enumerate(zip(self.norms, self.convs, strict=True)):
-            hidden = F.silu(norm(hidden))
+            hidden = activation(norm(hidden))
             hidden = conv(self.dropout(hidden) if index else hidden)
         return x + hidden.transpose(1, 2).reshape(x.shape)
 
@@ -155,7 +167,7 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor, batch_size: int) -> Tensor:
         """x [B*T, C, h, w] and embedding [B, E] (before its SiLU) -> [B*T, out_channels, h', w']."""
-        hidden: Tensor = self.conv1(self.resample(F.silu(self.norm1(x))))
+        hidden: Tensor = self.conv1(self.resample(activation(self.norm1(x))))
         frames = x.shape[0] // batch_size
         # Projected once per sample, then repeated for its frames.
         shift = self.embedding(F.silu(embedding)).repeat_interleave(frames, dim=0)[:, :, None, None]
@@ -163,9 +175,9 @@ class ResBlock(nn.Module):
             scale, shift = shift.chunk(2, dim=1)
             hidden = self.norm2(hidden) * (1 + scale) + shift
         else:
-            hidden = self.norm2(hidden + shift)
-        hidden = self.conv2(self.dropout(F.silu(hidden)))
-        hidden = self.shortcut(self.resample(x)) + hidden
+            hidden = self.norm2(accumulate(hidden, shift))
+        hidden = self.conv2(self.dropout(activation(hidden)))
+        hidden = accumulate(hidden, self.shortcut(self.resample(x)))
         if self.temporal_conv is not None:
             hidden = self.temporal_conv(hidden, batch_size)
         return hidden

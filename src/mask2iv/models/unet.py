@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -16,10 +15,15 @@ from mask2iv.models.layers import (
     ResBlock,
     TemporalConvBlock,
     Upsample,
+    activation,
     embedding_mlp,
     sinusoidal_embedding,
     zero_init,
 )
+
+
+CHANNELS_LAST_WIDTH = 256
+"""Channels of the first level from which channels last is the faster memory format on a CPU (docs/performance.md)."""
 
 
 class UNetBlock(nn.Module):
@@ -112,7 +116,8 @@ class VideoUNet(nn.Module):
         batch_size, _, frames, height, width = x.shape
         embedding = self._embed(timesteps, fps)
         tokens = self._split_context(context.to(self.dtype), frames)
-        hidden: Tensor = self.conv_in(x.to(self.dtype).transpose(1, 2).reshape(-1, x.shape[1], height, width))
+        frames_in = x.to(self.dtype).transpose(1, 2).flatten(0, 1)
+        hidden: Tensor = self.conv_in(frames_in.contiguous(memory_format=self._memory_format(x.device)))
         if self.init_attention is not None:
             hidden = self._run(self.init_attention, hidden, tokens, batch_size)
         skips = [hidden]
@@ -123,8 +128,18 @@ class VideoUNet(nn.Module):
             hidden = self._run(block, hidden, embedding, tokens)
         for block in self.decoder:
             hidden = self._run(block, torch.cat([hidden, skips.pop()], dim=1), embedding, tokens)
-        hidden = self.conv_out(F.silu(self.norm_out(hidden)))
-        return hidden.view(batch_size, frames, *hidden.shape[1:]).transpose(1, 2).to(x.dtype)
+        hidden = self.conv_out(activation(self.norm_out(hidden)))
+        return hidden.unflatten(0, (batch_size, frames)).transpose(1, 2).to(x.dtype)
+
+    def _memory_format(self, device: torch.device) -> torch.memory_format:
+        """Channels last where it pays: for wide networks on the CPU without gradients, and in compiled ones on a GPU.
+
+        Elsewhere PyTorch's GroupNorm is what it costs: with channels last it is slow on narrow networks and backwards,
+        and on a GPU, not compiled, it copies its input to channels first and leaves it so.
+        """
+        wide = self.config.model_channels >= CHANNELS_LAST_WIDTH
+        on_cpu = device.type == "cpu" and wide and not torch.is_grad_enabled()
+        return torch.channels_last if on_cpu or torch.compiler.is_compiling() else torch.contiguous_format
 
     def _run(self, block: nn.Module, hidden: Tensor, *args: Tensor | Context | int) -> Tensor:
         if self.gradient_checkpointing and torch.is_grad_enabled():
