@@ -221,3 +221,38 @@ def test_config_survives_json():
 def test_wrong_configurations_are_refused_by_name(fields, named):
     with pytest.raises(InputError, match=named):
         UNetConfig.from_dict(SMALL.to_dict() | fields)
+
+
+@torch.no_grad()
+def test_a_prepared_context_gives_the_same_numbers_and_is_bound_to_its_shape(net, inputs):
+    net.eval()
+    x, timesteps, context, fps = inputs
+    prepared = net.prepare_context(context, frames=3)
+    assert torch.equal(net(x, timesteps, prepared, fps), net(x, timesteps, context, fps))
+    with pytest.raises(InputError, match="context is for 2 samples of 3 frames, x has 1 of 3"):
+        net(x[:1], timesteps[:1], prepared, fps[:1])
+    with pytest.raises(InputError, match="context must be"):
+        net.prepare_context(context[..., :8], frames=3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("depth", [1, 2])
+def test_both_memory_formats_give_the_same_numbers(net, inputs, monkeypatch, depth):
+    config = dataclasses.replace(SMALL, transformer_depth=depth, relative_position_range=2, init_attention_text=True)
+    for made in (net.eval(), VideoUNet(config).eval()):
+        for parameter in made.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.05)
+        plain = made(*inputs)
+        monkeypatch.setattr("mask2iv.models.unet.CHANNELS_LAST_WIDTH", 1)
+        torch.testing.assert_close(made(*inputs), plain, rtol=0, atol=2e-5)
+        monkeypatch.undo()
+
+
+@torch.no_grad()
+def test_feed_forward_in_pieces_equals_the_whole(net):
+    layer = net.middle[0].spatial.blocks[0].ff
+    x = torch.randn(3, 700, layer.proj_out.out_features, generator=torch.Generator().manual_seed(0))
+    with torch.enable_grad():
+        whole = layer(x)
+    torch.testing.assert_close(layer(x), whole, rtol=0, atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -30,6 +31,22 @@ class Context(NamedTuple):
 
     text: Tensor
     image: Tensor | None
+
+
+class KeyValues(NamedTuple):
+    """A context as one cross-attention reads it: projected once, it serves every step of a generation.
+
+    Attributes:
+        text: keys and values of the text tokens, each [B, text tokens, inner].
+        image: the same of the image tokens, each [B*T or B, tokens, inner]; None: no image tokens.
+    """
+
+    text: tuple[Tensor, Tensor]
+    image: tuple[Tensor, Tensor] | None
+
+
+BlockContext = Context | tuple[KeyValues, ...]
+"""What a transformer's cross-attentions look at: tokens, or the keys and values of each of its blocks."""
 
 
 def fused_attention(query: Tensor, key: Tensor, value: Tensor, causal: bool = False) -> Tensor:
@@ -103,22 +120,28 @@ class Attention(nn.Module):
         self.relative_k = RelativePosition(head_channels, distances) if distances is not None else None
         self.relative_v = RelativePosition(head_channels, distances) if distances is not None else None
 
-    def forward(self, x: Tensor, context: Context | None = None, causal: bool = False) -> Tensor:
+    def project(self, context: Context) -> KeyValues:
+        """Keys and values of a context."""
+        text = self.to_k(context.text), self.to_v(context.text)
+        if context.image is None or self.to_k_image is None or self.to_v_image is None:
+            return KeyValues(text, None)
+        return KeyValues(text, (self.to_k_image(context.image), self.to_v_image(context.image)))
+
+    def forward(self, x: Tensor, context: Context | KeyValues | None = None, causal: bool = False) -> Tensor:
         """Tokens attend to the context, or to each other without one; same shape out.
 
-        x is [N, L, channels], or [B, T, P, channels] for attention among the T frames at each of P pixels. The context's
-        batch may be smaller than N (or B*P) by a whole factor: each of its entries serves that many rows of x.
+        x is [N, L, channels], or [B, T, P, channels] for attention among the T frames at each of P pixels. The
+        context's batch may be smaller than N (or B*P) by a whole factor: each of its entries serves that many rows.
         """
         if x.ndim == 4 and (context is not None or self.relative_k is not None):
             rows = x.transpose(1, 2)
             out = self(rows.flatten(0, 1), context, causal)
             return cast(Tensor, out.view(rows.shape).transpose(1, 2))
-        source = x if context is None else context.text
+        known = context if isinstance(context, KeyValues) else self.project(context or Context(x, None))
         query = self.to_q(x)
-        out = self._attend(query, self.to_k(source), self.to_v(source), causal)
-        image = None if context is None else context.image
-        if image is not None and self.to_k_image is not None and self.to_v_image is not None:
-            extra = self._attend(query, self.to_k_image(image), self.to_v_image(image), causal=False)
+        out = self._attend(query, *known.text, causal)
+        if known.image is not None:
+            extra = self._attend(query, *known.image, causal=False)
             out = out + (extra if self.image_gate is None else extra * (self.image_gate.tanh() + 1))
         result: Tensor = self.to_out(out)
         return result
@@ -211,12 +234,17 @@ class TransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels)
 
-    def forward(self, x: Tensor, context: Context | None = None, causal: bool = False) -> Tensor:
+    def forward(self, x: Tensor, context: Context | KeyValues | None = None, causal: bool = False) -> Tensor:
         """x [N, L, channels], or [B, T, P, channels] for attention among frames -> the same shape."""
         x = accumulate(self.attn1(self.norm1(x), causal=causal), x)
         second = self.attn2(self.norm2(x), context if self.cross else None, causal=causal and not self.cross)
         x = accumulate(second, x)
         return accumulate(self.ff(self.norm3(x)), x)
+
+
+def each_block(context: BlockContext, count: int) -> Sequence[Context | KeyValues]:
+    """The context of each of a transformer's `count` blocks."""
+    return [context] * count if isinstance(context, Context) else context
 
 
 class SpatialTransformer(nn.Module):
@@ -241,11 +269,15 @@ class SpatialTransformer(nn.Module):
         )
         self.proj_out = zero_init(nn.Linear(inner, channels))
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
+    def project(self, context: Context) -> tuple[KeyValues, ...]:
+        """Keys and values of a context for each block."""
+        return tuple(cast(TransformerBlock, block).attn2.project(context) for block in self.blocks)
+
+    def forward(self, x: Tensor, context: BlockContext) -> Tensor:
         """x [B*T, C, h, w] -> the same shape."""
         tokens: Tensor = self.proj_in(self.norm(x).flatten(2).transpose(1, 2))
-        for block in self.blocks:
-            tokens = block(tokens, context)
+        for block, known in zip(self.blocks, each_block(context, len(self.blocks)), strict=True):
+            tokens = block(tokens, known)
         return x + self.proj_out(tokens).transpose(1, 2).unflatten(2, x.shape[2:])
 
 
@@ -268,6 +300,7 @@ class TemporalTransformer(nn.Module):
         super().__init__()
         inner = heads * head_channels
         self.causal = causal
+        self.cross = context_dim is not None
         self.norm = GroupNorm(channels, eps=TRANSFORMER_NORM_EPS)
         self.proj_in = nn.Linear(channels, inner)
         self.blocks = nn.ModuleList(
@@ -276,14 +309,22 @@ class TemporalTransformer(nn.Module):
         )
         self.proj_out = zero_init(nn.Linear(inner, channels))
 
-    def forward(self, x: Tensor, context: Context, batch_size: int) -> Tensor:
-        """x [B*T, C, h, w] -> the same shape; statistics of the norm run over all frames of a sample."""
+    def project(self, context: Context) -> tuple[KeyValues, ...]:
+        """Keys and values of a context for each block; empty without cross-attention."""
+        return tuple(cast(TransformerBlock, block).attn2.project(context) for block in self.blocks if self.cross)
+
+    def forward(self, x: Tensor, context: BlockContext, batch_size: int) -> Tensor:
+        """x [B*T, C, h, w] -> the same shape; statistics of the norm run over all frames of a sample.
+
+        Without cross-attention the context is not looked at.
+        """
         normed = self.norm(to_temporal(x, batch_size)).permute(0, 2, 3, 1)  # [B, T, h*w, C]
         # Channels last, the tokens are a view in this order; else one copy puts the frames of a pixel side by side.
         in_place = normed.is_contiguous()
         tokens: Tensor = self.proj_in(normed if in_place else normed.transpose(1, 2).flatten(0, 1))
-        for block in self.blocks:
-            tokens = block(tokens, context, self.causal)
+        known = each_block(context, len(self.blocks)) if self.cross else [None] * len(self.blocks)
+        for block, one in zip(self.blocks, known, strict=True):
+            tokens = block(tokens, one, self.causal)
         tokens = self.proj_out(tokens)
         frames = tokens if in_place else tokens.unflatten(0, (batch_size, -1)).transpose(1, 2)
         return x + frames.permute(0, 1, 3, 2).reshape(x.shape)

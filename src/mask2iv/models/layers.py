@@ -1,8 +1,8 @@
 """The convolutional parts of the video U-Net.
 
 Feature maps are [B*T, C, h, w], frames of a sample in a row (sample-major). Temporal layers see the same numbers as
-[B, C, T, h*w]. With channels last in memory this view, the tokens of the transformers and what convolutions want are all
-the same memory; with channels first each of them is a copy.
+[B, C, T, h*w]. With channels last in memory this view, the tokens of the transformers and what convolutions want are
+all the same memory; with channels first each of them is a copy.
 """
 
 from __future__ import annotations

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mask2iv.errors import InputError
-from mask2iv.models.attention import Context, SpatialTransformer, TemporalTransformer
+from mask2iv.models.attention import BlockContext, Context, KeyValues, SpatialTransformer, TemporalTransformer
 from mask2iv.models.config import INIT_ATTENTION_HEADS, UNetConfig
 from mask2iv.models.layers import (
     Downsample,
@@ -20,7 +25,6 @@ from mask2iv.models.layers import (
     sinusoidal_embedding,
     zero_init,
 )
-
 
 CHANNELS_LAST_WIDTH = 256
 """Channels of the first level from which channels last is the faster memory format on a CPU (docs/performance.md)."""
@@ -45,7 +49,11 @@ class UNetBlock(nn.Module):
         self.temporal = temporal
         self.resample = resample
 
-    def forward(self, x: Tensor, embedding: Tensor, context: Context) -> Tensor:
+    def project(self, context: Context) -> tuple[KeyValues, ...]:
+        """Keys and values of a context for each block of the spatial transformer."""
+        return () if self.spatial is None else self.spatial.project(context)
+
+    def forward(self, x: Tensor, embedding: Tensor, context: BlockContext) -> Tensor:
         """x [B*T, C, h, w], embedding [B, E] -> [B*T, C', h', w']."""
         batch_size = embedding.shape[0]
         if self.res is not None:
@@ -59,6 +67,21 @@ class UNetBlock(nn.Module):
         elif self.resample is not None:
             x = self.resample(x)
         return x
+
+
+@dataclass(frozen=True)
+class PreparedContext:
+    """Keys and values of every cross-attention of a U-Net for one context: constant over the steps of a generation.
+
+    Attributes:
+        batch_size: B.
+        frames: T.
+        blocks: for each part of the network that is given a context, in order.
+    """
+
+    batch_size: int
+    frames: int
+    blocks: tuple[tuple[KeyValues, ...], ...]
 
 
 class VideoUNet(nn.Module):
@@ -95,7 +118,23 @@ class VideoUNet(nn.Module):
         """Dtype of the weights."""
         return self.conv_in.weight.dtype
 
-    def forward(self, x: Tensor, timesteps: Tensor, context: Tensor, fps: Tensor | None = None) -> Tensor:
+    def prepare_context(self, context: Tensor, frames: int) -> PreparedContext:
+        """What :meth:`forward` makes of a context, for callers that run it many times on the same one.
+
+        Args:
+            context: [B, L, context_dim], see :meth:`forward`.
+            frames: T.
+
+        Raises:
+            InputError: a shape that does not fit the configuration.
+        """
+        self._check_context(context)
+        tokens = self._split_context(context.to(self.dtype), frames)
+        return PreparedContext(context.shape[0], frames, tuple(block.project(tokens) for block in self._blocks()))
+
+    def forward(
+        self, x: Tensor, timesteps: Tensor, context: Tensor | PreparedContext, fps: Tensor | None = None
+    ) -> Tensor:
         """Run the network.
 
         Args:
@@ -103,7 +142,8 @@ class VideoUNet(nn.Module):
                 ``config.size_multiple``.
             timesteps: [B], diffusion step of each sample in [0, 1000).
             context: [B, L, context_dim]. With L = text_tokens + T * image_tokens_per_frame the tokens after the text
-                belong to the frames in order; with any other L all tokens are shared by all frames.
+                belong to the frames in order; with any other L all tokens are shared by all frames. Or what
+                :meth:`prepare_context` made of it.
             fps: [B], frames per second; None: ``config.default_fps``. Not used by a network without ``fps_condition``.
 
         Returns:
@@ -113,21 +153,21 @@ class VideoUNet(nn.Module):
             InputError: a shape that does not fit the configuration.
         """
         self._check(x, timesteps, context, fps)
-        batch_size, _, frames, height, width = x.shape
+        batch_size, _, frames = x.shape[:3]
         embedding = self._embed(timesteps, fps)
-        tokens = self._split_context(context.to(self.dtype), frames)
+        contexts = self._contexts(context, frames)
         frames_in = x.to(self.dtype).transpose(1, 2).flatten(0, 1)
         hidden: Tensor = self.conv_in(frames_in.contiguous(memory_format=self._memory_format(x.device)))
         if self.init_attention is not None:
-            hidden = self._run(self.init_attention, hidden, tokens, batch_size)
+            hidden = self._run(self.init_attention, hidden, next(contexts), batch_size)
         skips = [hidden]
         for block in self.encoder:
-            hidden = self._run(block, hidden, embedding, tokens)
+            hidden = self._run(block, hidden, embedding, next(contexts))
             skips.append(hidden)
         for block in self.middle:
-            hidden = self._run(block, hidden, embedding, tokens)
+            hidden = self._run(block, hidden, embedding, next(contexts))
         for block in self.decoder:
-            hidden = self._run(block, torch.cat([hidden, skips.pop()], dim=1), embedding, tokens)
+            hidden = self._run(block, torch.cat([hidden, skips.pop()], dim=1), embedding, next(contexts))
         hidden = self.conv_out(activation(self.norm_out(hidden)))
         return hidden.unflatten(0, (batch_size, frames)).transpose(1, 2).to(x.dtype)
 
@@ -141,7 +181,17 @@ class VideoUNet(nn.Module):
         on_cpu = device.type == "cpu" and wide and not torch.is_grad_enabled()
         return torch.channels_last if on_cpu or torch.compiler.is_compiling() else torch.contiguous_format
 
-    def _run(self, block: nn.Module, hidden: Tensor, *args: Tensor | Context | int) -> Tensor:
+    def _blocks(self) -> Iterator[Any]:
+        """Everything that is given a context, in the order in which it runs."""
+        yield from [self.init_attention] if self.init_attention is not None else []
+        yield from (*self.encoder, *self.middle, *self.decoder)
+
+    def _contexts(self, context: Tensor | PreparedContext, frames: int) -> Iterator[BlockContext]:
+        if isinstance(context, PreparedContext):
+            return iter(context.blocks)
+        return repeat(self._split_context(context.to(self.dtype), frames))
+
+    def _run(self, block: nn.Module, hidden: Tensor, *args: Tensor | BlockContext | int) -> Tensor:
         if self.gradient_checkpointing and torch.is_grad_enabled():
             result: Tensor = checkpoint(block, hidden, *args, use_reentrant=False)
         else:
@@ -166,7 +216,15 @@ class VideoUNet(nn.Module):
             image = image.reshape(-1, self.config.image_tokens_per_frame, context.shape[2])
         return Context(text, image)
 
-    def _check(self, x: Tensor, timesteps: Tensor, context: Tensor, fps: Tensor | None) -> None:
+    def _check_context(self, context: Tensor) -> None:
+        if context.ndim != 3 or context.shape[2] != self.config.context_dim:
+            raise InputError(
+                f"VideoUNet: context must be [B, L, {self.config.context_dim}], found {list(context.shape)}"
+            )
+        if context.shape[1] == 0:
+            raise InputError("VideoUNet: context has no tokens; give at least one")
+
+    def _check(self, x: Tensor, timesteps: Tensor, context: Tensor | PreparedContext, fps: Tensor | None) -> None:
         config = self.config
         if x.ndim != 5 or x.shape[1] != config.in_channels:
             raise InputError(
@@ -178,12 +236,15 @@ class VideoUNet(nn.Module):
                 f"VideoUNet: x is {x.shape[3]} x {x.shape[4]} in height and width, both must be multiples of {multiple}"
             )
         batch_size = x.shape[0]
-        if context.ndim != 3 or context.shape[0] != batch_size or context.shape[2] != config.context_dim:
+        if isinstance(context, Tensor):
+            self._check_context(context)
+        samples, frames = (
+            (context.shape[0], x.shape[2]) if isinstance(context, Tensor) else (context.batch_size, context.frames)
+        )
+        if (samples, frames) != (batch_size, x.shape[2]):
             raise InputError(
-                f"VideoUNet: context must be [B={batch_size}, L, {config.context_dim}], found {list(context.shape)}"
+                f"VideoUNet: context is for {samples} samples of {frames} frames, x has {batch_size} of {x.shape[2]}"
             )
-        if context.shape[1] == 0:
-            raise InputError("VideoUNet: context has no tokens; give at least one")
         for name, value in (("timesteps", timesteps), ("fps", fps)):
             if value is not None and tuple(value.shape) != (batch_size,):
                 raise InputError(f"VideoUNet: {name} must be [B={batch_size}], found {list(value.shape)}")

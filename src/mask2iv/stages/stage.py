@@ -14,7 +14,8 @@ from mask2iv.diffusion.losses import weighted_mse
 from mask2iv.diffusion.samplers import SamplingStep, draw_noise, sample
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.models.resampler import Resampler
-from mask2iv.models.unet import VideoUNet
+from mask2iv.models.unet import PreparedContext, VideoUNet
+from mask2iv.stages.inputs import join_conditions
 
 
 def draw_timesteps(count: int, steps: int, shift: float, generator: torch.Generator) -> torch.Tensor:
@@ -58,7 +59,7 @@ class Stage(nn.Module):
         latents: torch.Tensor,
         timesteps: torch.Tensor,
         conditions: Conditions,
-        context: torch.Tensor,
+        context: torch.Tensor | PreparedContext,
         alphas_cumprod: torch.Tensor,
     ) -> torch.Tensor:
         """What the schedule's prediction type asks for, [B, C, T, h, w].
@@ -67,7 +68,7 @@ class Stage(nn.Module):
             latents: noisy latents [B, C, T, h, w].
             timesteps: integer [B].
             conditions: B samples.
-            context: their :meth:`context`.
+            context: their :meth:`context`, or what the UNet prepared of it.
             alphas_cumprod: of the schedule, [number of training timesteps].
         """
         joined = torch.cat([latents, conditions.concat.to(latents.dtype)], dim=1)
@@ -117,32 +118,41 @@ class Stage(nn.Module):
         branches: Sequence[Conditions],
         scales: Sequence[float],
         rescale: float,
-        generator: torch.Generator,
+        generator: torch.Generator | Sequence[torch.Generator],
         on_step: Callable[[SamplingStep], torch.Tensor | None] | None = None,
+        stack: bool = False,
     ) -> torch.Tensor:
-        """Sample latents for one input.
+        """Sample latents.
 
         Args:
             scheduler: a diffusers scheduler of a noise schedule, whose timesteps are set.
-            shape: of the latents, [1, C, T, h, w].
-            branches: conditions from least to most conditioned.
+            shape: of the latents, [B, C, T, h, w].
+            branches: conditions from least to most conditioned, B samples each.
             scales: guidance scale of each branch after the first.
             rescale: guidance rescale in [0, 1].
-            generator: CPU generator; draws the initial noise and each step's.
+            generator: CPU generators, one per sample (or the one of a single sample); each draws its sample's initial
+                noise and step noise, so that these do not depend on what else is in the batch.
             on_step: called after each step; a tensor it returns replaces the latents.
+            stack: send the branches through the UNet as one batch of B times their number; else one by one.
         """
+        generators = [generator] if isinstance(generator, torch.Generator) else list(generator)
         kept, chain = active_branches(scales)
         used = [branches[index] for index in kept]
+        calls = [join_conditions(used)] if stack else used
+        copies = len(used) // len(calls)
         # Constant over the steps, so computed once.
-        contexts = [self.context(branch.text, branch.image_features) for branch in used]
+        contexts = [
+            self.unet.prepare_context(self.context(branch.text, branch.image_features), shape[2]) for branch in calls
+        ]
 
         def denoise(latents: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+            repeated, times = latents.repeat(copies, 1, 1, 1, 1), timesteps.repeat(copies)
             predictions = [
-                self(latents, timesteps, branch, context, scheduler.alphas_cumprod)
-                for branch, context in zip(used, contexts, strict=True)
+                self(repeated, times, branch, context, scheduler.alphas_cumprod)
+                for branch, context in zip(calls, contexts, strict=True)
             ]
-            return chained_guidance(predictions, chain, rescale)
+            return chained_guidance(torch.cat(predictions).chunk(len(used)), chain, rescale)
 
         reference = branches[0].concat
-        noise = draw_noise(shape, [generator], reference.device, reference.dtype)
-        return sample(denoise, scheduler, noise, [generator], on_step)
+        noise = draw_noise(shape, generators, reference.device, reference.dtype)
+        return sample(denoise, scheduler, noise, generators, on_step)
