@@ -38,7 +38,7 @@ def test_help_of_generate_names_every_flag(capsys: pytest.CaptureFixture[str]) -
     shown = capsys.readouterr().out
     flags = (
         "image object-mask object-box object-point prompt actor target-mask actor-mask size guidance-scale "
-        "target-guidance-scale model steps seed samples device threads out overwrite"
+        "target-guidance-scale model steps sampler seed samples device threads out overwrite jobs batch-size"
     )
     for flag in flags.split():
         assert f"--{flag} " in shown
@@ -56,7 +56,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ([], "COMMAND"),
         (["frobnicate"], "frobnicate"),
         (["generate", "--frobnicate"], "--frobnicate"),
-        (["generate"], "--image"),
+        (["generate"], "--out"),
         (["generate", "--image", "a.png", "--out", "b", "--steps", "many"], "--steps"),
         (["generate", "--image", "a.png", "--out", "b", "--actor", "dog"], "--actor"),
     ],

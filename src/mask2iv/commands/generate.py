@@ -5,7 +5,7 @@ Only declarations: what takes seconds to import is imported when a command runs,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,8 +21,8 @@ class Scene:
     """What the picture shows and what shall happen. Give the object as a mask, a box or a point, and say what
     happens to it by --prompt, --target-mask or both."""
 
-    image: Annotated[Path, tyro.conf.arg(metavar="FILE")]
-    """The picture: PNG, JPEG, WebP and alike. It is the first frame of the video."""
+    image: Annotated[Path | None, _optional("FILE")] = None
+    """The picture: PNG, JPEG, WebP and alike. It is the first frame of the video. Required without --jobs."""
     object_mask: Annotated[Path | None, _optional("FILE")] = None
     """The object to be handled: an image of the picture's size, white on black (also boolean, palette, or a cut-out
     with transparent surroundings)."""
@@ -49,6 +49,14 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class OneScene(Scene):
+    __doc__ = Scene.__doc__
+
+    image: Annotated[Path, tyro.conf.arg(metavar="FILE")] = field()
+    """The picture: PNG, JPEG, WebP and alike. It is the first frame of the video."""
+
+
+@dataclass(frozen=True)
 class Guidance:
     """Size of the result, and how closely it keeps to prompt and target."""
 
@@ -69,6 +77,8 @@ class Sampling:
     """The weights that come with the package, or a model folder."""
     steps: Annotated[int | None, _optional("K")] = None
     """Sampling steps of each stage; fewer are faster. Default: the model's."""
+    sampler: Annotated[Literal["ddim", "dpmsolver++", "unipc"] | None, _optional("{ddim,dpmsolver++,unipc}")] = None
+    """The solver; dpmsolver++ and unipc need fewer steps than ddim where many are taken. Default: the model's."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """The same seed gives the same result on the same machine."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -88,27 +98,55 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Outputs(Output):
+    __doc__ = Output.__doc__
+
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = field()
+    """Folder of the result; it appears when everything is done. With --jobs in place of --image, the folder that gets
+    one folder per job."""
+
+
+@dataclass(frozen=True)
 class Generate:
-    """Make a video: one picture, an object in it, and what shall happen.
+    """Make a video: one picture, an object in it, and what shall happen. Or many, from a file of jobs.
 
     Stage 1 predicts a mask trajectory of actor and object, stage 2 renders the video along it. Writes video.mp4, the
     trajectory as palette images (trajectory/) and as a video (trajectory.mp4), filmstrip.png and manifest.json. With
     --samples N there is one folder of these per sample: sample-000, sample-001, ...
 
         mask2iv generate --image desk.png --object-mask can.png --prompt "a hand picking up a can" --out result
+
+    A line of a jobs file says in JSON what the flags of the scene say, and optionally "seed" and "id"; its paths are
+    relative to the file. Each job gets its folder below --out as soon as it is done. Called again, jobs that are
+    there already are skipped. Exit status: 0 all done, 3 some jobs failed (the reasons are in failures.json), 2 nothing
+    was begun because the input is wrong.
+
+        {"id": "can", "image": "desk.png", "object_mask": "can.png", "prompt": "a hand picking up a can"}
+
+        mask2iv generate --jobs jobs.jsonl --batch-size 4 --out results
     """
 
     scene: Scene
     guidance: Guidance
     sampling: Sampling
-    output: Output
+    output: Outputs
+    jobs: Annotated[Path | None, _optional("FILE.jsonl")] = None
+    """In place of --image and the other flags of a scene: a file with one scene per line."""
+    batch_size: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """How many samples or jobs go through the networks together. More use a GPU better and take more memory; results
+    differ by rounding from those computed alone."""
     samples: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """How many different results; sample i has the seed --seed + i."""
 
-    def run(self) -> None:
+    def run(self) -> int:
+        if self.jobs is not None:
+            from mask2iv.commands.jobs import run_jobs
+
+            return run_jobs(self)
         from mask2iv.commands.generation import generate
 
         generate(self)
+        return 0
 
 
 @dataclass(frozen=True)
@@ -121,7 +159,7 @@ class PredictTrajectory:
         mask2iv trajectory --image desk.png --object-point 120,80 --prompt "a hand pushing a can" --out plan
     """
 
-    scene: Scene
+    scene: OneScene
     guidance: Guidance
     sampling: Sampling
     output: Output

@@ -6,16 +6,17 @@ import re
 import string
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from mask2iv.commands.arguments import pick_device
-from mask2iv.commands.generate import Generate, PredictTrajectory, Render, Sampling
+from mask2iv.commands.generate import Generate, Guidance, PredictTrajectory, Render, Sampling
 from mask2iv.commands.inputs import (
     SceneInputs,
     check_sampling,
@@ -32,6 +33,8 @@ from mask2iv.manifest import versions, weight_hashes
 from mask2iv.media import read_image, resize_image, write_png, write_video
 from mask2iv.stages.components import model_folder
 from mask2iv.stages.pipeline import Mask2IVPipeline
+
+T = TypeVar("T")
 
 _STAGES = {"generate": ("trajectory", "video"), "trajectory": ("trajectory",), "render": ("video",)}
 # What the pipeline's names for its inputs are called here.
@@ -52,12 +55,12 @@ def generate(command: Generate) -> None:
     Raises:
         InputError: names the flag; most are found before the model is loaded.
     """
-    _from_scene("generate", command, command.samples)
+    _from_scene("generate", command, command.samples, command.batch_size)
 
 
 def predict(command: PredictTrajectory) -> None:
     """Stage 1 alone. Raises InputError as :func:`generate`."""
-    _from_scene("trajectory", command, 1)
+    _from_scene("trajectory", command, 1, 1)
 
 
 def render(command: Render) -> None:
@@ -65,67 +68,68 @@ def render(command: Render) -> None:
     check_sampling(command.sampling)
     image = read_image(command.image, "--image")
     trajectory, record = read_trajectory(command.trajectory)
+    inputs, seed = {"image": file_record(command.image), "trajectory": record}, command.sampling.seed
     with result_folder(command.output, [command.image, command.trajectory]) as folder:
-        run = _Run("render", command.sampling, {"image": file_record(command.image), "trajectory": record})
+        run = Run("render", command.sampling)
         run.settings |= {"height": trajectory.size[0], "width": trajectory.size[1], "fps": trajectory.fps}
-        video = run.render(image, trajectory, command.sampling.seed, _RENDER_FLAGS)
+        [video] = run.render([image], [trajectory], [seed], _RENDER_FLAGS)
         with disk_faults(command.output):
             write_video(folder / "video.mp4", video, trajectory.fps)
             write_filmstrip(folder, ("picture", resize_image(image, trajectory.size)[None]), trajectory, video)
-            run.write_manifest(folder, {"seed": command.sampling.seed})
+            run.write_manifest(folder, inputs, {"seed": seed})
     print(f"{command.output.out}: video.mp4")
 
 
-def _from_scene(name: str, command: Generate | PredictTrajectory, samples: int) -> None:
-    check_sampling(command.sampling, samples)
+def _from_scene(name: str, command: Generate | PredictTrajectory, samples: int, batch_size: int) -> None:
+    check_sampling(command.sampling, samples, batch_size)
     size = check_size_and_scales(command.guidance, command.scene)
     scene = read_scene(command.scene)
     with result_folder(command.output, command.scene.files) as folder:
-        run = _Run(name, command.sampling, scene.record)
-        run.settle(command, scene.prompt, size)
+        run = Run(name, command.sampling, batch_size)
+        run.settle(command.guidance, size)
+        run.warn_of_unknown_words([scene.prompt])
         started = time.perf_counter()
         if scene.found_mask:
             with disk_faults(command.output):
                 write_png(folder / "object_mask.png", scene.object_mask)
         seeds = [command.sampling.seed + index for index in range(samples)]
         parts = [f"sample-{index:03d}" for index in range(samples)] if samples > 1 else ["."]
-        for part, seed in zip(parts, seeds, strict=True):
+        for batch in batched(zip(parts, seeds, strict=True), batch_size):
             if samples > 1:
-                print(f"{part}, seed {seed}", file=sys.stderr)
-            trajectory = run.predict(scene, seed)
-            video = run.render(scene.image, trajectory, seed, _FLAGS) if name == "generate" else None
+                print("; ".join(f"{part}, seed {seed}" for part, seed in batch), file=sys.stderr)
+            made = run.make([scene] * len(batch), [seed for _, seed in batch])
             with disk_faults(command.output):
-                write_trajectory(folder / part, trajectory)
-                if video is not None:
-                    write_video(folder / part / "video.mp4", video, trajectory.fps)
-                write_filmstrip(folder / part, input_pictures(scene, trajectory.size), trajectory, video)
-                run.write_manifest(folder / part, {"seed": seed})
+                for (part, seed), (trajectory, video) in zip(batch, made, strict=True):
+                    write_result(folder / part, scene, trajectory, video)
+                    run.write_manifest(folder / part, scene.record, {"prompt": scene.prompt, "seed": seed})
         if samples > 1:
             run.seconds = {"load": run.seconds["load"], "samples": round(time.perf_counter() - started, 3)}
-            run.write_manifest(folder, {"seeds": dict(zip(parts, seeds, strict=True))})
+            own = {"prompt": scene.prompt, "seeds": dict(zip(parts, seeds, strict=True))}
+            run.write_manifest(folder, scene.record, own)
     written = ["trajectory/", "trajectory.mp4", *(["video.mp4"] if name == "generate" else [])]
     print(f"{command.output.out}: {', '.join(written)}" + (f" in each of {samples} folders" if samples > 1 else ""))
 
 
-class _Run:
+class Run:
     """A loaded model, and the record of what is done with it.
 
     Args:
         name: of the command.
         sampling: its flags.
-        inputs: record of what it reads.
+        batch_size: outputs that go through the networks together, at most.
+        progress: whether the stages show progress bars.
 
     Raises:
-        InputError: the device or the model cannot be used.
+        InputError: the device or the model cannot be used, or not with these numbers.
     """
 
-    def __init__(self, name: str, sampling: Sampling, inputs: dict[str, Any]) -> None:
-        self.name, self.inputs = name, inputs
+    def __init__(self, name: str, sampling: Sampling, batch_size: int = 1, progress: bool = True) -> None:
+        self.name = name
         self.seconds: dict[str, float] = {}
         if sampling.threads:
             torch.set_num_threads(sampling.threads)
         device = pick_device(sampling.device)
-        with self._timed("load"), _in_flags({}, "--model"):
+        with self._timed("load"), in_flags({}, "--model"):
             self.pipeline = Mask2IVPipeline.from_pretrained(sampling.model).to(device)
         for stage in _STAGES[name]:
             if getattr(self.pipeline, f"{stage}_stage") is None:
@@ -133,59 +137,95 @@ class _Run:
         config = self.pipeline.config
         defaults = {"trajectory": config.num_inference_steps, "video": config.video_num_inference_steps}
         self.steps = {stage: sampling.steps or defaults[stage] for stage in _STAGES[name]}
+        sampler = sampling.sampler or config.sampler
+        with in_flags(_FLAGS):
+            self.pipeline.solver(sampler).set_timesteps(max(self.steps.values()))
+        self._options: dict[str, Any] = {"batch_size": batch_size, "sampler": sampler, "progress": progress}
         self.settings: dict[str, Any] = {
             "model": {"name": sampling.model, "sha256": weight_hashes(model_folder(sampling.model))},
             "device": str(device),
             "threads": torch.get_num_threads(),
+            "batch_size": batch_size,
+            "sampler": sampler,
             "steps": self.steps,
             "num_frames": config.num_frames,
         }
 
-    def settle(self, command: Generate | PredictTrajectory, prompt: str | None, size: tuple[int, int] | None) -> None:
-        """Resolves the settings of stage 1; warns of words the model does not know."""
-        config, guidance = self.pipeline.config, command.guidance
-        height, width = size or (config.height, config.width)
+    def settle(self, guidance: Guidance, size: tuple[int, int] | None) -> None:
+        """Resolves the settings of stage 1.
+
+        Raises:
+            InputError: the model cannot make this size.
+        """
+        config = self.pipeline.config
+        with in_flags(_FLAGS):
+            height, width = self.pipeline.size(*(size or (None, None)))
         scales = {name: getattr(guidance, name) for name in ("guidance_scale", "target_guidance_scale")}
-        self.settings |= {"prompt": prompt, "height": height, "width": width, "fps": config.fps}
+        self.settings |= {"height": height, "width": width, "fps": config.fps}
         self.settings |= {name: getattr(config, name) if scale is None else scale for name, scale in scales.items()}
-        unknown = self.pipeline.unknown_words(prompt or "")
-        if unknown:
-            words = ", ".join(word.strip(string.punctuation) or word for word in unknown)
+
+    def warn_of_unknown_words(self, prompts: Iterable[str | None]) -> None:
+        """Names the words that the model does not know."""
+        found = {word: None for prompt in prompts for word in self.pipeline.unknown_words(prompt or "")}
+        if found:
+            words = ", ".join(word.strip(string.punctuation) or word for word in found)
             print(f"mask2iv: warning: --prompt: words that mean nothing to this model: {words}", file=sys.stderr)
 
-    def predict(self, scene: SceneInputs, seed: int) -> Trajectory:
+    def make(self, scenes: Sequence[SceneInputs], seeds: Sequence[int]) -> list[tuple[Trajectory, UInt8Array | None]]:
+        """Trajectory and, where the command has stage 2, video of each scene."""
+        trajectories = self.predict(scenes, seeds)
+        if "video" not in self.steps:
+            return [(trajectory, None) for trajectory in trajectories]
+        videos = self.render([scene.image for scene in scenes], trajectories, seeds, _FLAGS)
+        return list(zip(trajectories, videos, strict=True))
+
+    def predict(self, scenes: Sequence[SceneInputs], seeds: Sequence[int]) -> list[Trajectory]:
         """Stage 1."""
         keys = ("height", "width", "guidance_scale", "target_guidance_scale")
-        with self._timed("trajectory"), _in_flags(_FLAGS):
+        with self._timed("trajectory"), in_flags(_FLAGS):
             return self.pipeline.trajectory(
-                scene.image,
-                scene.object_mask,
-                scene.prompt,
-                scene.target_mask,
-                scene.actor_mask,
+                [scene.image for scene in scenes],
+                [scene.object_mask for scene in scenes],
+                [scene.prompt for scene in scenes],
+                [scene.target_mask for scene in scenes],
+                [scene.actor_mask for scene in scenes],
                 num_inference_steps=self.steps["trajectory"],
-                generator=torch.Generator().manual_seed(seed),
+                generator=[torch.Generator().manual_seed(seed) for seed in seeds],
                 **{key: self.settings[key] for key in keys},
-            )[0]
+                **self._options,
+            )
 
-    def render(self, image: UInt8Array, trajectory: Trajectory, seed: int, flags: Mapping[str, str]) -> UInt8Array:
-        """Stage 2: uint8 [T, H, W, 3]. ``flags`` are the names its complaints use."""
-        with self._timed("video"), _in_flags(flags):
+    def render(
+        self,
+        images: Sequence[UInt8Array],
+        trajectories: Sequence[Trajectory],
+        seeds: Sequence[int],
+        flags: Mapping[str, str],
+    ) -> list[UInt8Array]:
+        """Stage 2: uint8 [T, H, W, 3] each. ``flags`` are the names its complaints use."""
+        with self._timed("video"), in_flags(flags):
             return self.pipeline.render(
-                image,
-                trajectory,
+                list(images),
+                trajectories,
                 num_inference_steps=self.steps["video"],
-                generator=torch.Generator().manual_seed(seed),
-            )[0]
+                generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+                **self._options,
+            )
 
-    def write_manifest(self, folder: Path, seeds: Mapping[str, Any]) -> None:
-        """Writes ``manifest.json``: what was given, what it resolved to, what the last stages took."""
+    def write_manifest(self, folder: Path, inputs: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        """Writes ``manifest.json``: what was given, what it resolved to, what the last stages took.
+
+        Args:
+            folder: where to.
+            inputs: record of what was read.
+            own: settings of this result beside the common ones.
+        """
         write_json(
             folder / "manifest.json",
             {
                 "command": self.name,
-                "inputs": self.inputs,
-                "settings": {**self.settings, **seeds},
+                "inputs": inputs,
+                "settings": {**self.settings, **own},
                 "seconds": self.seconds,
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "versions": versions(),
@@ -199,8 +239,23 @@ class _Run:
         self.seconds[name] = round(time.perf_counter() - started, 3)
 
 
+def write_result(folder: Path, scene: SceneInputs, trajectory: Trajectory, video: UInt8Array | None) -> None:
+    """Writes trajectory, filmstrip and, where there is one, the video."""
+    write_trajectory(folder, trajectory)
+    if video is not None:
+        write_video(folder / "video.mp4", video, trajectory.fps)
+    write_filmstrip(folder, input_pictures(scene, trajectory.size), trajectory, video)
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of `size`; the last may be shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
 @contextmanager
-def _in_flags(flags: Mapping[str, str], default: str | None = None) -> Iterator[None]:
+def in_flags(flags: Mapping[str, str], default: str | None = None) -> Iterator[None]:
     """Names flags in the pipeline's complaints: in place of the input they begin with, or ``default`` in front."""
     try:
         yield

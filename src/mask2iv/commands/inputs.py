@@ -12,7 +12,7 @@ from mask2iv.commands.arguments import parse_numbers, parse_size
 from mask2iv.commands.generate import Guidance, Sampling, Scene
 from mask2iv.contract import BoolArray, Trajectory, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.files import MAX_IMAGE_PIXELS, sha256_file
+from mask2iv.files import MAX_IMAGE_PIXELS, require_file, sha256_file
 from mask2iv.masks import load_mask, load_trajectory
 from mask2iv.media import read_image
 from mask2iv.segment import mask_from_box, mask_from_point
@@ -52,6 +52,8 @@ def read_scene(scene: Scene) -> SceneInputs:
     Raises:
         InputError: a file or value that cannot be used, a missing or doubled object, or no condition; names the flag.
     """
+    if scene.image is None:
+        raise InputError("--image: no picture is given; name one, or a file of many scenes by --jobs")
     prompt = complete_prompt(scene.prompt, scene.actor)
     if prompt is None and scene.target_mask is None:
         raise InputError("say what shall happen: give --prompt, --target-mask, or both")
@@ -62,26 +64,46 @@ def read_scene(scene: Scene) -> SceneInputs:
         )
     image = read_image(scene.image, "--image")
     size = (int(image.shape[0]), int(image.shape[1]))
-    record: dict[str, Any] = {"image": file_record(scene.image)}
 
-    def mask(path: Path | None, name: str) -> BoolArray | None:
-        if path is None:
-            return None
-        read = load_mask(path, size, "--" + name.replace("_", "-"))
-        record[name] = file_record(path)
-        return read
+    def mask(path: Path | None, flag: str) -> BoolArray | None:
+        return None if path is None else load_mask(path, size, flag)
 
-    object_mask = mask(scene.object_mask, "object_mask")
+    object_mask = mask(scene.object_mask, "--object-mask")
     found = object_mask is None
     if scene.object_box is not None:
-        box = parse_numbers(scene.object_box, 4, "--object-box", "X,Y,W,H")
-        object_mask, record["object_box"] = mask_from_box(image, box, "--object-box"), list(box)
+        object_mask = mask_from_box(image, _box(scene.object_box), "--object-box")
     elif scene.object_point is not None:
-        point = parse_numbers(scene.object_point, 2, "--object-point", "X,Y")
-        object_mask, record["object_point"] = mask_from_point(image, point, "--object-point"), list(point)
+        object_mask = mask_from_point(image, _point(scene.object_point), "--object-point")
     assert object_mask is not None
-    target, actor = mask(scene.target_mask, "target_mask"), mask(scene.actor_mask, "actor_mask")
-    return SceneInputs(image, object_mask, target, actor, prompt, found, record)
+    target, actor = mask(scene.target_mask, "--target-mask"), mask(scene.actor_mask, "--actor-mask")
+    return SceneInputs(image, object_mask, target, actor, prompt, found, scene_record(scene))
+
+
+def scene_record(scene: Scene) -> dict[str, Any]:
+    """Paths, hashes and values of a scene for the manifest; nothing is decoded.
+
+    Raises:
+        InputError: a file that is not there, or a box or point of another form.
+    """
+    record: dict[str, Any] = {}
+    for name in ("image", "object_mask", "target_mask", "actor_mask"):
+        path = getattr(scene, name)
+        if path is not None:
+            require_file(path, "--" + name.replace("_", "-"))
+            record[name] = file_record(path)
+    if scene.object_box is not None:
+        record["object_box"] = list(_box(scene.object_box))
+    if scene.object_point is not None:
+        record["object_point"] = list(_point(scene.object_point))
+    return record
+
+
+def _box(text: str) -> tuple[int, ...]:
+    return parse_numbers(text, 4, "--object-box", "X,Y,W,H")
+
+
+def _point(text: str) -> tuple[int, ...]:
+    return parse_numbers(text, 2, "--object-point", "X,Y")
 
 
 def _objects(scene: Scene) -> dict[str, Any]:
@@ -131,33 +153,41 @@ def file_record(path: Path) -> dict[str, str]:
     return {"path": str(path), "sha256": sha256_file(path)}
 
 
-def check_sampling(sampling: Sampling, samples: int = 1) -> None:
+def check_sampling(sampling: Sampling, samples: int = 1, batch_size: int = 1) -> None:
     """Raises InputError, naming the flag, for a number out of its range."""
     if sampling.steps is not None and sampling.steps < 1:
         raise InputError(f"--steps must be at least 1, found {sampling.steps}")
     if not 1 <= samples <= _MAX_SAMPLES:
         raise InputError(f"--samples must be between 1 and {_MAX_SAMPLES}, found {samples}")
-    if not 0 <= sampling.seed <= _MAX_SEED - samples:
-        raise InputError(f"--seed must be between 0 and {_MAX_SEED - samples}, found {sampling.seed}")
+    check_seed(sampling.seed, samples, "--seed")
+    if batch_size < 1:
+        raise InputError(f"--batch-size must be at least 1, found {batch_size}")
     if sampling.threads < 0:
         raise InputError(f"--threads must be at least 1, or 0 for PyTorch's choice, found {sampling.threads}")
 
 
-def check_size_and_scales(guidance: Guidance, scene: Scene) -> tuple[int, int] | None:
-    """The size asked for, (H, W), or None for the model's.
+def check_seed(seed: int, samples: int, field: str) -> None:
+    """Raises InputError, naming `field`, for a seed from which `samples` cannot be counted."""
+    if not 0 <= seed <= _MAX_SEED - samples:
+        raise InputError(f"{field} must be between 0 and {_MAX_SEED - samples}, found {seed}")
+
+
+def check_size_and_scales(guidance: Guidance, scene: Scene | None) -> tuple[int, int] | None:
+    """The size asked for, (H, W), or None for the model's. Without a scene there may be any conditions.
 
     Raises:
         InputError: an unusable size or scale, or a scale for a condition that is not given.
     """
-    for flag, scale, condition, by in (
-        ("--guidance-scale", guidance.guidance_scale, scene.prompt, "--prompt"),
-        ("--target-guidance-scale", guidance.target_guidance_scale, scene.target_mask, "--target-mask"),
+    for flag, scale, name in (
+        ("--guidance-scale", guidance.guidance_scale, "prompt"),
+        ("--target-guidance-scale", guidance.target_guidance_scale, "target_mask"),
     ):
         if scale is None:
             continue
         if not (math.isfinite(scale) and scale >= 0):
             raise InputError(f"{flag} must be a number from 0 on (1 is no guidance), found {scale}")
-        if condition is None:
+        if scene is not None and getattr(scene, name) is None:
+            by = "--" + name.replace("_", "-")
             raise InputError(f"{flag} has nothing to guide by; give {by}, or leave it out")
     if guidance.size is None:
         return None

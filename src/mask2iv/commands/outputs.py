@@ -23,16 +23,15 @@ _OURS = re.compile(
 )
 
 
-@contextmanager
-def result_folder(output: Output, inputs: Sequence[Path]) -> Iterator[Path]:
-    """Yields a temporary folder that becomes ``--out`` when the block succeeds; else nothing is left behind.
+def check_result_folder(output: Output, inputs: Sequence[Path]) -> Path:
+    """The resolved ``--out``, if a result may stand there.
 
     Args:
         output: the flags.
         inputs: files and folders the run reads, which its result must not replace.
 
     Raises:
-        InputError: the folder cannot be written, is filled, or holds what no run wrote.
+        InputError: the folder cannot be read, is filled, or holds what no run wrote or an input.
     """
     out = output.out.resolve()
     try:
@@ -49,6 +48,17 @@ def result_folder(output: Output, inputs: Sequence[Path]) -> Iterator[Path]:
     for path in inputs:
         if out in (path.resolve(), *path.resolve().parents):
             raise InputError(f"--out: the folder {out} holds the input {path}; choose another one")
+    return out
+
+
+@contextmanager
+def result_folder(output: Output, inputs: Sequence[Path]) -> Iterator[Path]:
+    """Yields a temporary folder that becomes ``--out`` when the block succeeds; else nothing is left behind.
+
+    Raises:
+        InputError: as :func:`check_result_folder`, or the folder cannot be written.
+    """
+    out = check_result_folder(output, inputs)
     made = [parent for parent in out.parents if not parent.exists()]
     try:
         with ExitStack() as stack:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mask2iv.conditions import MaskLayout
+from mask2iv.diffusion.solvers import SAMPLERS, SamplerName
 from mask2iv.errors import InputError
 
 
@@ -27,6 +28,7 @@ class PipelineConfig:
         target_guidance_scale: default guidance by the target position in stage 1; 1 for none.
         guidance_rescale: default guidance rescale, in [0, 1].
         eta: noise added at each DDIM step, in [0, 1].
+        sampler: default solver of both stages; see :func:`mask2iv.diffusion.solvers.make_sampler`.
     """
 
     height: int = 160
@@ -45,6 +47,7 @@ class PipelineConfig:
     target_guidance_scale: float = 1.0
     guidance_rescale: float = 0.0
     eta: float = 0.0
+    sampler: SamplerName = "ddim"
 
     def __post_init__(self) -> None:
         for name in (
@@ -59,5 +62,7 @@ class PipelineConfig:
                 raise InputError(f"pipeline.{name} must be at least 1, found {getattr(self, name)}")
         if self.mask_layout not in ("joint", "text", "position"):
             raise InputError(f"pipeline.mask_layout must be joint, text or position, found {self.mask_layout!r}")
+        if self.sampler not in SAMPLERS:
+            raise InputError(f"pipeline.sampler must be one of {', '.join(SAMPLERS)}, found {self.sampler!r}")
         if not 0 <= self.guidance_rescale <= 1:
             raise InputError(f"pipeline.guidance_rescale must be in [0, 1], found {self.guidance_rescale}")

@@ -1,20 +1,42 @@
-"""Inputs of the pipeline, checked and brought to the model's size."""
+"""Inputs of the pipeline, checked, brought to the model's size, encoded once and gathered into batches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from diffusers import AutoencoderDC
 from PIL import Image
 
+from mask2iv.conditions import ConditionEncoder, Conditions
 from mask2iv.contract import BoolArray, Label, UInt8Array
+from mask2iv.diffusion.samplers import SamplingStep
 from mask2iv.errors import InputError
 from mask2iv.masks import load_mask
 from mask2iv.media import resize_image, resize_mask
 
 T = TypeVar("T")
+OnStep = Callable[[SamplingStep], torch.Tensor | None]
+
+
+def listed(image: Any) -> list[Any]:
+    """A list or tuple as a list; anything else as a list of one."""
+    return list(image) if isinstance(image, (list, tuple)) else [image]
+
+
+def positive(value: int | None, default: int, field: str) -> int:
+    """`value`, or `default` where it is None.
+
+    Raises:
+        InputError: below 1.
+    """
+    if value is not None and value < 1:
+        raise InputError(f"{field} must be at least 1, found {value}")
+    return default if value is None else value
 
 
 def as_list(value: T | Sequence[T] | None, count: int, field: str) -> list[Any]:
@@ -101,3 +123,91 @@ def sample_seeds(generator: torch.Generator | Sequence[torch.Generator | int] | 
 def stage_generator(seed: int, stage: int) -> torch.Generator:
     """The CPU generator of one output's stage (1 or 2): stage 2 draws the same noise whether or not stage 1 ran."""
     return torch.Generator().manual_seed((seed * 2 + stage) % 2**63)
+
+
+class SharedEncoder:
+    """Encodes each distinct image, mask and prompt once, however many outputs ask for it. One per pipeline call.
+
+    Args:
+        encoder: does the encoding, of one input at a time; so what is shared has the numbers it has alone.
+    """
+
+    def __init__(self, encoder: ConditionEncoder) -> None:
+        self.codec, self.device, self.dtype = encoder.codec, encoder.device, encoder.dtype
+        self._encoder = encoder
+        # A variational autoencoder draws latents from each output's own generator: not to be shared.
+        self._deterministic = isinstance(encoder.codec.autoencoder, AutoencoderDC)
+        self._known: dict[Hashable, torch.Tensor] = {}
+
+    def text(self, prompt: str) -> torch.Tensor:
+        """Text tokens [1, L, D]."""
+        return self._once(prompt, lambda: self._encoder.text([prompt]))
+
+    def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """CLIP image tokens [1, Li, Dv] of CPU pixels [1, 3, H, W] in [-1, 1]."""
+        return self._once(("features", *_digest(pixels)), lambda: self._encoder.image_features(self.place(pixels)))
+
+    def latents(self, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Scaled latents [1, C, (T,) h, w] of CPU pixels [1, 3, (T,) H, W] in [-1, 1].
+
+        `generator` is drawn from by a variational autoencoder only.
+        """
+        if not self._deterministic:
+            return self._encoder.latents(self.place(pixels), [generator])
+        return self._once(("latents", *_digest(pixels)), lambda: self._encoder.latents(self.place(pixels)))
+
+    def place(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The pixels in the networks' precision and on their device."""
+        return pixels.to(self.device, self.dtype)
+
+    def _once(self, key: Hashable, encode: Callable[[], torch.Tensor]) -> torch.Tensor:
+        if key not in self._known:
+            self._known[key] = encode()
+        return self._known[key]
+
+
+def _digest(pixels: torch.Tensor) -> tuple[Hashable, ...]:
+    return tuple(pixels.shape), hashlib.sha256(np.ascontiguousarray(pixels.numpy()).data).digest()
+
+
+def join_conditions(parts: Sequence[Conditions]) -> Conditions:
+    """The samples of several conditions of the same sizes in one batch."""
+    if len(parts) == 1:
+        return parts[0]
+    return Conditions(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Conditions)})
+
+
+def homogeneous_batches(keys: Sequence[Hashable], batch_size: int) -> list[list[int]]:
+    """The indices of `keys` in batches of equal keys, `batch_size` at most, ordered by their first index."""
+    groups: dict[Hashable, list[int]] = {}
+    for index, key in enumerate(keys):
+        groups.setdefault(key, []).append(index)
+    return sorted(g[start : start + batch_size] for g in groups.values() for start in range(0, len(g), batch_size))
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """How the outputs of one stage are sampled.
+
+    Attributes:
+        scheduler: of the networks' noise schedule.
+        steps: sampling steps.
+        batch_size: outputs that go through the networks together, at most.
+        stack: whether the guidance branches of an output go through them together, too.
+        watcher: for a number of outputs, what is called after each of their common steps.
+    """
+
+    scheduler: Any
+    steps: int
+    batch_size: int
+    stack: bool
+    watcher: Callable[[int], OnStep]
+
+    def run(self, keys: Sequence[Hashable], sample: Callable[[list[int], OnStep], Sequence[T]]) -> list[T]:
+        """One result per key, in their order; `sample` makes those of one batch of equal keys."""
+        results: dict[int, T] = {}
+        for batch in homogeneous_batches(keys, self.batch_size):
+            # Solvers of several steps keep what they saw; this makes them forget it.
+            self.scheduler.set_timesteps(self.steps)
+            results.update(zip(batch, sample(batch, self.watcher(len(batch))), strict=True))
+        return [results[index] for index in range(len(keys))]

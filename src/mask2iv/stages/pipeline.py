@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from transformers import CLIPTextModel, CLIPVisionModel, PreTrainedTokenizerBase
 from mask2iv.conditions import ConditionEncoder
 from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.diffusion.samplers import DDIMScheduler, SamplingStep
+from mask2iv.diffusion.solvers import make_sampler
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory
 from mask2iv.models.autoencoder import Autoencoder, LatentCodec
@@ -23,13 +25,31 @@ from mask2iv.models.text import unknown_words
 from mask2iv.models.unet import VideoUNet
 from mask2iv.stages.components import load_component, model_folder, read_index, save_component, write_index
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.stages.inputs import as_list, check_image, sample_seeds
+from mask2iv.stages.inputs import (
+    OnStep,
+    SamplingPlan,
+    SharedEncoder,
+    as_list,
+    check_image,
+    positive,
+    sample_seeds,
+)
 from mask2iv.stages.stage import Stage
-from mask2iv.stages.trajectory import Guidance, OnStep, TrajectoryRequest, predict_trajectory
-from mask2iv.stages.video import render_video
+from mask2iv.stages.trajectory import Guidance, TrajectoryRequest, predict_trajectories, trajectory_requests
+from mask2iv.stages.video import VideoRequest, render_videos
 
 Generators = torch.Generator | Sequence[torch.Generator | int] | None
 StepCallback = Callable[["Mask2IVPipeline", int, int, dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Options:
+    """How to sample, alike for both stages; see :meth:`Mask2IVPipeline.trajectory`."""
+
+    batch_size: int
+    sampler: str | None
+    callback: StepCallback | None
+    progress: bool
 
 
 @dataclass
@@ -48,14 +68,16 @@ class Mask2IVOutput:
 class Mask2IVPipeline:
     """Both stages behind diffusers' conventions.
 
-    Every output is computed by itself, so it does not depend on what else is in the batch: same seed, same machine,
-    same result. Components that a folder lacks (a folder may hold one stage only) are None.
+    Every output has its own seed and noise. Computed by itself (``batch_size=1``) it does not depend on what else is
+    asked for: same seed, same machine, same result, to the bit. In larger batches it is the same up to rounding.
+    Components that a folder lacks (a folder may hold one stage only) are None.
 
     Args:
         config: sizes, layouts, sampling defaults.
         vae: autoencoder.
         tokenizer, text_encoder, image_encoder: CLIP's.
-        scheduler: any diffusers scheduler fitting the networks; `DDIMScheduler` by default.
+        scheduler: the networks' noise schedule, from which solvers are made by name. Any diffusers scheduler fitting
+            the networks may replace it afterwards, and is then used as it is.
         trajectory_unet, trajectory_resampler: stage 1.
         video_unet, video_resampler: stage 2.
         reference_decoder: sharpens decoded videos with the first frame.
@@ -159,6 +181,8 @@ class Mask2IVPipeline:
         guidance_rescale: float | None = None,
         generator: Generators = None,
         num_videos_per_prompt: int = 1,
+        batch_size: int = 1,
+        sampler: str | None = None,
         callback_on_step_end: StepCallback | None = None,
         progress: bool = True,
     ) -> list[Trajectory]:
@@ -176,7 +200,11 @@ class Mask2IVPipeline:
             guidance_rescale: share of rescaled guidance, in [0, 1].
             generator: one, or a list with a generator or an integer seed per output.
             num_videos_per_prompt: outputs per image.
-            callback_on_step_end: called as ``(pipeline, step, timestep, {"latents": ...})``; may return other latents.
+            batch_size: how many outputs go through the networks together, at most; those of one size and the same
+                kinds of conditions do. Takes that much more memory.
+            sampler: "ddim", "dpmsolver++" or "unipc"; the model's default where None.
+            callback_on_step_end: called as ``(pipeline, step, timestep, {"latents": ...})`` for each batch, latents
+                [B, C, T, h, w]; may return other latents.
             progress: show a progress bar.
 
         Returns:
@@ -184,35 +212,19 @@ class Mask2IVPipeline:
             neighbours.
 
         Raises:
-            InputError: no stage 1, no condition, or an unusable image, mask, size or number.
+            InputError: no stage 1, no condition, an unusable image, mask, size or number, or a sampler beside a
+                replaced scheduler.
         """
-        _positive(num_videos_per_prompt, 1, "num_videos_per_prompt")
-        stage, config = self._require(self.trajectory_stage, "trajectory"), self.config
-        images = [check_image(one) for one in _listed(image)]
-        size = self._size(height, width)
-        columns = {"object_mask": object_mask, "prompt": prompt, "target_mask": target_mask, "actor_mask": actor_mask}
-        lists = [as_list(value, len(images), field) for field, value in columns.items()]
-        requests = [
-            TrajectoryRequest(picture, mask, text or "", target, actor, size)
-            for picture, mask, text, target, actor in zip(images, *lists, strict=True)
-            for _ in range(num_videos_per_prompt)
-        ]
-        seeds = sample_seeds(generator, len(requests))
-        guidance = Guidance(
-            text=config.guidance_scale if guidance_scale is None else guidance_scale,
-            target=config.target_guidance_scale if target_guidance_scale is None else target_guidance_scale,
-            rescale=config.guidance_rescale if guidance_rescale is None else guidance_rescale,
+        given = (image, object_mask, prompt, target_mask, actor_mask)
+        requests = trajectory_requests(*given, self.size(height, width), num_videos_per_prompt)
+        return self._predict(
+            SharedEncoder(self.encoder),
+            requests,
+            sample_seeds(generator, len(requests)),
+            Guidance.of(self.config, guidance_scale, target_guidance_scale, guidance_rescale),
+            num_inference_steps,
+            _Options(batch_size, sampler, callback_on_step_end, progress),
         )
-        steps = _positive(num_inference_steps, config.num_inference_steps, "num_inference_steps")
-        results = []
-        with tqdm(total=steps * len(requests), desc="trajectory", unit="step", disable=not progress) as bar:
-            for request, seed in zip(requests, seeds, strict=True):
-                self.scheduler.set_timesteps(steps)
-                watch = self._watcher(bar, callback_on_step_end)
-                results.append(
-                    predict_trajectory(stage, self.encoder, self.scheduler, config, request, guidance, seed, watch)
-                )
-        return results
 
     def render(
         self,
@@ -221,6 +233,8 @@ class Mask2IVPipeline:
         *,
         num_inference_steps: int | None = None,
         generator: Generators = None,
+        batch_size: int = 1,
+        sampler: str | None = None,
         callback_on_step_end: StepCallback | None = None,
         progress: bool = True,
     ) -> list[UInt8Array]:
@@ -229,7 +243,8 @@ class Mask2IVPipeline:
         Args:
             image: first frame, uint8 [H, W, 3] or PIL image; or a list with one per trajectory.
             trajectory: of T frames; its size is the video's.
-            num_inference_steps, generator, callback_on_step_end, progress: as in :meth:`trajectory`.
+            num_inference_steps, generator, batch_size, sampler, callback_on_step_end, progress: as in
+                :meth:`trajectory`.
 
         Returns:
             One video per trajectory, uint8 [T, H, W, 3].
@@ -238,31 +253,14 @@ class Mask2IVPipeline:
             InputError: no stage 2, or an unusable image, trajectory or number.
         """
         trajectories = [trajectory] if isinstance(trajectory, Trajectory) else list(trajectory)
-        seeds = sample_seeds(generator, len(trajectories))
-        stage, config = self._require(self.video_stage, "video"), self.config
         images = [check_image(one) for one in as_list(image, len(trajectories), "image")]
-        for path in trajectories:
-            self._size(*path.size)
-        steps = _positive(num_inference_steps, config.video_num_inference_steps, "video_num_inference_steps")
-        results = []
-        with tqdm(total=steps * len(trajectories), desc="video", unit="step", disable=not progress) as bar:
-            for picture, path, seed in zip(images, trajectories, seeds, strict=True):
-                self.scheduler.set_timesteps(steps)
-                watch = self._watcher(bar, callback_on_step_end)
-                results.append(
-                    render_video(
-                        stage,
-                        self.encoder,
-                        self.reference_decoder,
-                        self.scheduler,
-                        config,
-                        picture,
-                        path,
-                        seed,
-                        watch,
-                    )
-                )
-        return results
+        return self._render(
+            SharedEncoder(self.encoder),
+            [VideoRequest(picture, path) for picture, path in zip(images, trajectories, strict=True)],
+            sample_seeds(generator, len(trajectories)),
+            num_inference_steps,
+            _Options(batch_size, sampler, callback_on_step_end, progress),
+        )
 
     def __call__(
         self,
@@ -281,6 +279,8 @@ class Mask2IVPipeline:
         guidance_rescale: float | None = None,
         generator: Generators = None,
         num_videos_per_prompt: int = 1,
+        batch_size: int = 1,
+        sampler: str | None = None,
         callback_on_step_end: StepCallback | None = None,
         progress: bool = True,
         return_dict: bool = True,
@@ -291,51 +291,34 @@ class Mask2IVPipeline:
             video_num_inference_steps: sampling steps of stage 2.
             return_dict: False returns the tuple ``(frames, trajectory)``.
         """
-        _positive(num_videos_per_prompt, 1, "num_videos_per_prompt")
-        seeds = sample_seeds(generator, len(_listed(image)) * num_videos_per_prompt)
-        trajectories = self.trajectory(
-            image,
-            object_mask,
-            prompt,
-            target_mask,
-            actor_mask,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            target_guidance_scale=target_guidance_scale,
-            guidance_rescale=guidance_rescale,
-            generator=seeds,
-            num_videos_per_prompt=num_videos_per_prompt,
-            callback_on_step_end=callback_on_step_end,
-            progress=progress,
-        )
-        frames = self.render(
-            [one for one in _listed(image) for _ in range(num_videos_per_prompt)],
-            trajectories,
-            num_inference_steps=video_num_inference_steps,
-            generator=seeds,
-            callback_on_step_end=callback_on_step_end,
-            progress=progress,
-        )
+        self._require(self.video_stage, "video")
+        given = (image, object_mask, prompt, target_mask, actor_mask)
+        requests = trajectory_requests(*given, self.size(height, width), num_videos_per_prompt)
+        shared, seeds = SharedEncoder(self.encoder), sample_seeds(generator, len(requests))
+        guidance = Guidance.of(self.config, guidance_scale, target_guidance_scale, guidance_rescale)
+        options = _Options(batch_size, sampler, callback_on_step_end, progress)
+        trajectories = self._predict(shared, requests, seeds, guidance, num_inference_steps, options)
+        videos = [VideoRequest(one.image, path) for one, path in zip(requests, trajectories, strict=True)]
+        frames = self._render(shared, videos, seeds, video_num_inference_steps, options)
         return Mask2IVOutput(frames, trajectories) if return_dict else (frames, trajectories)
 
-    def _watcher(self, bar: tqdm, callback: StepCallback | None) -> OnStep:
-        """Moves the progress bar and calls the user's callback after each step."""
+    def solver(self, sampler: str | None = None) -> Any:
+        """The scheduler that sampling uses: the one called `sampler`, by default the model's, or a replaced one.
 
-        def watch(step: SamplingStep) -> torch.Tensor | None:
-            bar.update()
-            if callback is None:
-                return None
-            replaced: torch.Tensor | None = callback(
-                self, step.index, int(step.timestep), {"latents": step.latents}
-            ).get("latents")
-            return replaced
+        Raises:
+            InputError: an unknown name, or a name although ``scheduler`` was replaced.
+        """
+        if isinstance(self.scheduler, DDIMScheduler):
+            return make_sampler(sampler or self.config.sampler, self.scheduler)
+        if sampler is not None:
+            raise InputError(
+                f"sampler {sampler!r}: this pipeline's scheduler was replaced by {type(self.scheduler).__name__}, "
+                "which is used as it is; leave sampler out"
+            )
+        return self.scheduler
 
-        return watch
-
-    def _size(self, height: int | None, width: int | None) -> tuple[int, int]:
-        """The output size.
+    def size(self, height: int | None = None, width: int | None = None) -> tuple[int, int]:
+        """The output size (height, width), with the model's default for what is None.
 
         Raises:
             InputError: not divisible by what the networks need.
@@ -349,21 +332,66 @@ class Mask2IVPipeline:
             )
         return size
 
+    def _predict(
+        self,
+        encoder: SharedEncoder,
+        requests: Sequence[TrajectoryRequest],
+        seeds: Sequence[int],
+        guidance: Guidance,
+        steps: int | None,
+        options: _Options,
+    ) -> list[Trajectory]:
+        stage = self._require(self.trajectory_stage, "trajectory")
+        steps = positive(steps, self.config.num_inference_steps, "num_inference_steps")
+        with self._plan("trajectory", steps, len(requests), options) as plan:
+            return predict_trajectories(stage, encoder, plan, self.config, requests, guidance, seeds)
+
+    def _render(
+        self,
+        encoder: SharedEncoder,
+        requests: Sequence[VideoRequest],
+        seeds: Sequence[int],
+        steps: int | None,
+        options: _Options,
+    ) -> list[UInt8Array]:
+        stage = self._require(self.video_stage, "video")
+        for request in requests:
+            self.size(*request.trajectory.size)
+        steps = positive(steps, self.config.video_num_inference_steps, "video_num_inference_steps")
+        with self._plan("video", steps, len(requests), options) as plan:
+            return render_videos(stage, encoder, self.reference_decoder, plan, self.config, requests, seeds)
+
+    @contextmanager
+    def _plan(self, name: str, steps: int, outputs: int, options: _Options) -> Iterator[SamplingPlan]:
+        """How to sample a stage's outputs, with a progress bar."""
+        batch_size = positive(options.batch_size, 1, "batch_size")
+        # A GPU wants few large calls. A CPU gains nothing from them, and separate calls keep a single output's bits.
+        stack = batch_size > 1 or self.encoder.device.type == "cuda"
+        solver = self.solver(options.sampler)
+        with tqdm(total=steps * outputs, desc=name, unit="step", disable=not options.progress) as bar:
+            yield SamplingPlan(
+                solver, steps, batch_size, stack, lambda count: self._watcher(bar, count, options.callback)
+            )
+
+    def _watcher(self, bar: tqdm, count: int, callback: StepCallback | None) -> OnStep:
+        """Moves the progress bar and calls the user's callback after each step of `count` outputs."""
+
+        def watch(step: SamplingStep) -> torch.Tensor | None:
+            bar.update(count)
+            if callback is None:
+                return None
+            replaced: torch.Tensor | None = callback(
+                self, step.index, int(step.timestep), {"latents": step.latents}
+            ).get("latents")
+            return replaced
+
+        return watch
+
     @staticmethod
     def _require(stage: Stage | None, name: str) -> Stage:
         if stage is None:
             raise InputError(f"this model folder has no {name} stage; train or import it, or join two folders")
         return stage
-
-
-def _listed(image: Any) -> list[Any]:
-    return list(image) if isinstance(image, (list, tuple)) else [image]
-
-
-def _positive(value: int | None, default: int, field: str) -> int:
-    if value is not None and value < 1:
-        raise InputError(f"{field} must be at least 1, found {value}")
-    return default if value is None else value
 
 
 def _stage(unet: VideoUNet | None, resampler: Resampler | None, change_std: float | None) -> Stage | None:

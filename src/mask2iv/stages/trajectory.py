@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from mask2iv.conditions import ConditionEncoder, Conditions, trajectory_conditions
+from mask2iv.conditions import Conditions, trajectory_conditions
 from mask2iv.contract import Trajectory, UInt8Array
-from mask2iv.diffusion.samplers import SamplingStep, Scheduler
 from mask2iv.errors import InputError
 from mask2iv.masks import labels_to_tensor, tensor_to_labels
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.stages.inputs import image_tensor, labels_of_first_frame, stage_generator, target_labels
+from mask2iv.stages.inputs import (
+    OnStep,
+    SamplingPlan,
+    SharedEncoder,
+    as_list,
+    check_image,
+    image_tensor,
+    join_conditions,
+    labels_of_first_frame,
+    listed,
+    positive,
+    stage_generator,
+    target_labels,
+)
 from mask2iv.stages.stage import Stage
-
-OnStep = Callable[[SamplingStep], torch.Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,15 @@ class Guidance:
     text: float
     target: float
     rescale: float
+
+    @classmethod
+    def of(cls, config: PipelineConfig, text: float | None, target: float | None, rescale: float | None) -> Guidance:
+        """What is given, and the model's defaults for what is None."""
+        return cls(
+            text=config.guidance_scale if text is None else text,
+            target=config.target_guidance_scale if target is None else target,
+            rescale=config.guidance_rescale if rescale is None else rescale,
+        )
 
 
 @dataclass(frozen=True)
@@ -48,66 +67,111 @@ class TrajectoryRequest:
     size: tuple[int, int]
 
 
+def trajectory_requests(
+    image: Any,
+    object_mask: Any,
+    prompt: str | Sequence[str | None] | None,
+    target_mask: Any,
+    actor_mask: Any,
+    size: tuple[int, int],
+    outputs: int,
+) -> list[TrajectoryRequest]:
+    """One request per output from what the pipeline is given; the `outputs` of one image are neighbours.
+
+    Raises:
+        InputError: an unusable image, lists of different lengths, or a number below 1.
+    """
+    positive(outputs, 1, "num_videos_per_prompt")
+    images = [check_image(one) for one in listed(image)]
+    columns = {"object_mask": object_mask, "prompt": prompt, "target_mask": target_mask, "actor_mask": actor_mask}
+    lists = [as_list(value, len(images), field) for field, value in columns.items()]
+    return [
+        TrajectoryRequest(picture, mask, text or "", target, actor, size)
+        for picture, mask, text, target, actor in zip(images, *lists, strict=True)
+        for _ in range(outputs)
+    ]
+
+
 @torch.no_grad()
-def predict_trajectory(
+def predict_trajectories(
     stage: Stage,
-    encoder: ConditionEncoder,
-    scheduler: Scheduler,
+    encoder: SharedEncoder,
+    plan: SamplingPlan,
     config: PipelineConfig,
-    request: TrajectoryRequest,
+    requests: Sequence[TrajectoryRequest],
     guidance: Guidance,
-    seed: int,
-    on_step: OnStep,
-) -> Trajectory:
-    """Sample one trajectory. The scheduler's timesteps must be set.
+    seeds: Sequence[int],
+) -> list[Trajectory]:
+    """Sample one trajectory per request, each from its own seed.
 
     Raises:
         InputError: no condition at all, one that this model's layout cannot take, or an unusable mask.
     """
-    if not request.prompt and request.target_mask is None:
+
+    def predict(batch: list[int], on_step: OnStep) -> list[Trajectory]:
+        randoms = [stage_generator(seeds[index], 1) for index in batch]
+        # Equal keys mean equally many branches with the same scales, so that these can be joined one by one.
+        prepared = [
+            _branches(encoder, config, requests[index], guidance, random)
+            for index, random in zip(batch, randoms, strict=True)
+        ]
+        branches = [join_conditions(parts) for parts in zip(*(found for found, _ in prepared), strict=True)]
+        scales = prepared[0][1]
+        height, width = requests[batch[0]].size
+        codec = encoder.codec
+        shape = (len(batch), codec.latent_channels, config.num_frames, height // codec.factor, width // codec.factor)
+        latents = stage.generate(
+            plan.scheduler, shape, branches, scales, guidance.rescale, randoms, on_step, stack=plan.stack
+        )
+        labels = tensor_to_labels(codec.decode(latents).float()).cpu().numpy()
+        return [Trajectory(one, config.fps) for one in labels]
+
+    return plan.run([_checked_key(request, config) for request in requests], predict)
+
+
+def _checked_key(request: TrajectoryRequest, config: PipelineConfig) -> Hashable:
+    """What requests must share to go through the network together: size and guidance branches.
+
+    Raises:
+        InputError: no condition, or one that this model's layout cannot take.
+    """
+    has_target = request.target_mask is not None
+    if not request.prompt and not has_target:
         raise InputError("no condition: give a prompt, a target mask, or both")
     if request.prompt and config.mask_layout == "position":
         raise InputError("prompt: this model's stage 1 takes a target position only; give a target mask instead")
-    if request.target_mask is not None and config.mask_layout == "text":
+    if has_target and config.mask_layout == "text":
         raise InputError("target_mask: this model's stage 1 takes text only; give a prompt instead")
-    random = stage_generator(seed, 1)
-    branches, scales = _branches(encoder, config, request, guidance, random)
-    height, width = request.size
-    factor = encoder.codec.factor
-    shape = (1, encoder.codec.latent_channels, config.num_frames, height // factor, width // factor)
-    latents = stage.generate(scheduler, shape, branches, scales, guidance.rescale, random, on_step)
-    labels = tensor_to_labels(encoder.codec.decode(latents).float())
-    return Trajectory(labels[0].cpu().numpy(), config.fps)
+    return request.size, bool(request.prompt), has_target
 
 
 def _branches(
-    encoder: ConditionEncoder,
+    encoder: SharedEncoder,
     config: PipelineConfig,
     request: TrajectoryRequest,
     guidance: Guidance,
     random: torch.Generator,
 ) -> tuple[list[Conditions], list[float]]:
     """Conditions from least to most conditioned, and the guidance scale of each step between them."""
-    device, dtype = encoder.device, encoder.dtype
-    image = image_tensor(request.image, request.size).to(device, dtype)
+    image = image_tensor(request.image, request.size)
     first = labels_of_first_frame(request.image, request.object_mask, request.actor_mask, request.size)
-    image_latent = encoder.latents(image, [random])
-    mask_latent = encoder.latents(_mask_tensor(first, encoder), [random])
+    image_latent = encoder.latents(image, random)
+    mask_latent = encoder.latents(_mask_tensor(first), random)
     target_latent = torch.zeros_like(mask_latent)
     has_target = request.target_mask is not None
     if has_target:
         target = target_labels(request.image, request.target_mask, request.size)
-        target_latent = encoder.latents(_mask_tensor(target, encoder), [random])
+        target_latent = encoder.latents(_mask_tensor(target), random)
 
     def concat(with_target: bool) -> torch.Tensor:
-        flag = torch.tensor([with_target], device=device)
+        flag = torch.tensor([with_target], device=encoder.device)
         return trajectory_conditions(
             config.mask_layout, mask_latent, target_latent, flag, image_latent, config.num_frames
         )
 
-    fps = torch.full((1,), config.fps, device=device)
+    fps = torch.full((1,), config.fps, device=encoder.device)
     features = encoder.image_features(image)
-    empty, full = encoder.text([""]), encoder.text([request.prompt])
+    empty, full = encoder.text(""), encoder.text(request.prompt)
     first_latent = mask_latent.unsqueeze(2)
     complete = Conditions(concat(has_target), full, features, fps, first_latent)
     branches = [complete]
@@ -123,7 +187,6 @@ def _branches(
     return branches, scales
 
 
-def _mask_tensor(labels: UInt8Array, encoder: ConditionEncoder) -> torch.Tensor:
+def _mask_tensor(labels: UInt8Array) -> torch.Tensor:
     """Labels [H, W] in label colours, float [1, 3, H, W]."""
-    frame = torch.from_numpy(labels)[None, None]
-    return labels_to_tensor(frame)[:, :, 0].to(encoder.device, encoder.dtype)
+    return labels_to_tensor(torch.from_numpy(labels)[None, None])[:, :, 0]
