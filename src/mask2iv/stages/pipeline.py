@@ -25,15 +25,7 @@ from mask2iv.models.text import unknown_words
 from mask2iv.models.unet import VideoUNet
 from mask2iv.stages.components import load_component, model_folder, read_index, save_component, write_index
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.stages.inputs import (
-    OnStep,
-    SamplingPlan,
-    SharedEncoder,
-    as_list,
-    check_image,
-    positive,
-    sample_seeds,
-)
+from mask2iv.stages.inputs import OnStep, SamplingPlan, SharedEncoder, as_list, check_image, positive, sample_seeds
 from mask2iv.stages.stage import Stage
 from mask2iv.stages.trajectory import Guidance, TrajectoryRequest, predict_trajectories, trajectory_requests
 from mask2iv.stages.video import VideoRequest, render_videos
@@ -156,10 +148,20 @@ class Mask2IVPipeline:
 
     def to(self, *args: Any, **kwargs: Any) -> Mask2IVPipeline:
         """Move all networks to a device or precision, as ``torch.nn.Module.to``. Returns self."""
+        for module in self._networks():
+            module.to(*args, **kwargs)
+        return self
+
+    def requires_grad_(self, requires_grad: bool) -> Mask2IVPipeline:
+        """As ``torch.nn.Module.requires_grad_``, for all networks. Returns self."""
+        for module in self._networks():
+            module.requires_grad_(requires_grad)
+        return self
+
+    def _networks(self) -> Iterator[torch.nn.Module]:
         for module in (self.encoder, self.trajectory_stage, self.video_stage, self.reference_decoder):
             if module is not None:
-                module.to(*args, **kwargs)
-        return self
+                yield module
 
     def unknown_words(self, prompt: str) -> list[str]:
         """Words the text encoder has never seen; empty for an open vocabulary."""

@@ -1,0 +1,105 @@
+"""``mask2iv bench``: times and memory of the parts of generation."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from mask2iv.errors import InputError
+
+_ONCE = ("network", "vae_encode", "vae_decode", "text", "image")
+
+
+def _optional(metavar: str) -> Any:
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Time the parts of generation: network, autoencoder, encoders, stages, and all of it.
+
+    Each part runs once to warm up and is then timed; the table has the median and the spread, operations per second,
+    the share of what the device reaches on a large matrix product, and peak memory (of the process on a CPU). "full"
+    is the published size with random weights, so nothing need be downloaded.
+
+        mask2iv bench --model full --dtype bf16 --parts network
+    """
+
+    model: Annotated[str, tyro.conf.arg(metavar="full|embedded|FOLDER")] = "embedded"
+    """The published size with random weights, the weights that come with the package, or a model folder."""
+    parts: Annotated[str | None, _optional("PART,PART")] = None
+    """Of network, vae_encode, vae_decode, text, image, trajectory, video, generation. Default: all; the full size on a
+    CPU leaves out the last three, which take hours there."""
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Precision of the networks."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+    steps: Annotated[int | None, _optional("K")] = None
+    """Sampling steps of each stage. Default: the model's."""
+    size: Annotated[str | None, _optional("HxW")] = None
+    """Height x width in pixels. Default: the model's."""
+    batch: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Clips at a time."""
+    runs: Annotated[int, tyro.conf.arg(metavar="N")] = 3
+    """Timed runs of each part."""
+    threads: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """CPU threads; 0 for PyTorch's choice."""
+    json: bool = False
+    """Print JSON in place of the table."""
+
+    def run(self) -> None:
+        import torch
+
+        from mask2iv.commands.arguments import parse_size, pick_device
+        from mask2iv.evaluation.speed import PARTS, original_pipeline, part_calls, speed_report, table
+        from mask2iv.manifest import versions
+        from mask2iv.stages.pipeline import Mask2IVPipeline
+
+        for flag, number, least in (("batch", self.batch, 1), ("runs", self.runs, 1), ("threads", self.threads, 0)):
+            if number < least:
+                raise InputError(f"--{flag} must be at least {least}, found {number}")
+        if self.steps is not None and self.steps < 1:
+            raise InputError(f"--steps must be at least 1, found {self.steps}")
+        size = None if self.size is None else parse_size(self.size)
+        device = pick_device(self.device)
+        wanted: tuple[str, ...] = _ONCE if self.model == "full" and device.type == "cpu" else PARTS
+        if self.parts is not None:
+            wanted = tuple(name.strip() for name in self.parts.split(","))
+            unknown = [name for name in wanted if name not in PARTS]
+            if unknown:
+                raise InputError(f"--parts: {unknown[0]!r} is not a part; choose of {', '.join(PARTS)}")
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.dtype]
+        loaded = (
+            original_pipeline(dtype) if self.model == "full" else Mask2IVPipeline.from_pretrained(self.model, dtype)
+        )
+        pipeline = loaded.to(device).requires_grad_(False)
+        config = pipeline.config
+        calls = part_calls(pipeline, size or (config.height, config.width), self.batch, self.steps)
+        missing = [name for name in wanted if name not in calls]
+        if missing and self.parts is not None:
+            raise InputError(f"--parts: {self.model} has no {missing[0]}; it has {', '.join(calls)}")
+        report = {
+            "model": self.model,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "dtype": self.dtype,
+            "threads": torch.get_num_threads(),
+            "batch": self.batch,
+            "size": self.size or f"{config.height}x{config.width}",
+            "frames": config.num_frames,
+            "steps": self.steps or [config.num_inference_steps, config.video_num_inference_steps],
+            "versions": versions(),
+            **speed_report({name: calls[name] for name in wanted if name in calls}, device, dtype, self.runs),
+        }
+        if self.json:
+            json.dump(report, sys.stdout, indent=2)
+            print()
+            return
+        said = {name: value for name, value in report.items() if name not in ("parts", "versions")}
+        print(", ".join(f"{name} {value}" for name, value in said.items()), end="\n\n")
+        print(table(report))
