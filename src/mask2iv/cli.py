@@ -19,14 +19,21 @@ COMMANDS = {
     "render": ("mask2iv.commands.generate:Render", "stage 2 alone: render a video along a mask trajectory"),
     "train": ("mask2iv.commands.train:Train", "train one component of a model folder"),
     "simulate": ("mask2iv.commands.simulate:Simulate", "make a set of simulated interactions with exact masks"),
+    "bench": ("mask2iv.commands.bench:Bench", "time the parts of generation"),
     "evaluate": ("mask2iv.commands.evaluate:Evaluate", "measure a model on held-out clips, beside trivial answers"),
+    "import": ("mask2iv.commands.import_official:Import", "make a model folder from an original checkpoint"),
+    "export-official": (
+        "mask2iv.commands.export_official:ExportOfficial",
+        "write a stage in the original checkpoints' layout",
+    ),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    Exit status: 0 done, 2 bad input or usage (said on standard error), 130 interrupted.
+    Exit status: 0 done, 2 bad input or usage (said on standard error), 130 interrupted; what a command's ``run``
+    returns, if anything (``generate --jobs``: 3 when some jobs failed).
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -38,14 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             args=given[1:],
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         )
-        command.run()
+        status: int | None = command.run()
     except InputError as error:
         print(f"mask2iv: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("mask2iv: interrupted", file=sys.stderr)
         return 130
-    return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:

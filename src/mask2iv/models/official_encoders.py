@@ -97,6 +97,17 @@ def vae_from_original(
     Raises:
         InputError: a flag that is unknown or has no meaning here, or a key is missing, unexpected or misshapen.
     """
+    model = vae_model(ddconfig, embed_dim, scale_factor)
+    network = cast(nn.Module, model)
+    load_original(network.eval(), vae_key_matches(network), state_dict, "autoencoder weights")
+    return model
+
+
+def vae_model(ddconfig: Mapping[str, Any], embed_dim: int = 4, scale_factor: float = LATENT_SCALE) -> AutoencoderKL:
+    """The autoencoder that the original's sizes describe, with fresh weights on torch's default device.
+
+    Args and errors as :func:`vae_from_original`.
+    """
     flags = complete_flags("autoencoder ddconfig", ddconfig, VAE_FLAGS)
     if not flags["double_z"]:
         raise InputError("autoencoder ddconfig: double_z must be true; only variational autoencoders are supported")
@@ -111,7 +122,7 @@ def vae_from_original(
             f"autoencoder ddconfig: attn_resolutions has {sorted(attended)[0]}; attention outside the middle is not "
             "supported"
         )
-    model = AutoencoderKL(  # type: ignore[no-untyped-call]
+    return AutoencoderKL(  # type: ignore[no-untyped-call]
         in_channels=flags["in_channels"],
         out_channels=flags["out_ch"],
         down_block_types=("DownEncoderBlock2D",) * len(widths),
@@ -122,13 +133,11 @@ def vae_from_original(
         sample_size=flags["resolution"],
         scaling_factor=scale_factor,
     )
-    network = cast(nn.Module, model)
-    load_original(network.eval(), vae_key_matches(network, len(widths)), state_dict, "autoencoder weights")
-    return model
 
 
-def vae_key_matches(model: nn.Module, levels: int) -> list[KeyMatch]:
-    """The correspondence for a diffusers AutoencoderKL with ``levels`` widths; only names and shapes are read."""
+def vae_key_matches(model: nn.Module) -> list[KeyMatch]:
+    """The correspondence for a diffusers AutoencoderKL; only names and shapes are read."""
+    levels = len(cast(Any, model).config["block_out_channels"])
 
     def up(found: re.Match[str]) -> str:
         # The original counts decoder levels from the highest resolution down, diffusers in the order they run.
@@ -158,22 +167,7 @@ def text_model_from_original(state_dict: Mapping[str, Tensor], config: Mapping[s
     Raises:
         InputError: the configuration lacks an entry, or a key is missing, unexpected or misshapen.
     """
-    sizes = _section(config, "text_cfg", ("context_length", "vocab_size", "width", "heads", "layers"))
-    model = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=sizes["vocab_size"],
-            hidden_size=sizes["width"],
-            intermediate_size=4 * sizes["width"],
-            num_hidden_layers=sizes["layers"],
-            num_attention_heads=sizes["heads"],
-            max_position_embeddings=sizes["context_length"],
-            projection_dim=config["embed_dim"],
-            hidden_act=_activation(config),
-            pad_token_id=0,
-            bos_token_id=sizes["vocab_size"] - 2,
-            eos_token_id=sizes["vocab_size"] - 1,
-        )
-    )
+    model = CLIPTextModel(text_config_from_original(config))
     network = cast(nn.Module, model)
     load_original(network.eval(), clip_key_matches(model), state_dict, "text encoder weights", unused=_TEXT_UNUSED)
     return model
@@ -194,22 +188,62 @@ def image_model_from_original(
     Raises:
         InputError: the configuration lacks an entry, or a key is missing, unexpected or misshapen.
     """
-    sizes = _section(config, "vision_cfg", ("image_size", "layers", "width", "head_width", "patch_size"))
-    model = CLIPVisionModel(
-        CLIPVisionConfig(
-            hidden_size=sizes["width"],
-            intermediate_size=4 * sizes["width"],
-            num_hidden_layers=sizes["layers"],
-            num_attention_heads=sizes["width"] // sizes["head_width"],
-            image_size=sizes["image_size"],
-            patch_size=sizes["patch_size"],
-            projection_dim=config["embed_dim"],
-            hidden_act=_activation(config),
-        )
-    )
+    model = CLIPVisionModel(image_config_from_original(config))
     network = cast(nn.Module, model)
     load_original(network.eval(), clip_key_matches(model), state_dict, "image encoder weights", unused=_VISION_UNUSED)
     return model
+
+
+def text_config_from_original(config: Mapping[str, Any]) -> CLIPTextConfig:
+    """The text encoder's configuration; arguments and errors as :func:`text_model_from_original`."""
+    sizes = _section(config, "text_cfg", ("context_length", "vocab_size", "width", "heads", "layers"))
+    return CLIPTextConfig(
+        vocab_size=sizes["vocab_size"],
+        hidden_size=sizes["width"],
+        intermediate_size=4 * sizes["width"],
+        num_hidden_layers=sizes["layers"],
+        num_attention_heads=sizes["heads"],
+        max_position_embeddings=sizes["context_length"],
+        projection_dim=config["embed_dim"],
+        hidden_act=_activation(config),
+        pad_token_id=0,
+        bos_token_id=sizes["vocab_size"] - 2,
+        eos_token_id=sizes["vocab_size"] - 1,
+    )
+
+
+def image_config_from_original(config: Mapping[str, Any]) -> CLIPVisionConfig:
+    """The image encoder's configuration; arguments and errors as :func:`image_model_from_original`."""
+    sizes = _section(config, "vision_cfg", ("image_size", "layers", "width", "head_width", "patch_size"))
+    return CLIPVisionConfig(
+        hidden_size=sizes["width"],
+        intermediate_size=4 * sizes["width"],
+        num_hidden_layers=sizes["layers"],
+        num_attention_heads=sizes["width"] // sizes["head_width"],
+        image_size=sizes["image_size"],
+        patch_size=sizes["patch_size"],
+        projection_dim=config["embed_dim"],
+        hidden_act=_activation(config),
+    )
+
+
+def text_leftovers(text: CLIPTextConfig) -> dict[str, tuple[int, ...]]:
+    """Shapes of what the original's text part stores and never uses, by open_clip key."""
+    assert text.projection_dim is not None
+    return {"text_projection": (text.hidden_size, text.projection_dim), "logit_scale": ()}
+
+
+def image_leftovers(text: CLIPTextConfig, image: CLIPVisionConfig) -> dict[str, tuple[int, ...]]:
+    """Shapes of what the original's image part stores and never uses: the projection, and text parts without blocks."""
+    assert image.projection_dim is not None
+    return {
+        "visual.proj": (image.hidden_size, image.projection_dim),
+        **text_leftovers(text),
+        "positional_embedding": (text.max_position_embeddings, text.hidden_size),
+        "token_embedding.weight": (text.vocab_size, text.hidden_size),
+        "ln_final.weight": (text.hidden_size,),
+        "ln_final.bias": (text.hidden_size,),
+    }
 
 
 def clip_key_matches(model: CLIPTextModel | CLIPVisionModel) -> list[KeyMatch]:

@@ -18,6 +18,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from mask2iv.errors import InputError
+from mask2iv.models.official_tokenizer import REMEDY, has_no_words
+
 PAD, BOS, EOS, UNK = "<pad>", "<start>", "<end>", "<unknown>"
 
 
@@ -59,11 +62,22 @@ def unknown_words(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[str]:
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> torch.Tensor:
-    """Token ids, int64 [B, L], padded with 0 after the end token and cut at the tokenizer's length (L)."""
-    encoded = tokenizer(
-        list(prompts), padding="max_length", truncation=True, max_length=tokenizer.model_max_length, return_tensors="pt"
-    )
-    ids: torch.Tensor = encoded["input_ids"]
+    """Token ids, int64 [B, L], padded with 0 after the end token and cut at the tokenizer's length (L).
+
+    Raises:
+        InputError: words, for a tokenizer that has none.
+    """
+    said = next((prompt for prompt in prompts if prompt.strip()), None)
+    if said is not None and has_no_words(tokenizer):
+        raise InputError(
+            f"prompt {said!r}: this model was imported without the CLIP vocabulary and knows the empty prompt only; "
+            f"{REMEDY} when you import it"
+        )
+    length = tokenizer.model_max_length
+    ids = torch.zeros(len(prompts), length, dtype=torch.int64)
+    # Padded here: a padding token of id 0 would take "!", the piece that has this id in CLIP's vocabulary, for itself.
+    for row, found in enumerate(tokenizer(list(prompts), truncation=True, max_length=length)["input_ids"]):
+        ids[row, : len(found)] = torch.tensor(found)
     return ids
 
 

@@ -5,7 +5,7 @@ Only safetensors and JSON are read; nothing is unpickled and no code from the fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderDC, AutoencoderKL
+from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -22,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 from mask2iv import __version__, config
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, read_json, write_json
+from mask2iv.files import atomic_directory, read_json, reason, write_json
 from mask2iv.models.config import ResamplerConfig, UNetConfig
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.models.resampler import Resampler
@@ -31,6 +32,9 @@ from mask2iv.stages.config import PipelineConfig
 
 INDEX = "model_index.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+SHARD_BYTES = 500_000_000
+"""Weights above this size go into several files. A conversion holds one of them in memory, and what it is made of: with
+shards of half a gigabyte that is a fraction of the networks the bound matters for (3 to 6 GB)."""
 
 # The classes each component may have; the index names one of them, never an import path.
 CLASSES: Mapping[str, tuple[type, ...]] = {
@@ -74,22 +78,22 @@ def model_folder(name_or_path: str | Path, field: str = "--model") -> Path:
     return Path(name_or_path)
 
 
-def read_index(folder: Path) -> tuple[PipelineConfig, dict[str, str]]:
-    """A pipeline folder's configuration and the class name of each component it holds.
+def read_index(folder: Path, field: str = "--model") -> tuple[PipelineConfig, dict[str, str]]:
+    """A pipeline folder's configuration and the class name of each component it holds. ``field`` names it in messages.
 
     Raises:
         InputError: no such folder, or a damaged or foreign index.
     """
     path = folder / INDEX
     if not path.is_file():
-        raise InputError(f"--model: {folder} is not a model folder ({INDEX} is missing)")
+        raise InputError(f"{field}: {folder} is not a model folder ({INDEX} is missing)")
     index = read_json(path)
     if not isinstance(index, dict) or index.get("_class_name") != "Mask2IVPipeline":
-        raise InputError(f"--model: {path} does not describe a Mask2IVPipeline")
+        raise InputError(f"{field}: {path} does not describe a Mask2IVPipeline")
     components = {name: value for name, value in index.items() if name in CLASSES}
     for name, value in components.items():
         if value not in [kind.__name__ for kind in CLASSES[name]]:
-            raise InputError(f"--model: {path} gives {name} the unknown class {value!r}")
+            raise InputError(f"{field}: {path} gives {name} the unknown class {value!r}")
     return config.from_dict(PipelineConfig, index.get("config", {}), "config"), components
 
 
@@ -117,11 +121,11 @@ def save_component(folder: Path, name: str, component: Any, dtype: torch.dtype |
     """
     with _without_bars(), atomic_directory(folder / name, overwrite=True) as target:
         if type(component) in _OWN:
-            state = {
-                key: value.detach().to(dtype or value.dtype).contiguous().cpu()
-                for key, value in component.state_dict().items()
+            state = {key: value.detach() for key, value in component.state_dict().items()}
+            like = {
+                key: torch.empty(value.shape, dtype=dtype or value.dtype, device="meta") for key, value in state.items()
             }
-            save_file(state, target / WEIGHTS)
+            write_weights(target, WEIGHTS, like, lambda names: {name: state[name] for name in names})
             write_json(target / "config.json", {"_class_name": type(component).__name__, **component.config.to_dict()})
             return
         original = next(component.parameters()).dtype if isinstance(component, nn.Module) else None
@@ -132,6 +136,63 @@ def save_component(folder: Path, name: str, component: Any, dtype: torch.dtype |
         if original is not None:
             nn.Module.to(component, original)
         _forget_origin(target / "config.json")
+
+
+def write_weights(
+    folder: Path,
+    file_name: str,
+    like: Mapping[str, torch.Tensor],
+    read: Callable[[Sequence[str]], Mapping[str, torch.Tensor]],
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write a network's weights: one safetensors file, or several and their index, named as diffusers names them.
+
+    Args:
+        folder: the component's folder.
+        file_name: of the single file.
+        like: shape and stored precision of each tensor; may live on the meta device.
+        read: gives the tensors of these names, in any precision. Called once a file, so that only one is in memory.
+        shard_bytes: size a file may have, unless it holds one tensor.
+    """
+    pattern = file_name.replace(".safetensors", "{suffix}.safetensors")
+    split = split_torch_state_dict_into_shards(dict(like), filename_pattern=pattern, max_shard_size=shard_bytes)
+    for shard, names in split.filename_to_tensors.items():
+        tensors = {
+            name: value.to("cpu", like[name].dtype).reshape(like[name].shape).contiguous()
+            for name, value in read(names).items()
+        }
+        save_file(tensors, folder / shard, metadata={"format": "pt"})
+        del tensors
+    if split.is_sharded:
+        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
+        write_json(folder / f"{file_name}.index.json", index)
+
+
+def _weight_files(folder: Path, file_name: str) -> list[Path]:
+    """The files that :func:`write_weights` wrote."""
+    index = folder / f"{file_name}.index.json"
+    if (folder / file_name).is_file() or not index.is_file():
+        return [folder / file_name]
+    names = sorted(set(read_json(index).get("weight_map", {}).values()))
+    foreign = [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]
+    if foreign or not names:
+        raise InputError(
+            f"--model: {index} names {foreign[0] if foreign else 'no file'}; only files beside it are read"
+        )
+    return [folder / name for name in names]
+
+
+def stored_dtype(folder: Path, name: str) -> torch.dtype:
+    """The precision in which one of our own networks is stored.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    try:
+        tensors = load_file(_weight_files(folder / name, WEIGHTS)[0])
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"--model: component {name} in {folder} cannot be read: {reason(error)}") from error
+    return next(iter(tensors.values())).dtype
 
 
 def _forget_origin(path: Path) -> None:
@@ -176,6 +237,7 @@ def _load_own(path: Path, kind: type, config_class: type, dtype: torch.dtype) ->
     values.pop("_class_name", None)
     with torch.device("meta"):
         module: nn.Module = kind(config_class.from_dict(values))  # type: ignore[attr-defined]
-    state = {key: value.to(dtype) for key, value in load_file(path / WEIGHTS).items()}
+    # Mapped, not copied, where the precision is the stored one; else one file after the other is converted.
+    state = {key: value.to(dtype) for file in _weight_files(path, WEIGHTS) for key, value in load_file(file).items()}
     module.load_state_dict(state, assign=True)
     return module.eval()

@@ -1,0 +1,208 @@
+"""The tokenizer of the original models: CLIP's byte-pair encoding, built from a vocabulary that the user supplies.
+
+The vocabulary (1.4 MB) is not shipped here. It lies inside the package open_clip_torch and in every CLIP model folder.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from mask2iv.errors import InputError
+from mask2iv.files import read_json, reason
+
+BPE_FILE = "bpe_simple_vocab_16e6.txt.gz"
+START, END = "<start_of_text>", "<end_of_text>"
+REMEDY = (
+    "get the CLIP vocabulary with `pip download open_clip_torch --no-deps -d clip` and give "
+    "`--tokenizer clip/open_clip_torch-*.whl`"
+)
+
+# Words as CLIP splits them: contractions, runs of letters, single digits, runs of anything else that is not space.
+_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+# What the reference cleans before it splits and people do type: typographic quotes and HTML's escapes.
+_CLEANED = (
+    (Regex("[\u02bc\u2018-\u201b]"), "'"),
+    (Regex("[\u201c-\u201f]"), '"'),
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+    ("&quot;", '"'),
+    ("&#39;", "'"),
+    ("&amp;", "&"),
+)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A byte-pair encoding.
+
+    Attributes:
+        ids: id of each piece; the start and the end token have the two highest.
+        merges: pairs of pieces to be joined, most frequent first.
+    """
+
+    ids: Mapping[str, int]
+    merges: Sequence[tuple[str, str]]
+
+
+def clip_tokenizer(vocabulary: Vocabulary, max_length: int = 77) -> PreTrainedTokenizerFast:
+    """CLIP's tokenizer; :func:`mask2iv.models.text.token_ids` pads with id 0 behind the end token."""
+    start, end = len(vocabulary.ids) - 2, len(vocabulary.ids) - 1
+    special = {start: START, end: END}
+    # The special tokens have other names in other collections of files; the ids are what counts.
+    ids = {special.get(index, piece): index for piece, index in vocabulary.ids.items()}
+    tokenizer = Tokenizer(models.BPE(ids, list(vocabulary.merges), end_of_word_suffix="</w>", unk_token=END))
+    tokenizer.normalizer = normalizers.Sequence(  # type: ignore[assignment]
+        [
+            normalizers.NFC(),
+            *(normalizers.Replace(pattern, plain) for pattern, plain in _CLEANED),
+            normalizers.Lowercase(),
+        ]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
+        [
+            pre_tokenizers.Split(Regex(_WORDS), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    return _finished(tokenizer, start, end, max_length)
+
+
+def empty_prompt_tokenizer(vocabulary_size: int, max_length: int = 77) -> PreTrainedTokenizerFast:
+    """A tokenizer for models that only ever encode the empty prompt: it has no words, only start and end token."""
+    start, end = vocabulary_size - 2, vocabulary_size - 1
+    return _finished(Tokenizer(models.WordLevel({START: start, END: end}, unk_token=END)), start, end, max_length)
+
+
+def has_no_words(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether this is an :func:`empty_prompt_tokenizer`."""
+    return set(tokenizer.get_vocab()) == {START, END}
+
+
+def _finished(tokenizer: Tokenizer, start: int, end: int, max_length: int) -> PreTrainedTokenizerFast:
+    tokenizer.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
+        single=f"{START} $A {END}", special_tokens=[(START, start), (END, end)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=max_length, bos_token=START, eos_token=END
+    )
+
+
+def find_vocabulary(source: str | None, vocabulary_size: int) -> Vocabulary | None:
+    """The vocabulary at `source`, or without one that of an installed open_clip; None where there is none.
+
+    Args:
+        source: a folder with tokenizer.json, or with vocab.json and merges.txt; the file
+            bpe_simple_vocab_16e6.txt.gz, or the open_clip_torch wheel around it; or a hub id.
+        vocabulary_size: pieces that the text encoder knows.
+
+    Raises:
+        InputError: `source` is none of these, cannot be read, or has another size.
+    """
+    if source is None:
+        path = _installed()
+        return None if path is None else _from_bpe(gzip.decompress(path.read_bytes()), vocabulary_size, str(path))
+    path = Path(source)
+    try:
+        if path.is_dir():
+            found = _from_folder(path)
+        elif path.suffix == ".whl":
+            with zipfile.ZipFile(path) as wheel:
+                found = _from_bpe(gzip.decompress(wheel.read(f"open_clip/{BPE_FILE}")), vocabulary_size, source)
+        elif path.is_file():
+            found = _from_bpe(gzip.decompress(path.read_bytes()), vocabulary_size, source)
+        else:
+            found = _from_hub(source)
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"--tokenizer {source} cannot be read ({reason(error)}); give a folder with vocab.json and merges.txt or "
+            f"tokenizer.json, {BPE_FILE}, or the open_clip_torch wheel"
+        ) from error
+    _check(found, vocabulary_size, source)
+    return found
+
+
+def _check(vocabulary: Vocabulary, size: int, source: str) -> None:
+    ids = vocabulary.ids.values()
+    if len(ids) != size or set(ids) != set(range(size)):
+        raise InputError(
+            f"--tokenizer {source}: the vocabulary has {len(ids)} pieces, the text encoder knows {size}; give the one "
+            "the model was trained with"
+        )
+
+
+def _installed() -> Path | None:
+    """The vocabulary inside an installed open_clip, which is not imported for it."""
+    spec = importlib.util.find_spec("open_clip")
+    folders = spec.submodule_search_locations if spec is not None else None
+    paths = [Path(folder) / BPE_FILE for folder in folders or ()]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _from_bpe(text: bytes, vocabulary_size: int, source: str) -> Vocabulary:
+    """A merges file with a heading line; it may hold more merges than the vocabulary took."""
+    letters = list(bytes_to_letters().values())
+    lines = text.decode("utf-8").rstrip("\n").split("\n")[1 : vocabulary_size - 2 * len(letters) - 1]
+    merges = [(parts[0], parts[1]) for parts in (line.split() for line in lines) if len(parts) == 2]
+    if not merges or len(merges) != len(lines):
+        raise InputError(f"--tokenizer {source}: not a merges file; expected {BPE_FILE} as open_clip ships it")
+    pieces = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges), START, END]
+    vocabulary = Vocabulary({piece: index for index, piece in enumerate(pieces)}, merges)
+    _check(vocabulary, vocabulary_size, source)
+    return vocabulary
+
+
+def _from_folder(folder: Path) -> Vocabulary:
+    if (folder / "tokenizer.json").is_file():
+        return _from_tokenizer_json(folder / "tokenizer.json")
+    if not (folder / "vocab.json").is_file() or not (folder / "merges.txt").is_file():
+        raise InputError(f"--tokenizer {folder}: found neither tokenizer.json nor vocab.json and merges.txt; {REMEDY}")
+    return _from_vocab_and_merges(folder / "vocab.json", folder / "merges.txt")
+
+
+def _from_vocab_and_merges(vocab: Path, merges: Path) -> Vocabulary:
+    lines = merges.read_text(encoding="utf-8").split("\n")
+    pairs = [tuple(line.split()) for line in lines if line and not line.startswith("#version")]
+    return _vocabulary(read_json(vocab), pairs, vocab)
+
+
+def _from_tokenizer_json(path: Path) -> Vocabulary:
+    model = read_json(path).get("model", {})
+    pairs = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model.get("merges", ())]
+    return _vocabulary(model.get("vocab", {}), pairs, path)
+
+
+def _vocabulary(ids: Any, pairs: Sequence[tuple[Any, ...]], path: Path) -> Vocabulary:
+    known = isinstance(ids, dict) and all(isinstance(index, int) for index in ids.values())
+    if not known or not all(len(pair) == 2 and "".join(pair) in ids for pair in pairs):
+        raise InputError(f"--tokenizer {path} holds no byte-pair encoding; {REMEDY}")
+    return Vocabulary(ids, [(pair[0], pair[1]) for pair in pairs])
+
+
+def _from_hub(name: str) -> Vocabulary:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        vocab, merges = (Path(hf_hub_download(name, file)) for file in ("vocab.json", "merges.txt"))
+    except Exception as error:  # faults of network, hub and name have no common class
+        raise InputError(
+            f"--tokenizer {name}: no such file or folder, nor to be had from the hub ({reason(error)[:200]}); {REMEDY}"
+        ) from error
+    return _from_vocab_and_merges(vocab, merges)
+
+
+def bytes_to_letters() -> dict[int, str]:
+    """The printable letter that stands for each byte, in the order of CLIP's vocabulary."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + index) for index, byte in enumerate(others)}

@@ -1,0 +1,316 @@
+"""From a checkpoint of the original code to a model folder, tensor by tensor: no network is ever in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from tqdm import tqdm
+
+from mask2iv import config as configuration
+from mask2iv.conditions import MaskLayout
+from mask2iv.diffusion.samplers import DDIMScheduler
+from mask2iv.diffusion.schedule import NoiseSchedule
+from mask2iv.errors import InputError
+from mask2iv.files import atomic_directory, read_json, reason, sha256_file, write_json
+from mask2iv.manifest import versions
+from mask2iv.models.official_encoders import text_config_from_original
+from mask2iv.models.official_tokenizer import REMEDY, clip_tokenizer, empty_prompt_tokenizer, find_vocabulary
+from mask2iv.models.unet import VideoUNet
+from mask2iv.stages.components import SHARD_BYTES, save_component, write_index, write_weights
+from mask2iv.stages.config import PipelineConfig
+from mask2iv.stages.official.inventory import Inventory, save_extras, take_inventory
+from mask2iv.stages.official.layout import (
+    FIRST_CONV,
+    Layout,
+    OriginalConfig,
+    Part,
+    detect_layout,
+    original_parts,
+    preset,
+)
+from mask2iv.stages.official.source import OriginalCheckpoint
+
+StageKind = Literal["trajectory-text", "trajectory-position", "video", "dynamicrafter"]
+StageName = Literal["trajectory", "video"]
+NewChannels = Literal["zero", "copy"]
+
+DTYPES: Mapping[str, torch.dtype] = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+REPORT = "import_report.json"
+
+
+@dataclass(frozen=True)
+class ImportSettings:
+    """How a checkpoint is imported.
+
+    Attributes:
+        stage: what the checkpoint is.
+        dtype: stored precision, "fp16", "bf16" or "fp32".
+        tokenizer: see :func:`mask2iv.models.official_tokenizer.find_vocabulary`.
+        layout: the published model it is of; "auto" recognises it.
+        config: JSON file of an :class:`OriginalConfig`, for a model of other sizes.
+        new_channels: weights of the input channels that DynamiCrafter lacks: zero, or those of the image latent.
+        widen_for: the stages whose networks DynamiCrafter becomes.
+        shard_bytes: see :func:`mask2iv.stages.components.write_weights`.
+    """
+
+    stage: StageKind
+    dtype: str = "fp16"
+    tokenizer: str | None = None
+    layout: Literal["auto"] | Layout = "auto"
+    config: Path | None = None
+    new_channels: NewChannels = "zero"
+    widen_for: Literal["trajectory", "video", "both"] = "both"
+    shard_bytes: int = SHARD_BYTES
+
+    @property
+    def stages(self) -> tuple[StageName, ...]:
+        """The stages whose networks are written."""
+        if self.stage == "dynamicrafter":
+            return ("trajectory", "video") if self.widen_for == "both" else (self.widen_for,)
+        return ("video",) if self.stage == "video" else ("trajectory",)
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether prompts other than the empty one are encoded."""
+        return self.stage in ("trajectory-text", "dynamicrafter")
+
+
+def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[str, Any]:
+    """Write the model folder ``out`` from the checkpoint ``path``; returns what ``import_report.json`` says.
+
+    Raises:
+        InputError: an unusable checkpoint (see :class:`OriginalCheckpoint`), a key that is missing or misshapen,
+            another layout, no vocabulary where prompts are needed, or a folder that is not empty. Nothing is left
+            behind.
+    """
+    source = OriginalCheckpoint(path)
+    layout, config = _config(source, settings)
+    parts = original_parts(config, _channels(source, config, settings.stage))
+    vocabulary_size = text_config_from_original(config.clip).vocab_size
+    vocabulary = find_vocabulary(settings.tokenizer, vocabulary_size)
+    if vocabulary is None and settings.takes_text:
+        raise InputError(f"--tokenizer: --stage {settings.stage} takes prompts; {REMEDY}")
+    length = text_config_from_original(config.clip).max_position_embeddings
+    tokenizer = clip_tokenizer(vocabulary, length) if vocabulary else empty_prompt_tokenizer(vocabulary_size, length)
+    inventory = take_inventory(source, parts, NoiseSchedule(config.schedule))
+    scheduler = DDIMScheduler.from_schedule(config.schedule, config.timestep_spacing, eta=1.0)
+    with atomic_directory(out) as folder, disk_faults(out):
+        components = _write_networks(folder, source, parts, settings)
+        for name, component in (("tokenizer", tokenizer), ("scheduler", scheduler)):
+            save_component(folder, name, component)
+            components[name] = type(component).__name__
+        for stage in settings.stages:
+            linear = bool(config.unet.get("use_linear", False))
+            save_extras(folder, stage, inventory, linear, DTYPES[settings.dtype])
+        write_index(folder, _pipeline_config(config, settings.stage), dict(sorted(components.items())))
+        report = _report(source, settings, layout, inventory, prompts=vocabulary is not None)
+        write_json(folder / REPORT, report)
+    return report
+
+
+@contextmanager
+def disk_faults(out: Path) -> Iterator[None]:
+    """Turns a full or failing disk into a message about ``--out``.
+
+    Raises:
+        InputError: something could not be read or written.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"--out: cannot write {out}: {reason(error)}; make room, or write elsewhere") from error
+
+
+def _config(source: OriginalCheckpoint, settings: ImportSettings) -> tuple[str, OriginalConfig]:
+    """The layout's name and the model's configuration."""
+    if settings.config is not None:
+        if settings.layout != "auto":
+            raise InputError("--layout and --config both describe the model; give one of them")
+        values = read_json(settings.config)
+        if not isinstance(values, dict):
+            raise InputError(f"--config {settings.config}: expected an object with unet, resampler, autoencoder, clip")
+        return "config", configuration.from_dict(OriginalConfig, values, "--config")
+    if settings.layout != "auto":
+        return settings.layout, preset(settings.layout)
+    scale = source.tensors()["scale_arr"].flatten() if "scale_arr" in source.shapes else None
+    layout = detect_layout(source.shapes, float(scale[-1]) if scale is not None and len(scale) else None)
+    return layout, preset(layout)
+
+
+def _channels(source: OriginalCheckpoint, config: OriginalConfig, stage: StageKind) -> int:
+    """Input channels of the checkpoint's U-Net: noisy latent and image latent, and in Mask2IV one condition more.
+
+    Raises:
+        InputError: a number that does not belong to the stage.
+    """
+    latent = int(config.unet.get("out_channels", 4))
+    wanted = latent * (2 if stage == "dynamicrafter" else 3)
+    shape = source.shapes.get(FIRST_CONV)
+    if shape is not None and len(shape) == 4 and shape[1] != wanted:
+        remedy = "give another --stage"
+        if shape[1] == 2 * latent:
+            remedy = "this is a plain DynamiCrafter: use --stage dynamicrafter to widen it for training"
+        elif shape[1] == 3 * latent:
+            remedy = "this is a Mask2IV checkpoint: use --stage trajectory-text, trajectory-position or video"
+        raise InputError(f"checkpoint: {FIRST_CONV} takes {shape[1]} channels, --stage {stage} has {wanted}; {remedy}")
+    return wanted
+
+
+def _pipeline_config(config: OriginalConfig, stage: StageKind) -> PipelineConfig:
+    """Official inference: Mask2IV without guidance at 15 frames per second, DynamiCrafter with guidance 7.5."""
+    plain = stage == "dynamicrafter"
+    layout: MaskLayout = "position" if stage == "trajectory-position" else "text"
+    return PipelineConfig(
+        height=config.height,
+        width=config.width,
+        num_frames=config.num_frames,
+        fps=config.fps if plain else 15.0,
+        mask_layout=layout,
+        latent_patch=1,
+        text_skip_last=1,
+        drop_image_in_guidance=True,
+        num_inference_steps=50,
+        video_num_inference_steps=50,
+        guidance_scale=7.5 if plain else 1.0,
+        guidance_rescale=config.guidance_rescale if plain else 0.7,
+        eta=1.0,
+    )
+
+
+def _write_networks(
+    folder: Path, source: OriginalCheckpoint, parts: Sequence[Part], settings: ImportSettings
+) -> dict[str, str]:
+    """Write every network's folder; returns the class of each."""
+    plan: list[tuple[str, Part, Callable[[Tensor], Tensor] | None]] = []
+    for part in parts:
+        if part.name not in ("unet", "resampler"):
+            plan.append((part.name, part, None))
+            continue
+        for stage in settings.stages:
+            if part.name == "unet" and settings.stage == "dynamicrafter":
+                plan.append((f"{stage}_unet", _widened(part), _widening(stage, settings.new_channels)))
+            else:
+                plan.append((f"{stage}_{part.name}", part, None))
+    total = sum(tensor.numel() for _, part, _ in plan for tensor in part.module.state_dict().values())
+    with tqdm(total=total, unit="", unit_scale=True, desc="import") as bar:
+        for name, part, widen in plan:
+            target = folder / name
+            target.mkdir()
+            _write_part(target, part, source, settings, widen, bar)
+            write_part_config(target, part, DTYPES[settings.dtype])
+    return {name: type(part.module).__name__ for name, part, _ in plan}
+
+
+def _write_part(
+    folder: Path,
+    part: Part,
+    source: OriginalCheckpoint,
+    settings: ImportSettings,
+    widen: Callable[[Tensor], Tensor] | None,
+    bar: tqdm,
+) -> None:
+    dtype = DTYPES[settings.dtype]
+    origins = {
+        own: (part.prefix + match.original, index, len(match.own))
+        for match in part.matches
+        for index, own in enumerate(match.own)
+    }
+    like = {
+        name: torch.empty(tensor.shape, dtype=dtype, device="meta") for name, tensor in part.module.state_dict().items()
+    }
+
+    def read(names: Sequence[str]) -> dict[str, Tensor]:
+        # Opened anew for each file: pages that were read stay in memory as long as the mapping does.
+        tensors = source.tensors()
+        found = {}
+        for name in names:
+            key, index, count = origins[name]
+            tensor = tensors[key].chunk(count)[index] if count > 1 else tensors[key]
+            if widen is not None and key == FIRST_CONV:
+                tensor = widen(tensor)
+            found[name] = _converted(key, tensor, dtype)
+            bar.update(like[name].numel())
+        return found
+
+    write_weights(folder, part.file_name, like, read, settings.shard_bytes)
+
+
+def _converted(key: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """A copy in another precision.
+
+    Raises:
+        InputError: NaN or infinite numbers, in the checkpoint or through the conversion.
+    """
+    converted = tensor.to(dtype, copy=True)
+    if not bool(torch.isfinite(converted).all()):
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"checkpoint: {key} holds numbers that are not finite; the file is damaged")
+        raise InputError(
+            f"--dtype: {key} holds {float(tensor.abs().max()):.3g}, more than this precision can; use bf16 or fp32"
+        )
+    return converted
+
+
+def _widened(part: Part) -> Part:
+    """The part with a U-Net that takes one condition more."""
+    unet = cast(VideoUNet, part.module)
+    with torch.device("meta"):
+        wider = VideoUNet(replace(unet.config, in_channels=unet.config.in_channels // 2 * 3))
+    return replace(part, module=wider)
+
+
+def _widening(stage: StageName, how: NewChannels) -> Callable[[Tensor], Tensor]:
+    """What makes DynamiCrafter's first convolution, of [noisy latent, image latent], one of a stage here.
+
+    Stage 1 has its mask condition between the two, stage 2 the trajectory behind them.
+    """
+
+    def widen(weight: Tensor) -> Tensor:
+        noisy, image = weight.chunk(2, dim=1)
+        new = image if how == "copy" else torch.zeros_like(image)
+        return torch.cat([noisy, new, image] if stage == "trajectory" else [noisy, image, new], dim=1)
+
+    return widen
+
+
+def write_part_config(folder: Path, part: Part, dtype: torch.dtype) -> None:
+    """Write ``config.json`` as the part's class reads it."""
+    module: Any = part.module
+    if part.name in ("unet", "resampler"):
+        write_json(folder / "config.json", {"_class_name": type(module).__name__, **module.config.to_dict()})
+    elif part.name == "vae":
+        module.save_config(folder)
+    else:
+        module.config.architectures = [type(module).__name__]
+        module.config.dtype = dtype
+        module.config.save_pretrained(folder)
+
+
+def _report(
+    source: OriginalCheckpoint, settings: ImportSettings, layout: str, inventory: Inventory, prompts: bool
+) -> dict[str, Any]:
+    return {
+        "command": "import",
+        "source": {
+            "file": source.path.name,
+            "sha256": sha256_file(source.path),
+            "container": source.container,
+            "renamed": source.renamed,
+        },
+        "stage": settings.stage,
+        "layout": layout,
+        "dtype": settings.dtype,
+        "prompts": prompts,
+        "widened": {"for": list(settings.stages), "new_channels": settings.new_channels}
+        if settings.stage == "dynamicrafter"
+        else None,
+        "keys": inventory.to_dict(),
+        "versions": versions(),
+    }

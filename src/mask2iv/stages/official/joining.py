@@ -1,0 +1,130 @@
+"""Two imported stages in one model folder."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from mask2iv.errors import InputError
+from mask2iv.files import atomic_directory, read_json, sha256_file, write_json
+from mask2iv.manifest import versions
+from mask2iv.models.official_tokenizer import has_no_words
+from mask2iv.stages.components import load_component, model_folder, read_index, write_index
+from mask2iv.stages.config import PipelineConfig
+from mask2iv.stages.official.importing import REPORT, disk_faults
+from mask2iv.stages.official.inventory import EXTRAS
+
+_SHARED = ("vae", "tokenizer", "text_encoder", "image_encoder", "scheduler", "reference_decoder")
+# Settings of stage 1, or of no meaning to stage 2.
+_FREE = {
+    "mask_layout",
+    "trajectory_change_std",
+    "video_change_std",
+    "num_inference_steps",
+    "video_num_inference_steps",
+    "guidance_scale",
+    "target_guidance_scale",
+    "guidance_rescale",
+    "drop_image_in_guidance",
+}
+_FROM_VIDEO = ("video_change_std", "video_num_inference_steps")
+
+
+def join_stages(trajectory: Path, video: Path, out: Path) -> dict[str, Any]:
+    """Write the model folder ``out`` with stage 1 of one folder and stage 2 of another; returns its report.
+
+    Raises:
+        InputError: a folder lacks its stage, or a component or setting that both share differs, naming it.
+    """
+    folders = {
+        "trajectory": model_folder(trajectory, "--trajectory"),
+        "video": model_folder(video, "--video"),
+    }
+    configs, names = {}, {}
+    for stage, folder in folders.items():
+        configs[stage], names[stage] = read_index(folder, f"--{stage}")
+        for part in (f"{stage}_unet", f"{stage}_resampler"):
+            if part not in names[stage]:
+                raise InputError(f"--{stage}: {folder} holds no {part}; give a folder with this stage")
+    config = _joined_config(configs["trajectory"], configs["video"])
+    sources = {name: folders["trajectory"] for name in _SHARED if _check_shared(name, folders, names)}
+    if "tokenizer" in sources and _without_words(folders["trajectory"], names["trajectory"]["tokenizer"]):
+        sources["tokenizer"] = folders["video"]
+    for stage, folder in folders.items():
+        sources |= {f"{stage}_unet": folder, f"{stage}_resampler": folder}
+    for name, folder in sources.items():
+        if not (folder / name).is_dir():
+            raise InputError(f"component {name} is missing from {folder}; import its checkpoint again")
+    with atomic_directory(out) as target, disk_faults(out):
+        for name, folder in sources.items():
+            shutil.copytree(folder / name, target / name)
+        for stage, folder in folders.items():
+            for path in sorted((folder / EXTRAS).glob(f"{stage}.*")):
+                (target / EXTRAS).mkdir(exist_ok=True)
+                shutil.copy(path, target / EXTRAS / path.name)
+        known = names["video"] | names["trajectory"]
+        write_index(target, config, {name: known[name] for name in sorted(sources)})
+        report = {
+            "command": "import",
+            "joined": {
+                stage: read_json(folder / REPORT) if (folder / REPORT).is_file() else None
+                for stage, folder in folders.items()
+            },
+            "versions": versions(),
+        }
+        write_json(target / REPORT, report)
+    return report
+
+
+def _joined_config(first: PipelineConfig, second: PipelineConfig) -> PipelineConfig:
+    """Stage 1's settings, with those of stage 2 that are its own.
+
+    Raises:
+        InputError: a setting that both share differs.
+    """
+    values = {}
+    for one in fields(PipelineConfig):
+        found = getattr(first, one.name), getattr(second, one.name)
+        if one.name not in _FREE and found[0] != found[1]:
+            raise InputError(
+                f"--trajectory and --video differ in {one.name}: {found[0]} and {found[1]}; only models of the same "
+                "sizes and sampling can be joined"
+            )
+        values[one.name] = found[one.name in _FROM_VIDEO]
+    return PipelineConfig(**values)
+
+
+def _check_shared(name: str, folders: dict[str, Path], names: dict[str, dict[str, str]]) -> bool:
+    """Whether both folders have a component, the same; False where both lack it.
+
+    Raises:
+        InputError: it differs.
+    """
+    present = [name in known for known in names.values()]
+    if not any(present):
+        return False
+    if all(present):
+        hashes = [_hashes(folder / name) for folder in folders.values()]
+        # The tokenizer that knows the empty prompt only gives it the same tokens as the whole vocabulary.
+        if hashes[0] == hashes[1] or (
+            name == "tokenizer" and any(_without_words(folder, names[stage][name]) for stage, folder in folders.items())
+        ):
+            return True
+    raise InputError(
+        f"--trajectory and --video have different components {name}; both stages must share it: import both "
+        "checkpoints with the same --dtype and --tokenizer, of the same base model"
+    )
+
+
+def _without_words(folder: Path, class_name: str) -> bool:
+    import torch
+
+    return has_no_words(load_component(folder, "tokenizer", class_name, torch.float32))
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()
+    }

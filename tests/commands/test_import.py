@@ -1,0 +1,188 @@
+"""``mask2iv import`` and ``export-official`` through the command line: what they write, say and refuse."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from mask2iv.cli import main
+from mask2iv.media import write_png
+
+EMBEDDED = "embedded"
+
+
+def _checkpoints() -> ModuleType:
+    path = Path(__file__).parents[1] / "golden" / "checkpoints.py"
+    spec = importlib.util.spec_from_file_location("tests_checkpoints", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_open_clip() -> Iterator[None]:
+    """What a test finds must not depend on whether open_clip is installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mask2iv.models.official_tokenizer._installed", lambda: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoints of both stages and of DynamiCrafter, their configuration, a vocabulary, and damaged ones."""
+    folder = tmp_path_factory.mktemp("files")
+    made = _checkpoints()
+    state, config = made.small_checkpoint()
+    torch.save({"state_dict": {**state, "object_embedder.weight": torch.zeros(2)}}, folder / "stage.ckpt")
+    torch.save({"state_dict": made.small_checkpoint(channels=8)[0]}, folder / "plain.ckpt")
+    (folder / "broken.ckpt").write_bytes((folder / "stage.ckpt").read_bytes()[:5000])
+    (folder / "flags.json").write_text(json.dumps(config))
+    (folder / "unknown.json").write_text(json.dumps({"unets": {}}))
+    config["unet"]["chanels"] = 3
+    (folder / "flag.json").write_text(json.dumps(config))
+    (folder / "list.json").write_text("[]")
+    made.write_vocabulary(folder / "bpe.txt.gz")
+    return folder
+
+
+@pytest.fixture
+def desk(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with links to the files."""
+    for path in files.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_from_two_checkpoints_to_a_video_and_back(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["--config", "flags.json", "--tokenizer", "bpe.txt.gz", "--dtype", "fp32"]
+    assert main(["import", "stage.ckpt", "--stage", "trajectory-text", "--out", "first", *common]) == 0
+    shown = capsys.readouterr().out
+    assert "first: trajectory-text, layout config, fp32" in shown
+    assert "1 not known" in shown
+    assert "not used: object_embedder.weight" in shown
+    # Without the vocabulary stage 2 has its small tokenizer, which gives way to the whole one when the two are joined.
+    assert main(["import", "stage.ckpt", "--stage", "video", "--out", "second", *common[:2], *common[4:]]) == 0
+    assert "only the empty prompt" in capsys.readouterr().out
+    assert main(["import", "--trajectory", "first", "--video", "second", "--out", "model"]) == 0
+    report = json.loads(Path("model/import_report.json").read_text())
+    assert report["joined"]["video"]["stage"] == "video"
+    square = np.zeros((32, 64), dtype=np.bool_)
+    square[8:24, 20:40] = True
+    image = np.full((32, 64, 3), 120, dtype=np.uint8)
+    image[square] = (200, 60, 40)
+    write_png(desk / "image.png", image)
+    write_png(desk / "object.png", square)
+    flags = ["--image", "image.png", "--object-mask", "object.png", "--prompt", "a hand pushing a box", "--steps", "1"]
+    assert main(["generate", *flags, "--model", "model", "--threads", "1", "--out", "result"]) == 0
+    assert Path("result/video.mp4").is_file()
+    capsys.readouterr()
+    assert main(["export-official", "model", "--stage", "video", "--out", "back.ckpt"]) == 0
+    assert capsys.readouterr().out.startswith("back.ckpt: 859 tensors, float32")
+    back = torch.load("back.ckpt", weights_only=True)["state_dict"]
+    source = torch.load("stage.ckpt", weights_only=True)["state_dict"]
+    assert set(source) - set(back) == {"object_embedder.weight"}
+    assert all(torch.equal(back[key], source[key]) for key in back)
+
+
+def test_dynamicrafter_is_widened(desk: Path) -> None:
+    flags = ["--config", "flags.json", "--tokenizer", "bpe.txt.gz", "--widen-for", "video", "--new-channels", "copy"]
+    assert main(["import", "plain.ckpt", "--stage", "dynamicrafter", "--out", "model", *flags]) == 0
+    assert sorted(path.name for path in Path("model").iterdir() if path.is_dir()) == [
+        "image_encoder",
+        "official_extras",
+        "scheduler",
+        "text_encoder",
+        "tokenizer",
+        "vae",
+        "video_resampler",
+        "video_unet",
+    ]
+    assert json.loads(Path("model/import_report.json").read_text())["widened"] == {
+        "for": ["video"],
+        "new_channels": "copy",
+    }
+
+
+VIDEO = ("--stage", "video", "--config", "flags.json")
+REFUSED = [
+    (("import",), "CKPT must be given"),
+    (("import", "stage.ckpt"), "--stage must be given: trajectory-text, trajectory-position, video or dynamicrafter"),
+    (("import", "absent.ckpt", *VIDEO), "checkpoint: absent.ckpt does not exist"),
+    (("import", "broken.ckpt", *VIDEO), "checkpoint: broken.ckpt is damaged or no checkpoint"),
+    (("import", "flags.json", *VIDEO), "checkpoint: flags.json is not a zip file"),
+    (("import", "plain.ckpt", *VIDEO), "takes 8 channels, --stage video has 12; this is a plain DynamiCrafter"),
+    (
+        ("import", "stage.ckpt", "--stage", "dynamicrafter", "--config", "flags.json"),
+        "takes 12 channels, --stage dynamicrafter has 8; this is a Mask2IV checkpoint",
+    ),
+    (("import", "stage.ckpt", "--stage", "video"), "misses the key model.diffusion_model.input_blocks.2.0"),
+    (("import", "stage.ckpt", "--stage", "video", "--layout", "256"), "misses the key model.diffusion_model."),
+    (("import", "stage.ckpt", *VIDEO, "--layout", "512"), "--layout and --config both describe the model"),
+    (("import", "stage.ckpt", *VIDEO, "--new-channels", "copy"), "--new-channels copy is for --stage dynamicrafter"),
+    (("import", "stage.ckpt", *VIDEO, "--widen-for", "video"), "--widen-for video is for --stage dynamicrafter"),
+    (("import", "stage.ckpt", *VIDEO, "--tokenizer", "flags.json"), "--tokenizer flags.json cannot be read"),
+    (("import", "stage.ckpt", *VIDEO[:3], "unknown.json"), "--config.unets: unknown configuration key"),
+    (("import", "stage.ckpt", *VIDEO[:3], "flag.json"), "U-Net flags: chanels is not known"),
+    (("import", "stage.ckpt", *VIDEO[:3], "list.json"), "--config list.json: expected an object"),
+    (("import", "stage.ckpt", *VIDEO[:3], "absent.json"), "cannot read absent.json"),
+    (("import", "stage.ckpt", *VIDEO, "--out", "filled"), "is not empty"),
+    (("import", "--trajectory", "filled"), "--trajectory and --video are given together"),
+    (("import", "--trajectory", "filled", "--video", "filled"), "--trajectory: filled is not a model folder"),
+    (("import", "stage.ckpt", "--trajectory", "a", "--video", "b"), "join imported folders"),
+    (("import", "--trajectory", EMBEDDED, "--video", "absent"), "--video 'absent': no such folder"),
+    (("export-official", "absent", "--stage", "video", "--out", "x.ckpt"), "no such folder"),
+    (("export-official", EMBEDDED, "--stage", "video", "--out", "x.bin"), "must end in .ckpt or .safetensors"),
+    (("export-official", EMBEDDED, "--stage", "video", "--out", "stage.ckpt"), "stage.ckpt exists already"),
+    (
+        ("export-official", EMBEDDED, "--stage", "video", "--out", "x.ckpt"),
+        "is not of the original architecture: its vae is of class AutoencoderDC, not AutoencoderKL",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED, ids=[message for _, message in REFUSED])
+def test_refusals(desk: Path, capsys: pytest.CaptureFixture[str], arguments: Sequence[str], message: str) -> None:
+    Path("filled").mkdir()
+    Path("filled/mine.txt").touch()
+    before = sorted(desk.rglob("*"))
+    assert main([*arguments, *(() if "--out" in arguments else ("--out", "out"))]) == 2
+    captured = capsys.readouterr()
+    messages = [line for line in captured.err.splitlines() if line.startswith("mask2iv:")]
+    assert len(messages) == 1
+    assert message in messages[0]
+    assert captured.out == ""
+    assert sorted(desk.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "message"),
+    [
+        ("video", {"latent_patch": 2}, "its latents are grouped (latent_patch 2, not 1)"),
+        ("trajectory", {"mask_layout": "joint"}, "the mask layout 'joint'"),
+        ("video", {"video_change_std": 0.5}, "video_change_std"),
+        ("trajectory", {}, "has no trajectory_unet"),
+    ],
+)
+def test_other_architectures_are_not_exported(
+    desk: Path, capsys: pytest.CaptureFixture[str], stage: str, changes: dict[str, object], message: str
+) -> None:
+    assert main(["import", "stage.ckpt", *VIDEO, "--out", "model"]) == 0
+    index = json.loads(Path("model/model_index.json").read_text())
+    index["config"] |= changes
+    if changes and stage == "trajectory":
+        index |= {"trajectory_unet": "VideoUNet", "trajectory_resampler": "Resampler"}
+    Path("model/model_index.json").write_text(json.dumps(index))
+    capsys.readouterr()
+    assert main(["export-official", "model", "--stage", stage, "--out", "x.ckpt"]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("x.ckpt").exists()
