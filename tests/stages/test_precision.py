@@ -1,0 +1,36 @@
+"""Reduced precision changes what is seen by next to nothing, on the weights that ship."""
+
+from importlib import resources
+
+import numpy as np
+import pytest
+import torch
+
+from mask2iv.evaluation.metrics import psnr
+from mask2iv.masks import load_mask
+from mask2iv.media import read_image
+from mask2iv.stages.pipeline import Mask2IVPipeline
+
+SAMPLE = resources.files("mask2iv") / "samples" / "cup"
+
+
+@pytest.fixture(scope="module")
+def scene():
+    image = read_image(str(SAMPLE / "image.png"))
+    size = image.shape[:2]
+    return image, load_mask(str(SAMPLE / "object_mask.png"), size), load_mask(str(SAMPLE / "target_mask.png"), size)
+
+
+# PyTorch has no fast float16 kernels for CPUs; a GPU has.
+@pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.slow)])
+def test_half_precision_stays_above_40_db_of_float32(scene, dtype) -> None:
+    image, object_mask, target_mask = scene
+    reference = Mask2IVPipeline.from_pretrained("embedded")
+    options = {"generator": [0], "progress": False}
+    path = reference.trajectory(image, object_mask, target_mask=target_mask, **options)[0]
+    video = reference.render(image, path, **options)[0]
+    reduced = Mask2IVPipeline.from_pretrained("embedded", torch_dtype=dtype)
+    same_path = reduced.trajectory(image, object_mask, target_mask=target_mask, **options)[0]
+    assert np.mean(same_path.labels == path.labels) > 0.99
+    ratio = psnr(reduced.render(image, path, **options)[0], video)
+    assert ratio is None or ratio > 40
