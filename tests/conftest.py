@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +59,11 @@ def tiny_model(tiny_clips: Path) -> Path:
         flags = ["--data", str(tiny_clips), "--out", str(folder), "--recipe", "tiny", "--threads", "1"]
         assert main(["train", component, *flags]) == 0
     return folder
+
+
+@pytest.fixture(scope="module")
+def no_open_clip() -> Iterator[None]:
+    """What a test finds must not depend on whether open_clip is installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mask2iv.models.official_tokenizer._installed", lambda: None)
+        yield

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from mask2iv.cli import main
-from mask2iv.contract import Trajectory
+from mask2iv.contract import BoolArray, Trajectory, UInt8Array
 from mask2iv.masks import save_trajectory_file, save_trajectory_folder
 from mask2iv.media import write_png
 
@@ -27,16 +27,11 @@ OBJECT = ("--object-mask", "object.png")
 
 
 @pytest.fixture
-def desk(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(
+    tmp_path: Path, tiny_model: Path, pictures: dict[str, UInt8Array | BoolArray], monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A working directory with a picture of 64x128 pixels, masks good and bad, and a link to the model."""
-    square = np.zeros((64, 128), dtype=np.bool_)
-    square[26:46, 50:72] = True
-    image = np.full((64, 128, 3), (120, 130, 125), dtype=np.uint8)
-    image[square] = (200, 60, 40)
-    dot = np.zeros((64, 128), dtype=np.bool_)
-    dot[0, 0] = True
-    bad = {"other_size": square[:32], "empty": square & False, "full": square | True, "dot": dot}
-    for name, pixels in {"image": image, "object": square, **bad}.items():
+    for name, pixels in pictures.items():
         write_png(tmp_path / f"{name}.png", pixels)
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "model").symlink_to(tiny_model)

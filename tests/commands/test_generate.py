@@ -43,15 +43,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, tiny_model: Path) -> Desk:
-    image = np.full((64, 128, 3), (120, 130, 125), dtype=np.uint8)
-    object_mask = np.zeros((64, 128), dtype=np.bool_)
-    object_mask[26:46, 50:72] = True
-    image[object_mask] = (200, 60, 40)
-    write_png(tmp_path / "image.png", image)
-    write_png(tmp_path / "object.png", object_mask)
-    write_png(tmp_path / "target.png", np.roll(object_mask, 30, axis=1))
-    return Desk(tmp_path, tiny_model, image, object_mask)
+def desk(tmp_path: Path, tiny_model: Path, pictures: dict[str, UInt8Array | BoolArray]) -> Desk:
+    for name in ("image", "object", "target"):
+        write_png(tmp_path / f"{name}.png", pictures[name])
+    return Desk(tmp_path, tiny_model, pictures["image"].astype(np.uint8), pictures["object"].astype(np.bool_))
 
 
 def manifest(folder: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +14,8 @@ import torch
 
 from mask2iv.cli import main
 from mask2iv.media import write_png
+
+pytestmark = pytest.mark.usefixtures("no_open_clip")
 
 EMBEDDED = "embedded"
 
@@ -26,14 +28,6 @@ def _checkpoints() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_open_clip() -> Iterator[None]:
-    """What a test finds must not depend on whether open_clip is installed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mask2iv.models.official_tokenizer._installed", lambda: None)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import torch
 
 from mask2iv.cli import main
 from mask2iv.commands.jobs import read_jobs
+from mask2iv.contract import BoolArray, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.masks import load_trajectory
 from mask2iv.media import read_video, write_png
@@ -24,23 +25,12 @@ TARGET: dict[str, Any] = {"image": "image.png", "object_mask": "object.png", "ta
 
 
 @pytest.fixture
-def desk(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(
+    tmp_path: Path, tiny_model: Path, pictures: dict[str, UInt8Array | BoolArray], monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A working directory with a folder ``scenes`` of a picture of 64x128 pixels and masks, and a link to the model."""
     folder = tmp_path / "scenes"
     folder.mkdir()
-    square = np.zeros((64, 128), dtype=np.bool_)
-    square[26:46, 50:72] = True
-    image = np.full((64, 128, 3), (120, 130, 125), dtype=np.uint8)
-    image[square] = (200, 60, 40)
-    dot = np.zeros((64, 128), dtype=np.bool_)
-    dot[0, 0] = True
-    pictures = {
-        "image": image,
-        "object": square,
-        "target": np.roll(square, 30, axis=1),
-        "dot": dot,
-        "empty": dot & False,
-    }
     for name, pixels in pictures.items():
         write_png(folder / f"{name}.png", pixels)
     (tmp_path / "model").symlink_to(tiny_model)

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import pickle
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,6 +31,8 @@ from mask2iv.stages.official.exporting import export_checkpoint
 from mask2iv.stages.official.importing import ImportSettings, import_checkpoint
 from mask2iv.stages.official.joining import join_stages
 from mask2iv.stages.pipeline import Mask2IVPipeline
+
+pytestmark = pytest.mark.usefixtures("no_open_clip")
 
 FIRST_CONV = "model.diffusion_model.input_blocks.0.0.weight"
 IMAGE = np.random.RandomState(0).randint(0, 256, (32, 64, 3)).astype(np.uint8)
@@ -64,14 +66,6 @@ def same(found: State, expected: State) -> bool:
     return set(found) == set(expected) and all(
         found[key].dtype == value.dtype and torch.equal(found[key], value) for key, value in expected.items()
     )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_open_clip() -> Iterator[None]:
-    """What a test finds must not depend on whether open_clip is installed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mask2iv.models.official_tokenizer._installed", lambda: None)
-        yield
 
 
 @pytest.fixture(scope="module")
