@@ -103,7 +103,8 @@ def original_pipeline(dtype: torch.dtype, config: OriginalConfig | None = None) 
 @torch.no_grad()
 def _random(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """A network from the meta device, filled so that numbers neither explode nor vanish."""
-    module = module.to(dtype).to_empty(device="cpu").eval()
+    # torch's own `to`: diffusers' warns of modules to be kept in float32 even where there are none.
+    module = nn.Module.to(module, dtype).to_empty(device="cpu").eval()
     for parameter in module.parameters():
         fan_in = parameter[0].numel() if parameter.ndim > 1 else 3
         parameter.uniform_(-1, 1).mul_((3 / fan_in) ** 0.5)
