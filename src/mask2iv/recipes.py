@@ -336,7 +336,9 @@ def tiny() -> Recipe:
         vae=vae,
         encoders=encoders,
         reference=replace(base.reference, width=32, depth=1, crop=32, training=training),
-        trajectory=replace(base.trajectory, unet=trajectory_unet, resampler=resampler, training=training),
+        trajectory=replace(
+            base.trajectory, unet=trajectory_unet, resampler=resampler, loss_weight=5.0, training=training
+        ),
         video=replace(base.video, unet=video_unet, resampler=resampler, training=training),
     )
 
