@@ -57,6 +57,7 @@ class Bench:
         from mask2iv.commands.arguments import parse_size, pick_device
         from mask2iv.evaluation.speed import PARTS, original_pipeline, part_calls, speed_report, table
         from mask2iv.manifest import versions
+        from mask2iv.stages.official.importing import DTYPES
         from mask2iv.stages.pipeline import Mask2IVPipeline
 
         for flag, number, least in (("batch", self.batch, 1), ("runs", self.runs, 1), ("threads", self.threads, 0)):
@@ -74,7 +75,7 @@ class Bench:
                 raise InputError(f"--parts: {unknown[0]!r} is not a part; choose of {', '.join(PARTS)}")
         if self.threads:
             torch.set_num_threads(self.threads)
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.dtype]
+        dtype = DTYPES[self.dtype]
         full = self.model == "full"
         pipeline = original_pipeline(dtype) if full else Mask2IVPipeline.from_pretrained(self.model, dtype)
         pipeline.to(device).requires_grad_(False)
