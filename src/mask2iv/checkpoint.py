@@ -1,15 +1,16 @@
 """Atomic checkpoints of a training run, in safetensors only.
 
-A checkpoint is a folder ``checkpoint-00001000`` that is complete or absent: it is written beside its final name and
-renamed. It holds the trained weights, their moving average, the optimiser's tensors and the step. Random states are not
-stored because every random number of a run is drawn from generators seeded by (seed, step).
+A checkpoint is a folder ``checkpoint-00001000`` that is complete or absent: it is written beside its final name, forced
+to the disk and renamed. Tensors may be cut into files below a given size; ``state.json`` lists the files with their
+hashes. Random states are not stored because every random number of a run is a function of seed, step and sample.
 """
 
 from __future__ import annotations
 
+import errno
 import re
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +19,157 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, read_json, write_json
+from mask2iv.files import (
+    atomic_directory,
+    flush_to_disk,
+    read_json,
+    reason,
+    remove_directory,
+    sha256_file,
+    write_json,
+)
 
-_NAME = re.compile(r"checkpoint-(\d{8})$")
+FORMAT = 2
+_NAME = re.compile(r"(?P<kind>checkpoint|best)-(?P<step>\d{8})$")
+_HEADER_BYTES = 256
+"""Room left in a file for what its header says of one tensor, longer than any name here."""
+LEAST_FILE_BYTES = 64 * 1024
+"""No bound on the size of the files may be below this."""
+
+
+@dataclass(frozen=True)
+class TensorGroup:
+    """Tensors that are stored together, read one after the other so that they need not be in memory at once.
+
+    Attributes:
+        like: shape and dtype of each tensor; may live anywhere, or be parts of it.
+        read: gives one whole tensor. With sharded weights every process must call it, in the order of `like`.
+    """
+
+    like: Mapping[str, torch.Tensor]
+    read: Callable[[str], torch.Tensor]
 
 
 def save_checkpoint(
-    run_dir: Path, step: int, tensors: Mapping[str, Mapping[str, torch.Tensor]], state: Mapping[str, Any], keep: int
+    run_dir: Path,
+    step: int,
+    groups: Mapping[str, TensorGroup],
+    state: Mapping[str, Any],
+    keep: int,
+    max_bytes: int | None = None,
+    kind: str = "checkpoint",
 ) -> Path:
-    """Write ``checkpoint-<step>`` with one safetensors file per entry of `tensors`; keep the newest `keep`."""
-    target = run_dir / f"checkpoint-{step:08d}"
-    with atomic_directory(target, overwrite=True) as folder:
-        for name, group in tensors.items():
-            save_file(
-                {key: value.detach().contiguous() for key, value in group.items()}, folder / f"{name}.safetensors"
+    """Write ``<kind>-<step>`` and remove all but the newest `keep` of its kind.
+
+    Args:
+        run_dir: the run's folder.
+        step: optimiser steps done.
+        groups: what to store, by name.
+        state: further plain values.
+        keep: checkpoints of this kind that stay.
+        max_bytes: size that no file exceeds; None writes one file for each group.
+        kind: "checkpoint" or "best".
+
+    Raises:
+        InputError: the checkpoint cannot be written; the ones before it are untouched.
+    """
+    target = run_dir / f"{kind}-{step:08d}"
+    try:
+        with atomic_directory(target, overwrite=True) as folder:
+            written = {name: _write_group(folder, name, group, max_bytes) for name, group in groups.items()}
+            files = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
+            write_json(
+                folder / "state.json", {"format": FORMAT, "step": step, "shapes": written, "files": files, **state}
             )
-        write_json(folder / "state.json", {"step": step, **state})
-    for old in list_checkpoints(run_dir)[:-keep]:
-        shutil.rmtree(old)
+            flush_to_disk(folder)
+        flush_to_disk(run_dir, recursive=False)
+    except (OSError, SafetensorError) as error:
+        raise cannot_write(f"checkpoint {target}", run_dir, error) from error
+    for old in list_checkpoints(run_dir, kind)[:-keep]:
+        remove_directory(old)
     return target
 
 
-def list_checkpoints(run_dir: Path) -> list[Path]:
-    """Complete checkpoints of a run, oldest first."""
+def skim(groups: Mapping[str, TensorGroup]) -> None:
+    """Read all tensors as :func:`save_checkpoint` does, and drop them: the part of the processes that do not write."""
+    for group in groups.values():
+        for name in group.like:
+            group.read(name)
+
+
+def cannot_write(what: str, run_dir: Path, error: BaseException) -> InputError:
+    """What is said when a run cannot write: what failed, why, and where it can go on."""
+    found = list_checkpoints(run_dir)
+    last = f"the last good checkpoint is {found[-1]}" if found else "there is no checkpoint yet"
+    full = (is_disk_full(error) and "free space on the disk") or "make the folder writable"
+    return InputError(
+        f"cannot write {what}: {reason(error)}; {last}; {full} and go on with --resume_from_checkpoint latest"
+    )
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an exception says that there is no space left."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return isinstance(error, SafetensorError) and "No space left" in str(error)
+
+
+Piece = list[tuple[str, int, int]]
+
+
+def pieces(like: Mapping[str, torch.Tensor], max_bytes: int | None) -> Iterator[Piece]:
+    """How tensors are spread over files: (name, first element, last element + 1) of each part of each file.
+
+    A tensor is cut only if it is larger than a file may be.
+    """
+    limit = max_bytes - _HEADER_BYTES if max_bytes else sum(t.nbytes + _HEADER_BYTES for t in like.values())
+    file: Piece = []
+    room = limit
+    for name, tensor in like.items():
+        most = max(1, (limit - _HEADER_BYTES) // tensor.element_size())
+        for start in range(0, max(1, tensor.numel()), most):
+            stop = min(tensor.numel(), start + most)
+            need = (stop - start) * tensor.element_size() + _HEADER_BYTES
+            if file and need > room:
+                yield file
+                file, room = [], limit
+            file.append((name, start, stop))
+            room -= need
+    yield file
+
+
+def _write_group(folder: Path, group_name: str, group: TensorGroup, max_bytes: int | None) -> dict[str, list[int]]:
+    """Returns the shapes of the tensors that were cut."""
+    files = list(pieces(group.like, max_bytes))
+    cut: dict[str, list[int]] = {}
+    held: tuple[str, torch.Tensor] | None = None
+    for number, parts in enumerate(files, start=1):
+        tensors = {}
+        for name, start, stop in parts:
+            if held is None or held[0] != name:
+                held = name, group.read(name).detach()
+            whole = held[1]
+            if stop - start < whole.numel():
+                cut[name] = list(whole.shape)
+                tensors[f"{name}@{start}"] = whole.reshape(-1)[start:stop].to("cpu", copy=True)
+            else:
+                tensors[name] = whole.to("cpu", copy=True).contiguous()
+        suffix = "" if len(files) == 1 else f"-{number:05d}-of-{len(files):05d}"
+        save_file(tensors, folder / f"{group_name}{suffix}.safetensors")
+    return cut
+
+
+def list_checkpoints(run_dir: Path, kind: str = "checkpoint") -> list[Path]:
+    """Complete checkpoints of a kind, oldest first."""
     if not run_dir.is_dir():
         return []
-    found = [path for path in run_dir.iterdir() if _NAME.match(path.name) and (path / "state.json").is_file()]
-    return sorted(found)
+    named = [path for path in run_dir.iterdir() if (match := _NAME.match(path.name)) and match["kind"] == kind]
+    return sorted(path for path in named if (path / "state.json").is_file())
+
+
+def step_of(path: Path) -> int:
+    """The step in a checkpoint's name."""
+    return int(path.name.rpartition("-")[2])
 
 
 def resolve_checkpoint(run_dir: Path, wanted: str) -> Path | None:
@@ -62,31 +187,44 @@ def resolve_checkpoint(run_dir: Path, wanted: str) -> Path | None:
     return path
 
 
-def load_checkpoint(path: Path, names: tuple[str, ...]) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
-    """Read a checkpoint's tensors and state.
+def load_checkpoint(
+    path: Path, names: Sequence[str], verify: bool = True
+) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
+    """Read a checkpoint's tensors, by group and name, and its state. Cut tensors come back whole.
+
+    Args:
+        path: the folder.
+        names: groups to read.
+        verify: compare the files with their hashes.
 
     Raises:
-        InputError: a file is missing or damaged.
+        InputError: a file is missing or damaged; the message names the checkpoint before this one, if there is one.
     """
+    state = read_json(path / "state.json")
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise InputError(f"checkpoint {path} is of another version of the program; start anew in another --out")
     try:
-        tensors = {name: load_file(path / f"{name}.safetensors") for name in names}
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"checkpoint {path} cannot be read ({error}); resume from an earlier one") from error
-    return tensors, read_json(path / "state.json")
+        for file, digest in state["files"].items():
+            if verify and sha256_file(path / file) != digest:
+                raise InputError(f"{file} is not what was written")
+        return {name: _read_group(path, name, state) for name in names}, state
+    except (OSError, SafetensorError, InputError, KeyError) as error:
+        earlier = [str(one) for one in list_checkpoints(path.parent) if one.name < path.name]
+        advice = f"resume from the one before: --resume_from_checkpoint {earlier[-1]}" if earlier else "start anew"
+        raise InputError(f"checkpoint {path} cannot be read ({reason(error)}); {advice}") from error
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """An optimiser's per-parameter state as flat tensors, keyed ``<parameter index>.<name>``."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{index}.{name}": torch.as_tensor(value) for index, entry in state.items() for name, value in entry.items()
-    }
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Inverse of :func:`optimizer_tensors`, for an optimiser over the same parameters."""
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, value in tensors.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+def _read_group(path: Path, group: str, state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    tensors: dict[str, torch.Tensor] = {}
+    cut: dict[str, dict[int, torch.Tensor]] = {}
+    for file in state["files"]:
+        if re.fullmatch(re.escape(group) + r"(-\d{5}-of-\d{5})?\.safetensors", file):
+            for key, value in load_file(path / file).items():
+                name, mark, start = key.rpartition("@")
+                if mark:
+                    cut.setdefault(name, {})[int(start)] = value
+                else:
+                    tensors[key] = value
+    for name, parts in cut.items():
+        tensors[name] = torch.cat([parts[start] for start in sorted(parts)]).reshape(state["shapes"][group][name])
+    return tensors

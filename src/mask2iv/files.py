@@ -113,6 +113,48 @@ def atomic_directory(path: str | os.PathLike[str], overwrite: bool = False) -> I
         shutil.rmtree(retired, ignore_errors=True)
 
 
+def flush_to_disk(folder: str | os.PathLike[str], recursive: bool = True) -> None:
+    """Force a folder's entries, and with ``recursive`` the files in it, to the disk: a crash cannot undo them.
+
+    Raises:
+        OSError: the disk refuses, for example because it is full.
+    """
+    paths = [path for path in Path(folder).iterdir() if path.is_file()] if recursive else []
+    for path in [*paths, Path(folder)]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_directory(path: str | os.PathLike[str]) -> None:
+    """Remove a folder so that it is there whole or not at all, even when the program is killed half-way."""
+    retired = _sibling(Path(os.path.abspath(path)))
+    os.replace(path, retired)
+    shutil.rmtree(retired)
+
+
+def remove_leftovers(folder: str | os.PathLike[str], prefix: str = "") -> list[Path]:
+    """Remove what killed writers of this module left in ``folder``: temporary files and folders never renamed.
+
+    Args:
+        folder: where to look, not below; nothing else may be writing there under the same names.
+        prefix: what the final names begin with.
+
+    Returns:
+        What was removed.
+    """
+    pattern = re.compile(r"\." + re.escape(prefix) + r".*\.[0-9a-f]{12}(\.\w+)?")
+    found = [path for path in Path(folder).glob(".*") if pattern.fullmatch(path.name)]
+    for path in found:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return found
+
+
 def require_file(path: str | os.PathLike[str], field: str) -> None:
     """Raises InputError, naming ``field``, unless ``path`` is a file. A name too long to exist counts as absent."""
     if not os.path.isfile(path):

@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 
 from mask2iv.cli import main
 from mask2iv.conditions import ConditionEncoder
-from mask2iv.data.dataset import ClipDataset
 from mask2iv.data.store import ClipSet
 from mask2iv.recipes import get_recipe
 from mask2iv.stages.pipeline import Mask2IVPipeline
@@ -73,13 +72,13 @@ def test_a_cache_is_reused_only_for_the_same_clips_and_encoders(
     tiny_clips: Path, encoder: ConditionEncoder, tmp_path: Path
 ) -> None:
     clips = ClipSet(tiny_clips)
-    dataset = ClipDataset(clips, (32, 64), 4)
+    memory = ClipMemory(clips, (32, 64), 4)
     modules = (encoder.codec, encoder.image_encoder)
     key = cache_key(clips, modules, "32x64")
     path = tmp_path / "cache.safetensors"
-    built = build_cache(encoder, dataset, key, path, False)
+    built = build_cache(encoder, memory, key, path, False)
     stamp = path.stat().st_mtime_ns
-    again = build_cache(encoder, dataset, key, path, False)
+    again = build_cache(encoder, memory, key, path, False)
     assert path.stat().st_mtime_ns == stamp
     assert torch.equal(built.video, again.video)
     assert cache_key(clips.subset(0, 5), modules, "32x64") != key
@@ -103,12 +102,12 @@ def test_training_batches_equal_what_generation_encodes(
     recipe = get_recipe("tiny")
     stage = replace(recipe.trajectory, drop_text=0.0, drop_target=0.0, drop_actor=0.0, drop_image=0.0)
     memory = ClipMemory(ClipSet(tiny_clips), (32, 64), 4)
-    cache = build_cache(encoder, memory.dataset, "key", tmp_path / "cache.safetensors", False)
+    cache = build_cache(encoder, memory, "key", tmp_path / "cache.safetensors", False)
     data = StageData(cache, memory.captions, torch.full((len(memory),), 8.0))
     batches = StageBatches("trajectory", stage, "joint", encoder, data)
-    latents, conditions, weight = batches.step(0, torch.Generator().manual_seed(0))
-    image_latent = conditions.concat[0, -latents.shape[1] :, 0]
-    row = next(i for i in range(len(memory)) if torch.equal(cache.video[i, :, 0].float(), image_latent))
+    generator = torch.Generator().manual_seed(0)
+    latents, conditions, weight = batches.assemble([3, 1], [generator, generator])
+    row = 3
     assert torch.equal(latents[0], cache.masks[row].float())
     batch = memory.batch([row])
     masks = labels_to_tensor(batch.labels)
@@ -142,6 +141,7 @@ def test_a_stage_starts_from_given_weights_of_its_own_sizes_only(
     assert manifest["initial_weights"]["path"] == str(tiny_model)
     assert train("video", tiny_clips, tmp_path / "wide", *start) == 2, "no autoencoder there"
     wider = ("--set", "video.unet.num_res_blocks=2")
+    shutil.rmtree(out / "training" / "video")
     assert train("video", tiny_clips, out, *start, *wider) == 2
     assert "use the recipe that these weights were trained with" in capsys.readouterr().err
     assert train("vae", tiny_clips, out, *start) == 2

@@ -13,16 +13,17 @@ import torch
 import tyro
 
 from mask2iv import config
-from mask2iv.commands.arguments import pick_device
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import sha256_file, write_json
 from mask2iv.manifest import versions, weight_hashes, weights_digest
 from mask2iv.recipes import Recipe, get_recipe
 from mask2iv.stages.components import model_folder
-from mask2iv.training.clips import ClipMemory
+from mask2iv.training.clips import BadClips, ClipMemory
 from mask2iv.training.components import TRAINERS, TrainContext
-from mask2iv.training.config import FREE_TO_CHANGE
+from mask2iv.training.config import FREE_TO_CHANGE, MixedPrecision, Tracker, TrainingConfig
+from mask2iv.training.loop import Run
+from mask2iv.training.processes import start_processes
 
 
 @dataclass
@@ -45,6 +46,20 @@ class Train:
     """A checkpoint folder, or "latest" to go on where the run stopped (or start)."""
     initial_weights: str | None = None
     """Start stage 1 or 2 from the networks of this model: a folder, or "embedded"; else from random ones."""
+    mixed_precision: MixedPrecision | None = None
+    """Precision of the computation. Like the flags below, short for --set COMPONENT.training.NAME=VALUE."""
+    gradient_accumulation_steps: int | None = None
+    """Parts that each process computes its samples of a step in, to save memory."""
+    gradient_checkpointing: Literal["true", "false"] | None = None
+    """Recompute the UNet's blocks in the backward pass: slower, far less memory."""
+    checkpoints_total_limit: int | None = None
+    """Newest checkpoints kept."""
+    max_shard_size: str | None = None
+    """Keep checkpoint files below this size, e.g. 15MiB."""
+    keep: Literal["last", "best"] | None = None
+    """Write the weights of the last step, or those of the best validation, into the model folder."""
+    report_to: Tracker | None = None
+    """Also log to TensorBoard files beside the run, or to Weights & Biases."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Override a setting of the recipe: key=value, e.g. video.training.max_steps=100; may be repeated."""
     dry_run: bool = False
@@ -55,60 +70,75 @@ class Train:
     """CPU threads; 0 for PyTorch's default."""
 
     def run(self) -> None:
-        recipe = config.override(get_recipe(self.recipe), self.set)
-        resolved = config.to_dict(recipe)
+        recipe = config.override(get_recipe(self.recipe), (*self.set, *self._shortcuts()))
         if self.dry_run:
-            print(json.dumps(resolved, indent=2))
+            print(json.dumps(config.to_dict(recipe), indent=2))
             return
         if self.threads:
             torch.set_num_threads(self.threads)
-        device = pick_device(self.device)
         initial = self._initial_weights()
-        clips, held_out = self._clips(recipe, device)
-        run_dir = self.out / "training" / self.component
-        context = TrainContext(
-            recipe,
-            clips,
-            held_out,
-            self.out,
-            run_dir,
-            self.resume_from_checkpoint,
-            self._identity(recipe, initial),
-            device,
-            initial,
+        directory = self.out / "training" / self.component
+        settings: TrainingConfig = getattr(recipe, self.component).training
+        with start_processes(settings, self.device, directory) as accelerator:
+            clips, held_out = self._clips(recipe, settings, accelerator.device)
+            run = Run(directory, accelerator, self.resume_from_checkpoint, self._identity(recipe, initial))
+            context = TrainContext(recipe, clips, held_out, self.out, run, initial)
+            started = time.time()
+            figures = TRAINERS[self.component](context)
+            if accelerator.is_main_process:
+                self._write_manifest(context, figures, time.time() - started)
+                print(f"{self.component}: {json.dumps(figures)} -> {self.out / self.component}")
+
+    def _shortcuts(self) -> list[str]:
+        """The flags that are short for a setting of the component."""
+        names = (
+            "mixed_precision",
+            "gradient_accumulation_steps",
+            "gradient_checkpointing",
+            "checkpoints_total_limit",
+            "max_shard_size",
+            "keep",
+            "report_to",
         )
-        started = time.time()
-        figures = TRAINERS[self.component](context)
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return [f"{self.component}.training.{name}={value}" for name, value in given.items()]
+
+    def _write_manifest(self, context: TrainContext, figures: dict[str, float], seconds: float) -> None:
+        accelerator, initial = context.run.accelerator, context.initial
         write_json(
-            run_dir / "manifest.json",
+            context.run.directory / "manifest.json",
             {
                 "command": "train",
                 "component": self.component,
-                "config": resolved,
+                "config": config.to_dict(context.recipe),
                 "data": {
                     "path": str(self.data),
                     "index_sha256": sha256_file(self.data / "index.jsonl"),
-                    "clips": len(clips),
+                    "clips": len(context.clips),
+                    "left_out": context.clips.bad.found,
                 },
-                "held_out_clips": len(held_out),
+                "held_out_clips": len(context.held_out),
                 "initial_weights": None
                 if initial is None
                 else {"path": self.initial_weights, **weight_hashes(initial)},
                 "figures": figures,
-                "seconds": round(time.time() - started, 1),
-                "device": str(device),
+                "seconds": round(seconds, 1),
+                "device": str(context.device),
+                "processes": accelerator.num_processes,
+                "distributed": accelerator.distributed_type.value,
                 "threads": torch.get_num_threads(),
                 "versions": versions(),
             },
         )
-        print(f"{self.component}: {json.dumps(figures)} -> {self.out / self.component}")
 
-    def _clips(self, recipe: Recipe, device: torch.device) -> tuple[ClipMemory, ClipMemory]:
+    def _clips(self, recipe: Recipe, settings: TrainingConfig, device: torch.device) -> tuple[ClipMemory, ClipMemory]:
         pipeline = recipe.pipeline
         every = ClipSet(self.data)
 
+        bad = BadClips(settings.max_bad_clips)
+
         def memory(clips: ClipSet) -> ClipMemory:
-            return ClipMemory(clips, (pipeline.height, pipeline.width), pipeline.num_frames, device)
+            return ClipMemory(clips, (pipeline.height, pipeline.width), pipeline.num_frames, device, bad=bad)
 
         if self.held_out is not None:
             kept, held_out = len(every), ClipSet(self.held_out)

@@ -8,6 +8,7 @@ all the same memory; with channels first each of them is a copy.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -73,6 +74,31 @@ def accumulate(x: Tensor, y: Tensor) -> Tensor:
     return x + y if torch.is_grad_enabled() or x.dtype != y.dtype else x.add_(y)
 
 
+class SampleDropout(nn.Dropout):
+    """Dropout whose mask of a sample can be made a function of that sample's seed.
+
+    Training on several processes, or in parts, then drops the same values as on one; and a forward pass that is run
+    again (gradient checkpointing) drops the same ones again.
+
+    Attributes:
+        seeds: one for each sample of the batch, or None: masks come from PyTorch's global generator.
+        index: of this layer among those of the network, so that no two layers draw the same mask.
+    """
+
+    seeds: Sequence[int] | None = None
+    index: int = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B * anything, ...], samples in a row -> the same shape."""
+        if self.seeds is None or self.p == 0 or not self.training:
+            return super().forward(x)
+        kept = torch.empty_like(x)
+        for seed, part in zip(self.seeds, kept.chunk(len(self.seeds)), strict=True):
+            generator = torch.Generator(x.device).manual_seed((seed + 0x9E3779B97F4A7C15 * self.index) % 2**63)
+            part.bernoulli_(1 - self.p, generator=generator)
+        return x * kept.div_(1 - self.p)
+
+
 class Downsample(nn.Module):
     """Halve height and width: a strided 3x3 convolution, or 2x2 average pooling."""
 
@@ -108,7 +134,7 @@ class TemporalConvBlock(nn.Module):
         self.spatial = spatial
         self.norms = nn.ModuleList(GroupNorm(channels) for _ in range(4))
         self.convs = nn.ModuleList(self._conv(channels, across_rows=index % 2 == 0) for index in range(4))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = SampleDropout(dropout)
         zero_init(self.convs[-1])
 
     def _conv(self, channels: int, across_rows: bool) -> nn.Module:
@@ -158,7 +184,7 @@ class ResBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels, out_channels, 3, padding=1)
         self.embedding = nn.Linear(embedding_channels, out_channels * (2 if scale_shift_norm else 1))
         self.norm2 = GroupNorm(out_channels)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = SampleDropout(dropout)
         self.conv2 = zero_init(nn.Conv2d(out_channels, out_channels, 3, padding=1))
         self.shortcut = nn.Conv2d(channels, out_channels, 1) if channels != out_channels else nn.Identity()
         plain = {"down": Downsample, "up": Upsample}

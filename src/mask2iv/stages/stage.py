@@ -18,8 +18,8 @@ from mask2iv.models.unet import PreparedContext, VideoUNet
 from mask2iv.stages.inputs import join_conditions
 
 
-def draw_timesteps(count: int, steps: int, shift: float, generator: torch.Generator) -> torch.Tensor:
-    """Training timesteps, int64 [count] in [0, steps).
+def draw_timesteps(steps: int, shift: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    """Training timesteps, int64 [B] in [0, steps), each from its sample's generator.
 
     Args:
         shift: 1 for uniform (the paper); above, more of the noisy end: u -> shift * u / (1 + (shift - 1) * u) of a
@@ -27,8 +27,8 @@ def draw_timesteps(count: int, steps: int, shift: float, generator: torch.Genera
             are hardly used.
     """
     if shift == 1.0:
-        return torch.randint(0, steps, (count,), generator=generator)
-    u = torch.rand(count, generator=generator, dtype=torch.float64)
+        return torch.cat([torch.randint(0, steps, (1,), generator=generator) for generator in generators])
+    u = torch.cat([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])
     return (steps * (shift * u / (1 + (shift - 1) * u))).long().clamp(max=steps - 1)
 
 
@@ -87,7 +87,7 @@ class Stage(nn.Module):
         latents: torch.Tensor,
         conditions: Conditions,
         weight: torch.Tensor,
-        generator: torch.Generator,
+        generators: Sequence[torch.Generator],
         timestep_shift: float = 1.0,
     ) -> torch.Tensor:
         """Weighted denoising loss (paper, contact-weighted loss of stage 2; stage 1 weighs the foreground).
@@ -97,13 +97,13 @@ class Stage(nn.Module):
             latents: clean scaled latents [B, C, T, h, w].
             conditions: B samples.
             weight: broadcastable to the latents.
-            generator: CPU generator of timesteps and noise, so that a seed means the same on every device.
+            generators: a CPU generator for each sample, of its timestep and noise: a seed means the same on every
+                device and in every batch.
             timestep_shift: see :func:`draw_timesteps`.
         """
-        batch = latents.shape[0]
-        timesteps = draw_timesteps(batch, schedule.config.num_train_timesteps, timestep_shift, generator)
+        timesteps = draw_timesteps(schedule.config.num_train_timesteps, timestep_shift, generators)
         timesteps = timesteps.to(latents.device)
-        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        noise = draw_noise(latents.shape, list(generators), latents.device, latents.dtype)
         noisy = schedule.add_noise(latents, noise, timesteps)
         target = schedule.training_target(latents, noise, timesteps)
         context = self.context(conditions.text, conditions.image_features)

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from mask2iv.checkpoint import LEAST_FILE_BYTES
 from mask2iv.errors import InputError
 
 MixedPrecision = Literal["no", "bf16", "fp16"]
@@ -150,8 +151,8 @@ class TrainingConfig:
             raise InputError(f"training.decay_steps is {self.decay_steps} but lr_schedule is constant; set it to 0")
         if self.lr_schedule == "cosine" and not self.decay_steps:
             raise InputError("training.lr_schedule cosine needs decay_steps, the steps over which the rate falls")
-        if self.max_shard_size is not None:
-            parse_bytes(self.max_shard_size, "training.max_shard_size")
+        if self.shard_bytes is not None and self.shard_bytes < LEAST_FILE_BYTES:
+            raise InputError(f"training.max_shard_size must be at least 64KiB, found {self.max_shard_size!r}")
 
     def rate(self, step: int) -> float:
         """Learning rate at optimiser step `step` (counted from 0)."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from transformers import CLIPModel, CLIPTextModel, CLIPVisionModel, PreTrainedTokenizerFast
@@ -14,7 +11,8 @@ from mask2iv.models.image import preprocess_clip_image
 from mask2iv.models.text import tiny_clip, token_ids, word_tokenizer
 from mask2iv.recipes import EncodersRecipe
 from mask2iv.training.clips import ClipMemory
-from mask2iv.training.loop import Trainer, batch_indices
+from mask2iv.training.loop import Run, Trainer, Validation
+from mask2iv.training.samples import Samples
 
 
 def contrastive_loss(model: CLIPModel, ids: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
@@ -38,9 +36,7 @@ def train_encoders(
     vocabulary: list[str],
     clips: ClipMemory,
     held_out: ClipMemory,
-    run_dir: Path,
-    resume: str | None,
-    identity: dict[str, Any],
+    run: Run,
 ) -> tuple[PreTrainedTokenizerFast, CLIPTextModel, CLIPVisionModel, dict[str, float]]:
     """Train tokenizer, text and image encoder. The figures are the loss on held-out clips and that of guessing."""
     torch.manual_seed(recipe.training.seed)
@@ -72,17 +68,20 @@ def train_encoders(
         pixels = preprocess_clip_image(ends, recipe.image_size)
         return contrastive_loss(model, token_ids(tokenizer, batch.captions).to(clips.device), pixels)
 
-    def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        indices = batch_indices(len(clips), recipe.training.batch_size, recipe.training.seed, step)
-        return {"loss": batch_loss(clips.frames(indices, [last] * len(indices)))}
+    def loss(samples: Samples) -> dict[str, torch.Tensor]:
+        rows, _ = clips.readable_samples(samples)
+        return {"loss": batch_loss(clips.frames(rows, [last] * len(rows)))}
 
-    def validate(step: int) -> dict[str, float]:
-        count = min(64, len(held_out))
-        batch = held_out.frames(range(count), [last] * count)
-        return {"loss": float(batch_loss(batch)), "guessing": float(torch.tensor(count).log())}
+    def figures(step: int) -> dict[str, float]:
+        rows = held_out.readable(range(min(64, len(held_out))))
+        batch = held_out.frames(rows, [last] * len(rows))
+        return {"loss": float(batch_loss(batch)), "guessing": float(torch.tensor(len(rows)).log())}
 
-    figures = Trainer(model, recipe.training, run_dir, loss, validate, identity).run(resume)
+    validation = Validation(figures, "loss", larger_is_better=False)
+    # The contrast is among all samples of a batch: it cannot be computed in parts.
+    trainer = Trainer(model, recipe.training, run, loss, clips.clips.ids, validation, divisible=False)
+    result = trainer.run()
     text, image = CLIPTextModel(model.text_model.config), CLIPVisionModel(model.vision_model.config)
     text.load_state_dict(model.text_model.state_dict())
     image.load_state_dict(model.vision_model.state_dict())
-    return tokenizer, text.eval(), image.eval(), figures
+    return tokenizer, text.eval(), image.eval(), result

@@ -1,50 +1,95 @@
 """One training loop for every component: gradient steps, moving average, checkpoints, log, validation.
 
-The loop knows nothing of what it trains: it receives the modules, a loss callable and a validation callable. All
-randomness of a step comes from generators seeded by (seed, step), so a resumed run continues exactly.
+The loop knows nothing of what it trains: it receives the module, a loss callable and a validation callable. All
+randomness of a step is a function of (seed, step, sample), so a resumed run continues exactly, and one on several
+processes computes what one on a single process does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.training_utils import EMAModel
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import nn
+from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from tqdm import tqdm
 
-from mask2iv.checkpoint import (
-    load_checkpoint,
-    optimizer_tensors,
-    resolve_checkpoint,
-    restore_optimizer,
-    save_checkpoint,
-)
+from mask2iv.checkpoint import cannot_write, is_disk_full
 from mask2iv.errors import InputError
+from mask2iv.files import atomic_write, remove_leftovers
 from mask2iv.training.config import TrainingConfig
+from mask2iv.training.health import Speed, count_flops, peak_memory
+from mask2iv.training.optim import MovingAverage, make_optimizer, whole
+from mask2iv.training.resume import Progress, load_best, restore, save, save_best
+from mask2iv.training.samples import Samples, dropout_seeds, step_samples
 
-LossFunction = Callable[[int, torch.Generator], dict[str, torch.Tensor]]
-Validation = Callable[[int], dict[str, float]]
-
-
-def step_generator(seed: int, step: int) -> torch.Generator:
-    """The random source of one step: a function of (seed, step) alone."""
-    return torch.Generator().manual_seed(seed * 1_000_003 + step)
+LossFunction = Callable[[Samples], dict[str, torch.Tensor]]
 
 
-def batch_indices(count: int, batch_size: int, seed: int, step: int) -> list[int]:
-    """Samples of a step: epochs are reshuffled, every sample is seen once an epoch, batches may span two epochs."""
-    indices = []
-    for position in range(step * batch_size, (step + 1) * batch_size):
-        epoch, offset = divmod(position, count)
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed * 7919 + epoch))
-        indices.append(int(order[offset]))
-    return indices
+@dataclass(frozen=True)
+class Run:
+    """Where and how one training run happens.
+
+    Attributes:
+        directory: receives checkpoints, ``log.jsonl`` and pictures.
+        accelerator: the processes and their devices.
+        resume: a checkpoint folder, "latest" or None.
+        identity: what the run is (resolved config, data hash); a checkpoint of another run is refused.
+    """
+
+    directory: Path
+    accelerator: Accelerator
+    resume: str | None = None
+    identity: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a component is measured by on held-out clips.
+
+    Attributes:
+        figures: maps a step to figures; called with the moving average in place. With sharded weights every process
+            calls it and only the main one may write; else the main one alone does.
+        measure: the figure that decides which weights are the best.
+        larger_is_better: of the measure.
+    """
+
+    figures: Callable[[int], dict[str, float]]
+    measure: str
+    larger_is_better: bool = True
+
+    def improves(self, figures: dict[str, float], best: dict[str, float] | None) -> bool:
+        """Whether figures are better than the best so far."""
+        if best is None:
+            return True
+        found, record = figures[self.measure], best[self.measure]
+        return found > record if self.larger_is_better else found < record
+
+
+class Objective(nn.Module):
+    """What is distributed: the trained module, with whatever is to be computed with it as its forward pass.
+
+    DDP and FSDP prepare gradients and gather weights around the forward pass of the module they wrap.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        # Units that FSDP gathers and frees one by one.
+        present = {type(layer).__name__ for layer in module.modules()}
+        self._no_split_modules = sorted({"UNetBlock"} & present)
+
+    def forward(self, compute: Callable[[], Any]) -> Any:
+        return compute()
 
 
 class Trainer:
@@ -53,128 +98,265 @@ class Trainer:
     Args:
         module: the trained parameters (those with requires_grad).
         config: optimisation settings.
-        run_dir: receives checkpoints and ``log.jsonl``.
-        loss: maps (step, generator) to named scalars; "loss" is minimised, the others are logged.
-        validate: maps a step to figures, called with the moving average in place.
-        identity: what the run is (resolved config, data hash); a checkpoint of another run is refused.
+        run: where it happens.
+        loss: maps samples to named scalars, each a mean over the samples; "loss" is minimised, the others are logged.
+        names: clip ids of the data, which samples' rows point to.
+        validation: how the component is measured; None: not.
+        divisible: whether the loss is a mean of independent samples; if not (contrastive losses), every process
+            computes the whole batch.
+        flops: count floating point operations, for the log.
+        share: neighbours in a batch that show the same row of the data.
     """
 
     def __init__(
         self,
         module: nn.Module,
         config: TrainingConfig,
-        run_dir: Path,
+        run: Run,
         loss: LossFunction,
-        validate: Validation | None = None,
-        identity: dict[str, Any] | None = None,
+        names: Sequence[str],
+        validation: Validation | None = None,
+        divisible: bool = True,
+        flops: bool = False,
+        share: int = 1,
     ) -> None:
-        self.module, self.config, self.run_dir = module, config, run_dir
-        self.loss, self.validate, self.identity = loss, validate, identity or {}
-        self.names = [name for name, p in module.named_parameters() if p.requires_grad]
-        self.parameters = [p for p in module.parameters() if p.requires_grad]
-        matrices = [p for p in self.parameters if p.ndim >= 2]
-        vectors = [p for p in self.parameters if p.ndim < 2]
-        groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99))
-        self.ema = EMAModel(self.parameters, decay=config.ema_decay)
-        self.step = 0
+        self.module, self.config, self.where, self.loss = module, config, run, loss
+        self.names, self.validation, self.flops, self.share = names, validation, flops, share
+        self.accelerator = run.accelerator
+        self.shares = self.accelerator.num_processes if divisible else 1
+        if not divisible and config.gradient_accumulation_steps > 1:
+            raise InputError(
+                "training.gradient_accumulation_steps: this component's loss needs whole batches; set it to 1"
+            )
+        step_samples(config, len(names), 0, 0, self.shares)  # refuses a batch that cannot be divided
+        self._distribute()
+        self.parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        device = "cpu" if config.ema_device == "cpu" else None
+        self.ema = MovingAverage(list(self.parameters.values()), config.ema_decay, device)
+        self.progress = Progress()
 
-    def run(self, resume_from: str | None = None) -> dict[str, float]:
-        """Train to the last step and leave the moving average in the module. Returns the last validation's figures."""
-        self.run_dir.mkdir(parents=True, exist_ok=True)
-        if resume_from is not None:
-            self._resume(resume_from)
-        self._trim_log()
-        figures: dict[str, float] = {}
-        started = time.perf_counter()
-        self.module.train()
-        with tqdm(total=self.config.max_steps, initial=self.step, unit="step", desc=self.run_dir.name) as bar:
-            while self.step < self.config.max_steps:
-                record = self._train_step()
-                bar.update()
-                bar.set_postfix(loss=f"{record['loss']:.4f}")
-                if self.step % self.config.log_every == 0:
-                    self._log({"step": self.step, "seconds": round(time.perf_counter() - started, 1), **record})
-                if self.step % self.config.checkpoint_every == 0:
-                    self._save()
-                every = self.config.validate_every
-                if every and self.step % every == 0 and self.step < self.config.max_steps:
-                    figures = self._validate()
-        self._save()
-        figures = self._validate()
-        self.ema.copy_to(self.parameters)
+    def _distribute(self) -> None:
+        config, accelerator = self.config, self.accelerator
+        if accelerator.is_fsdp2 and config.optimizer == "adamw-8bit":
+            raise InputError(
+                "training.optimizer adamw-8bit does not work on sharded weights; use adamw-fused with FSDP"
+            )
+        if not accelerator.is_fsdp2:
+            self.module.to(accelerator.device)
+        optimizer = make_optimizer([p for p in self.module.parameters() if p.requires_grad], config)
+        self.model, self.optimizer = accelerator.prepare(Objective(self.module), optimizer)
+        for block in self.module.modules():
+            if isinstance(block, FSDPModule) and hasattr(block, "project"):
+                # Generation reads a block's keys and values without its forward pass.
+                register_fsdp_forward_method(block, "project")
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps done."""
+        return self.progress.step
+
+    def run(self) -> dict[str, float]:
+        """Train to the last step and leave the weights to keep in the module. Returns the last validation's figures.
+
+        Raises:
+            InputError: a checkpoint that cannot be resumed, a full disk, or too many bad steps.
+        """
+        try:
+            self._start()
+            self._train()
+            if self.config.keep == "best" and self.validation is not None:
+                load_best(self)
+            else:
+                self.ema.copy_to_parameters()
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            raise cannot_write(str(error.filename or "the log"), self.where.directory, error) from error
         self.module.eval()
-        return figures
+        return self.progress.figures
+
+    def full_state(self) -> dict[str, torch.Tensor]:
+        """The module's weights, whole, on the CPU; all processes must call it, the main one receives them."""
+        main = self.accelerator.is_main_process
+        state = {}
+        for name, tensor in self.module.state_dict().items():
+            value = whole(tensor.detach())
+            if main:
+                state[name] = value.cpu()
+        return state
+
+    def _start(self) -> None:
+        directory, resume = self.where.directory, self.where.resume
+        if self.accelerator.is_main_process:
+            directory.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(directory)
+        self.accelerator.wait_for_everyone()
+        restore(self, resume)
+        if self.accelerator.is_main_process:
+            self._trim_log()
+        if self.config.report_to != "none":
+            self.accelerator.init_trackers("mask2iv", config=_plain(self.config))
+
+    def _train(self) -> None:
+        config, progress = self.config, self.progress
+        if progress.step >= config.max_steps:
+            return
+        self.module.train()
+        self.speed = Speed(config.batch_size, self._step_flops() if self.flops else 0.0, self.shares)
+        main = self.accelerator.is_main_process
+        bar = tqdm(
+            total=config.max_steps, initial=progress.step, unit="step", desc=self.where.directory.name, disable=not main
+        )
+        with bar:
+            while progress.step < config.max_steps:
+                record = self._train_step()
+                self.speed.step()
+                bar.update()
+                if progress.step % config.log_every == 0:
+                    record |= self.speed.look() | peak_memory(self.accelerator.device)
+                    seconds = round(bar.format_dict["elapsed"], 1) if main else 0.0
+                    self._log({"step": progress.step, "seconds": seconds, **record})
+                    bar.set_postfix(loss=f"{record['loss']:.4f}", rate=f"{record['clips_per_second']:.3g} clips/s")
+                last = progress.step == config.max_steps
+                if last or (config.validate_every and progress.step % config.validate_every == 0):
+                    self._apart(self._validate)
+                if last or progress.step % config.checkpoint_every == 0:
+                    self._apart(partial(save, self))
+
+    def _apart(self, work: Callable[[], None]) -> None:
+        """Do something that is no training, all processes together, outside the measured time."""
+        self.speed.pause()
+        self.accelerator.wait_for_everyone()
+        work()
+        self.accelerator.wait_for_everyone()
+        self.speed.resume()
+
+    def _samples(self) -> list[Samples]:
+        process = self.accelerator.process_index if self.shares > 1 else 0
+        return step_samples(self.config, len(self.names), self.step, process, self.shares, self._average, self.share)
+
+    def _average(self, value: torch.Tensor) -> torch.Tensor:
+        value = value.detach()
+        return self.accelerator.reduce(value.clone(), "mean") if self.shares > 1 else value
+
+    def _compute(self, samples: Samples) -> dict[str, torch.Tensor]:
+        with self.accelerator.autocast():
+            terms: dict[str, torch.Tensor] = self.model(partial(self.loss, samples))
+        return terms
+
+    def _step_flops(self) -> float:
+        """Of the first samples' forward and backward pass, for a whole step of all processes."""
+        samples = self._samples()[0]
+        parts = self.config.batch_size // len(samples)
+        with dropout_seeds(self.module, samples.seeds):
+            return parts * count_flops(lambda: self._compute(samples))
 
     def _train_step(self) -> dict[str, float]:
+        config, accelerator, progress = self.config, self.accelerator, self.progress
+        rate = config.rate(progress.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.rate(self.step)
-        # Dropout draws from the global generator; seeding it here keeps a resumed run exact.
-        torch.manual_seed(self.config.seed * 1_000_033 + self.step)
-        generator = step_generator(self.config.seed, self.step)
-        with torch.autocast(
-            self.parameters[0].device.type, torch.bfloat16, enabled=self.config.mixed_precision == "bf16"
-        ):
-            terms = self.loss(self.step, generator)
-        terms["loss"].backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip)
-        if not math.isfinite(float(norm)):
-            raise FloatingPointError(f"gradient norm is {float(norm)} at step {self.step}; lower the learning rate")
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.ema.step(self.parameters)
-        self.step += 1
-        return {**{name: float(value.detach()) for name, value in terms.items()}, "gradient_norm": float(norm)}
+            group["lr"] = rate
+        parts = self._samples()
+        sums: dict[str, torch.Tensor] = {}
+        bad: list[str] = []
+        for number, samples in enumerate(parts, start=1):
+            # Nothing should draw from the global generator; if something does, a resumed run draws the same.
+            torch.manual_seed(samples.seeds[0])
+            with (
+                contextlib.nullcontext() if number == len(parts) else accelerator.no_sync(self.model),
+                dropout_seeds(self.module, samples.seeds),
+            ):
+                terms = self._compute(samples)
+                accelerator.backward(terms["loss"] / len(parts))
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value.detach().double() / len(parts)
+            if not bool(torch.isfinite(terms["loss"].detach())):
+                bad += [self.names[row] for row in samples.rows]
+        means = accelerator.reduce(torch.stack(list(sums.values())).float(), "mean").tolist()
+        record = dict(zip(sums, means, strict=True))
+        # All of the model's parameters: accelerate recognises a sharded model by its whole list.
+        norm = float(whole(accelerator.clip_grad_norm_(list(self.model.parameters()), config.gradient_clip)))
+        self._update(record["loss"], norm, bad)
+        self.optimizer.zero_grad()
+        progress.step += 1
+        return {**record, "gradient_norm": norm, "learning_rate": rate, "bad_steps": progress.bad_steps}
 
-    def _validate(self) -> dict[str, float]:
-        if self.validate is None:
-            return {}
-        self.ema.store(self.parameters)
-        self.ema.copy_to(self.parameters)
-        self.module.eval()
-        with torch.no_grad():
-            figures = self.validate(self.step)
-        self.module.train()
-        self.ema.restore(self.parameters)
-        self._log({"step": self.step, "validation": figures})
-        return figures
-
-    def _save(self) -> None:
-        tensors: dict[str, dict[str, torch.Tensor]] = {
-            "model": dict(zip(self.names, self.parameters, strict=True)),
-            "ema": dict(zip(self.names, self.ema.shadow_params, strict=True)),
-            "optimizer": optimizer_tensors(self.optimizer),
-        }
-        state = {"ema_step": self.ema.optimization_step, "identity": self.identity}
-        save_checkpoint(self.run_dir, self.step, tensors, state, self.config.checkpoints_total_limit)
-
-    def _resume(self, wanted: str) -> None:
-        path = resolve_checkpoint(self.run_dir, wanted)
-        if path is None:
+    def _update(self, loss: float, norm: float, bad: list[str]) -> None:
+        """Change the weights, unless the loss or gradient is not finite; these are the same on every process."""
+        scaler = self.accelerator.scaler
+        if math.isfinite(loss) and (math.isfinite(norm) or scaler is not None):
+            self.optimizer.step()  # a scaler leaves the step out where it finds an overflow, and lowers its scale
+            if math.isfinite(norm):
+                self.ema.step()
             return
-        tensors, state = load_checkpoint(path, ("model", "ema", "optimizer"))
-        for key, value in self.identity.items():
-            if state["identity"].get(key) != value:
-                raise InputError(
-                    f"--resume_from_checkpoint: {path} belongs to another run ({key} was "
-                    f"{state['identity'].get(key)!r}, now {value!r}); use another --out"
-                )
-        with torch.no_grad():
-            for name, parameter in zip(self.names, self.parameters, strict=True):
-                parameter.copy_(tensors["model"][name])
-        averages = zip(self.names, self.parameters, strict=True)
-        self.ema.shadow_params = [tensors["ema"][name].to(parameter) for name, parameter in averages]
-        self.ema.optimization_step = state["ema_step"]
-        restore_optimizer(self.optimizer, tensors["optimizer"])
-        self.step = state["step"]
+        if scaler is not None:
+            scaler.update()
+        self.progress.bad_steps += 1
+        # On several processes each knows its own clips.
+        mine = bad or (
+            [self.names[row] for part in self._samples() for row in part.rows] if math.isfinite(loss) else []
+        )
+        clips = ", ".join(dict.fromkeys(gather_object(mine)))
+        what = f"loss {loss}" if not math.isfinite(loss) else f"gradient norm {norm}"
+        message = f"{what} at step {self.step}, clips {clips}"
+        if self.progress.bad_steps > self.config.max_bad_steps:
+            raise InputError(
+                f"{message}: the {self.progress.bad_steps} bad steps of this run are more than "
+                f"training.max_bad_steps={self.config.max_bad_steps}; lower the learning rate, or look at these clips"
+            )
+        self._say(f"skipped: {message}")
+        self._log({"step": self.step, "skipped": what, "clips": clips})
+
+    def _validate(self) -> None:
+        validation, progress = self.validation, self.progress
+        if validation is None:
+            return
+        sharded = self.accelerator.is_fsdp2
+        self.ema.swap_in()
+        self.module.eval()
+        figures: list[dict[str, float]] = [{}]
+        if sharded or self.accelerator.is_main_process:
+            with torch.no_grad():
+                compute = partial(validation.figures, self.step)
+                figures = [self.model(compute) if sharded else compute()]
+        if self.accelerator.num_processes > 1:
+            # One process decides for all which weights are the best.
+            torch.distributed.broadcast_object_list(figures, src=0)
+        self.module.train()
+        self.ema.swap_out()
+        progress.figures = figures[0]
+        if validation.improves(progress.figures, progress.best):
+            progress.best = {**progress.figures, "step": self.step}
+            save_best(self)
+        self._log({"step": self.step, "validation": progress.figures})
+
+    def _say(self, message: str) -> None:
+        if self.accelerator.is_main_process:
+            tqdm.write(f"{self.where.directory.name}: {message}")
 
     def _log(self, record: dict[str, Any]) -> None:
-        with (self.run_dir / "log.jsonl").open("a") as file:
+        if not self.accelerator.is_main_process:
+            return
+        with (self.where.directory / "log.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
+        if self.config.report_to != "none":
+            values = {name: value for name, value in record.items() if isinstance(value, int | float)}
+            values |= {f"validation/{name}": value for name, value in record.get("validation", {}).items()}
+            self.accelerator.log(values, step=record["step"])
 
     def _trim_log(self) -> None:
-        """Drop log lines of steps that will be run again."""
-        path = self.run_dir / "log.jsonl"
-        if path.is_file():
-            kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= self.step]
-            path.write_text("".join(line + "\n" for line in kept if self.step))
+        """Drop log lines of steps that will be run again, and a line that a killed run left unfinished."""
+        path = self.where.directory / "log.jsonl"
+        if not path.is_file():
+            return
+        kept = []
+        for line in path.read_text().splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                if json.loads(line)["step"] <= self.step and self.step:
+                    kept.append(line)
+        with atomic_write(path) as temporary:
+            temporary.write_text("".join(line + "\n" for line in kept))
+
+
+def _plain(config: TrainingConfig) -> dict[str, Any]:
+    return {name: "none" if value is None else value for name, value in vars(config).items()}

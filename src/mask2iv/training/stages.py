@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
@@ -19,7 +19,9 @@ from mask2iv.models.unet import VideoUNet
 from mask2iv.recipes import StageRecipe
 from mask2iv.stages.stage import Stage
 from mask2iv.training.cache import LatentCache
-from mask2iv.training.loop import Trainer, batch_indices
+from mask2iv.training.loop import Run, Trainer, Validation
+from mask2iv.training.samples import Samples
+from mask2iv.training.trainable import choose_trainable
 
 StageName = Literal["trajectory", "video"]
 
@@ -52,10 +54,24 @@ class StageBatches:
         height, width = data.cache.labels.shape[-2:]
         self._no_image = encoder.image_features(torch.zeros(1, 3, height, width, device=encoder.device))[0]
 
-    def step(self, step: int, generator: torch.Generator) -> tuple[torch.Tensor, Conditions, torch.Tensor]:
-        """(clean latents, conditions, loss weights) of a training step."""
-        training = self.recipe.training
-        rows = batch_indices(len(self.data.captions), training.batch_size, training.seed, step)
+    def __len__(self) -> int:
+        return len(self.data.captions)
+
+    def clip(self, row: int) -> int:
+        """Index in the clip set of a row of the data; clips that cannot be read have no row."""
+        return int(self.data.cache.rows[row])
+
+    def undisturbed(self) -> StageBatches:
+        """The same data with every condition given and no mask perturbed."""
+        plain = copy.copy(self)
+        plain.recipe = replace(self.recipe, drop_text=0.0, drop_target=0.0, drop_image=0.0, drop_actor=0.0, perturb=0.0)
+        return plain
+
+    def assemble(
+        self, rows: Sequence[int], generators: Sequence[torch.Generator]
+    ) -> tuple[torch.Tensor, Conditions, torch.Tensor]:
+        """(clean latents, conditions, loss weights) of these rows; each sample draws from its own generator."""
+        rows = list(rows)
         cache = self.data.cache
         device = self.encoder.device
         batch = LatentCache(**{name: getattr(cache, name)[rows].to(device) for name in cache.__dataclass_fields__})
@@ -65,98 +81,107 @@ class StageBatches:
         if self.name == "video":
             text = ["" for _ in rows]
             first = image_latent
-            concat = video_conditions(image_latent, self._trajectory_latents(batch, generator))
+            concat = video_conditions(image_latent, self._trajectory_latents(batch, generators))
             weight = contact_weight(batch.labels, cells, self.recipe.loss_weight)
         else:
-            dropped = self._chance(len(rows), self.recipe.drop_text, generator).tolist()
+            dropped = self._chance(self.recipe.drop_text, generators).tolist()
             text = ["" if drop else self.data.captions[row] for drop, row in zip(dropped, rows, strict=True)]
-            first = self._mask_latent(batch, generator)
-            concat = self._trajectory_concat(batch, first, image_latent, generator)
+            first = self._mask_latent(batch, generators)
+            concat = self._trajectory_concat(batch, first, image_latent, generators)
             weight = foreground_weight(batch.labels, cells, self.recipe.loss_weight)
         features = batch.image_features.float()
-        blind = self._chance(len(rows), self.recipe.drop_image, generator)
+        blind = self._chance(self.recipe.drop_image, generators)
         features = torch.where(blind.view(-1, 1, 1), self._no_image, features)
         tokens = torch.stack([self._texts[one] for one in text])
         fps = self.data.fps[rows].to(device)
         conditions = Conditions(concat, tokens, features, fps, first.unsqueeze(2))
         return latents.float(), conditions, weight
 
-    def _mask_latent(self, batch: LatentCache, generator: torch.Generator) -> torch.Tensor:
+    def _mask_latent(self, batch: LatentCache, generators: Sequence[torch.Generator]) -> torch.Tensor:
         """First-frame masks, some without the actor."""
-        bare = self._chance(len(batch.masks), self.recipe.drop_actor, generator).view(-1, 1, 1, 1)
+        bare = self._chance(self.recipe.drop_actor, generators).view(-1, 1, 1, 1)
         return torch.where(bare, batch.first_object, batch.masks[:, :, 0]).float()
 
     def _trajectory_concat(
-        self, batch: LatentCache, mask_latent: torch.Tensor, image_latent: torch.Tensor, generator: torch.Generator
+        self,
+        batch: LatentCache,
+        mask_latent: torch.Tensor,
+        image_latent: torch.Tensor,
+        generators: Sequence[torch.Generator],
     ) -> torch.Tensor:
-        has_target = ~self._chance(len(image_latent), self.recipe.drop_target, generator)
+        has_target = ~self._chance(self.recipe.drop_target, generators)
         frames = batch.masks.shape[2]
         return trajectory_conditions(self.layout, mask_latent, batch.target.float(), has_target, image_latent, frames)
 
-    def _trajectory_latents(self, batch: LatentCache, generator: torch.Generator) -> torch.Tensor:
+    def _trajectory_latents(self, batch: LatentCache, generators: Sequence[torch.Generator]) -> torch.Tensor:
         """Mask latents, those of perturbed clips encoded anew (few clips a step, so no variants are cached)."""
-        labels = perturb_labels(batch.labels, self.recipe.perturb, self.recipe.perturb_kernels, generator)
         latents = batch.masks.float()
-        for row in torch.nonzero((labels != batch.labels).flatten(1).any(dim=1)).flatten().tolist():
-            latents[row] = self.encoder.latents(labels_to_tensor(labels[row : row + 1]))[0]
+        for row, generator in enumerate(generators):
+            given = batch.labels[row : row + 1]
+            labels = perturb_labels(given, self.recipe.perturb, self.recipe.perturb_kernels, generator)
+            if not torch.equal(labels, given):
+                latents[row] = self.encoder.latents(labels_to_tensor(labels), [generator])[0]
         return latents
 
-    def _chance(self, count: int, probability: float, generator: torch.Generator) -> torch.Tensor:
-        return (torch.rand(count, generator=generator) < probability).to(self.encoder.device)
+    def _chance(self, probability: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        """bool [B], true with this probability."""
+        draws = torch.cat([torch.rand(1, generator=generator) for generator in generators])
+        return (draws < probability).to(self.encoder.device)
 
 
-def train_stage(
-    name: StageName,
-    recipe: StageRecipe,
-    schedule: NoiseSchedule,
-    batches: StageBatches,
-    held_out: StageBatches,
-    change_std: float | None,
-    run_dir: Path,
-    resume: str | None,
-    identity: dict[str, Any],
-    picture: Callable[[Stage, int], None] | None = None,
-    initial: Stage | None = None,
-) -> tuple[Stage, dict[str, float]]:
-    """Train one stage. The figure is its loss on held-out clips, at fixed noise.
+def make_stage(recipe: StageRecipe, change_std: float | None, initial: Stage | None) -> Stage:
+    """The networks as training begins: given ones, or random ones of the recipe's seed; adapters on, layers frozen.
 
     Args:
-        name: which stage.
-        recipe: networks and optimisation.
-        schedule: noise schedule.
-        batches, held_out: training and validation clips.
+        recipe: networks and what of them is trained.
         change_std: see :class:`Stage`.
-        run_dir: receives checkpoints, log and pictures.
-        resume: checkpoint to go on from, or "latest", or None.
-        identity: see :class:`Trainer`.
-        picture: draws a filmstrip of held-out clips with the stage at a step.
         initial: networks to start from; None starts from random ones.
 
     Raises:
-        InputError: the networks to start from are not of the recipe's sizes.
+        InputError: the networks to start from are not of the recipe's sizes, or there are none where only a part is
+            trained.
     """
-    torch.manual_seed(recipe.training.seed)
+    training = recipe.training
+    if initial is None and (training.lora_rank or training.freeze_temporal):
+        name = "lora_rank" if training.lora_rank else "freeze_temporal"
+        raise InputError(f"training.{name} trains a part of given networks: name their folder with --initial-weights")
+    torch.manual_seed(training.seed)
     stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler), change_std)
     if initial is not None:
         _start_from(stage, initial)
-    stage.to(batches.encoder.device)
+    stage.unet.enable_gradient_checkpointing(training.gradient_checkpointing)
+    choose_trainable(stage, training)
+    return stage
 
-    def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        latents, conditions, weight = batches.step(step, generator)
-        return {"loss": stage.loss(schedule, latents, conditions, weight, generator, recipe.timestep_shift)}
 
-    def validate(step: int) -> dict[str, float]:
-        losses = []
-        for index in range(8):
-            generator = torch.Generator().manual_seed(index)
-            latents, conditions, weight = held_out.step(index, generator)
-            value = stage.loss(schedule, latents, conditions, weight, generator, recipe.timestep_shift)
-            losses.append(float(value))
-        if picture is not None:
-            picture(stage, step)
-        return {"loss": sum(losses) / len(losses)}
+def train_stage(
+    stage: Stage,
+    schedule: NoiseSchedule,
+    batches: StageBatches,
+    clip_ids: Sequence[str],
+    run: Run,
+    validation: Validation,
+) -> Trainer:
+    """Train one stage; its weights are in the stage afterwards (sharded ones in parts).
 
-    return stage, Trainer(stage, recipe.training, run_dir, loss, validate, identity).run(resume)
+    Args:
+        stage: of :func:`make_stage`.
+        schedule: noise schedule.
+        batches: training clips.
+        clip_ids: of the rows of the batches.
+        run: where it happens.
+        validation: on held-out clips.
+    """
+    recipe = batches.recipe
+
+    def loss(samples: Samples) -> dict[str, torch.Tensor]:
+        generators = samples.generators()
+        latents, conditions, weight = batches.assemble(samples.rows, generators)
+        return {"loss": stage.loss(schedule, latents, conditions, weight, generators, recipe.timestep_shift)}
+
+    trainer = Trainer(stage, recipe.training, run, loss, clip_ids, validation, flops=True)
+    trainer.run()
+    return trainer
 
 
 def _start_from(stage: Stage, initial: Stage) -> None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from mask2iv.conditions import only_object
 from mask2iv.contract import Label
+from mask2iv.diffusion.samplers import draw_noise
 from mask2iv.filmstrip import filmstrip
 from mask2iv.masks import labels_to_tensor, tensor_to_labels
 from mask2iv.media import write_png
 from mask2iv.models.autoencoder import Autoencoder, LatentCodec, embedded_autoencoder
 from mask2iv.recipes import AutoencoderRecipe
 from mask2iv.training.clips import ClipMemory, random_corner
-from mask2iv.training.loop import Trainer, batch_indices
+from mask2iv.training.loop import Run, Trainer, Validation
 from mask2iv.training.pictures import psnr, to_uint8
+from mask2iv.training.samples import Samples
 
 
 def gradient_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -27,25 +29,23 @@ def gradient_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tenso
     return horizontal.abs().mean() + vertical.abs().mean()
 
 
-def sample_crops(clips: ClipMemory, recipe: AutoencoderRecipe, step: int, generator: torch.Generator) -> torch.Tensor:
-    """Training images of a step, float [N, 3, crop, crop] in [-1, 1]: frames, and mask images for `mask_share` of them.
+def sample_crops(
+    clips: ClipMemory, recipe: AutoencoderRecipe, rows: Sequence[int], generators: Sequence[torch.Generator]
+) -> torch.Tensor:
+    """Training images, float [N, 3, crop, crop] in [-1, 1]: frames, and mask images for `mask_share` of them.
 
-    Four frames are taken from each clip, so that few clips need decoding. One third of the mask images show the object
-    alone, as target-position masks do.
+    One third of the mask images show the object alone, as target-position masks do.
     """
-    count, crop = recipe.training.batch_size, recipe.crop
-    per_clip = min(4, count)
-    indices = batch_indices(len(clips), -(-count // per_clip), recipe.training.seed, step)
-    kind = torch.rand(count, generator=generator)
-    crops = []
-    for position in range(count):
-        item = clips.item(indices[position // per_clip])
+    crop, crops = recipe.crop, []
+    for row, generator in zip(rows, generators, strict=True):
+        item = clips.item(row)
+        kind = float(torch.rand(1, generator=generator))
         frame = int(torch.randint(0, len(item["labels"]), (1,), generator=generator))
         labels = item["labels"][frame]
         y, x = random_corner(labels, crop, generator)
         part = labels[y : y + crop, x : x + crop]
-        if kind[position] < recipe.mask_share:
-            if kind[position] < recipe.mask_share / 3:
+        if kind < recipe.mask_share:
+            if kind < recipe.mask_share / 3:
                 part = only_object(part)
             crops.append(labels_to_tensor(part[None, None])[0, :, 0])
         else:
@@ -56,7 +56,7 @@ def sample_crops(clips: ClipMemory, recipe: AutoencoderRecipe, step: int, genera
 def validate_vae(codec: LatentCodec, clips: ClipMemory, count: int, picture: Path | None = None) -> dict[str, float]:
     """PSNR in dB of frames and IoU of snapped mask images, over frames spread over `count` held-out clips."""
     ratios, ious, shown = [], {Label.ACTOR: [0, 0], Label.OBJECT: [0, 0]}, []
-    for index in range(min(count, len(clips))):
+    for index in clips.readable(range(min(count, len(clips)))):
         batch = clips.batch([index])
         frame = index % batch.labels.shape[1]
         image, labels = batch.video[:, :, frame], batch.labels[:, frame : frame + 1]
@@ -77,12 +77,7 @@ def validate_vae(codec: LatentCodec, clips: ClipMemory, count: int, picture: Pat
 
 
 def train_vae(
-    recipe: AutoencoderRecipe,
-    clips: ClipMemory,
-    held_out: ClipMemory,
-    run_dir: Path,
-    resume: str | None,
-    identity: dict[str, Any],
+    recipe: AutoencoderRecipe, clips: ClipMemory, held_out: ClipMemory, run: Run
 ) -> tuple[Autoencoder, dict[str, float]]:
     """Train the autoencoder, set its scaling factor to 1 / std of the latents; returned with its held-out figures."""
     torch.manual_seed(recipe.training.seed)
@@ -95,31 +90,40 @@ def train_vae(
     )
     codec = LatentCodec(autoencoder).to(clips.device)
 
-    def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        images = sample_crops(clips, recipe, step, generator)
+    def loss(samples: Samples) -> dict[str, torch.Tensor]:
+        rows, generators = clips.readable_samples(samples)
+        images = sample_crops(clips, recipe, rows, generators)
         latents = autoencoder.encode(images, return_dict=False)[0]
-        noise = torch.randn(latents.shape, generator=generator).to(latents)
-        noisy = latents + recipe.latent_noise * latents.detach().std() * noise
-        decoded = codec.decode_raw(noisy).float()
+        # Moments of the whole batch, over all processes: the noise is relative to the latents' spread.
+        energy = latents.float().square().mean()
+        moments = samples.average(torch.stack([energy.detach(), latents.detach().float().mean()]))
+        spread = (moments[0] - moments[1].square()).clamp(min=0).sqrt()
+        noise = draw_noise(latents.shape, generators, latents.device, latents.dtype)
+        decoded = codec.decode_raw(latents + recipe.latent_noise * spread * noise).float()
         l1 = F.l1_loss(decoded, images)
         edges = gradient_loss(decoded, images)
-        # The noise is relative; this keeps the latents from drifting to a scale where bfloat16 or the optimiser suffer.
-        scale = (latents.float().square().mean() - 1).square()
+        # This keeps the latents from drifting to a scale where bfloat16 or the optimiser suffer. The process's own part
+        # of the gradient of (energy of the whole batch - 1)^2, and its value.
+        scale = (moments[0] - 1).square() + 2 * (moments[0] - 1) * (energy - energy.detach())
         return {"loss": l1 + recipe.gradient_weight * edges + 0.01 * scale, "l1": l1, "edges": edges}
 
-    def validate(step: int) -> dict[str, float]:
-        return validate_vae(codec, held_out, 32, run_dir / f"held_out_{step:06d}.png")
+    def figures(step: int) -> dict[str, float]:
+        return validate_vae(codec, held_out, 32, run.directory / f"held_out_{step:06d}.png")
 
-    figures = Trainer(autoencoder, recipe.training, run_dir, loss, validate, identity).run(resume)
+    names = clips.clips.ids
+    # Four frames are taken from each clip, so that few clips need decoding.
+    share = min(4, recipe.training.batch_size)
+    trainer = Trainer(autoencoder, recipe.training, run, loss, names, Validation(figures, "psnr"), share=share)
+    result = trainer.run()
     autoencoder.register_to_config(scaling_factor=1.0 / latent_std(codec, held_out))
-    return autoencoder, figures
+    return autoencoder, result
 
 
 @torch.no_grad()
 def latent_std(codec: LatentCodec, clips: ClipMemory) -> float:
     """Standard deviation of unscaled latents over frames and mask images."""
     values = []
-    for index in range(min(32, len(clips))):
+    for index in clips.readable(range(min(32, len(clips)))):
         batch = clips.batch([index])
         frames = torch.cat([batch.video[:, :, -1], labels_to_tensor(batch.labels[:, -1:])[:, :, 0]])
         values.append(codec.encode(frames) / codec.scaling_factor)

@@ -1,0 +1,89 @@
+"""What a run tells about itself: speed, memory, and what to stop for."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+GIB = 2**30
+BACKWARD = 2.0
+"""Operations of a backward pass, in those of the forward pass. Recomputed blocks do not count."""
+
+
+class _FlopCounter(TorchDispatchMode):
+    """PyTorch's formulas without its FlopCounterMode, whose bookkeeping by module needs gradients."""
+
+    total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.total += formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def count_flops(forward: Callable[[], Any]) -> float:
+    """Floating point operations of one training pass: of the forward pass given, and of its backward pass.
+
+    Counted are matrix products, convolutions and attention, each multiplication and addition as one.
+    """
+    with torch.no_grad(), _FlopCounter() as counter:
+        forward()
+    return (1 + BACKWARD) * counter.total
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """Largest memory this process has used, in GiB: resident, and of the GPU where there is one."""
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    figures = {"peak_rss_gib": round(used / GIB, 3)}
+    if device.type == "cuda":
+        figures["peak_cuda_gib"] = round(torch.cuda.max_memory_allocated(device) / GIB, 3)
+    return figures
+
+
+class Speed:
+    """Throughput since the last look.
+
+    Args:
+        batch_size: samples of a step.
+        step_flops: floating point operations of a step over all processes; 0 if they were not counted.
+        processes: how many share them.
+    """
+
+    def __init__(self, batch_size: int, step_flops: float, processes: int) -> None:
+        self.batch_size, self.step_flops, self.processes = batch_size, step_flops, processes
+        self.restart()
+
+    def restart(self) -> None:
+        """Leave out what happened until now (a validation, a checkpoint)."""
+        self._since, self._steps, self._busy = time.perf_counter(), 0, 0.0
+
+    def pause(self) -> None:
+        """Stop the clock until :meth:`resume`."""
+        self._busy += time.perf_counter() - self._since
+
+    def resume(self) -> None:
+        """Go on counting."""
+        self._since = time.perf_counter()
+
+    def step(self) -> None:
+        """One more step is done."""
+        self._steps += 1
+
+    def look(self) -> dict[str, float]:
+        """Samples per second and, where counted, TFLOP/s of a process, since the last look."""
+        self.pause()
+        rate = self._steps / max(self._busy, 1e-9)
+        figures = {"clips_per_second": round(rate * self.batch_size, 4)}
+        if self.step_flops:
+            figures["tflops"] = round(rate * self.step_flops / self.processes / 1e12, 4)
+        self.restart()
+        return figures
