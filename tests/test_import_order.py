@@ -16,13 +16,14 @@ LEVELS = [
     {"conditions"},
     {"stages"},
     {"recipes"},
-    {"training", "evaluation"},
+    {"evaluation"},
+    {"training"},
     {"commands"},
     {"cli"},
 ]
 RANK = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
-# TrainingConfig sits beside the loop that owns it; recipes may name it.
-ALLOWED = {("recipes", "training.loop")}
+# TrainingConfig sits beside the engine that owns it; recipes may name it.
+ALLOWED = {("recipes", "training.config")}
 
 
 def test_rooms_import_only_rooms_before_them() -> None:

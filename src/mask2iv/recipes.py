@@ -9,7 +9,7 @@ from mask2iv.diffusion.schedule import NoiseScheduleConfig
 from mask2iv.errors import InputError
 from mask2iv.models.config import ResamplerConfig, UNetConfig
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.training.loop import TrainingConfig
+from mask2iv.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from torch import nn
 
 from mask2iv.checkpoint import list_checkpoints
 from mask2iv.errors import InputError
-from mask2iv.training.loop import Trainer, TrainingConfig, batch_indices
+from mask2iv.training.config import TrainingConfig
+from mask2iv.training.loop import Trainer, batch_indices
 
 CONFIG = TrainingConfig(
     max_steps=10, batch_size=4, learning_rate=0.05, warmup_steps=3, ema_decay=0.9, checkpoint_every=2, log_every=1

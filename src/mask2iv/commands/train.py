@@ -22,15 +22,7 @@ from mask2iv.recipes import Recipe, get_recipe
 from mask2iv.stages.components import model_folder
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.components import TRAINERS, TrainContext
-
-_FREE_TO_CHANGE = (
-    "max_steps",
-    "decay_steps",
-    "checkpoint_every",
-    "checkpoints_total_limit",
-    "validate_every",
-    "log_every",
-)
+from mask2iv.training.config import FREE_TO_CHANGE
 
 
 @dataclass
@@ -142,7 +134,7 @@ class Train:
     def _identity(self, recipe: Recipe, initial: Path | None) -> dict[str, Any]:
         """What must not change when a run is resumed: everything but how long it goes on and what it reports."""
         settings = config.to_dict(recipe)
-        for name in _FREE_TO_CHANGE:
+        for name in FREE_TO_CHANGE:
             settings[self.component]["training"].pop(name)
         text = json.dumps([settings["pipeline"], settings["schedule"], settings[self.component]], sort_keys=True)
         return {

@@ -10,9 +10,8 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
@@ -27,62 +26,10 @@ from mask2iv.checkpoint import (
     save_checkpoint,
 )
 from mask2iv.errors import InputError
+from mask2iv.training.config import TrainingConfig
 
 LossFunction = Callable[[int, torch.Generator], dict[str, torch.Tensor]]
 Validation = Callable[[int], dict[str, float]]
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a component is optimised.
-
-    Attributes:
-        max_steps: optimiser steps.
-        batch_size: samples per step.
-        learning_rate: peak rate of AdamW.
-        warmup_steps: steps of linear rise at the start.
-        decay_steps: steps of linear fall to zero at the end; 0 keeps the rate.
-        weight_decay: of AdamW, on weights of two and more dimensions.
-        gradient_clip: largest gradient norm (paper: 0.5).
-        ema_decay: of the moving average that is kept as the result.
-        mixed_precision: "bf16" runs matrix products and convolutions in bfloat16.
-        seed: of everything random in the run.
-        checkpoint_every: steps between checkpoints.
-        checkpoints_total_limit: newest checkpoints kept.
-        validate_every: steps between validations; 0 for none before the end.
-        log_every: steps between lines of ``log.jsonl``.
-    """
-
-    max_steps: int = 1000
-    batch_size: int = 8
-    learning_rate: float = 1e-5
-    warmup_steps: int = 0
-    decay_steps: int = 0
-    weight_decay: float = 0.01
-    gradient_clip: float = 0.5
-    ema_decay: float = 0.999
-    mixed_precision: Literal["no", "bf16"] = "no"
-    seed: int = 0
-    checkpoint_every: int = 500
-    checkpoints_total_limit: int = 2
-    validate_every: int = 0
-    log_every: int = 20
-
-    def __post_init__(self) -> None:
-        for name in ("max_steps", "batch_size", "checkpoint_every", "checkpoints_total_limit", "log_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"training.{name} must be at least 1, found {getattr(self, name)}")
-        for name in ("learning_rate", "gradient_clip"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"training.{name} must be positive, found {getattr(self, name)}")
-        if not 0 <= self.ema_decay < 1:
-            raise InputError(f"training.ema_decay must be in [0, 1), found {self.ema_decay}")
-
-    def rate(self, step: int) -> float:
-        """Learning rate at optimiser step `step` (counted from 0)."""
-        rise = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
-        fall = min(1.0, (self.max_steps - step) / self.decay_steps) if self.decay_steps else 1.0
-        return self.learning_rate * rise * fall
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:

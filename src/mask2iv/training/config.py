@@ -1,0 +1,167 @@
+"""How a component is optimised: the settings of the training engine, each explained and checked here."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from mask2iv.errors import InputError
+
+MixedPrecision = Literal["no", "bf16", "fp16"]
+OptimizerName = Literal["adamw", "adamw-fused", "adamw-8bit"]
+LoraTargets = Literal["attention", "linear", "linear+conv"]
+Tracker = Literal["none", "tensorboard", "wandb"]
+
+FREE_TO_CHANGE = (
+    "max_steps",
+    "decay_steps",
+    "gradient_accumulation_steps",
+    "gradient_checkpointing",
+    "ema_device",
+    "checkpoint_every",
+    "checkpoints_total_limit",
+    "max_shard_size",
+    "validate_every",
+    "validation_clips",
+    "keep",
+    "log_every",
+    "report_to",
+    "max_bad_steps",
+    "max_bad_clips",
+)
+"""Settings that a resumed run may change: how long it goes on, how it uses the machine and what it reports. None of
+them changes what a step computes, but for rounding."""
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
+
+
+def parse_bytes(text: str, field: str) -> int:
+    """Size text, for example 15MiB, 500MB or 2GB, to bytes. ``field`` names it in messages.
+
+    Raises:
+        InputError: another form, or nothing.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?)?B?", text.strip().upper())
+    size = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
+    if size < 1:
+        raise InputError(f"{field} must be a size such as 15MiB, 500MB or 2GB, found {text!r}")
+    return size
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a component is optimised.
+
+    Attributes:
+        max_steps: optimiser steps.
+        batch_size: samples of one optimiser step, over all processes and accumulation steps together; so a run means
+            the same on any number of devices. A multiple of processes x ``gradient_accumulation_steps``.
+        gradient_accumulation_steps: parts into which each process divides its samples of a step, computed one after
+            the other to save memory.
+        learning_rate: peak rate of AdamW.
+        lr_schedule: how the rate falls at the end, over ``decay_steps``: along a line, along a half cosine, or not.
+        warmup_steps: steps of linear rise at the start.
+        decay_steps: steps of the fall to zero at the end; 0 keeps the rate. Set it to max_steps - warmup_steps for a
+            fall over the whole run.
+        optimizer: AdamW as PyTorch runs it, its fused kernel, or with states in 8 bits (bitsandbytes).
+        weight_decay: of AdamW, on weights of two and more dimensions.
+        gradient_clip: largest gradient norm (paper: 0.5).
+        ema_decay: of the moving average that is kept as the result.
+        ema_device: where the moving average is kept; "cpu" saves its share of GPU memory and costs a copy each step.
+        mixed_precision: "bf16" or "fp16" run matrix products and convolutions in that precision; the weights stay in
+            float32. fp16 scales the loss and needs a GPU.
+        gradient_checkpointing: recompute the UNet's blocks in the backward pass (stages): slower, far less memory.
+        freeze_temporal: train all but the temporal layers (paper; stages, from given weights only).
+        lora_rank: above 0, train adapters of this rank in place of the weights (stages, from given weights only).
+        lora_alpha: the adapters' output is multiplied by ``lora_alpha / lora_rank``.
+        lora_targets: which layers get adapters: the projections of all attentions, all linear layers, or also all
+            convolutions. The first convolution always gets one, since conditions enter there.
+        seed: of everything random in the run.
+        checkpoint_every: steps between checkpoints.
+        checkpoints_total_limit: newest checkpoints kept.
+        max_shard_size: checkpoint files stay below this size ("15MiB"); None writes one file for each kind of state.
+        validate_every: steps between validations; 0 for none before the end.
+        validation_clips: held-out clips, the first ones, that each validation of a stage generates, draws and measures.
+        keep: which weights become the component: of the last step, or of the validation with the best measure.
+        log_every: steps between lines of ``log.jsonl``.
+        report_to: also log to TensorBoard files beside the run, or to Weights & Biases.
+        max_bad_steps: steps with a NaN or infinite loss that a run skips before it stops.
+        max_bad_clips: clips that cannot be read that a run leaves out before it stops.
+    """
+
+    max_steps: int = 1000
+    batch_size: int = 8
+    gradient_accumulation_steps: int = 1
+    learning_rate: float = 1e-5
+    lr_schedule: Literal["constant", "linear", "cosine"] = "linear"
+    warmup_steps: int = 0
+    decay_steps: int = 0
+    optimizer: OptimizerName = "adamw"
+    weight_decay: float = 0.01
+    gradient_clip: float = 0.5
+    ema_decay: float = 0.999
+    ema_device: Literal["same", "cpu"] = "same"
+    mixed_precision: MixedPrecision = "no"
+    gradient_checkpointing: bool = False
+    freeze_temporal: bool = False
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
+    lora_targets: LoraTargets = "attention"
+    seed: int = 0
+    checkpoint_every: int = 500
+    checkpoints_total_limit: int = 2
+    max_shard_size: str | None = None
+    validate_every: int = 0
+    validation_clips: int = 3
+    keep: Literal["last", "best"] = "last"
+    log_every: int = 20
+    report_to: Tracker = "none"
+    max_bad_steps: int = 10
+    max_bad_clips: int = 0
+
+    def __post_init__(self) -> None:
+        for name in (
+            "max_steps",
+            "batch_size",
+            "gradient_accumulation_steps",
+            "checkpoint_every",
+            "checkpoints_total_limit",
+            "validation_clips",
+            "log_every",
+        ):
+            if getattr(self, name) < 1:
+                raise InputError(f"training.{name} must be at least 1, found {getattr(self, name)}")
+        for name in ("warmup_steps", "decay_steps", "lora_rank", "validate_every", "max_bad_steps", "max_bad_clips"):
+            if getattr(self, name) < 0:
+                raise InputError(f"training.{name} must be at least 0, found {getattr(self, name)}")
+        for name in ("learning_rate", "gradient_clip", "lora_alpha"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"training.{name} must be positive, found {getattr(self, name)}")
+        if not 0 <= self.ema_decay < 1:
+            raise InputError(f"training.ema_decay must be in [0, 1), found {self.ema_decay}")
+        if self.batch_size % self.gradient_accumulation_steps:
+            raise InputError(
+                f"training.batch_size is {self.batch_size}, which gradient_accumulation_steps="
+                f"{self.gradient_accumulation_steps} does not divide; batch_size counts all samples of a step"
+            )
+        if self.lr_schedule == "constant" and self.decay_steps:
+            raise InputError(f"training.decay_steps is {self.decay_steps} but lr_schedule is constant; set it to 0")
+        if self.lr_schedule == "cosine" and not self.decay_steps:
+            raise InputError("training.lr_schedule cosine needs decay_steps, the steps over which the rate falls")
+        if self.max_shard_size is not None:
+            parse_bytes(self.max_shard_size, "training.max_shard_size")
+
+    def rate(self, step: int) -> float:
+        """Learning rate at optimiser step `step` (counted from 0)."""
+        rise = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        fall = min(1.0, (self.max_steps - step) / self.decay_steps) if self.decay_steps else 1.0
+        if self.lr_schedule == "cosine":
+            fall = (1 - math.cos(math.pi * fall)) / 2
+        return self.learning_rate * rise * fall
+
+    @property
+    def shard_bytes(self) -> int | None:
+        """``max_shard_size`` in bytes."""
+        return None if self.max_shard_size is None else parse_bytes(self.max_shard_size, "training.max_shard_size")
