@@ -36,7 +36,8 @@ class Train:
     out: Path
     """Model folder; components trained before are read from it, the new one is written into it."""
     recipe: str = "embedded"
-    """Named configuration: embedded, embedded-cpu or tiny."""
+    """Named configuration: embedded, embedded-cpu, tiny, or dynamicrafter-512-text, -position or -video, each also with
+    -lora behind it."""
     held_out: Path | None = None
     """Clip set for validation; default: the last 5 % of --data (1 to 64 clips), which are then not trained on."""
     limit: int | None = None
@@ -56,6 +57,7 @@ class Train:
 
     def run(self) -> None:
         recipe = config.override(get_recipe(self.recipe), self.set)
+        recipe.of(self.component)
         resolved = config.to_dict(recipe)
         if self.dry_run:
             print(json.dumps(resolved, indent=2))

@@ -13,12 +13,12 @@ from mask2iv.conditions import ConditionEncoder, Conditions, MaskLayout, traject
 from mask2iv.diffusion.losses import contact_weight, foreground_weight
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
-from mask2iv.masks import labels_to_tensor, perturb_labels
+from mask2iv.masks import perturb_labels
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
 from mask2iv.recipes import StageRecipe
 from mask2iv.stages.stage import Stage
-from mask2iv.training.cache import LatentCache
+from mask2iv.training.cache import EncodedClips, EncodedSource, encode_masks
 from mask2iv.training.loop import Trainer, batch_indices
 
 StageName = Literal["trajectory", "video"]
@@ -26,9 +26,9 @@ StageName = Literal["trajectory", "video"]
 
 @dataclass(frozen=True)
 class StageData:
-    """What a stage is trained on: cached latents and the clips' captions and frame rate."""
+    """What a stage is trained on: encoded clips and their captions and frame rate."""
 
-    cache: LatentCache
+    cache: EncodedSource
     captions: list[str]
     fps: torch.Tensor
 
@@ -49,23 +49,22 @@ class StageBatches:
     ) -> None:
         self.name, self.recipe, self.layout, self.encoder, self.data = name, recipe, layout, encoder, data
         self._texts = {text: encoder.text([text])[0] for text in sorted({"", *data.captions})}
-        height, width = data.cache.labels.shape[-2:]
+        height, width = data.cache.size
         self._no_image = encoder.image_features(torch.zeros(1, 3, height, width, device=encoder.device))[0]
 
     def step(self, step: int, generator: torch.Generator) -> tuple[torch.Tensor, Conditions, torch.Tensor]:
         """(clean latents, conditions, loss weights) of a training step."""
         training = self.recipe.training
         rows = batch_indices(len(self.data.captions), training.batch_size, training.seed, step)
-        cache = self.data.cache
         device = self.encoder.device
-        batch = LatentCache(**{name: getattr(cache, name)[rows].to(device) for name in cache.__dataclass_fields__})
+        batch = self.data.cache.rows(rows).to(device)
         latents = batch.video if self.name == "video" else batch.masks
         image_latent = batch.video[:, :, 0].float()
         cells = (latents.shape[-2], latents.shape[-1])
         if self.name == "video":
             text = ["" for _ in rows]
             first = image_latent
-            concat = video_conditions(image_latent, self._trajectory_latents(batch, generator))
+            concat = video_conditions(image_latent, self._trajectory_latents(batch, rows, generator))
             weight = contact_weight(batch.labels, cells, self.recipe.loss_weight)
         else:
             dropped = self._chance(len(rows), self.recipe.drop_text, generator).tolist()
@@ -81,24 +80,24 @@ class StageBatches:
         conditions = Conditions(concat, tokens, features, fps, first.unsqueeze(2))
         return latents.float(), conditions, weight
 
-    def _mask_latent(self, batch: LatentCache, generator: torch.Generator) -> torch.Tensor:
+    def _mask_latent(self, batch: EncodedClips, generator: torch.Generator) -> torch.Tensor:
         """First-frame masks, some without the actor."""
         bare = self._chance(len(batch.masks), self.recipe.drop_actor, generator).view(-1, 1, 1, 1)
         return torch.where(bare, batch.first_object, batch.masks[:, :, 0]).float()
 
     def _trajectory_concat(
-        self, batch: LatentCache, mask_latent: torch.Tensor, image_latent: torch.Tensor, generator: torch.Generator
+        self, batch: EncodedClips, mask_latent: torch.Tensor, image_latent: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
         has_target = ~self._chance(len(image_latent), self.recipe.drop_target, generator)
         frames = batch.masks.shape[2]
         return trajectory_conditions(self.layout, mask_latent, batch.target.float(), has_target, image_latent, frames)
 
-    def _trajectory_latents(self, batch: LatentCache, generator: torch.Generator) -> torch.Tensor:
+    def _trajectory_latents(self, batch: EncodedClips, rows: list[int], generator: torch.Generator) -> torch.Tensor:
         """Mask latents, those of perturbed clips encoded anew (few clips a step, so no variants are cached)."""
         labels = perturb_labels(batch.labels, self.recipe.perturb, self.recipe.perturb_kernels, generator)
         latents = batch.masks.float()
         for row in torch.nonzero((labels != batch.labels).flatten(1).any(dim=1)).flatten().tolist():
-            latents[row] = self.encoder.latents(labels_to_tensor(labels[row : row + 1]))[0]
+            latents[row] = encode_masks(self.encoder, labels[row : row + 1], self.data.cache.clip_ids[rows[row]])[0]
         return latents
 
     def _chance(self, count: int, probability: float, generator: torch.Generator) -> torch.Tensor:
