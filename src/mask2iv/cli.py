@@ -18,6 +18,7 @@ COMMANDS = {
     "trajectory": ("mask2iv.commands.generate:PredictTrajectory", "stage 1 alone: predict a mask trajectory"),
     "render": ("mask2iv.commands.generate:Render", "stage 2 alone: render a video along a mask trajectory"),
     "train": ("mask2iv.commands.train:Train", "train one component of a model folder"),
+    "clips": ("mask2iv.commands.clips:Clips", "make a clip set from a folder of your own videos, masks and captions"),
     "simulate": ("mask2iv.commands.simulate:Simulate", "make a set of simulated interactions with exact masks"),
     "bench": ("mask2iv.commands.bench:Bench", "time the parts of generation"),
     "evaluate": ("mask2iv.commands.evaluate:Evaluate", "measure a model on held-out clips, beside trivial answers"),

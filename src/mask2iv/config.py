@@ -84,15 +84,17 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     if hint is Any:
         return value
     if origin in (types.UnionType, typing.Union):
-        options = typing.get_args(hint)
-        if value is None and type(None) in options:
+        options = [option for option in typing.get_args(hint) if option is not type(None)]
+        if value is None and len(options) < len(typing.get_args(hint)):
             return None
+        if len(options) == 1:
+            # Its own message says more, for example where in a nested configuration the mistake is.
+            return _convert(options[0], value, path)
         for option in options:
-            if option is not type(None):
-                try:
-                    return _convert(option, value, path)
-                except InputError:
-                    continue
+            try:
+                return _convert(option, value, path)
+            except InputError:
+                continue
     elif dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if isinstance(value, hint):
             return value

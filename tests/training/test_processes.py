@@ -24,7 +24,16 @@ def launch(processes: int, arguments: list[str], **environment: str) -> subproce
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     starter = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
-    starter += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
+    starter += [
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "--num_cpu_threads_per_process",
+        "1",
+    ]
     starter += ["--main_process_port", str(port), "-m", "mask2iv", *arguments]
     return subprocess.run(
         starter, capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}
@@ -80,7 +89,8 @@ def test_a_failure_on_one_process_ends_all(tiny_clips: Path, tiny_model: Path, t
     shutil.copytree(tiny_model, out, ignore=shutil.ignore_patterns("training"))
     started = time.monotonic()
     result = launch(
-        2, ["train", "vae", "--data", str(tiny_clips), "--out", str(out), *COMMAND, "--set", "vae.training.batch_size=3"]
+        2,
+        ["train", "vae", "--data", str(tiny_clips), "--out", str(out), *COMMAND, "--set", "vae.training.batch_size=3"],
     )
     assert result.returncode != 0
     assert "2 processes x gradient_accumulation_steps=1 do not divide" in result.stderr

@@ -37,7 +37,8 @@ class Train:
     out: Path
     """Model folder; components trained before are read from it, the new one is written into it."""
     recipe: str = "embedded"
-    """Named configuration: embedded, embedded-cpu or tiny."""
+    """Named configuration: embedded, embedded-cpu, tiny, or dynamicrafter-512-text, -position or -video, each also with
+    -lora behind it."""
     held_out: Path | None = None
     """Clip set for validation; default: the last 5 % of --data (1 to 64 clips), which are then not trained on."""
     limit: int | None = None
@@ -71,6 +72,7 @@ class Train:
 
     def run(self) -> None:
         recipe = config.override(get_recipe(self.recipe), (*self.set, *self._shortcuts()))
+        recipe.of(self.component)
         if self.dry_run:
             print(json.dumps(config.to_dict(recipe), indent=2))
             return
@@ -78,7 +80,7 @@ class Train:
             torch.set_num_threads(self.threads)
         initial = self._initial_weights()
         directory = self.out / "training" / self.component
-        settings: TrainingConfig = getattr(recipe, self.component).training
+        settings: TrainingConfig = recipe.of(self.component).training
         with start_processes(settings, self.device, directory) as accelerator:
             clips, held_out = self._clips(recipe, settings, accelerator.device)
             run = Run(directory, accelerator, self.resume_from_checkpoint, self._identity(recipe, initial))

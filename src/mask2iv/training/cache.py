@@ -1,33 +1,32 @@
-"""Latents and image tokens of a clip set, computed once by the frozen networks.
-
-The cache file carries a key made of the clips' bytes, the encoders' weights and the sizes; a stale one is never used.
-"""
+"""Latents and image tokens of a clip set, computed once by the frozen networks and kept in shards on disk."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
-from tqdm import tqdm
 
 from mask2iv.conditions import ConditionEncoder, only_object
 from mask2iv.data.dataset import ClipItem, collate
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_write
+from mask2iv.files import sha256_file
 from mask2iv.masks import labels_to_tensor
 from mask2iv.training.clips import ClipMemory
+from mask2iv.training.shards import Shards, build_shards
+
+_LAYOUT = "sharded latents, labels of two bits, 2"
+_LABELS_PER_BYTE = 4
 
 
 @dataclass(frozen=True)
-class LatentCache:
-    """Encoded clips, N of them, in half precision.
+class EncodedClips:
+    """Encoded clips, N of them; floats in half precision.
 
     Attributes:
         video: [N, C, T, h, w], latents of the frames.
@@ -36,7 +35,6 @@ class LatentCache:
         target: [N, C, h, w], latent of the target-position mask.
         image_features: [N, L, D], image tokens of the first frame.
         labels: uint8 [N, T, H, W].
-        rows: int64 [N], index of each clip in the clip set; those that cannot be read are missing.
     """
 
     video: torch.Tensor
@@ -45,15 +43,48 @@ class LatentCache:
     target: torch.Tensor
     image_features: torch.Tensor
     labels: torch.Tensor
-    rows: torch.Tensor
+
+    def to(self, device: torch.device) -> EncodedClips:
+        """The same on another device."""
+        return EncodedClips(**{name: value.to(device) for name, value in self.tensors().items()})
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Every field by its name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @staticmethod
+    def join(parts: Sequence[EncodedClips]) -> EncodedClips:
+        """The clips of all parts, in order."""
+        names = [f.name for f in fields(EncodedClips)]
+        # Autocast to bfloat16 has no rule for joining float16.
+        with torch.autocast(parts[0].video.device.type, enabled=False):
+            return EncodedClips(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+
+
+class EncodedSource(Protocol):
+    """Where a stage gets its encoded clips.
+
+    Attributes:
+        kept: index in the clip set of each of its rows; clips that cannot be read have none.
+        clip_ids: their names, in order.
+        size: (H, W) of the frames.
+    """
+
+    kept: Sequence[int]
+    clip_ids: Sequence[str]
+    size: tuple[int, int]
+
+    def rows(self, indices: Sequence[int]) -> EncodedClips:
+        """These rows."""
 
 
 def cache_key(clips: ClipSet, modules: Iterable[nn.Module], settings: str) -> str:
     """Hash of everything the cached numbers depend on."""
-    digest = hashlib.sha256(settings.encode())
+    digest = hashlib.sha256(f"{_LAYOUT} {settings}".encode())
     for clip_id in clips.ids:
+        digest.update(clip_id.encode())
         for name in ("video.mp4", "labels.npz"):
-            digest.update((Path(clips.directory) / "clips" / clip_id / name).read_bytes())
+            digest.update(sha256_file(Path(clips.directory) / "clips" / clip_id / name).encode())
     for module in modules:
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(name.encode())
@@ -61,58 +92,133 @@ def cache_key(clips: ClipSet, modules: Iterable[nn.Module], settings: str) -> st
     return digest.hexdigest()
 
 
+# --- encoding
+
+
+def posterior_noise(clip_id: str, part: str) -> list[torch.Generator]:
+    """The noise with which a variational autoencoder samples a part of a clip: always the same.
+
+    The original draws anew each time it sees a clip; with the tiny variance of its posterior that changes nothing that
+    a loss would show, and only a fixed draw makes a cache, its rebuilding and training without it agree.
+    """
+    digest = hashlib.sha256(f"{clip_id} {part}".encode()).digest()
+    return [torch.Generator().manual_seed(int.from_bytes(digest[:7]))]
+
+
+def encode_masks(encoder: ConditionEncoder, labels: torch.Tensor, clip_id: str) -> torch.Tensor:
+    """Latents [1, C, T, h, w] of one clip's trajectory, uint8 [1, T, H, W]."""
+    return encoder.latents(labels_to_tensor(labels), posterior_noise(clip_id, "masks"))
+
+
+@torch.no_grad()
+def encode_clip(encoder: ConditionEncoder, item: ClipItem) -> EncodedClips:
+    """One clip, encoded."""
+    batch = collate([item]).to(encoder.device)
+    bare = torch.stack([only_object(batch.labels[:, 0]), only_object(batch.labels[:, -1])], dim=1)
+    latents = encoder.latents(labels_to_tensor(bare), posterior_noise(item["clip_id"], "bare")).half()
+    return EncodedClips(
+        video=encoder.latents(batch.video, posterior_noise(item["clip_id"], "video")).half(),
+        masks=encode_masks(encoder, batch.labels, item["clip_id"]).half(),
+        first_object=latents[:, :, 0],
+        target=latents[:, :, 1],
+        image_features=encoder.image_features(batch.first_frame).half(),
+        labels=batch.labels,
+    )
+
+
+class FreshlyEncoded:
+    """Encodes clips each time they are asked for: no disk space, at the price of the encoders in every step.
+
+    A clip that cannot be read ends the run: only a cache knows before the first step which ones to leave out.
+    """
+
+    def __init__(self, encoder: ConditionEncoder, clips: ClipMemory) -> None:
+        self.encoder, self.clips = encoder, clips
+        self.kept: Sequence[int] = range(len(clips))
+        self.clip_ids: Sequence[str] = clips.clips.ids
+        self.size = clips.dataset.size
+
+    def rows(self, indices: Sequence[int]) -> EncodedClips:
+        """The clips of these indices."""
+        return EncodedClips.join([encode_clip(self.encoder, self.clips.item(index)) for index in indices])
+
+
+# --- the cache on disk
+
+
+class LatentCache:
+    """A complete cache.
+
+    Args:
+        shards: the encoded clips.
+        clips: the clip set that they are of.
+    """
+
+    def __init__(self, shards: Shards, clips: ClipMemory) -> None:
+        self.shards = shards
+        self.kept: Sequence[int] = shards.kept
+        self.clip_ids: Sequence[str] = [clips.clips.ids[index] for index in shards.kept]
+        self.size = clips.dataset.size
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def rows(self, indices: Sequence[int]) -> EncodedClips:
+        """These rows.
+
+        Raises:
+            InputError: a shard was removed or damaged since the cache was opened.
+        """
+        return EncodedClips.join([self._row(index) for index in indices])
+
+    def _row(self, index: int) -> EncodedClips:
+        values = self.shards.row(index)
+        values["labels"] = _unpack(values["labels"])
+        return EncodedClips(**values)
+
+
 def build_cache(
-    encoder: ConditionEncoder, clips: ClipMemory, key: str, path: Path, mixed_precision: bool
+    encoder: ConditionEncoder, clips: ClipMemory, key: str, root: Path, autocast: torch.dtype | None
 ) -> LatentCache:
-    """The cache at `path` if its key fits, else a new one, written there.
+    """The cache of this key below `root`, with the shards that it lacks encoded now.
 
     Args:
         encoder: frozen encoders.
-        clips: what to encode.
+        clips: what to encode; those that cannot be read are named to its ``bad``.
         key: of :func:`cache_key`.
-        path: safetensors file.
-        mixed_precision: encode in bfloat16; the cache is half precision anyway.
+        root: folder of caches.
+        autocast: precision of the encoders' matrix products; None for that of their weights.
 
     Raises:
-        InputError: more clips cannot be read than `clips` allows.
+        InputError: more clips cannot be read than ``clips.bad`` allows, or none can.
     """
-    if path.is_file():
-        with safe_open(path, framework="pt") as file:
-            if (file.metadata() or {}).get("key") == key:
-                found = LatentCache(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-                for index in sorted(set(range(len(clips))) - set(found.rows.tolist())):
-                    clips.bad.leave_out(clips.clips.ids[index], InputError("it was damaged when the cache was made"))
-                return found
-    rows: dict[str, list[torch.Tensor]] = {}
-    for index in tqdm(range(len(clips)), unit="clip", desc="encode"):
+
+    def compute(index: int) -> dict[str, torch.Tensor] | None:
         try:
             item = clips.dataset[index]
         except InputError as error:
             clips.bad.leave_out(clips.clips.ids[index], error)
-            continue
-        with torch.autocast(encoder.device.type, torch.bfloat16, enabled=mixed_precision):
-            encoded = encode_clip(encoder, item) | {"rows": torch.tensor([index])}
-        for name, value in encoded.items():
-            rows.setdefault(name, []).append(value.cpu())
-    if not rows:
+            return None
+        with torch.autocast(encoder.device.type, autocast, enabled=autocast is not None):
+            tensors = encode_clip(encoder, item).tensors()
+        return {**tensors, "labels": _pack(tensors["labels"])}
+
+    shards = build_shards(len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "encode")
+    for index in sorted(set(range(len(clips))) - set(shards.kept)):
+        clips.bad.leave_out(clips.clips.ids[index], InputError("it was damaged when the cache was made"))
+    if not shards.kept:
         raise InputError(f"none of the {len(clips)} clips can be read")
-    tensors = {name: torch.cat(values).contiguous() for name, values in rows.items()}
-    with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata={"key": key})
-    return LatentCache(**tensors)
+    return LatentCache(shards, clips)
 
 
-@torch.no_grad()
-def encode_clip(encoder: ConditionEncoder, item: ClipItem) -> dict[str, torch.Tensor]:
-    """One clip's row of :class:`LatentCache`."""
-    batch = collate([item]).to(encoder.device)
-    bare = torch.stack([only_object(batch.labels[:, 0]), only_object(batch.labels[:, -1])], dim=1)
-    latents = encoder.latents(labels_to_tensor(bare)).half()
-    return {
-        "video": encoder.latents(batch.video).half(),
-        "masks": encoder.latents(labels_to_tensor(batch.labels)).half(),
-        "first_object": latents[:, :, 0],
-        "target": latents[:, :, 1],
-        "image_features": encoder.image_features(batch.first_frame).half(),
-        "labels": batch.labels,
-    }
+def _pack(labels: torch.Tensor) -> torch.Tensor:
+    """Labels, uint8 [..., W] of values below 4, to uint8 [..., W / 4]."""
+    quads = labels.unflatten(-1, (-1, _LABELS_PER_BYTE))
+    packed: torch.Tensor = quads[..., 0] | quads[..., 1] << 2 | quads[..., 2] << 4 | quads[..., 3] << 6
+    return packed
+
+
+def _unpack(packed: torch.Tensor) -> torch.Tensor:
+    """Inverse of :func:`_pack`."""
+    shifts: Any = torch.arange(0, 8, 2, dtype=torch.uint8)
+    return (packed.unsqueeze(-1) >> shifts & 3).flatten(-2)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,12 @@ from mask2iv.data.vocabulary import words_of
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
-from mask2iv.files import remove_leftovers
+from mask2iv.files import atomic_directory, remove_leftovers
 from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.recipes import Recipe, StageRecipe
 from mask2iv.stages.components import INDEX, load_component, read_index, save_component, write_index
 from mask2iv.stages.stage import Stage
-from mask2iv.training.cache import LatentCache, build_cache, cache_key
+from mask2iv.training.cache import EncodedSource, FreshlyEncoded, build_cache, cache_key
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.encoders import train_encoders
 from mask2iv.training.loop import Run, Trainer, Validation
@@ -29,6 +31,18 @@ from mask2iv.training.stages import StageBatches, StageData, StageName, make_sta
 from mask2iv.training.trainable import merge_adapters, save_adapter
 from mask2iv.training.vae import train_vae
 from mask2iv.training.validation import MEASURES, StageValidation
+
+FROZEN = ("vae", "tokenizer", "text_encoder", "image_encoder", "reference_decoder")
+"""Components that a stage needs and does not train."""
+
+_AUTOCAST: Mapping[str, torch.dtype | None] = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy(source, target)
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,29 @@ class TrainContext:
             if name in components:
                 component = load_component(self.model_dir, name, components[name], torch.float32)
                 return component.to(self.device) if isinstance(component, torch.nn.Module) else component
-        raise InputError(f"--out {self.model_dir} holds no {name} yet; run `mask2iv train {trained_by}` into it first")
+        if trained_by in self.recipe.components:
+            raise InputError(
+                f"--out {self.model_dir} holds no {name} yet; run `mask2iv train {trained_by}` into it first"
+            )
+        raise InputError(
+            f"--recipe {self.recipe.name} trains no {name}; give the imported folder that has it as --initial-weights"
+        )
+
+    def adopt(self) -> None:
+        """Take the frozen components that --out lacks from the folder that training starts from; the main process does.
+
+        Files are linked where the file system can, since components are replaced as folders and never written into.
+        """
+        if self.initial is not None and self.run.accelerator.is_main_process:
+            _, given = read_index(self.initial, "--initial-weights")
+            known = read_index(self.model_dir)[1] if (self.model_dir / INDEX).is_file() else {}
+            names = [name for name in FROZEN if name in given and name not in known]
+            for name in names:
+                with atomic_directory(self.model_dir / name, overwrite=True) as folder:
+                    shutil.copytree(self.initial / name, folder, copy_function=_link, dirs_exist_ok=True)
+            if names:
+                self._write_index({**known, **{name: given[name] for name in names}})
+        self.run.accelerator.wait_for_everyone()
 
     def save(self, components: Mapping[str, Any]) -> None:
         """Write trained components and list them in the index; the main process does."""
@@ -77,8 +113,15 @@ class TrainContext:
                 remove_leftovers(self.model_dir, prefix=name)
                 save_component(self.model_dir, name, component)
                 known[name] = type(component).__name__
-            write_index(self.model_dir, self.recipe.pipeline, known)
+            self._write_index(known)
         self.run.accelerator.wait_for_everyone()
+
+    def _write_index(self, components: Mapping[str, str]) -> None:
+        pipeline = self.recipe.pipeline
+        if self.recipe.trajectory is None and (self.model_dir / INDEX).is_file():
+            # Stage 1 was trained by another recipe; what its networks are given is not for this one to say.
+            pipeline = replace(pipeline, mask_layout=read_index(self.model_dir)[0].mask_layout)
+        write_index(self.model_dir, pipeline, components)
 
     def codec(self) -> LatentCodec:
         """The trained autoencoder; many frames a call: training needs speed, not independence of the batch."""
@@ -87,7 +130,7 @@ class TrainContext:
 
 
 def _vae(context: TrainContext) -> dict[str, float]:
-    vae, figures = train_vae(context.recipe.vae, context.clips, context.held_out, context.run)
+    vae, figures = train_vae(context.recipe.of("vae"), context.clips, context.held_out, context.run)
     context.save({"vae": vae})
     return figures
 
@@ -95,7 +138,7 @@ def _vae(context: TrainContext) -> dict[str, float]:
 def _encoders(context: TrainContext) -> dict[str, float]:
     vocabulary = words_of(context.clips.captions + context.held_out.captions)
     tokenizer, text, image, figures = train_encoders(
-        context.recipe.encoders, vocabulary, context.clips, context.held_out, context.run
+        context.recipe.of("encoders"), vocabulary, context.clips, context.held_out, context.run
     )
     context.save({"tokenizer": tokenizer, "text_encoder": text, "image_encoder": image})
     return figures
@@ -103,7 +146,7 @@ def _encoders(context: TrainContext) -> dict[str, float]:
 
 def _reference(context: TrainContext) -> dict[str, float]:
     decoder, figures = train_reference(
-        context.recipe.reference, context.codec(), context.clips, context.held_out, context.run
+        context.recipe.of("reference"), context.codec(), context.clips, context.held_out, context.run
     )
     context.save({"reference_decoder": decoder})
     return figures
@@ -112,7 +155,8 @@ def _reference(context: TrainContext) -> dict[str, float]:
 def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
     def train(context: TrainContext) -> dict[str, float]:
         recipe, pipeline = context.recipe, context.recipe.pipeline
-        stage_recipe: StageRecipe = getattr(recipe, name)
+        context.adopt()
+        stage_recipe: StageRecipe = recipe.of(name)
         change_std = getattr(pipeline, f"{name}_change_std")
         stage = make_stage(stage_recipe, change_std, _initial(context, name))
         encoder = ConditionEncoder(
@@ -123,8 +167,10 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
             pipeline.text_skip_last,
         )
         batches, held_out = (
-            StageBatches(name, stage_recipe, pipeline.mask_layout, encoder, _stage_data(context, encoder, clips, part))
-            for clips, part in ((context.clips, "train"), (context.held_out, "held_out"))
+            StageBatches(
+                name, stage_recipe, pipeline.mask_layout, encoder, _stage_data(context, stage_recipe, encoder, clips)
+            )
+            for clips in (context.clips, context.held_out)
         )
         schedule = NoiseSchedule(recipe.schedule).to(context.device)
         scheduler = DDIMScheduler.from_schedule(recipe.schedule, eta=pipeline.eta)
@@ -156,7 +202,7 @@ def _plain_stage(context: TrainContext, trainer: Trainer, name: StageName, chang
         weights = trainer.full_state()
         if not context.run.accelerator.is_main_process:
             return stage
-        stage = make_stage(getattr(context.recipe, name), change_std, _initial(context, name))
+        stage = make_stage(context.recipe.of(name), change_std, _initial(context, name))
         stage.load_state_dict(weights)
     if context.run.accelerator.is_main_process and trainer.config.lora_rank:
         save_adapter(stage, context.run.directory / "adapter")
@@ -177,17 +223,20 @@ def _initial(context: TrainContext, name: StageName) -> Stage | None:
     return Stage(unet, resampler)
 
 
-def _stage_data(context: TrainContext, encoder: ConditionEncoder, clips: ClipMemory, part: str) -> StageData:
-    codec = encoder.codec
-    mixed = context.recipe.trajectory.training.mixed_precision == "bf16"
-    settings = f"{clips.dataset.size} {clips.dataset.num_frames} {codec.scaling_factor} {codec.patch} {mixed}"
-    key = cache_key(clips.clips, (codec, encoder.image_encoder), settings)
-    path = context.model_dir / "training" / "cache" / f"{part}.safetensors"
-    with context.run.accelerator.main_process_first():  # the others read what it has written
-        cache: LatentCache = build_cache(encoder, clips, key, path, mixed)
+def _stage_data(context: TrainContext, recipe: StageRecipe, encoder: ConditionEncoder, clips: ClipMemory) -> StageData:
     rate = clips.clips.fps * (clips.dataset.num_frames - 1) / max(clips.clips.num_frames - 1, 1)
-    captions = [clips.captions[row] for row in cache.rows.tolist()]
-    return StageData(cache, captions, torch.full((len(captions),), rate))
+    source = _encoded(context, recipe, encoder, clips)
+    captions = [clips.captions[index] for index in source.kept]
+    return StageData(source, captions, torch.full((len(captions),), rate))
+
+
+def _encoded(context: TrainContext, recipe: StageRecipe, encoder: ConditionEncoder, clips: ClipMemory) -> EncodedSource:
+    if not recipe.cache_latents:
+        return FreshlyEncoded(encoder, clips)
+    codec, precision = encoder.codec, recipe.training.mixed_precision
+    settings = f"{clips.dataset.size} {clips.dataset.num_frames} {codec.scaling_factor} {codec.patch} {precision}"
+    key = cache_key(clips.clips, (codec, encoder.image_encoder), settings)
+    return build_cache(encoder, clips, key, context.model_dir / "training" / "cache", _AUTOCAST[precision])
 
 
 TRAINERS: Mapping[str, Callable[[TrainContext], dict[str, float]]] = {

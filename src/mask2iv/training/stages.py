@@ -13,12 +13,12 @@ from mask2iv.conditions import ConditionEncoder, Conditions, MaskLayout, traject
 from mask2iv.diffusion.losses import contact_weight, foreground_weight
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
-from mask2iv.masks import labels_to_tensor, perturb_labels
+from mask2iv.masks import perturb_labels
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
 from mask2iv.recipes import StageRecipe
 from mask2iv.stages.stage import Stage
-from mask2iv.training.cache import LatentCache
+from mask2iv.training.cache import EncodedClips, EncodedSource, encode_masks
 from mask2iv.training.loop import Run, Trainer, Validation
 from mask2iv.training.samples import Samples
 from mask2iv.training.trainable import choose_trainable
@@ -28,9 +28,9 @@ StageName = Literal["trajectory", "video"]
 
 @dataclass(frozen=True)
 class StageData:
-    """What a stage is trained on: cached latents and the clips' captions and frame rate."""
+    """What a stage is trained on: encoded clips, and the caption and frame rate of each."""
 
-    cache: LatentCache
+    cache: EncodedSource
     captions: list[str]
     fps: torch.Tensor
 
@@ -51,7 +51,7 @@ class StageBatches:
     ) -> None:
         self.name, self.recipe, self.layout, self.encoder, self.data = name, recipe, layout, encoder, data
         self._texts = {text: encoder.text([text])[0] for text in sorted({"", *data.captions})}
-        height, width = data.cache.labels.shape[-2:]
+        height, width = data.cache.size
         self._no_image = encoder.image_features(torch.zeros(1, 3, height, width, device=encoder.device))[0]
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class StageBatches:
 
     def clip(self, row: int) -> int:
         """Index in the clip set of a row of the data; clips that cannot be read have no row."""
-        return int(self.data.cache.rows[row])
+        return self.data.cache.kept[row]
 
     def undisturbed(self) -> StageBatches:
         """The same data with every condition given and no mask perturbed."""
@@ -71,17 +71,15 @@ class StageBatches:
         self, rows: Sequence[int], generators: Sequence[torch.Generator]
     ) -> tuple[torch.Tensor, Conditions, torch.Tensor]:
         """(clean latents, conditions, loss weights) of these rows; each sample draws from its own generator."""
-        rows = list(rows)
-        cache = self.data.cache
         device = self.encoder.device
-        batch = LatentCache(**{name: getattr(cache, name)[rows].to(device) for name in cache.__dataclass_fields__})
+        batch = self.data.cache.rows(rows).to(device)
         latents = batch.video if self.name == "video" else batch.masks
         image_latent = batch.video[:, :, 0].float()
         cells = (latents.shape[-2], latents.shape[-1])
         if self.name == "video":
             text = ["" for _ in rows]
             first = image_latent
-            concat = video_conditions(image_latent, self._trajectory_latents(batch, generators))
+            concat = video_conditions(image_latent, self._trajectory_latents(batch, rows, generators))
             weight = contact_weight(batch.labels, cells, self.recipe.loss_weight)
         else:
             dropped = self._chance(self.recipe.drop_text, generators).tolist()
@@ -93,18 +91,18 @@ class StageBatches:
         blind = self._chance(self.recipe.drop_image, generators)
         features = torch.where(blind.view(-1, 1, 1), self._no_image, features)
         tokens = torch.stack([self._texts[one] for one in text])
-        fps = self.data.fps[rows].to(device)
+        fps = self.data.fps[list(rows)].to(device)
         conditions = Conditions(concat, tokens, features, fps, first.unsqueeze(2))
         return latents.float(), conditions, weight
 
-    def _mask_latent(self, batch: LatentCache, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    def _mask_latent(self, batch: EncodedClips, generators: Sequence[torch.Generator]) -> torch.Tensor:
         """First-frame masks, some without the actor."""
         bare = self._chance(self.recipe.drop_actor, generators).view(-1, 1, 1, 1)
         return torch.where(bare, batch.first_object, batch.masks[:, :, 0]).float()
 
     def _trajectory_concat(
         self,
-        batch: LatentCache,
+        batch: EncodedClips,
         mask_latent: torch.Tensor,
         image_latent: torch.Tensor,
         generators: Sequence[torch.Generator],
@@ -113,14 +111,16 @@ class StageBatches:
         frames = batch.masks.shape[2]
         return trajectory_conditions(self.layout, mask_latent, batch.target.float(), has_target, image_latent, frames)
 
-    def _trajectory_latents(self, batch: LatentCache, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    def _trajectory_latents(
+        self, batch: EncodedClips, rows: Sequence[int], generators: Sequence[torch.Generator]
+    ) -> torch.Tensor:
         """Mask latents, those of perturbed clips encoded anew (few clips a step, so no variants are cached)."""
         latents = batch.masks.float()
-        for row, generator in enumerate(generators):
-            given = batch.labels[row : row + 1]
+        for index, (row, generator) in enumerate(zip(rows, generators, strict=True)):
+            given = batch.labels[index : index + 1]
             labels = perturb_labels(given, self.recipe.perturb, self.recipe.perturb_kernels, generator)
             if not torch.equal(labels, given):
-                latents[row] = self.encoder.latents(labels_to_tensor(labels), [generator])[0]
+                latents[index] = encode_masks(self.encoder, labels, self.data.cache.clip_ids[row])[0]
         return latents
 
     def _chance(self, probability: float, generators: Sequence[torch.Generator]) -> torch.Tensor:

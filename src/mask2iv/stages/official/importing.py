@@ -109,7 +109,7 @@ def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[s
         for stage in settings.stages:
             linear = bool(config.unet.get("use_linear", False))
             save_extras(folder, stage, inventory, linear, DTYPES[settings.dtype])
-        write_index(folder, _pipeline_config(config, settings.stage), dict(sorted(components.items())))
+        write_index(folder, pipeline_config(config, settings.stage), dict(sorted(components.items())))
         report = _report(source, settings, layout, inventory, prompts=vocabulary is not None)
         write_json(folder / REPORT, report)
     return report
@@ -163,7 +163,7 @@ def _channels(source: OriginalCheckpoint, config: OriginalConfig, stage: StageKi
     return wanted
 
 
-def _pipeline_config(config: OriginalConfig, stage: StageKind) -> PipelineConfig:
+def pipeline_config(config: OriginalConfig, stage: StageKind) -> PipelineConfig:
     """Official inference: Mask2IV without guidance at 15 frames per second, DynamiCrafter with guidance 7.5."""
     plain = stage == "dynamicrafter"
     layout: MaskLayout = "position" if stage == "trajectory-position" else "text"

@@ -1,0 +1,116 @@
+"""``mask2iv clips``: a folder of your own videos, masks and captions becomes a clip set to train on.
+
+Only declarations: what takes seconds to import is imported when the command runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from mask2iv.errors import InputError
+
+if TYPE_CHECKING:
+    from mask2iv.data.folder import FolderConfig, Source
+
+SKIPPED = "skipped.json"
+_SHOWN = 5
+
+
+def _optional(metavar: str) -> Any:
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Make a clip set from a folder of your own videos.
+
+        FOLDER/NAME.mp4             the video
+        FOLDER/NAME_masks/0000.png  a mask for every frame: actor green, object red, background black
+        FOLDER/captions.csv         clip, caption, verb, object, actor (hand or robot); clip is NAME
+
+    In place of NAME_masks/ there may be NAME_labels.mp4 or NAME_labels.npz. Exit status 3: some clips were skipped.
+    """
+
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    """The videos, masks and captions."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Folder of the clip set; must not exist or be empty. It appears when everything is done."""
+    size: Annotated[str, tyro.conf.arg(metavar="HxW")] = "160x256"
+    """Picture size, HEIGHTxWIDTH in pixels: the model's (embedded: 160x256, DynamiCrafter-512: 320x512)."""
+    frames: Annotated[int, tyro.conf.arg(metavar="N")] = 16
+    """Frames of a clip: the model's."""
+    fps: Annotated[float, tyro.conf.arg(metavar="RATE")] = 8.0
+    """Frame rate of the clips."""
+    take: Literal["whole", "start", "windows"] = "whole"
+    """Which frames: spread over the whole video, so that it shows its action from start to end whatever the speed; from
+    the start at --fps; or as many clips at --fps as fit into the video."""
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    """How a video of another shape gets the size: cut off what is over (around what the masks show), add black borders,
+    or stretch."""
+    actor_index: Annotated[int | None, _optional("N")] = None
+    """The masks hold numbers (palette index or grey value) in place of colours: the actor's."""
+    object_index: Annotated[int | None, _optional("N")] = None
+    """And the object's."""
+    skip_bad: bool = False
+    """Leave out clips that cannot be used and list them in skipped.json; without it, one of them stops all."""
+
+    def run(self) -> int:
+        from mask2iv.commands.arguments import parse_size
+        from mask2iv.data.folder import FolderConfig, find_sources
+
+        size = parse_size(self.size)
+        config = FolderConfig(size, self.frames, self.fps, self.take, self.fit, self.actor_index, self.object_index)
+        sources, problems = find_sources(self.folder)
+        return self._write(sources, problems, config)
+
+    def _write(self, sources: list[Source], problems: dict[str, str], config: FolderConfig) -> int:
+        from tqdm import tqdm
+
+        from mask2iv import __version__
+        from mask2iv.commands.jobs import SOME_FAILED
+        from mask2iv.config import to_dict
+        from mask2iv.data.folder import read_clips
+        from mask2iv.data.store import ClipSetWriter
+        from mask2iv.files import atomic_directory, write_json
+
+        provenance = {"generator": "mask2iv clips", "version": __version__, **to_dict(config)}
+        made = gone = 0
+        with (
+            atomic_directory(self.out) as folder,
+            ClipSetWriter(folder, config.size, config.num_frames, config.fps, provenance) as writer,
+        ):
+            for source in tqdm(sources, unit="video", desc="clips"):
+                try:
+                    clips = read_clips(source, config)
+                except InputError as error:
+                    problems[source.video.name] = str(error)
+                    continue
+                if problems and not self.skip_bad:
+                    continue  # Nothing will be written; what else is wrong shall be said at once.
+                for clip in clips:
+                    writer.add(clip)
+                    made += 1
+                    gone += not clip.target_mask.any()
+            if problems and (not self.skip_bad or not made):
+                raise InputError(_said(problems, len(sources), bool(made)))
+            if problems:
+                write_json(folder / SKIPPED, problems)
+        print(f"{made} clips in {self.out}")
+        if gone:
+            print(f"{gone} of them end without the object in view: no target position can be learnt from those")
+        for name, why in problems.items():
+            print(f"mask2iv: skipped {name}: {why}", file=sys.stderr)
+        return SOME_FAILED if problems else 0
+
+
+def _said(problems: dict[str, str], sources: int, some: bool) -> str:
+    """One message of what is wrong."""
+    listed = [f"{name}: {why}" for name, why in list(problems.items())[:_SHOWN]]
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    remedy = "mend them, or leave them out with --skip-bad" if some else "none is left"
+    return f"FOLDER: {len(problems)} clips cannot be used ({remedy}): {'; '.join(listed)}{more}"

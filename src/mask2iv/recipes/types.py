@@ -1,0 +1,161 @@
+"""What a recipe is made of: a recipe for each component, each with the settings of its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mask2iv.diffusion.schedule import NoiseScheduleConfig
+from mask2iv.errors import InputError
+from mask2iv.models.config import ResamplerConfig, UNetConfig
+from mask2iv.stages.config import PipelineConfig
+from mask2iv.training.config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class AutoencoderRecipe:
+    """The autoencoder and how it is trained on crops of frames and mask images.
+
+    Attributes:
+        latent_channels: channels of the latents.
+        encoder_widths, encoder_layers, decoder_widths, decoder_layers: at 1/2, 1/4 and 1/8 of the resolution; the
+            encoder is the lighter one because every training clip passes it.
+        crop: side of the training crops in pixels, a multiple of 8.
+        mask_share: share of the samples that are mask images.
+        latent_noise: standard deviation of noise added to the latents in training, relative to theirs; keeps the
+            latent space smooth, which the diffusion models need.
+        gradient_weight: weight of the L1 loss on image gradients, for sharp edges.
+        training: optimisation.
+    """
+
+    latent_channels: int = 8
+    encoder_widths: tuple[int, ...] = (32, 64, 256)
+    encoder_layers: tuple[int, ...] = (1, 1, 1)
+    decoder_widths: tuple[int, ...] = (32, 128, 256)
+    decoder_layers: tuple[int, ...] = (1, 1, 2)
+    crop: int = 64
+    mask_share: float = 0.3
+    latent_noise: float = 0.1
+    gradient_weight: float = 0.5
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True)
+class EncodersRecipe:
+    """A small CLIP, trained by contrast of a clip set's first and last frames with its captions.
+
+    Attributes:
+        text_tokens: tokens of a prompt, padding included.
+        text_width, text_layers, image_width, image_layers, heads: sizes of the two transformers.
+        image_size, patch_size: of the image encoder in pixels.
+        training: optimisation.
+    """
+
+    text_tokens: int = 24
+    text_width: int = 128
+    text_layers: int = 2
+    image_width: int = 128
+    image_layers: int = 3
+    heads: int = 4
+    image_size: int = 96
+    patch_size: int = 16
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True)
+class ReferenceRecipe:
+    """The reference decoder (see :class:`mask2iv.models.reference.ReferenceDecoder`).
+
+    Attributes:
+        width, depth, patch: its size.
+        crop: side of the training crops in pixels.
+        latent_noise: largest standard deviation of the noise added to the latents before decoding, so that it learns to
+            work on generated latents too.
+        training: optimisation.
+    """
+
+    width: int = 96
+    depth: int = 3
+    patch: int = 4
+    crop: int = 96
+    latent_noise: float = 0.3
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True)
+class StageRecipe:
+    """Networks and training of one stage.
+
+    Attributes:
+        unet, resampler: sizes; input channels follow from the layout.
+        drop_text, drop_target, drop_image: chance that a condition is left out of a training sample, independently.
+        drop_actor: chance that the actor is left out of the first-frame mask, so that users need not give it (stage 1).
+        perturb: chance that a clip's masks are dilated or eroded (stage 2; paper: 0.2).
+        perturb_kernels: square kernels it draws from (paper: 3, 5, 7).
+        loss_weight: weight of foreground cells (stage 1) or contact cells (stage 2); paper: 5.
+        timestep_shift: above 1, training sees more of the noisy timesteps; paper: 1 (uniform). See
+            :func:`mask2iv.stages.stage.draw_timesteps`.
+        cache_latents: encode the clips once and keep the result beside the run; else encode them in every step, which
+            takes no disk space and gives the same losses.
+        training: optimisation.
+    """
+
+    unet: UNetConfig = field(default_factory=UNetConfig)
+    resampler: ResamplerConfig = field(default_factory=ResamplerConfig)
+    drop_text: float = 0.0
+    drop_target: float = 0.0
+    drop_image: float = 0.05
+    drop_actor: float = 0.0
+    perturb: float = 0.0
+    perturb_kernels: tuple[int, ...] = (3, 5, 7)
+    loss_weight: float = 5.0
+    timestep_shift: float = 1.0
+    cache_latents: bool = True
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        if not self.timestep_shift > 0:
+            raise InputError(f"timestep_shift must be positive, found {self.timestep_shift}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that defines a model and its training.
+
+    A component without a recipe (None) is not trained: it comes with the model folder that training starts from
+    (``--initial-weights``), as the original's autoencoder and CLIP encoders do.
+
+    Attributes:
+        name: of the recipe.
+        pipeline: sizes, layouts, sampling defaults.
+        schedule: noise schedule of both stages.
+        vae, encoders, reference, trajectory, video: one per component, in the order in which they are trained.
+    """
+
+    name: str
+    pipeline: PipelineConfig
+    schedule: NoiseScheduleConfig
+    vae: AutoencoderRecipe | None = None
+    encoders: EncodersRecipe | None = None
+    reference: ReferenceRecipe | None = None
+    trajectory: StageRecipe | None = None
+    video: StageRecipe | None = None
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names of the components that this recipe trains."""
+        names = ("vae", "encoders", "reference", "trajectory", "video")
+        return tuple(name for name in names if getattr(self, name) is not None)
+
+    def of(self, component: str) -> Any:
+        """The recipe of one component.
+
+        Raises:
+            InputError: it has none.
+        """
+        if component not in self.components:
+            raise InputError(
+                f"--recipe {self.name} does not train {component}, only {', '.join(self.components)}; the rest comes "
+                "from --initial-weights"
+            )
+        return getattr(self, component)

@@ -1,0 +1,165 @@
+"""Rows of tensors computed once by frozen networks, kept on disk in shards.
+
+A folder is named by its key, a hash of everything its numbers depend on. So a stale one is never found, let alone used.
+
+    <key>/contents.json              what it is of
+    <key>/shard-00000.safetensors    rows 0 to 31, and so on; each written whole or not at all
+
+A build that was stopped goes on with the shards that are missing. Any number of processes may build one folder: each
+takes shards that nobody holds, then waits for the others'. The locks are the kernel's and end with their process, so
+one that is killed leaves nothing behind that others wait for. Rows are read from the files when they are asked for; a
+set may be larger than memory.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from mask2iv.errors import InputError
+from mask2iv.files import atomic_write, reason, write_json
+
+ROWS_PER_SHARD = 32
+"""What a stopped build loses at most; clips encoded at full size take 84 MB a shard."""
+_INDEX = "index"
+
+
+class Shards:
+    """A complete folder.
+
+    Args:
+        folder: of the shards.
+        count: of the rows that were asked for.
+
+    Attributes:
+        kept: int, ascending: the rows that are there; those that could not be computed are missing.
+    """
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.folder = folder
+        self._places: list[tuple[int, int]] = []
+        self.kept: list[int] = []
+        for shard in range(_shard_count(count)):
+            with _opened(_shard_path(folder, shard)) as file:
+                indices = file.get_tensor(_INDEX).tolist()
+            self._places += [(shard, row) for row in range(len(indices))]
+            self.kept += indices
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def row(self, position: int) -> dict[str, torch.Tensor]:
+        """The tensors [1, ...] of the row at this position in :attr:`kept`.
+
+        Raises:
+            InputError: a shard was removed or damaged since the folder was opened.
+        """
+        shard, row = self._places[position]
+        # Opened for each row, which takes microseconds: any number of shards, and nothing to share with workers.
+        with _opened(_shard_path(self.folder, shard)) as file:
+            return {name: file.get_slice(name)[row : row + 1] for name in file.keys() if name != _INDEX}  # noqa: SIM118
+
+
+def build_shards(
+    count: int,
+    compute: Callable[[int], dict[str, torch.Tensor] | None],
+    key: str,
+    root: Path,
+    contents: dict[str, Any],
+    label: str,
+) -> Shards:
+    """The folder of this key below `root`, with the shards that it lacks computed now.
+
+    Args:
+        count: of the rows.
+        compute: a row's tensors, [1, ...] each; None leaves it out.
+        key: hash of everything that the rows depend on.
+        root: folder of such folders.
+        contents: what the rows are, noted beside them.
+        label: of the progress bar.
+    """
+    folder = root / key[:16]
+    total = _shard_count(count)
+    missing = [shard for shard in range(total) if not _is_done(folder, shard, key)]
+    if missing and not (folder / "contents.json").is_file():
+        write_json(folder / "contents.json", {"key": key, "rows": count, "rows_per_shard": ROWS_PER_SHARD, **contents})
+    with tqdm(total=total, initial=total - len(missing), unit="shard", desc=label, disable=not missing) as bar:
+        for wait in (False, True):
+            left = []
+            for shard in missing:
+                with _locked(_shard_path(folder, shard).with_suffix(".lock"), wait) as held:
+                    if not held:
+                        left.append(shard)
+                        continue
+                    if not _is_done(folder, shard, key):
+                        _write_shard(range(shard * ROWS_PER_SHARD, count)[:ROWS_PER_SHARD], compute, shard, key, folder)
+                    bar.update()
+            missing = left
+    return Shards(folder, count)
+
+
+def _write_shard(
+    indices: range, compute: Callable[[int], dict[str, torch.Tensor] | None], shard: int, key: str, folder: Path
+) -> None:
+    rows = {index: row for index in indices if (row := compute(index)) is not None}
+    names = next(iter(rows.values()), {})
+    tensors = {name: torch.cat([row[name].cpu() for row in rows.values()]).contiguous() for name in names}
+    tensors[_INDEX] = torch.tensor(list(rows), dtype=torch.int64)
+    with atomic_write(_shard_path(folder, shard)) as temporary:
+        save_file(tensors, temporary, metadata={"key": key})
+
+
+def _shard_count(rows: int) -> int:
+    return -(-rows // ROWS_PER_SHARD)
+
+
+def _shard_path(folder: Path, shard: int) -> Path:
+    return folder / f"shard-{shard:05d}.safetensors"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"latent cache: {path} cannot be read: {reason(error)}; start again to rebuild it") from error
+
+
+def _is_done(folder: Path, shard: int, key: str) -> bool:
+    path = _shard_path(folder, shard)
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            return bool((file.metadata() or {}).get("key") == key)
+    except (OSError, SafetensorError):
+        return False
+
+
+@contextmanager
+def _locked(path: Path, wait: bool) -> Iterator[bool]:
+    """Holds the lock at `path`; yields False where another process has it and `wait` is not set."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
+                yield False
+                return
+            # A file system without locks: work may be done twice, and is still right, since files appear whole.
+            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP):
+                raise
+        yield True
+        # Whoever waits for this file looks for the shard next, and finds it.
+        path.unlink(missing_ok=True)

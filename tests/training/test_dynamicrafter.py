@@ -1,0 +1,144 @@
+"""Fine-tuning as in the paper, from a checkpoint of the original's layout to a generated video, scaled down."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mask2iv.cli import main
+from mask2iv.files import sha256_file
+from mask2iv.models.config import ResamplerConfig, UNetConfig
+from mask2iv.models.official import unet_config_from_original
+from mask2iv.recipes import RECIPES, get_recipe
+from mask2iv.stages.components import read_index
+from mask2iv.stages.official.layout import preset
+from mask2iv.stages.pipeline import Mask2IVPipeline
+
+pytestmark = pytest.mark.usefixtures("no_open_clip")
+
+COMPONENT = {"text": "trajectory", "position": "trajectory", "video": "video"}
+UNET = {
+    "num_head_channels": 16,  # before the width: each setting is checked as it is made
+    "model_channels": 32,
+    "channel_mult": [1, 2],
+    "num_res_blocks": 1,
+    "attention_resolutions": [2, 1],
+    "context_dim": 32,
+}
+RESAMPLER = {"dim": 32, "depth": 1, "dim_head": 16, "heads": 2, "embedding_dim": 32, "output_dim": 32}
+FEW_STEPS = {"max_steps": 2, "batch_size": 4, "gradient_accumulation_steps": 2, "checkpoint_every": 2}
+
+
+def _checkpoints() -> ModuleType:
+    path = Path(__file__).parents[1] / "golden" / "checkpoints.py"
+    spec = importlib.util.spec_from_file_location("tests_checkpoints", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory, no_open_clip: None) -> Path:
+    """A small DynamiCrafter, imported and widened for both stages."""
+    folder = tmp_path_factory.mktemp("dynamicrafter")
+    checkpoints = _checkpoints()
+    state, config = checkpoints.small_checkpoint(channels=8)
+    torch.save({"state_dict": state}, folder / "model.ckpt")
+    (folder / "sizes.json").write_text(json.dumps(config))
+    flags = ["--stage", "dynamicrafter", "--dtype", "fp32", "--config", str(folder / "sizes.json")]
+    flags += ["--tokenizer", str(checkpoints.write_vocabulary(folder / "bpe.txt.gz"))]
+    assert main(["import", str(folder / "model.ckpt"), *flags, "--out", str(folder / "start")]) == 0
+    return folder / "start"
+
+
+def fine_tune(kind: str, start: Path, data: Path, out: Path, *flags: str, recipe: str = "") -> int:
+    component = COMPONENT[kind]
+    sizes = {"pipeline.height": 32, "pipeline.width": 64, "pipeline.num_frames": 4}
+    sizes |= {f"{component}.unet.{name}": value for name, value in UNET.items()}
+    sizes |= {f"{component}.resampler.{name}": value for name, value in RESAMPLER.items()}
+    sizes |= {f"{component}.resampler.video_length": 4}
+    sizes |= {f"{component}.training.{name}": value for name, value in FEW_STEPS.items()}
+    sets = [word for name, value in sizes.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+    name = recipe or f"dynamicrafter-512-{kind}"
+    base = ["train", component, "--recipe", name, "--data", str(data), "--out", str(out), "--threads", "1"]
+    return main([*base, "--initial-weights", str(start), *sets, *flags])
+
+
+@pytest.mark.parametrize("kind", ["text", "position"])
+def test_a_dynamicrafter_becomes_both_stages_and_generates(
+    kind: str, start: Path, tiny_clips: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "mine"
+    assert fine_tune(kind, start, tiny_clips, out) == 0
+    assert fine_tune("video", start, tiny_clips, out) == 0
+    config, components = read_index(out)
+    assert config.mask_layout == kind, "the recipe of stage 2 leaves stage 1's layout alone"
+    assert set(components) >= {"vae", "tokenizer", "text_encoder", "image_encoder", "trajectory_unet", "video_unet"}
+    for stage in ("trajectory", "video"):
+        name = Path(f"{stage}_unet") / "diffusion_pytorch_model.safetensors"
+        begun, trained = load_file(start / name), load_file(out / name)
+        assert set(begun) == set(trained)
+        assert any(not torch.equal(begun[key], trained[key]) for key in begun)
+        assert torch.allclose(begun["conv_in.weight"], trained["conv_in.weight"], atol=1e-3), "it started there"
+    for part in ("vae", "text_encoder", "image_encoder"):
+        [weights] = (out / part).glob("*.safetensors")
+        assert sha256_file(weights) == sha256_file(start / part / weights.name), part
+    mask = np.zeros((32, 64), dtype=bool)
+    mask[4:24, 10:40] = True
+    run = Mask2IVPipeline.from_pretrained(out)(
+        np.full((32, 64, 3), 90, dtype=np.uint8),
+        mask,
+        "a hand pushing a box" if kind == "text" else None,
+        target_mask=np.roll(mask, 8, axis=1) if kind == "position" else None,
+        num_inference_steps=1,
+        video_num_inference_steps=1,
+        generator=torch.Generator().manual_seed(0),
+        progress=False,
+    )
+    assert run.frames[0].shape == (4, 32, 64, 3)
+
+
+def test_the_frozen_components_must_come_from_somewhere(
+    start: Path, tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ["train", "video", "--recipe", "dynamicrafter-512-video", "--data", str(tiny_clips)]
+    assert main([*base, "--out", str(tmp_path / "none")]) == 2
+    assert "trains no vae; give the imported folder that has it as --initial-weights" in capsys.readouterr().err
+    assert main([*base[:1], "vae", *base[2:], "--out", str(tmp_path / "none")]) == 2
+    assert "does not train vae, only video" in capsys.readouterr().err
+    assert fine_tune("video", start, tiny_clips, tmp_path / "mine", "--set", "video.unet.num_res_blocks=2") == 2
+    assert "use the recipe that these weights were trained with" in capsys.readouterr().err
+
+
+def test_the_recipes_are_the_papers() -> None:
+    for name in RECIPES:
+        if not name.startswith("dynamicrafter-512-"):
+            continue
+        recipe = get_recipe(name)
+        [component] = recipe.components
+        stage = recipe.of(component)
+        flags = {**preset("512").unet, "in_channels": 12}
+        assert stage.unet == unet_config_from_original(flags) == UNetConfig()
+        assert stage.resampler == ResamplerConfig()
+        assert recipe.schedule == preset("512").schedule
+        assert (recipe.schedule.prediction_type, recipe.schedule.rescale_betas_zero_snr) == ("v_prediction", True)
+        assert (recipe.schedule.base_scale, recipe.schedule.turning_step) == (0.7, 400)
+        pipeline, training = recipe.pipeline, stage.training
+        assert (pipeline.height, pipeline.width, pipeline.num_frames) == (320, 512, 16)
+        assert (training.max_steps, training.batch_size, training.gradient_accumulation_steps) == (100_000, 16, 2)
+        assert (training.gradient_clip, stage.loss_weight, stage.timestep_shift) == (0.5, 5.0, 1.0)
+        assert training.freeze_temporal == (component == "trajectory")
+        assert stage.perturb == (0.2 if component == "video" else 0.0)
+        assert stage.perturb_kernels == (3, 5, 7)
+        assert (stage.drop_text == 1.0) == ("text" not in name), "the prompt is empty for position and video"
+        assert (training.lora_rank > 0) == name.endswith("-lora")
+        assert training.learning_rate == (1e-4 if training.lora_rank else 1e-5)
