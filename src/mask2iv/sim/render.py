@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mask2iv.contract import UInt8Array
 from mask2iv.sim.backend import create_gl_context, require_mujoco
+from mask2iv.sim.geometry import Array, vec
 from mask2iv.sim.stage import TARGET_GROUP
 
 mujoco = require_mujoco()
@@ -53,9 +54,7 @@ class Renderer:
         Returns:
             Picture uint8 [H, W, 3] and the id of the geom seen at each pixel, int32 [H, W], -1 where there is none.
         """
-        everything = mujoco.mjtCatBit.mjCAT_ALL
-        mujoco.mjv_updateScene(self._model, data, self._option, None, self._camera, everything, self._scene)
-        picture = self._draw()
+        picture = self.picture(data)
         codes = self._draw_codes()
         numbers = codes[..., 0] + (codes[..., 1] << 8) + (codes[..., 2] << 16)
         lookup = np.full(self._scene.ngeom + 1, -1, dtype=np.int32)
@@ -63,6 +62,21 @@ class Renderer:
             if geom.segid >= 0 and geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
                 lookup[geom.segid + 1] = geom.objid
         return picture, lookup[numbers]
+
+    def picture(self, data: Any) -> UInt8Array:
+        """Render the state in data without ids, uint8 [H, W, 3]."""
+        everything = mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(self._model, data, self._option, None, self._camera, everything, self._scene)
+        return self._draw()
+
+    def project(self, data: Any) -> Array:
+        """Picture position (x, y) in pixels of the centres of all moving shapes, [N, 2]; far outside is clipped."""
+        moving = self._model.body_mocapid[self._model.geom_bodyid] >= 0
+        local = (data.geom_xpos[moving] - data.cam_xpos[0]) @ data.cam_xmat[0].reshape(3, 3)
+        scale = np.maximum(-local[:, 2], 0.05) * np.tan(np.radians(self._model.cam_fovy[0]) / 2) / (self.height / 2)
+        limit = vec(self.width, self.height)
+        pixels: Array = np.clip(local[:, :2] / scale[:, None] * vec(1, -1), -limit, limit)
+        return pixels
 
     def target_area(self, data: Any) -> int:
         """Pixels the target would cover if nothing stood before it."""
