@@ -26,7 +26,8 @@ class Domain:
         ambient, sun, warmth: ranges of the light from everywhere, of the main light, and of blue in the latter.
         low_sun: how far from the vertical the main light may come, as a slope.
         furnish: draws things of a footprint of 6 to 12 cm radius, at their own origin: (radius, shapes).
-        flat: chance of something flat lying on the table: a mat, a sheet, tape.
+        flat: chance of something flat lying on the table: a mat, a sheet.
+        shadow: side of the shadow map in pixels; a finer one is dearer.
     """
 
     table: Surface
@@ -39,6 +40,7 @@ class Domain:
     low_sun: float = 0.8
     furnish: Furnish | None = None
     flat: float = 0.0
+    shadow: int = 1024
 
 
 def _kitchen(rng: Rng) -> list[tuple[float, list[Geom]]]:
@@ -142,6 +144,7 @@ DOMAINS: dict[str, Domain] = {
         Surface({"wood": 0.4, "marble": 0.2, "tiles": 0.1, "cloth": 0.1, "plain": 0.2}),
         Surface({"wood": 0.1, "marble": 0.15, "tiles": 0.25, "cloth": 0.1, "plain": 0.4}, (0.45, 0.95)),
         Surface({"wood": 0.4, "marble": 0.2, "tiles": 0.2, "cloth": 0.0, "plain": 0.2}, (0.2, 0.6)),
+        shadow=2048,
     ),
     "kitchen": Domain(
         Surface(

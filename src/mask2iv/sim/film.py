@@ -12,8 +12,6 @@ from mask2iv.sim.render import Renderer
 from mask2iv.sim.tasks import DIRECTIONS, Task
 
 Rng = np.random.Generator
-_MOST_EXPOSURES = 4
-"""Pictures averaged into a blurred one, beside the sharp one."""
 
 
 def film(
@@ -86,7 +84,7 @@ def _expose(
         _show(scenes, played, time)
         seen.append(renderer.project(stage.data))
     travel = float(np.linalg.norm(seen[1] - seen[0], axis=1).max())
-    extra = min(2 * int(np.ceil(travel / 5.0)), _MOST_EXPOSURES) if travel > 1.0 else 0
+    extra = 0 if travel < 1.5 else 2 if travel < 7.0 else 4
     if not extra:
         return sharp
     total = sharp.astype(np.float32)

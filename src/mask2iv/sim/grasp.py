@@ -221,7 +221,7 @@ def _push(scene: Scene, rng: Rng, part: Pose) -> Grasp:
     extent = model.radius if task.joint is None else 0.0
     if task.grip is not None and task.grip.style == "palm":
         # One of two hands: each pushes its own half.
-        middle = part.at(task.grip.point * vec(0.6, 0, 0))
+        middle = part.at(task.grip.point * vec(0.72, 0, 0))
     if isinstance(actor, Robot):
         drop = rng.uniform(1.2, np.pi / 2)
         level = unit((middle - actor.base) * vec(1, 1, 0))
@@ -242,7 +242,7 @@ def _push(scene: Scene, rng: Rng, part: Pose) -> Grasp:
     else:
         tilt = rng.uniform(0.35, 0.6)
         r = frame(d * np.cos(tilt) - UP * np.sin(tilt), d * np.sin(tilt) + UP * np.cos(tilt))
-        height = min(0.05, max(0.016, model.height * 0.5))
+        height = min(0.07 if task.grip is not None else 0.05, max(0.016, model.height * 0.5))
         tip = middle * vec(1, 1, 0) + UP * height - d * (extent + 0.09)
         origin = tip - r @ (actor.tip + vec(0.02, 0, 0))
     tool = scene.advance(Pose(origin, r), closure, d, extent + 0.16)

@@ -70,11 +70,11 @@ class Renderer:
         return self._draw()
 
     def project(self, data: Any) -> Array:
-        """Picture position (x, y) in pixels of the centres of all moving shapes, [N, 2]; far outside is clipped."""
+        """Pixels (x, y) from the middle, clipped to the picture, of the centres of all moving shapes, [N, 2]."""
         moving = self._model.body_mocapid[self._model.geom_bodyid] >= 0
         local = (data.geom_xpos[moving] - data.cam_xpos[0]) @ data.cam_xmat[0].reshape(3, 3)
         scale = np.maximum(-local[:, 2], 0.05) * np.tan(np.radians(self._model.cam_fovy[0]) / 2) / (self.height / 2)
-        limit = vec(self.width, self.height)
+        limit = vec(self.width, self.height) / 2
         pixels: Array = np.clip(local[:, :2] / scale[:, None] * vec(1, -1), -limit, limit)
         return pixels
 

@@ -94,7 +94,7 @@ def build_room(
     spec.worldbody.add_camera(name="camera", pos=camera.position, quat=to_quaternion(camera.r), fovy=camera.fovy)
     visual = spec.visual
     visual.global_.offwidth, visual.global_.offheight = width, height
-    visual.quality.shadowsize, visual.quality.offsamples = 2048, 4
+    visual.quality.shadowsize, visual.quality.offsamples = domain.shadow, 4
     visual.quality.numslices, visual.quality.numstacks, visual.quality.numquads = 16, 10, 2
     visual.map.znear, visual.map.zfar, visual.map.shadowclip = 0.05, 8.0, 1.2
     spec.stat.extent, spec.stat.center = 1.0, [0, 0, 0.1]

@@ -33,8 +33,9 @@ _PUSHED = (
     *("mug", "cup", "can", "bottle", "carton", "box", "bowl", "kettle", "toy car", "banana", "apple", "bowl"),
     *("bucket", "lamp", "stapler", "chair", "trash can"),
 )
-_ROUND = ("cup", "can", "bottle", "apple")
-_TURNED = tuple(kind for kind in _GRASPED if kind not in _ROUND)
+ROUND = ("cup", "can", "bottle", "apple", "bucket", "trash can")
+"""Kinds whose turn about the vertical can hardly be seen."""
+_TURNED = tuple(kind for kind in _GRASPED if kind not in ROUND)
 _POURED = ("bottle", "kettle", "mug", "cup")
 _DROPPED = ("apple", "can", "cup", "apple")
 _STACKED = ("can", "cup", "mug", "bottle", "box", "apple", "stapler")
@@ -101,11 +102,14 @@ class Draw:
 
 
 def article(noun: str) -> str:
-    """The noun with "a" or "an" before it."""
+    """The noun with "a" or "an" before it; those that are plural only stand alone."""
+    if noun in ("scissors", "pliers"):
+        return noun
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def say(d: Draw, verb: str, target: ObjectModel, rest: str = "") -> str:
+    """The caption."""
     return f"{ACTOR_SAID[d.actor]} {verb} {article(target.name)}{' ' + rest if rest else ''}"
 
 

@@ -10,15 +10,16 @@ import numpy as np
 
 from mask2iv.sim.geometry import UP, Array, Pose, min_jerk, vec, yaw
 from mask2iv.sim.parts import Grip, ObjectModel
-from mask2iv.sim.tasks import ACTIONS, DIRECTIONS, SAID, Draw, Path, Task, carry, say, straight
+from mask2iv.sim.tasks import ACTIONS, DIRECTIONS, ROUND, SAID, Draw, Path, Task, carry, say, straight
 
 _CARRIED = ("box", "box", "bucket", "trash can", "safe", "chair", "lidded box", "drawer")
+_TURNED = tuple(kind for kind in _CARRIED if kind not in ROUND)
 _LIDDED = ("laptop", "lidded box", "trash can", "drawer")
 
 
-def _target(d: Draw) -> ObjectModel:
+def _target(d: Draw, kinds: tuple[str, ...] = _CARRIED) -> ObjectModel:
     """Something wide enough for two hands."""
-    kinds = d.props.among(_CARRIED)
+    kinds = d.props.among(kinds)
     kind = kinds[d.rng.integers(len(kinds))]
     return d.props.make("large box" if kind == "box" else kind, d.rng)
 
@@ -69,7 +70,7 @@ def _moving(d: Draw) -> Task:
 
 
 def _rotating(d: Draw) -> Task:
-    target = _target(d)
+    target = _target(d, _TURNED)
     sign = 1 if d.rng.random() < 0.5 else -1
     angle = sign * d.rng.uniform(0.7, 1.0)
     start = _start(d, np.zeros(3))
@@ -116,6 +117,6 @@ TWO_HANDED: dict[str, Callable[[Draw], Task]] = {
 }
 """Verb -> the function that draws such a task of two hands."""
 TWO_HANDED_KINDS: dict[str, tuple[str, ...]] = {
-    verb: _LIDDED if verb in ("opening", "closing") else _CARRIED for verb in TWO_HANDED
+    verb: {"opening": _LIDDED, "closing": _LIDDED, "rotating": _TURNED}.get(verb, _CARRIED) for verb in TWO_HANDED
 }
 """Verb -> the kinds it is done to by two hands."""
