@@ -10,7 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 import mask2iv.sim
-from mask2iv.sim.benchmark import BENCHMARKS, CLIPS, benchmark_clips, read_record
+from mask2iv.sim import Renderer, simulate_clip
+from mask2iv.sim.benchmark import BENCHMARKS, CLIPS, digest, read_record
 
 
 def main() -> None:
@@ -18,18 +19,19 @@ def main() -> None:
     parser.add_argument("benchmark", choices=tuple(BENCHMARKS))
     parser.add_argument("split", choices=tuple(CLIPS))
     parser.add_argument("--clips", type=int, required=True)
-    parser.add_argument("--workers", type=int, default=1)
     args = parser.parse_args()
     benchmark = BENCHMARKS[args.benchmark]
-    known = read_record(benchmark, args.split)
+    config, known = benchmark.config(args.split), read_record(benchmark, args.split)
     path = Path(mask2iv.sim.__file__).parent / "benchmarks" / f"{benchmark.name}-{args.split}.txt"
     rejected: Counter[str] = Counter()
+    renderer = Renderer(config.height, config.width)
+    so_far = known[-1].digest if known else ""
     with path.open("a", encoding="utf-8") as file:
-        made = benchmark_clips(benchmark, args.split, args.clips, (160, 256), args.workers, known)
-        for index, (clip, reasons, digest) in enumerate(made):
+        for index in range(len(known), args.clips):
+            clip, reasons = simulate_clip(config, benchmark.series(args.split), index, renderer, pictures=False)
+            so_far = digest(so_far, benchmark.named(clip, args.split))
             rejected.update(reasons)
-            if index >= len(known):
-                print(clip.metadata["draw"], digest, file=file, flush=True)
+            print(clip.metadata["draw"], so_far, file=file, flush=True)
     print(f"{path}: {args.clips} clips; thrown away: {dict(rejected.most_common())}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -88,8 +89,8 @@ class Simulate:
         if self.split is None:
             raise InputError(f"--benchmark {self.benchmark} needs --split: {', '.join(CLIPS)}")
         own = {"out", "clips", "benchmark", "split", "size", "workers"}
-        fixed = [field.name for field in fields(self) if field.name not in own]
-        changed = [f"--{name}" for name in fixed if getattr(self, name) != type(self).__dataclass_fields__[name].default]
+        fixed = [field for field in fields(self) if field.name not in own]
+        changed = [f"--{field.name}" for field in fixed if getattr(self, field.name) != field.default]
         if changed:
             raise InputError(f"--benchmark {self.benchmark} is always the same; leave out {', '.join(changed)}")
         count = self.clips or CLIPS[self.split]
@@ -114,9 +115,13 @@ class Simulate:
         provenance = {"generator": "mask2iv simulate", "version": __version__, **about, **asdict(config)}
         size = (config.height, config.width)
         with ClipSetWriter(self.out, size, config.num_frames, config.fps, provenance) as writer:
-            for clip, reasons, digest in tqdm(made, total=count, unit="clip", desc="simulate"):  # noqa: B007
-                writer.add(clip)
-                rejected.update(reasons)
+            try:
+                for clip, reasons, digest in tqdm(made, total=count, unit="clip", desc="simulate"):  # noqa: B007
+                    writer.add(clip)
+                    rejected.update(reasons)
+            except InputError:
+                shutil.rmtree(self.out)
+                raise
         thrown = ", ".join(f"{number} {reason}" for reason, number in rejected.most_common()) or "none"
         print(f"{count} clips in {self.out}; rejected draws: {thrown}")
         return digest
@@ -128,5 +133,5 @@ def _verdict(name: str, split: str, count: int, record: list[Entry], digest: str
     if not held:
         return f"{name} {split}: nothing is on record to compare with; digest {digest}"
     if held < count:
-        return f"{name} {split}: the first {held} clips are those on record ({record[held - 1].digest}); digest {digest}"
+        return f"{name} {split}: the first {held} of {count} clips are those on record; digest {digest}"
     return f"{name} {split}: all {count} clips are those on record (digest {digest})"

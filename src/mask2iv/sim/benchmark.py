@@ -72,6 +72,10 @@ class Benchmark:
         """The seed of a split."""
         return self.seed + list(SPLITS).index(split)
 
+    def named(self, clip: Clip, split: str) -> Clip:
+        """A clip under its name in the benchmark."""
+        return replace(clip, clip_id=f"{self.name}-{split}-{clip.metadata['index']:06d}")
+
 
 BENCHMARKS = {"sim-hoi": Benchmark("sim-hoi", "human", 4100), "sim-robot": Benchmark("sim-robot", "robot", 4200)}
 
@@ -132,7 +136,7 @@ def benchmark_clips(
     draws = [entry.draw for entry in record]
     made = simulate_clips(config, benchmark.series(split), range(count), workers, draws)
     for index, (clip, rejected) in enumerate(made):
-        named = replace(clip, clip_id=f"{benchmark.name}-{split}-{index:06d}")
+        named = benchmark.named(clip, split)
         so_far = digest(so_far, named)
         if index < len(record) and so_far != record[index].digest:
             raise InputError(

@@ -33,7 +33,12 @@ _ATTEMPTS = 400
 
 
 def simulate_clip(
-    config: SimConfig, seed: int, index: int, renderer: Renderer | None = None, draw: int | None = None
+    config: SimConfig,
+    seed: int,
+    index: int,
+    renderer: Renderer | None = None,
+    draw: int | None = None,
+    pictures: bool = True,
 ) -> tuple[Clip, dict[str, int]]:
     """Make clip `index` of the endless series `seed`; the same arguments give the same bytes.
 
@@ -43,6 +48,7 @@ def simulate_clip(
         renderer: reused when given (its size must be the configuration's); otherwise made and freed here.
         draw: take this draw, known to be plausible (a clip's metadata name theirs), without judging its pictures, so
             that no difference between OpenGL drivers can lead to another one.
+        pictures: whether to draw the video; it is black otherwise, at a third of the time and with the same labels.
 
     Returns:
         The clip, and how often a draw was thrown away for which reason before it.
@@ -59,14 +65,14 @@ def simulate_clip(
         )
     own = Renderer(config.height, config.width) if renderer is None else None
     try:
-        return _first_plausible(config, seed, index, renderer or own, draw)  # type: ignore[arg-type]
+        return _first_plausible(config, seed, index, renderer or own, draw, pictures)  # type: ignore[arg-type]
     finally:
         if own is not None:
             own.close()
 
 
 def _first_plausible(
-    config: SimConfig, seed: int, index: int, renderer: Renderer, draw: int | None
+    config: SimConfig, seed: int, index: int, renderer: Renderer, draw: int | None, pictures: bool
 ) -> tuple[Clip, dict[str, int]]:
     rejected: Counter[str] = Counter()
     for attempt in range(_ATTEMPTS) if draw is None else (draw,):
@@ -75,7 +81,7 @@ def _first_plausible(
         rng = np.random.default_rng([seed, index, attempt, 1, *f"{verb} {actor}".encode()])
         try:
             clip = _Attempt(config, seed, index, attempt, Draw(rng, actor, _side(rng, actor), config.props), verb)
-            return clip.make(renderer, judge=draw is None), dict(rejected)
+            return clip.make(renderer, judge=draw is None, pictures=pictures), dict(rejected)
         except Implausible as reason:
             rejected[str(reason)] += 1
         except Unreachable:
@@ -110,7 +116,7 @@ class _Attempt:
         # How the picture is taken has its own source of chance: the same action stays with and without.
         self.effects = np.random.default_rng([seed, index, number, 2])
 
-    def make(self, renderer: Renderer, judge: bool) -> Clip:
+    def make(self, renderer: Renderer, judge: bool, pictures: bool) -> Clip:
         """Build, play and film it.
 
         Raises:
@@ -137,9 +143,9 @@ class _Attempt:
         touch = np.array([check(scene, frames) for scene, frames in zip(scenes, played, strict=True)])
         check_apart(scenes, played)
         shutter = float(self.effects.uniform(0.3, 0.6)) if self.effects.random() < config.blur else 0.0
-        video, labels = film(scenes, played, renderer, shutter, judge)
+        video, labels = film(scenes, played, renderer, shutter, judge, pictures)
         noise = float(self.effects.uniform(1.5, 5.0)) if self.effects.random() < config.noise else 0.0
-        if noise:
+        if noise and pictures:
             video = add_noise(video, noise, self.effects)
         metadata: dict[str, Any] = {
             "seed": self.seed,
@@ -173,7 +179,7 @@ class _Attempt:
             verb=self.verb,
             object_name=task.target.name,
             actor=self.actor,
-            contact=touch.any(axis=0),
+            contact=np.logical_or.reduce(touch),
             metadata=metadata,
         )
 
