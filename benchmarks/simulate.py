@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 from collections import Counter
 
 from mask2iv.sim import SimConfig, simulate_clips
+from mask2iv.sim.actions import ACTOR_MIXES
+from mask2iv.sim.benchmark import BENCHMARKS
+
+_WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--actor", choices=("hand", "robot", "both"), default="both")
+    parser.add_argument("--actor", choices=tuple(ACTOR_MIXES), default="both")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--benchmark", choices=tuple(BENCHMARKS), help="clips like its training split's")
     args = parser.parse_args()
-    config = SimConfig(actor=args.actor)
+    config = BENCHMARKS[args.benchmark].config("train") if args.benchmark else SimConfig(actor=args.actor)
     rejected: Counter[str] = Counter()
     verbs: Counter[str] = Counter()
     start = time.perf_counter()
@@ -24,10 +30,12 @@ def main() -> None:
         rejected.update(counts)
         verbs[clip.verb] += 1
     seconds = time.perf_counter() - start
+    spent = sum(getattr(resource.getrusage(who), name) for who in _WHO for name in ("ru_utime", "ru_stime"))
     size = f"{config.height} x {config.width} x {config.num_frames}"
     print(
         f"{args.clips} clips of {size} in {seconds:.1f} s: {args.clips / seconds:.2f} clips/s, {args.workers} workers"
     )
+    print(f"{spent / args.clips:.2f} s of processor time per clip, starting included")
     print(f"actions: {dict(verbs.most_common())}")
     print(f"thrown away: {dict(rejected.most_common())}")
 

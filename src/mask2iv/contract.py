@@ -102,7 +102,7 @@ class Clip:
         caption: the instruction, e.g. "a hand picking up a kettle".
         verb: the action, e.g. "picking up".
         object_name: the target object's category, e.g. "kettle".
-        actor: "hand" or "robot".
+        actor: "hand", "hands" (two, the left one labelled second actor) or "robot".
         contact: bool [T], whether actor and object touch; None where unknown.
         metadata: JSON-serialisable extras (object pose, camera, seed, ...).
 

@@ -15,11 +15,12 @@ pytest.importorskip("mujoco", reason="the sim extra is not installed")
 
 from mask2iv.contract import Clip, Label
 from mask2iv.errors import InputError
-from mask2iv.sim import ACTIONS, Renderer, SimConfig, contact_sheet, simulate_clip, simulate_clips, vocabulary
+from mask2iv.sim import ACTIONS_OF, Renderer, SimConfig, contact_sheet, simulate_clip, simulate_clips, vocabulary
 
 SMALL = {"height": 64, "width": 96, "num_frames": 16}
 TOWARDS = {"left": (-1, 0), "right": (1, 0), "forward": (0, -1), "backward": (0, 1)}
-CASES = [(actor, verb) for actor in ("hand", "robot") for verb in ACTIONS]
+CASES = [(actor, verb) for actor, actions in ACTIONS_OF.items() for verb in actions]
+SAID = {"hand": "a hand", "hands": "two hands", "robot": "a robot arm"}
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +47,12 @@ def _centroid(mask: np.ndarray) -> np.ndarray:
 def test_every_action_is_shown_and_said(clips: dict[tuple[str, str], Clip], actor: str, verb: str) -> None:
     clip = clips[actor, verb]
     assert (clip.actor, clip.verb) == (actor, verb)
-    assert clip.caption.startswith(f"{'a hand' if actor == 'hand' else 'a robot arm'} {verb} ")
+    assert clip.caption.startswith(f"{SAID[actor]} {verb} ")
     assert set(clip.caption.split()) <= set(vocabulary())
     assert clip.object_name in clip.caption
     assert (" an " in clip.caption) == ("apple" in clip.caption)
-    assert set(np.unique(clip.trajectory.labels)) == {Label.BACKGROUND, Label.ACTOR, Label.OBJECT}
+    second = {Label.SECOND_ACTOR} if actor == "hands" else set()
+    assert set(np.unique(clip.trajectory.labels)) == {Label.BACKGROUND, Label.ACTOR, Label.OBJECT} | second
     assert clip.object_mask.any()
     assert clip.target_mask.any()
     assert clip.video.std() > 10
@@ -86,6 +88,60 @@ def test_said_direction_is_seen(renderer: Renderer) -> None:
     assert len(seen) >= 3
 
 
+def test_left_hand_of_two_is_the_second_actor(clips: dict[tuple[str, str], Clip]) -> None:
+    labels = clips["hands", "lifting"].trajectory.labels[-1]
+    assert _centroid(labels == Label.SECOND_ACTOR)[0] < _centroid(labels == Label.OBJECT)[0]
+    assert _centroid(labels == Label.OBJECT)[0] < _centroid(labels == Label.ACTOR)[0]
+
+
+def test_blur_and_noise_change_pictures_but_not_labels(renderer: Renderer) -> None:
+    plain = SimConfig(**SMALL, actor="hand", verbs=("moving",))
+    sharp = simulate_clip(plain, 2, 0, renderer)[0]
+    for field in ("blur", "noise"):
+        config = SimConfig(**SMALL, actor="hand", verbs=("moving",), **{field: 1.0})
+        touched = simulate_clip(config, 2, 0, renderer)[0]
+        np.testing.assert_array_equal(touched.trajectory.labels, sharp.trajectory.labels)
+        change = np.abs(touched.video.astype(int) - sharp.video).mean(axis=(0, 3))
+        acted = sharp.trajectory.actor.any(axis=0)
+        assert change[acted].mean() > 1
+        # Blur is where something moves (or its shadow does); noise is everywhere.
+        assert (np.median(change) < 0.2) == (field == "blur")
+
+
+def test_labels_do_not_need_pictures(renderer: Renderer, clips: dict[tuple[str, str], Clip]) -> None:
+    config = SimConfig(**SMALL, actor="hand", verbs=("moving",))
+    index = CASES.index(("hand", "moving"))
+    bare = simulate_clip(config, 5, index, renderer, pictures=False)[0]
+    np.testing.assert_array_equal(bare.trajectory.labels, clips["hand", "moving"].trajectory.labels)
+    assert bare.metadata == clips["hand", "moving"].metadata
+    assert not bare.video.any()
+
+
+def test_known_draw_needs_no_search(renderer: Renderer) -> None:
+    config = SimConfig(**SMALL, actor="robot", verbs=("closing",), objects=("safe",))
+    found, rejected = simulate_clip(config, 4, 2, renderer, pictures=False)
+    again, none = simulate_clip(config, 4, 2, renderer, draw=found.metadata["draw"], pictures=False)
+    assert again.metadata == found.metadata
+    np.testing.assert_array_equal(again.trajectory.labels, found.trajectory.labels)
+    assert sum(rejected.values()) == found.metadata["draw"]
+    assert none == {}
+
+
+def test_something_stands_in_the_line_of_sight(renderer: Renderer) -> None:
+    config = SimConfig(**SMALL, actor="robot", verbs=("pushing",), occlusion=1.0)
+    clip = simulate_clip(config, 1, 0, renderer)[0]
+    assert clip.metadata["occluder"]
+    assert len(clip.metadata["distractors"]) >= 1
+
+
+def test_objects_can_be_restricted(renderer: Renderer) -> None:
+    config = SimConfig(**SMALL, objects=("stapler",), actor="robot", domains=("lab",))
+    clip = simulate_clip(config, 0, 0, renderer)[0]
+    assert clip.object_name == "stapler"
+    assert set(clip.metadata["distractors"]) <= {"stapler"}
+    assert clip.metadata["room"]["domain"] == "lab"
+
+
 def test_same_seed_gives_same_bytes_in_other_processes(renderer: Renderer) -> None:
     config = SimConfig(**SMALL)
     here = [simulate_clip(config, 3, index, renderer)[0] for index in (0, 1)]
@@ -102,11 +158,22 @@ def test_same_seed_gives_same_bytes_in_other_processes(renderer: Renderer) -> No
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("height", 8), ("width", 4000), ("num_frames", 4), ("fps", 0.0), ("actor", "foot"), ("verbs", ("juggling",))],
+    [
+        *(("height", 8), ("width", 4000), ("num_frames", 4), ("fps", 0.0), ("actor", "foot"), ("verbs", ("juggling",))),
+        *(("objects", ("cloud",)), ("objects", ()), ("domains", ("moon",)), ("distractors", 0), ("split", "exam")),
+        *(("blur", 1.5), ("noise", -0.1), ("occlusion", 2.0)),
+    ],
 )
 def test_bad_configuration_is_named(field: str, value: object) -> None:
     with pytest.raises(InputError, match=rf"SimConfig\.{field}"):
         SimConfig(**{field: value})  # type: ignore[arg-type]
+
+
+def test_impossible_action_is_refused() -> None:
+    with pytest.raises(InputError, match="two hands cannot do pouring"):
+        SimConfig(actor="hands", verbs=("pouring",))
+    with pytest.raises(InputError, match="a robot arm cannot do opening"):
+        SimConfig(actor="robot", verbs=("opening",), objects=("mug",))
 
 
 def test_renderer_of_another_size_is_refused(renderer: Renderer) -> None:

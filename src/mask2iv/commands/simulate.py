@@ -3,51 +3,135 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from tqdm import tqdm
 
 from mask2iv import __version__
 from mask2iv.commands.arguments import parse_size
+from mask2iv.contract import Clip
 from mask2iv.data.store import ClipSetWriter
 from mask2iv.errors import InputError
 from mask2iv.sim import SimConfig, simulate_clips
+from mask2iv.sim.benchmark import BENCHMARKS, CLIPS, Entry, benchmark_clips, read_record
+from mask2iv.sim.catalogue import HOUSEHOLD, OBJECTS
+from mask2iv.sim.domains import DOMAINS
 
 
 @dataclass
 class Simulate:
-    """Make a set of simulated interactions with exact masks."""
+    """Make a set of simulated interactions with exact masks, of your own design or of a named benchmark."""
 
     out: Path
     """Folder of the clip set; must not exist or be empty."""
-    clips: int = 64
-    """Number of clips."""
+    clips: int | None = None
+    """Number of clips; 64 unless given, or those of the benchmark's split."""
+    benchmark: Literal["sim-hoi", "sim-robot"] | None = None
+    """Make a named benchmark (hands, or a robot arm) instead, and hold it against its record."""
+    split: Literal["train", "validation", "test"] | None = None
+    """Which part of the benchmark; no object and no room of one is in another."""
     seed: int = 0
     """Seed of the series; clip i of a seed is always the same."""
     size: str = "160x256"
     """Picture size, HEIGHTxWIDTH in pixels."""
-    actor: Literal["hand", "robot", "both"] = "both"
-    """Who handles the objects."""
+    actor: Literal["hand", "hands", "robot", "both", "human"] = "both"
+    """Who handles the objects: a hand, two hands at once, a robot arm, hand or arm, one or two hands."""
     verbs: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Restrict to this action; may be repeated."""
+    objects: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Restrict to this kind of object; may be repeated; "all" for every kind, instead of the 16 usual ones."""
+    domains: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Kind of room, studio unless given; may be repeated; "all" for every kind."""
+    distractors: int = 4
+    """At most so many other objects on the table."""
+    occlusion: float = 0.0
+    """Share of clips with something in the line of sight."""
+    blur: float = 0.0
+    """Share of clips with motion blur."""
+    noise: float = 0.0
+    """Share of clips with sensor noise."""
     workers: int = 0
     """Processes; 0 for one per core."""
 
     def run(self) -> None:
-        if self.clips < 1:
+        if self.clips is not None and self.clips < 1:
             raise InputError(f"--clips must be at least 1, found {self.clips}")
-        height, width = parse_size(self.size)
-        config = SimConfig(height=height, width=width, actor=self.actor, verbs=self.verbs)
+        size = parse_size(self.size)
+        if self.benchmark is not None:
+            self._make_benchmark(size)
+            return
+        if self.split is not None:
+            raise InputError("--split is a part of a --benchmark; name the benchmark too")
+        config = SimConfig(
+            height=size[0],
+            width=size[1],
+            actor=self.actor,
+            verbs=self.verbs,
+            objects=OBJECTS if "all" in self.objects else self.objects or HOUSEHOLD,
+            domains=tuple(DOMAINS) if "all" in self.domains else self.domains or ("studio",),
+            distractors=self.distractors,
+            occlusion=self.occlusion,
+            blur=self.blur,
+            noise=self.noise,
+        )
+        count = self.clips or 64
+        made = simulate_clips(config, self.seed, range(count), self._processes())
+        self._write(config, {"seed": self.seed}, ((clip, rejected, "") for clip, rejected in made), count)
+
+    def _make_benchmark(self, size: tuple[int, int]) -> None:
+        assert self.benchmark is not None
+        if self.split is None:
+            raise InputError(f"--benchmark {self.benchmark} needs --split: {', '.join(CLIPS)}")
+        own = {"out", "clips", "benchmark", "split", "size", "workers"}
+        fixed = [field for field in fields(self) if field.name not in own]
+        changed = [f"--{field.name}" for field in fixed if getattr(self, field.name) != field.default]
+        if changed:
+            raise InputError(f"--benchmark {self.benchmark} is always the same; leave out {', '.join(changed)}")
+        count = self.clips or CLIPS[self.split]
+        if not count:
+            raise InputError("--split train has as many clips as you ask for: give --clips")
+        benchmark = BENCHMARKS[self.benchmark]
+        config, record = benchmark.config(self.split, *size), read_record(benchmark, self.split)
+        made = benchmark_clips(benchmark, self.split, count, size, self._processes(), record)
+        about = {"benchmark": benchmark.name, "split": self.split, "seed": benchmark.series(self.split)}
+        digest = self._write(config, about, made, count)
+        print(_verdict(benchmark.name, self.split, count, record, digest))
+
+    def _processes(self) -> int:
+        return self.workers or os.cpu_count() or 1
+
+    def _write(
+        self, config: SimConfig, about: dict[str, Any], made: Iterator[tuple[Clip, dict[str, int], str]], count: int
+    ) -> str:
+        """Write the clip set; returns the last digest."""
         rejected: Counter[str] = Counter()
-        provenance = {"generator": "mask2iv simulate", "version": __version__, "seed": self.seed, **asdict(config)}
-        with ClipSetWriter(self.out, (height, width), config.num_frames, config.fps, provenance) as writer:
-            made = simulate_clips(config, self.seed, range(self.clips), self.workers or os.cpu_count() or 1)
-            for clip, reasons in tqdm(made, total=self.clips, unit="clip", desc="simulate"):
-                writer.add(clip)
-                rejected.update(reasons)
-        thrown = ", ".join(f"{count} {reason}" for reason, count in rejected.most_common()) or "none"
-        print(f"{self.clips} clips in {self.out}; rejected draws: {thrown}")
+        digest = ""
+        provenance = {"generator": "mask2iv simulate", "version": __version__, **about, **asdict(config)}
+        size = (config.height, config.width)
+        with ClipSetWriter(self.out, size, config.num_frames, config.fps, provenance) as writer:
+            try:
+                for clip, reasons, digest in tqdm(made, total=count, unit="clip", desc="simulate"):  # noqa: B007
+                    writer.add(clip)
+                    rejected.update(reasons)
+            except InputError:
+                shutil.rmtree(self.out)
+                raise
+        thrown = ", ".join(f"{number} {reason}" for reason, number in rejected.most_common()) or "none"
+        print(f"{count} clips in {self.out}; rejected draws: {thrown}")
+        return digest
+
+
+def _verdict(name: str, split: str, count: int, record: list[Entry], digest: str) -> str:
+    """What the comparison with the record has shown."""
+    held = min(count, len(record))
+    if not held:
+        return f"{name} {split}: nothing is on record to compare with; digest {digest}"
+    if held < count:
+        return f"{name} {split}: the first {held} of {count} clips are those on record; digest {digest}"
+    return f"{name} {split}: all {count} clips are those on record (digest {digest})"

@@ -4,15 +4,20 @@ from mask2iv.sim.backend import require_mujoco
 
 require_mujoco()
 
-from mask2iv.sim.generate import SimConfig, simulate_clip, simulate_clips  # noqa: E402
-from mask2iv.sim.objects import OBJECTS  # noqa: E402
+from mask2iv.sim.actions import ACTIONS_OF, VERBS, vocabulary  # noqa: E402
+from mask2iv.sim.catalogue import HOUSEHOLD, OBJECTS  # noqa: E402
+from mask2iv.sim.config import SimConfig  # noqa: E402
+from mask2iv.sim.domains import DOMAINS  # noqa: E402
+from mask2iv.sim.generate import simulate_clip, simulate_clips  # noqa: E402
 from mask2iv.sim.render import Renderer  # noqa: E402
 from mask2iv.sim.sheet import contact_sheet  # noqa: E402
-from mask2iv.sim.tasks import ACTIONS, vocabulary  # noqa: E402
 
 __all__ = [
-    "ACTIONS",
+    "ACTIONS_OF",
+    "DOMAINS",
+    "HOUSEHOLD",
     "OBJECTS",
+    "VERBS",
     "Renderer",
     "SimConfig",
     "contact_sheet",

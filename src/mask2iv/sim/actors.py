@@ -75,12 +75,14 @@ class Hand:
     Attributes:
         side: "right" or "left".
         elbow: world point the forearm runs towards.
+        look: size, skin, sleeve and cuff, as :meth:`build` takes them.
     """
 
     side: str
     elbow: Array
     scale: float
     parts: list[tuple[Geom, ...]]
+    look: tuple[float, Colour, Colour, float]
     name: str = "hand"
 
     def __post_init__(self) -> None:
@@ -96,7 +98,11 @@ class Hand:
         skin = SKIN[rng.integers(len(SKIN))]
         skin = tuple(float(np.clip(c + rng.uniform(-0.03, 0.03), 0, 1)) for c in skin)  # type: ignore[assignment]
         sleeve: Colour = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.65), rng.uniform(0.12, 0.9))
-        scale = float(rng.uniform(1.05, 1.18))
+        return cls.build(side, elbow, float(rng.uniform(1.05, 1.18)), skin, sleeve, float(rng.uniform(0.03, 0.11)))
+
+    @classmethod
+    def build(cls, side: str, elbow: Array, scale: float, skin: Colour, sleeve: Colour, cuff: float) -> Hand:
+        """A hand of a size (1: small), with colours, and where the sleeve begins, metres from the wrist."""
         m = 1.0 if side == "right" else -1.0
         palm = [
             rod(vec(-0.04, 0.6 * y * m, 0) * scale, vec(x - 0.003, y * m, 0) * scale, 0.0125 * scale, skin)
@@ -113,12 +119,16 @@ class Hand:
             for i, (length, radius) in enumerate(_SEGMENTS):
                 tone = darker if i == 2 else skin
                 parts.append((rod(vec(0, 0, 0), X_AXIS * length * ratio * scale, radius * scale, tone),))
-        cuff = rng.uniform(0.03, 0.11)
         arm = lathe([(0, -0.012), (0.02, -0.004), (0.022, 0.05), (0.029, 0.22), (0, 0.22)], 16)
         cloth = lathe([(0, cuff), (0.031, cuff), (0.035, 0.2), (0.042, 0.75), (0, 0.75)], 16)
         wrist = ball(vec(0, 0, 0), 0.0215 * scale, skin)
         parts.append((shape(arm, skin, finish="matte"), shape(cloth, sleeve, finish="matte"), wrist))
-        return cls(side, elbow, scale, parts)
+        look = (scale, skin, sleeve, cuff)
+        return cls(side, elbow, scale, parts, look)
+
+    def mirrored(self, elbow: Array) -> Hand:
+        """The same person's other hand."""
+        return Hand.build("left" if self.side == "right" else "right", elbow, *self.look)
 
     def poses(self, tool: Pose, closure: Array) -> list[Pose]:
         m = 1.0 if self.side == "right" else -1.0

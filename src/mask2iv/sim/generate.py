@@ -4,71 +4,41 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mask2iv.contract import BoolArray, Clip, Label, Trajectory
+from mask2iv.contract import Clip, Label, Trajectory
 from mask2iv.errors import InputError
+from mask2iv.sim.actions import ACTIONS_OF, ACTOR_MIXES, possible_verbs
 from mask2iv.sim.actors import Actor, Hand, Robot, Unreachable
-from mask2iv.sim.geometry import UP, Array, Pose, to_quaternion, unit, vec, yaw
+from mask2iv.sim.clutter import add_clutter, add_occluder
+from mask2iv.sim.config import SimConfig
+from mask2iv.sim.domains import DOMAINS, scene_of
+from mask2iv.sim.film import add_noise, film
+from mask2iv.sim.geometry import UP, Array, Pose, to_quaternion, vec, yaw
 from mask2iv.sim.grasp import Implausible, Scene, plan_grasp
-from mask2iv.sim.motion import Frame, animate, check
-from mask2iv.sim.objects import CATALOGUE
+from mask2iv.sim.motion import animate, check, check_apart, draw_timing
+from mask2iv.sim.pools import SPLITS
 from mask2iv.sim.render import Renderer
 from mask2iv.sim.room import Camera, build_room, draw_camera
 from mask2iv.sim.stage import StageBuilder
-from mask2iv.sim.tasks import ACTIONS, DIRECTIONS, Draw, Task
+from mask2iv.sim.tasks import Draw, Task
 
 Rng = np.random.Generator
-ACTORS = ("hand", "robot")
 _ATTEMPTS_PER_VERB = 40
 _ATTEMPTS = 400
-_CLUTTER = ("mug", "cup", "can", "bottle", "carton", "box", "bowl", "banana", "apple", "toy car", "kettle")
-
-
-@dataclass(frozen=True)
-class SimConfig:
-    """What clips are made.
-
-    Attributes:
-        height, width: picture size in pixels, 32 to 1024.
-        num_frames: frames per clip, at least 8.
-        fps: frames per second, > 0; only noted in the clip, the motion fills num_frames.
-        actor: "hand", "robot" or "both" (half of each).
-        verbs: actions to draw from, see ``ACTIONS``; empty means all.
-
-    Raises:
-        InputError: a value outside those named.
-    """
-
-    height: int = 160
-    width: int = 256
-    num_frames: int = 16
-    fps: float = 8.0
-    actor: str = "both"
-    verbs: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("height", "width"):
-            if not 32 <= getattr(self, name) <= 1024:
-                raise InputError(f"SimConfig.{name} must be 32 to 1024 pixels, found {getattr(self, name)}")
-        if self.num_frames < 8:
-            raise InputError(f"SimConfig.num_frames must be at least 8 to show an action, found {self.num_frames}")
-        if not self.fps > 0:
-            raise InputError(f"SimConfig.fps must be positive, found {self.fps}")
-        if self.actor not in (*ACTORS, "both"):
-            raise InputError(f"SimConfig.actor must be hand, robot or both, found {self.actor!r}")
-        for verb in self.verbs:
-            if verb not in ACTIONS:
-                raise InputError(f"SimConfig.verbs holds {verb!r}; known actions are {', '.join(ACTIONS)}")
 
 
 def simulate_clip(
-    config: SimConfig, seed: int, index: int, renderer: Renderer | None = None
+    config: SimConfig,
+    seed: int,
+    index: int,
+    renderer: Renderer | None = None,
+    draw: int | None = None,
+    pictures: bool = True,
 ) -> tuple[Clip, dict[str, int]]:
     """Make clip `index` of the endless series `seed`; the same arguments give the same bytes.
 
@@ -76,13 +46,16 @@ def simulate_clip(
         config: what to make.
         seed, index: non-negative.
         renderer: reused when given (its size must be the configuration's); otherwise made and freed here.
+        draw: take this draw, known to be plausible (a clip's metadata name theirs), without judging its pictures, so
+            that no difference between OpenGL drivers can lead to another one.
+        pictures: whether to draw the video; it is black otherwise, at a third of the time and with the same labels.
 
     Returns:
         The clip, and how often a draw was thrown away for which reason before it.
 
     Raises:
         InputError: negative seed or index, a renderer of another size, or no headless OpenGL.
-        RuntimeError: no plausible draw in 400 attempts.
+        RuntimeError: no plausible draw in 400 attempts, or the given one is not plausible.
     """
     if seed < 0 or index < 0:
         raise InputError(f"seed and index must not be negative, found {seed} and {index}")
@@ -92,23 +65,23 @@ def simulate_clip(
         )
     own = Renderer(config.height, config.width) if renderer is None else None
     try:
-        return _first_plausible(config, seed, index, renderer or own)  # type: ignore[arg-type]
+        return _first_plausible(config, seed, index, renderer or own, draw, pictures)  # type: ignore[arg-type]
     finally:
         if own is not None:
             own.close()
 
 
-def _first_plausible(config: SimConfig, seed: int, index: int, renderer: Renderer) -> tuple[Clip, dict[str, int]]:
+def _first_plausible(
+    config: SimConfig, seed: int, index: int, renderer: Renderer, draw: int | None, pictures: bool
+) -> tuple[Clip, dict[str, int]]:
     rejected: Counter[str] = Counter()
-    verbs = config.verbs or tuple(ACTIONS)
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS) if draw is None else (draw,):
         # The verb is kept over many attempts: otherwise hard actions would become rare.
-        chooser = np.random.default_rng([seed, index, attempt // _ATTEMPTS_PER_VERB, 0])
-        verb = verbs[chooser.integers(len(verbs))]
-        actor = config.actor if config.actor != "both" else ACTORS[chooser.integers(2)]
+        actor, verb = _choose(config, np.random.default_rng([seed, index, attempt // _ATTEMPTS_PER_VERB, 0]))
         rng = np.random.default_rng([seed, index, attempt, 1, *f"{verb} {actor}".encode()])
         try:
-            return _attempt(config, seed, index, verb, actor, rng, renderer), dict(rejected)
+            clip = _Attempt(config, seed, index, attempt, Draw(rng, actor, _side(rng, actor), config.props), verb)
+            return clip.make(renderer, judge=draw is None, pictures=pictures), dict(rejected)
         except Implausible as reason:
             rejected[str(reason)] += 1
         except Unreachable:
@@ -116,56 +89,139 @@ def _first_plausible(config: SimConfig, seed: int, index: int, renderer: Rendere
     raise RuntimeError(f"no plausible clip for seed {seed}, index {index}: {dict(rejected)}")
 
 
-def _attempt(
-    config: SimConfig, seed: int, index: int, verb: str, actor_name: str, rng: Rng, renderer: Renderer
-) -> Clip:
-    side = "right" if rng.random() < (0.65 if actor_name == "hand" else 0.5) else "left"
-    task = ACTIONS[verb](Draw(rng, actor_name, side))
-    camera = draw_camera(rng)
-    _check_in_view(task, camera, config.width / config.height)
-    actor = _draw_actor(rng, task, actor_name)
-    builder = StageBuilder()
-    room = build_room(builder, rng, camera, config.height, config.width)
-    clutter = _add_clutter(builder, rng, task, actor)
+def _choose(config: SimConfig, chooser: Rng) -> tuple[str, str]:
+    """(actor, verb) of a clip. The verb is drawn first, then the actor: two hands draw theirs again."""
+    actors = ACTOR_MIXES[config.actor]
+    verbs = possible_verbs(actors[0], config.verbs, config.objects)
+    verb = verbs[chooser.integers(len(verbs))]
+    actor = actors[0] if len(actors) == 1 else actors[chooser.integers(len(actors))]
+    if actor == "hands":
+        verbs = possible_verbs(actor, config.verbs, config.objects)
+        verb = verbs[chooser.integers(len(verbs))]
+    return actor, verb
+
+
+def _side(rng: Rng, actor: str) -> str:
+    return "right" if rng.random() < (0.65 if actor == "hand" else 0.5) else "left"
+
+
+class _Attempt:
+    """One draw of a clip."""
+
+    def __init__(self, config: SimConfig, seed: int, index: int, number: int, draw: Draw, verb: str) -> None:
+        self.config, self.seed, self.index, self.number = config, seed, index, number
+        self.actor, self.verb, self.rng = draw.actor, verb, draw.rng
+        self.props = draw.props
+        self.task = ACTIONS_OF[draw.actor][verb](draw)
+        # How the picture is taken has its own source of chance: the same action stays with and without.
+        self.effects = np.random.default_rng([seed, index, number, 2])
+
+    def make(self, renderer: Renderer, judge: bool, pictures: bool) -> Clip:
+        """Build, play and film it.
+
+        Raises:
+            Implausible, Unreachable: the draw is thrown away.
+        """
+        config, rng, task = self.config, self.rng, self.task
+        camera = draw_camera(rng, 1.1 if task.other is not None else 1.0)
+        _check_in_view(task, camera, config.width / config.height)
+        tasks = [task] if task.other is None else [task, task.other]
+        actors = [_draw_actor(rng, task, self.actor)]
+        if task.other is not None:
+            actors.append(_beside(_draw_actor(rng, task.other, self.actor), actors[0]))
+        builder = StageBuilder()
+        room = self._build_room(builder, camera, actors)
+        fewest = 1 if config.distractors <= 4 else 2
+        placed = add_clutter(builder, rng, task, actors, self.props, config.distractors, fewest)
+        occluder = self.effects.random() < config.occlusion
+        if occluder:
+            placed.append(add_occluder(builder, self.effects, task, camera, self.props))
+        scenes = _compile(builder, tasks, actors)
+        grasps = [plan_grasp(scene, rng) for scene in scenes]
+        timing = draw_timing(task, config.num_frames, rng)
+        played = [animate(s, g, timing, config.num_frames, rng) for s, g in zip(scenes, grasps, strict=True)]
+        touch = np.array([check(scene, frames) for scene, frames in zip(scenes, played, strict=True)])
+        check_apart(scenes, played)
+        shutter = float(self.effects.uniform(0.3, 0.6)) if self.effects.random() < config.blur else 0.0
+        video, labels = film(scenes, played, renderer, shutter, judge, pictures)
+        noise = float(self.effects.uniform(1.5, 5.0)) if self.effects.random() < config.noise else 0.0
+        if noise and pictures:
+            video = add_noise(video, noise, self.effects)
+        metadata: dict[str, Any] = {
+            "seed": self.seed,
+            "index": self.index,
+            "draw": self.number,
+            "direction": task.direction,
+            "side": {"hand": task.side, "hands": "both"}.get(self.actor, ""),
+            "actor_visible_at_start": bool((labels[0] == Label.ACTOR).sum() >= 0.002 * labels[0].size),
+            "object_pose": [_pose_list(f.base) for f in played[0]],
+            "object_joint": [float(f.joint) for f in played[0]] if task.target.joint is not None else [],
+            "object_instance": task.target.instance,
+            "camera": {
+                "position": _floats(camera.position),
+                "quaternion": _floats(to_quaternion(camera.r)),
+                "fovy": camera.fovy,
+            },
+            "room": room,
+            "distractors": [model.name for model in placed],
+            "distractor_instances": [model.instance for model in placed],
+            "occluder": occluder,
+            "receptacle": task.receptacle[0].name if task.receptacle else "",
+            "receptacle_instance": task.receptacle[0].instance if task.receptacle else "",
+            "shutter": round(shutter, 3),
+            "sensor_noise": round(noise, 3),
+        }
+        return Clip(
+            clip_id=f"sim-{self.seed}-{self.index:06d}",
+            video=video,
+            trajectory=Trajectory(labels, config.fps),
+            caption=task.caption,
+            verb=self.verb,
+            object_name=task.target.name,
+            actor=self.actor,
+            contact=np.logical_or.reduce(touch),
+            metadata=metadata,
+        )
+
+    def _build_room(self, builder: StageBuilder, camera: Camera, actors: list[Actor]) -> dict[str, str]:
+        config, scene, rng = self.config, "", self.rng
+        if config.split:
+            numbers = SPLITS[config.split].scenes
+            number = numbers[int(self.rng.integers(len(numbers)))]
+            name, rng = scene_of(number, config.domains)
+            scene = f"{name}-{number:04d}"
+        else:
+            name = config.domains[int(self.effects.integers(len(config.domains)))]
+        clear = [actor.base for actor in actors if isinstance(actor, Robot)]
+        room = build_room(builder, rng, camera, config.height, config.width, DOMAINS[name], clear)
+        return room | {"domain": name, "scene": scene}
+
+
+def _compile(builder: StageBuilder, tasks: list[Task], actors: list[Actor]) -> list[Scene]:
+    """The scene of each actor, on one stage."""
+    task = tasks[0]
     if task.receptacle is not None:
         builder.add_static("receptacle", task.receptacle[0].base, task.receptacle[1])
     target_parts = [builder.add_moving("base", task.target.base)]
     if task.target.mover:
         target_parts.append(builder.add_moving("mover", task.target.mover))
-    actor_parts = [builder.add_moving(f"actor{i}", part) for i, part in enumerate(actor.parts)]
-    scene = Scene(builder.compile(), actor, task, actor_parts, target_parts)
-    frames = animate(scene, plan_grasp(scene, rng), config.num_frames, rng)
-    contact = check(scene, frames)
-    video, labels = _film(scene, frames, renderer)
-    visible = bool((labels[0] == Label.ACTOR).sum() >= 0.002 * labels[0].size)
-    metadata: dict[str, Any] = {
-        "seed": seed,
-        "index": index,
-        "direction": task.direction,
-        "side": side if actor_name == "hand" else "",
-        "actor_visible_at_start": visible,
-        "object_pose": [_pose_list(f.base) for f in frames],
-        "object_joint": [float(f.joint) for f in frames] if task.target.joint is not None else [],
-        "camera": {
-            "position": _floats(camera.position),
-            "quaternion": _floats(to_quaternion(camera.r)),
-            "fovy": camera.fovy,
-        },
-        "room": room,
-        "distractors": clutter,
-        "receptacle": task.receptacle[0].name if task.receptacle else "",
-    }
-    return Clip(
-        clip_id=f"sim-{seed}-{index:06d}",
-        video=video,
-        trajectory=Trajectory(labels, config.fps),
-        caption=task.caption,
-        verb=verb,
-        object_name=task.target.name,
-        actor=actor_name,
-        contact=contact,
-        metadata=metadata,
-    )
+    groups = ("actor", "second")
+    parts = [
+        [builder.add_moving(f"{group}{i}", part) for i, part in enumerate(actor.parts)]
+        for group, actor in zip(groups, actors, strict=False)
+    ]
+    stage = builder.compile()
+    return [
+        Scene(stage, actor, one, numbers, target_parts, group)
+        for actor, one, numbers, group in zip(actors, tasks, parts, groups, strict=False)
+    ]
+
+
+def _beside(hand: Actor, first: Actor) -> Actor:
+    """The other hand of the person whose first hand is given: the same skin, sleeve and size, mirrored."""
+    assert isinstance(hand, Hand)
+    assert isinstance(first, Hand)
+    return first.mirrored(hand.elbow)
 
 
 def _floats(values: Array) -> list[float]:
@@ -187,127 +243,44 @@ def _check_in_view(task: Task, camera: Camera, aspect: float) -> None:
 def _draw_actor(rng: Rng, task: Task, name: str) -> Actor:
     across = 1.0 if task.side == "right" else -1.0
     middle = (task.path(0.0)[0].p + task.path(1.0)[0].p) / 2 * vec(1, 1, 0)
-    if name == "hand":
+    if name != "robot":
         bend = yaw(across * rng.uniform(0.05, 0.45)) @ task.heading
         return Hand.draw(rng, task.side, middle - bend * rng.uniform(0.75, 0.85) + UP * rng.uniform(0.16, 0.3))
-    far = rng.random() < 0.3 and task.target.joint is None
+    far = rng.random() < 0.3 and task.joint is None
     if far:
         return Robot.draw(rng, vec(across * rng.uniform(0.08, 0.3), rng.uniform(0.38, 0.43), 0))
     return Robot.draw(rng, vec(across * rng.uniform(0.5, 0.64), rng.uniform(-0.05, 0.2), 0))
 
 
-def _add_clutter(builder: StageBuilder, rng: Rng, task: Task, actor: Actor) -> list[str]:
-    """1 to 4 other objects, clear of where target and actor move; returns their names."""
-    path = [task.path(s)[0].p for s in (0.0, 0.5, 1.0)]
-    source = actor.elbow if isinstance(actor, Hand) else actor.base  # type: ignore[attr-defined]
-    lane = [p * (1 - t) + source * t for p in path for t in np.linspace(0, 1, 8)]
-    taken = [(p, task.target.radius + 0.05) for p in path] + [(p, 0.075) for p in lane]
-    if task.target.joint is not None:
-        taken.append((path[0] + task.path(0.0)[0].r @ vec(0, -0.16, 0), 0.12))
-    if task.receptacle is not None:
-        taken.append((task.receptacle[1].p, task.receptacle[0].radius + 0.03))
-    names = []
-    for _ in range(int(rng.integers(1, 5))):
-        model = CATALOGUE[_CLUTTER[rng.integers(len(_CLUTTER))]](rng)
-        for _ in range(12):
-            spot = vec(rng.uniform(-0.38, 0.38), rng.uniform(-0.2, 0.34), 0)
-            if all(np.linalg.norm((spot - p)[:2]) > r + model.radius for p, r in taken):
-                builder.add_static("clutter", model.base, Pose(spot, yaw(rng.uniform(-np.pi, np.pi))))
-                taken.append((spot, model.radius + 0.02))
-                names.append(model.name)
-                break
-    return names
-
-
-def _film(scene: Scene, frames: list[Frame], renderer: Renderer) -> tuple[Any, Any]:
-    """Render all frames; the first and last come first because most rejections show there.
-
-    Raises:
-        Implausible: what is seen does not show the action.
-    """
-    stage = scene.stage
-    renderer.load(stage.model)
-    labels_of = np.zeros(stage.model.ngeom + 1, dtype=np.uint8)
-    for group in ("base", "mover"):
-        labels_of[stage.all_ids(group)] = Label.OBJECT
-    for i in range(len(scene.actor.parts)):
-        labels_of[stage.all_ids(f"actor{i}")] = Label.ACTOR
-    count = len(frames)
-    video = np.empty((count, renderer.height, renderer.width, 3), dtype=np.uint8)
-    labels = np.empty(video.shape[:3], dtype=np.uint8)
-    for k in (0, count - 1, *range(1, count - 1)):
-        frames[k].show(scene)
-        stage.update_lights()
-        video[k], ids = renderer.frame(stage.data)
-        labels[k] = labels_of[ids]
-        if k in (0, count - 1):
-            _check_object_seen(labels[k] == Label.OBJECT, renderer.target_area(stage.data))
-        if k == count - 1:
-            _check_motion(scene.task, labels[0] == Label.OBJECT, labels[k] == Label.OBJECT)
-    if (labels == Label.ACTOR).sum(axis=(1, 2)).max() < 0.01 * labels[0].size:
-        raise Implausible("actor not visible")
-    if (labels == Label.ACTOR).sum(axis=(1, 2)).max() > 0.28 * labels[0].size:
-        raise Implausible("actor too large")
-    if (labels == Label.OBJECT).sum(axis=(1, 2)).min() < 0.001 * labels[0].size:
-        raise Implausible("object hidden")
-    return video, labels
-
-
-def _check_object_seen(seen: BoolArray, whole: int) -> None:
-    area = int(seen.sum())
-    if area < 0.35 * whole or area < 0.004 * seen.size:
-        raise Implausible("object hidden")
-    if area > 0.2 * seen.size:
-        raise Implausible("object too large")
-    rim = int(seen[0].sum() + seen[-1].sum() + seen[:, 0].sum() + seen[:, -1].sum())
-    if rim > 0.1 * np.sqrt(area):
-        raise Implausible("object off frame")
-
-
-def _check_motion(task: Task, first: BoolArray, last: BoolArray) -> None:
-    moved = centroid(last) - centroid(first)
-    diagonal = float(np.hypot(*first.shape))
-    if task.direction in DIRECTIONS:
-        # Depth is foreshortened: "forward" is up in the picture.
-        along = unit(DIRECTIONS[task.direction] * vec(1, -1, 0))[:2]
-        if moved @ along < (0.1 if along[0] else 0.06) * diagonal or abs(moved @ along) < 0.75 * np.linalg.norm(moved):
-            raise Implausible("motion not visible")
-    overlap = float((first & last).sum()) / max(int((first | last).sum()), 1)
-    if overlap > 0.8:
-        raise Implausible("motion not visible")
-
-
-def centroid(mask: BoolArray) -> Array:
-    """Mean (x, y) of a mask's pixels, y downward."""
-    y, x = np.nonzero(mask)
-    return vec(float(x.mean()), float(y.mean()))
-
-
 _worker_renderer: Renderer | None = None
 
 
-def _simulate_in_worker(config: SimConfig, seed: int, index: int) -> tuple[Clip, dict[str, int]]:
+def _simulate_in_worker(config: SimConfig, seed: int, index: int, draw: int | None) -> tuple[Clip, dict[str, int]]:
     global _worker_renderer
     if _worker_renderer is None:
         _worker_renderer = Renderer(config.height, config.width)
-    return simulate_clip(config, seed, index, _worker_renderer)
+    return simulate_clip(config, seed, index, _worker_renderer, draw)
 
 
 def simulate_clips(
-    config: SimConfig, seed: int, indices: Iterable[int], workers: int
+    config: SimConfig, seed: int, indices: Iterable[int], workers: int, draws: Sequence[int] = ()
 ) -> Iterator[tuple[Clip, dict[str, int]]]:
     """Yield :func:`simulate_clip` for each index, in order, from `workers` processes.
+
+    Args:
+        draws: the known draw of index 0, 1, ...; indices beyond them are searched.
 
     Raises:
         InputError: workers < 1.
     """
     if workers < 1:
         raise InputError(f"workers must be at least 1, found {workers}")
+    jobs = ((config, seed, index, draws[index] if index < len(draws) else None) for index in indices)
     if workers == 1:
         renderer = Renderer(config.height, config.width)
         try:
-            for index in indices:
-                yield simulate_clip(config, seed, index, renderer)
+            for _, _, index, draw in jobs:
+                yield simulate_clip(config, seed, index, renderer, draw)
         finally:
             renderer.close()
         return
@@ -315,8 +288,8 @@ def simulate_clips(
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         waiting: list[Future[tuple[Clip, dict[str, int]]]] = []
         # A short queue: finished clips do not pile up in memory when the consumer is slow.
-        for index in indices:
-            waiting.append(pool.submit(_simulate_in_worker, config, seed, index))
+        for job in jobs:
+            waiting.append(pool.submit(_simulate_in_worker, *job))
             if len(waiting) > 3 * workers:
                 yield waiting.pop(0).result()
         for future in waiting:

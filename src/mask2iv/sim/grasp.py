@@ -38,14 +38,26 @@ class Grasp:
 
 
 class Scene:
-    """Actor, target and stage, with the numbers of their moving parts."""
+    """One actor, its target and the stage, with the numbers of their moving parts; two hands are two of these.
 
-    def __init__(self, stage: Stage, actor: Actor, task: Task, actor_parts: list[int], target_parts: list[int]) -> None:
-        self.stage, self.actor, self.task = stage, actor, task
+    Args:
+        group: what the stage calls the actor's parts, without their number.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        actor: Actor,
+        task: Task,
+        actor_parts: list[int],
+        target_parts: list[int],
+        group: str = "actor",
+    ) -> None:
+        self.stage, self.actor, self.task, self.group = stage, actor, task, group
         self._actor_parts, self._target_parts = actor_parts, target_parts
-        self.touching: GeomIds = stage.ids(*(f"actor{i}" for i in actor.touching))
-        self.fingers = [stage.ids(*(f"actor{i}" for i in finger)) for finger in actor.fingers]
-        self.whole = stage.ids(*(f"actor{i}" for i in range(len(actor.parts))))
+        self.touching: GeomIds = stage.ids(*(f"{group}{i}" for i in actor.touching))
+        self.fingers = [stage.ids(*(f"{group}{i}" for i in finger)) for finger in actor.fingers]
+        self.whole = stage.ids(*(f"{group}{i}" for i in range(len(actor.parts))))
         self.target = stage.ids("base", "mover")
         self.mover = stage.ids("mover")
         self.table = stage.ids("table")
@@ -66,9 +78,9 @@ class Scene:
         self.stage.update()
 
     def part_pose(self, base: Pose, joint: float) -> Pose:
-        """Pose of the part that is handled: the moving part of a jointed object."""
-        model = self.task.target
-        return base if model.joint is None else base @ model.joint.pose(joint)
+        """Pose of the part that is handled: the moving part of a jointed object, unless it is handled as a whole."""
+        worked = self.task.joint
+        return base if worked is None else base @ worked.pose(joint)
 
     def advance(self, tool: Pose, closure: Array, direction: Array, reach: float) -> Pose:
         """Slide the tool along direction until it touches target or table, at most `reach` metres."""
@@ -145,7 +157,11 @@ def _hold(scene: Scene, rng: Rng, part: Pose) -> Grasp:
     point = part.at(grip.point)
     axis = None if grip.axis is None else part.r @ grip.axis
     if isinstance(actor, Hand):
-        tool, direction, back = _hand_hold(actor, task, rng, point, grip.half_width)
+        if grip.style == "palm":
+            assert axis is not None
+            tool, direction, back = _palm_hold(actor, task, rng, point, -axis)
+        else:
+            tool, direction, back = _hand_hold(actor, task, rng, point, grip.half_width)
         opened, reach = actor.opened.copy(), 0.08
     else:
         assert isinstance(actor, Robot)
@@ -175,6 +191,16 @@ def _hand_hold(hand: Hand, task: Task, rng: Rng, point: Array, half: float) -> t
     return Pose(origin + UP * 0.07, r), -UP, UP * 0.08
 
 
+def _palm_hold(hand: Hand, task: Task, rng: Rng, point: Array, palm: Array) -> tuple[Pose, Array, Array]:
+    """As :func:`_hand_hold`, for an upright hand whose palm looks along `palm`, fingers away from the elbow."""
+    along = unit(task.heading - palm * float(task.heading @ palm))
+    tilt = rng.uniform(0.1, 0.35)
+    r = frame(along * np.cos(tilt) - UP * np.sin(tilt), -palm)
+    point = point * vec(1, 1, 0) + UP * max(float(point[2]), 0.06)
+    origin = point - r @ (vec(0.05, 0, -0.02) * hand.scale)
+    return Pose(origin - palm * 0.06, r), palm, -palm * 0.07 - along * 0.04
+
+
 def _robot_hold(robot: Robot, task: Task, rng: Rng, point: Array, axis: Array | None) -> tuple[Pose, Array, Array]:
     assert task.grip is not None
     level = unit((point - robot.base) * vec(1, 1, 0))
@@ -191,8 +217,11 @@ def _robot_hold(robot: Robot, task: Task, rng: Rng, point: Array, axis: Array | 
 def _push(scene: Scene, rng: Rng, part: Pose) -> Grasp:
     task, actor, d = scene.task, scene.actor, scene.task.push
     model = task.target
-    middle = part.p if model.joint is None else part.at(model.joint.handle)
-    extent = model.radius if model.joint is None else 0.0
+    middle = part.p if task.joint is None else part.at(task.joint.handle)
+    extent = model.radius if task.joint is None else 0.0
+    if task.grip is not None and task.grip.style == "palm":
+        # One of two hands: each pushes its own half.
+        middle = part.at(task.grip.point * vec(0.72, 0, 0))
     if isinstance(actor, Robot):
         drop = rng.uniform(1.2, np.pi / 2)
         level = unit((middle - actor.base) * vec(1, 1, 0))
@@ -213,7 +242,7 @@ def _push(scene: Scene, rng: Rng, part: Pose) -> Grasp:
     else:
         tilt = rng.uniform(0.35, 0.6)
         r = frame(d * np.cos(tilt) - UP * np.sin(tilt), d * np.sin(tilt) + UP * np.cos(tilt))
-        height = min(0.05, max(0.016, model.height * 0.5))
+        height = min(0.07 if task.grip is not None else 0.05, max(0.016, model.height * 0.5))
         tip = middle * vec(1, 1, 0) + UP * height - d * (extent + 0.09)
         origin = tip - r @ (actor.tip + vec(0.02, 0, 0))
     tool = scene.advance(Pose(origin, r), closure, d, extent + 0.16)
@@ -221,25 +250,39 @@ def _push(scene: Scene, rng: Rng, part: Pose) -> Grasp:
 
 
 def _pivot(scene: Scene, rng: Rng, part: Pose, base: Pose) -> Grasp:
-    """A fingertip under a closed lid's front edge, or behind an open one's."""
-    task, actor = scene.task, scene.actor
-    assert task.target.joint is not None
+    """A fingertip behind the edge of a closed lid or door, or before that of an open one."""
+    task, actor, joint = scene.task, scene.actor, scene.task.joint
+    assert joint is not None
     opening = task.verb == "opening"
-    offset = vec(rng.uniform(-0.02, 0.02), -0.004, -0.006) if opening else vec(rng.uniform(-0.02, 0.02), 0.008, 0.012)
-    point = part.at(task.target.joint.handle + offset)
+    offset = joint.along * rng.uniform(-1.0, 1.0) + (joint.pull if opening else joint.press)
+    point = part.at(joint.handle + offset)
+    tip = actor.tip
     if isinstance(actor, Hand):
-        tilt = rng.uniform(0.15, 0.35) if opening else rng.uniform(0.3, 0.5)
         h = task.heading
-        r = frame(h * np.cos(tilt) - UP * np.sin(tilt), h * np.sin(tilt) + UP * np.cos(tilt))
-        closure = np.array([0.3, 0.15, 0.12, 0.14, 0.2]) if opening else np.array([0.2, 0.35, 0.33, 0.35, 0.4])
+        tilt = rng.uniform(0.15, 0.35) if opening or joint.door else rng.uniform(0.3, 0.5)
+        fingers = h * np.cos(tilt) - UP * np.sin(tilt)
+        if joint.door:
+            # Upright, the palm towards the edge: it sweeps the door to the left and shuts it to the right.
+            palm = base.r[:, 0] * (-1.0 if opening else 1.0)
+            r, closure = frame(unit(fingers - palm * float(fingers @ palm)), -palm), np.array([0.2, 0.3, 0.3, 0.3, 0.3])
+            tip = vec(0.11, 0.0, -0.04) * actor.scale
+        else:
+            r = frame(fingers, h * np.sin(tilt) + UP * np.cos(tilt))
+            closure = np.array([0.3, 0.15, 0.12, 0.14, 0.2]) if opening else np.array([0.2, 0.35, 0.33, 0.35, 0.4])
+            tip = vec(0.128, 0, -0.05 if opening else -0.07) * actor.scale
     else:
         assert isinstance(actor, Robot)
         drop = rng.uniform(0.9, 1.3)
         level = unit((point - actor.base) * vec(1, 1, 0))
         r = frame(np.cross(UP, level), level * np.cos(drop) - UP * np.sin(drop))
+        if joint.door:
+            # From above, flat against the front: the wrist must clear the body.
+            r = frame(base.r[:, 0], -UP)
         closure = np.array([0.001])
-    tip = actor.tip if isinstance(actor, Robot) else vec(0.128, 0, -0.05 if opening else -0.07) * actor.scale
     tool = scene.nudge(Pose(point - r @ tip, r), closure, scene.mover)
     front = -base.r[:, 1]
-    back = front * 0.07 + UP * 0.015 if opening else UP * 0.09
+    if joint.door:
+        back = front * 0.05 + base.r[:, 0] * (0.08 if opening else -0.08)
+    else:
+        back = front * 0.07 + UP * 0.015 if opening else UP * 0.09
     return Grasp(tool, closure, closure, back)

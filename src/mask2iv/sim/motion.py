@@ -10,6 +10,7 @@ from mask2iv.contract import BoolArray
 from mask2iv.sim.actors import Hand
 from mask2iv.sim.geometry import UP, Array, Pose, blend, min_jerk, rotation, unit, vec
 from mask2iv.sim.grasp import Grasp, Implausible, Scene
+from mask2iv.sim.tasks import Task
 
 Rng = np.random.Generator
 _DEEPEST = -0.012
@@ -25,23 +26,34 @@ class Frame:
     base: Pose
     joint: float
 
+    def towards(self, other: Frame, s: float) -> Frame:
+        """The state at a share s of the way to another frame."""
+        tool, base = blend(self.tool, other.tool, s), blend(self.base, other.base, s)
+        joint = self.joint + (other.joint - self.joint) * s
+        return Frame(tool, self.closure + (other.closure - self.closure) * s, base, joint)
+
     def show(self, scene: Scene) -> None:
         """Pose everything for this frame."""
         scene.set_target(self.base, self.joint)
         scene.set_tool(self.tool, self.closure)
 
 
-def animate(scene: Scene, grasp: Grasp, count: int, rng: Rng) -> list[Frame]:
-    """All frames of a task.
-
-    Raises:
-        Unreachable: the arm is too short somewhere.
-    """
-    task = scene.task
+def draw_timing(task: Task, count: int, rng: Rng) -> tuple[int, int]:
+    """First and last frame of handling, of `count`."""
     touch = 0 if task.held else round((count - 1) * rng.uniform(0.26, 0.33))
     leave = count - 1
     if task.release:
         leave -= max(2, round((count - 1) * 0.2))
+    return touch, leave
+
+
+def animate(scene: Scene, grasp: Grasp, timing: tuple[int, int], count: int, rng: Rng) -> list[Frame]:
+    """All frames of a task; `timing` from :func:`draw_timing`, shared by two hands.
+
+    Raises:
+        Unreachable: the arm is too short somewhere.
+    """
+    touch, leave = timing
     handled = [_handle(scene, grasp, (k - touch) / (leave - touch)) for k in range(touch, leave + 1)]
     start = _start(scene, handled[0].tool, rng)
     frames = []
@@ -71,8 +83,8 @@ def _handle(scene: Scene, grasp: Grasp, s: float) -> Frame:
     if task.mode != "pivot":
         return Frame(now @ before.inverse() @ grasp.tool, grasp.closed, base, joint)
     # The fingertip follows its point of the lid while the hand keeps its attitude.
-    assert task.target.joint is not None
-    handle = task.target.joint.handle
+    assert task.joint is not None
+    handle = task.joint.handle
     tool = Pose(now.at(handle) + grasp.tool.p - before.at(handle), grasp.tool.r)
     scene.set_target(base, joint)
     return Frame(scene.nudge(tool, grasp.closed, scene.mover), grasp.closed, base, joint)
@@ -133,3 +145,18 @@ def check(scene: Scene, frames: list[Frame]) -> BoolArray:
         if not still and not (contact[k] and contact[k - 1]):
             raise Implausible("moves untouched")
     return contact
+
+
+def check_apart(scenes: list[Scene], played: list[list[Frame]]) -> None:
+    """Two hands must not pass through each other.
+
+    Raises:
+        Implausible: they do.
+    """
+    if len(scenes) < 2:
+        return
+    for states in zip(*played, strict=True):
+        for scene, state in zip(scenes, states, strict=True):
+            state.show(scene)
+        if scenes[0].stage.distance(scenes[0].whole, scenes[1].whole, 0.0)[0] < -0.004:
+            raise Implausible("hands collide")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import colorsys
-from collections.abc import Callable
-
 import numpy as np
 
 from mask2iv.sim.geometry import Mesh, lathe, vec
+from mask2iv.sim.paint import DARK, METAL, WHITE, bright, wood
 from mask2iv.sim.parts import (
     X_AXIS,
     Y_AXIS,
@@ -15,36 +13,17 @@ from mask2iv.sim.parts import (
     Colour,
     Geom,
     Grip,
-    Joint,
     ObjectModel,
     arc,
     ball,
     box,
     chain,
+    palms,
     rod,
     shape,
 )
 
 Rng = np.random.Generator
-METAL: Colour = (0.72, 0.73, 0.76)
-DARK: Colour = (0.12, 0.12, 0.13)
-WHITE: Colour = (0.93, 0.93, 0.9)
-
-
-def _bright(rng: Rng) -> Colour:
-    """A saturated colour, or now and then white or dark."""
-    pick = rng.random()
-    if pick < 0.12:
-        return WHITE
-    if pick < 0.18:
-        return (0.2, 0.21, 0.24)
-    r, g, b = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.55, 0.95), rng.uniform(0.55, 0.95))
-    return (r, g, b)
-
-
-def _wood(rng: Rng) -> Colour:
-    r, g, b = colorsys.hsv_to_rgb(rng.uniform(0.05, 0.1), rng.uniform(0.4, 0.7), rng.uniform(0.35, 0.75))
-    return (r, g, b)
 
 
 def _vessel(r: float, h: float, wall: float, foot: float, colour: Colour) -> Geom:
@@ -53,7 +32,7 @@ def _vessel(r: float, h: float, wall: float, foot: float, colour: Colour) -> Geo
 
 
 def mug(rng: Rng) -> ObjectModel:
-    r, h, c = rng.uniform(0.036, 0.043), rng.uniform(0.08, 0.1), _bright(rng)
+    r, h, c = rng.uniform(0.036, 0.043), rng.uniform(0.08, 0.1), bright(rng)
     handle = chain(
         arc(vec(r - 0.002, 0, h * 0.52), h * 0.3, -np.pi / 2, np.pi / 2, 6, (X_AXIS, Z_AXIS)), 0.0055, c, touch=False
     )
@@ -63,40 +42,40 @@ def mug(rng: Rng) -> ObjectModel:
 
 
 def cup(rng: Rng) -> ObjectModel:
-    r, h, c = rng.uniform(0.034, 0.04), rng.uniform(0.09, 0.115), _bright(rng)
+    r, h, c = rng.uniform(0.034, 0.04), rng.uniform(0.09, 0.115), bright(rng)
     base = (_vessel(r, h, 0.003, r * 0.7, c),)
     grips = (Grip("side", vec(0, 0, h * 0.55), None, r), Grip("top", vec(0, 0, h * 0.85), None, r))
     return ObjectModel("cup", base, r, h, grips, spout=vec(r, 0, h))
 
 
 def can(rng: Rng) -> ObjectModel:
-    r, h, c = rng.uniform(0.03, 0.037), rng.uniform(0.09, 0.125), _bright(rng)
+    r, h, c = rng.uniform(0.03, 0.037), rng.uniform(0.09, 0.125), bright(rng)
     base = (
         rod(vec(0, 0, 0), vec(0, 0, h), r, METAL, "cylinder", finish="metal"),
         rod(vec(0, 0, 0.008), vec(0, 0, h - 0.008), r + 0.001, c, "cylinder"),
-        rod(vec(0, 0, h * 0.4), vec(0, 0, h * 0.65), r + 0.0015, _bright(rng), "cylinder", touch=False),
+        rod(vec(0, 0, h * 0.4), vec(0, 0, h * 0.65), r + 0.0015, bright(rng), "cylinder", touch=False),
     )
     grips = (Grip("side", vec(0, 0, h * 0.5), None, r), Grip("top", vec(0, 0, h * 0.8), None, r))
     return ObjectModel("can", base, r, h, grips)
 
 
 def bottle(rng: Rng) -> ObjectModel:
-    r, h, c = rng.uniform(0.03, 0.036), rng.uniform(0.17, 0.21), _bright(rng)
+    r, h, c = rng.uniform(0.03, 0.036), rng.uniform(0.17, 0.21), bright(rng)
     body = lathe([(0, 0), (r, 0), (r, h * 0.58), (r * 0.42, h * 0.78), (r * 0.42, h * 0.93), (0, h * 0.93)], 16)
     base = (
         shape(body, c),
-        rod(vec(0, 0, h * 0.92), vec(0, 0, h), r * 0.5, _bright(rng), "cylinder"),
-        rod(vec(0, 0, h * 0.2), vec(0, 0, h * 0.48), r + 0.001, _bright(rng), "cylinder"),
+        rod(vec(0, 0, h * 0.92), vec(0, 0, h), r * 0.5, bright(rng), "cylinder"),
+        rod(vec(0, 0, h * 0.2), vec(0, 0, h * 0.48), r + 0.001, bright(rng), "cylinder"),
     )
     grips = (Grip("side", vec(0, 0, h * 0.38), None, r), Grip("top", vec(0, 0, h * 0.9), None, r * 0.5))
     return ObjectModel("bottle", base, r, h, grips, spout=vec(0, 0, h))
 
 
 def carton(rng: Rng) -> ObjectModel:
-    a, h, c = rng.uniform(0.03, 0.036), rng.uniform(0.13, 0.165), _bright(rng)
+    a, h, c = rng.uniform(0.03, 0.036), rng.uniform(0.13, 0.165), bright(rng)
     base = (
         box(vec(0, 0, h * 0.4), (a, a, h * 0.4), c),
-        box(vec(0, 0, h * 0.42), (a + 0.001, a + 0.001, h * 0.14), _bright(rng)),
+        box(vec(0, 0, h * 0.42), (a + 0.001, a + 0.001, h * 0.14), bright(rng)),
         shape(_wedge(a, h * 0.8, h), WHITE),
     )
     grips = (Grip("side", vec(0, 0, h * 0.45), Y_AXIS, a), Grip("top", vec(0, 0, h * 0.78), Y_AXIS, a))
@@ -112,7 +91,7 @@ def _wedge(a: float, low: float, high: float) -> Mesh:
 
 def block(rng: Rng) -> ObjectModel:
     a, b, h = rng.uniform(0.042, 0.06), rng.uniform(0.028, 0.038), rng.uniform(0.05, 0.09)
-    c, stripe = _bright(rng), _bright(rng)
+    c, stripe = bright(rng), bright(rng)
     at = rng.uniform(-0.4, 0.4) * a
     base = (
         box(vec(0, 0, h / 2), (a, b, h / 2), c),
@@ -124,13 +103,26 @@ def block(rng: Rng) -> ObjectModel:
 
 def wide_box(rng: Rng) -> ObjectModel:
     """A low box, large enough to stand things on."""
-    a, b, h, c = rng.uniform(0.055, 0.065), rng.uniform(0.05, 0.06), rng.uniform(0.045, 0.07), _bright(rng)
-    band = box(vec(0, 0, h / 2), (a + 0.001, b + 0.001, h * 0.15), _bright(rng))
+    a, b, h, c = rng.uniform(0.055, 0.065), rng.uniform(0.05, 0.06), rng.uniform(0.045, 0.07), bright(rng)
+    band = box(vec(0, 0, h / 2), (a + 0.001, b + 0.001, h * 0.15), bright(rng))
     return ObjectModel("box", (box(vec(0, 0, h / 2), (a, b, h / 2), c), band), float(np.hypot(a, b)), h)
 
 
+def large_box(rng: Rng) -> ObjectModel:
+    """A parcel for two hands."""
+    a, b, h = rng.uniform(0.075, 0.1), rng.uniform(0.06, 0.08), rng.uniform(0.09, 0.13)
+    c = wood(rng) if rng.random() < 0.5 else bright(rng)
+    tape, label = bright(rng), rng.uniform(-0.4, 0.4) * a
+    base = (
+        box(vec(0, 0, h / 2), (a, b, h / 2), c),
+        box(vec(0, 0, h / 2), (a * 0.14, b + 0.001, h / 2 + 0.001), tape),
+        box(vec(label, -b, h * 0.6), (a * 0.22, 0.001, h * 0.2), WHITE, touch=False),
+    )
+    return ObjectModel("box", base, float(np.hypot(a, b)), h, palms(a, h * 0.5), turns=True)
+
+
 def bowl(rng: Rng) -> ObjectModel:
-    r, h, c = rng.uniform(0.062, 0.078), rng.uniform(0.045, 0.06), _bright(rng)
+    r, h, c = rng.uniform(0.062, 0.078), rng.uniform(0.045, 0.06), bright(rng)
     outer = [(0, 0), (r * 0.45, 0), (r * 0.8, h * 0.4), (r, h)]
     inner = [(r - 0.005, h), (r * 0.76, h * 0.45), (r * 0.4, 0.008), (0, 0.008)]
     ring = []
@@ -144,8 +136,8 @@ def bowl(rng: Rng) -> ObjectModel:
 
 def kettle(rng: Rng) -> ObjectModel:
     r, h = rng.uniform(0.052, 0.062), rng.uniform(0.085, 0.1)
-    c = METAL if rng.random() < 0.4 else _bright(rng)
-    grip_colour = DARK if rng.random() < 0.7 else _wood(rng)
+    c = METAL if rng.random() < 0.4 else bright(rng)
+    grip_colour = DARK if rng.random() < 0.7 else wood(rng)
     body = lathe([(0, 0), (r, 0), (r * 1.02, h * 0.35), (r * 0.8, h * 0.75), (r * 0.5, h), (0, h)])
     arch = arc(vec(0, 0, h * 0.75), r * 1.02, 0.25, np.pi - 0.25, 7, (X_AXIS, Z_AXIS * 0.95))
     base = (
@@ -181,7 +173,7 @@ def apple(rng: Rng) -> ObjectModel:
 
 
 def knife(rng: Rng) -> ObjectModel:
-    handle = DARK if rng.random() < 0.5 else _bright(rng)
+    handle = DARK if rng.random() < 0.5 else bright(rng)
     length = rng.uniform(0.055, 0.065)
     base = (
         rod(vec(-0.1, 0, 0.013), vec(-0.01, 0, 0.013), 0.013, handle),
@@ -192,7 +184,7 @@ def knife(rng: Rng) -> ObjectModel:
 
 
 def spatula(rng: Rng) -> ObjectModel:
-    c, blade = _wood(rng) if rng.random() < 0.5 else _bright(rng), _bright(rng)
+    c, blade = wood(rng) if rng.random() < 0.5 else bright(rng), bright(rng)
     base = (
         rod(vec(-0.12, 0, 0.011), vec(0.03, 0, 0.011), 0.0105, c),
         box(vec(0.075, 0, 0.01), (0.045, 0.032, 0.005), blade),
@@ -201,7 +193,7 @@ def spatula(rng: Rng) -> ObjectModel:
 
 
 def toy_car(rng: Rng) -> ObjectModel:
-    c, glass = _bright(rng), (0.35, 0.5, 0.6)
+    c, glass = bright(rng), (0.35, 0.5, 0.6)
     a, b = rng.uniform(0.055, 0.068), rng.uniform(0.027, 0.032)
     wheels = [
         rod(vec(x, s * (b - 0.004), 0.014), vec(x, s * (b + 0.004), 0.014), 0.014, DARK, "cylinder")
@@ -216,88 +208,3 @@ def toy_car(rng: Rng) -> ObjectModel:
         *wheels,
     )
     return ObjectModel("toy car", base, a, 0.069, (Grip("top", vec(-a * 0.1, 0, 0.05), Y_AXIS, b),), turns=True)
-
-
-def laptop(rng: Rng) -> ObjectModel:
-    c = METAL if rng.random() < 0.6 else _bright(rng)
-    a, b = rng.uniform(0.105, 0.125), rng.uniform(0.075, 0.088)
-    screen = ((0.2, 0.4, 0.7), (0.15, 0.5, 0.45), (0.5, 0.25, 0.5))[rng.integers(3)]
-    base = (
-        box(vec(0, 0, 0.006), (a, b, 0.006), c),
-        box(vec(0, b * 0.25, 0.0125), (a * 0.88, b * 0.5, 0.001), DARK, touch=False),
-        box(vec(0, -b * 0.6, 0.0125), (a * 0.3, b * 0.26, 0.001), (0.5, 0.5, 0.52), touch=False),
-    )
-    # The lid's frame sits on the hinge at the back; at 0 it lies on the base, screen down.
-    mover = (
-        box(vec(0, -b, 0.004), (a, b, 0.004), c),
-        box(vec(0, -b, -0.0005), (a * 0.92, b * 0.88, 0.001), screen, touch=False),
-        box(vec(0.2 * a, -b * 1.2, -0.001), (a * 0.3, b * 0.3, 0.001), WHITE, touch=False),
-    )
-    opened = rng.uniform(1.75, 2.0)
-    joint = Joint("turn", -X_AXIS, vec(0, b, 0.0145), 0.0, opened, vec(0, -2 * b, 0.004))
-    return ObjectModel("laptop", base, a * 1.1, 0.03, (), mover, joint)
-
-
-def drawer(rng: Rng) -> ObjectModel:
-    c, front = _wood(rng), _wood(rng) if rng.random() < 0.5 else _bright(rng)
-    a, b, h, t = rng.uniform(0.085, 0.105), rng.uniform(0.07, 0.08), rng.uniform(0.085, 0.1), 0.006
-    base = (
-        box(vec(0, 0, h - t), (a, b, t), c),
-        box(vec(0, 0, t), (a, b, t), c),
-        box(vec(-a + t, 0, h / 2), (t, b, h / 2), c),
-        box(vec(a - t, 0, h / 2), (t, b, h / 2), c),
-        box(vec(0, b - t, h / 2), (a, t, h / 2), c),
-    )
-    inside, low = a - 2.2 * t, h * 0.3
-    mover = (
-        box(vec(0, -b, h / 2), (a - 2 * t, 0.006, h / 2 - 2 * t), front),
-        box(vec(0, 0, 2.6 * t), (inside, b - t, 0.003), WHITE),
-        box(vec(-inside, 0, low + t), (0.003, b - t, low), WHITE),
-        box(vec(inside, 0, low + t), (0.003, b - t, low), WHITE),
-        rod(vec(-0.03, -b - 0.036, h / 2), vec(0.03, -b - 0.036, h / 2), 0.006, METAL, finish="metal"),
-        rod(vec(-0.028, -b - 0.036, h / 2), vec(-0.028, -b, h / 2), 0.005, METAL, finish="metal"),
-        rod(vec(0.028, -b - 0.036, h / 2), vec(0.028, -b, h / 2), 0.005, METAL, finish="metal"),
-    )
-    joint = Joint("slide", -Y_AXIS, vec(0, 0, 0), 0.0, rng.uniform(0.1, 0.125), vec(0, -b - 0.036, h / 2))
-    grips = (Grip("top", vec(0, -b - 0.036, h / 2), Y_AXIS, 0.006),)
-    return ObjectModel("drawer", base, a * 1.2, h, grips, mover, joint)
-
-
-def lidded_box(rng: Rng) -> ObjectModel:
-    c, lid = _bright(rng), _bright(rng)
-    a, b, h, t = rng.uniform(0.075, 0.095), rng.uniform(0.055, 0.065), rng.uniform(0.06, 0.08), 0.004
-    base = (
-        box(vec(0, 0, t), (a, b, t), c),
-        box(vec(-a + t, 0, h / 2), (t, b, h / 2), c),
-        box(vec(a - t, 0, h / 2), (t, b, h / 2), c),
-        box(vec(0, -b + t, h / 2), (a, t, h / 2), c),
-        box(vec(0, b - t, h / 2), (a, t, h / 2), c),
-    )
-    mover = (
-        box(vec(0, -b, 0.005), (a + 0.003, b + 0.003, 0.005), lid),
-        box(vec(0, -2 * b - 0.006, 0.005), (0.018, 0.006, 0.006), DARK),
-    )
-    joint = Joint("turn", -X_AXIS, vec(0, b, h), 0.0, rng.uniform(1.6, 1.9), vec(0, -2 * b - 0.008, 0.005))
-    return ObjectModel("lidded box", base, a * 1.2, h, (), mover, joint)
-
-
-CATALOGUE: dict[str, Callable[[Rng], ObjectModel]] = {
-    "mug": mug,
-    "cup": cup,
-    "can": can,
-    "bottle": bottle,
-    "carton": carton,
-    "box": block,
-    "bowl": bowl,
-    "kettle": kettle,
-    "banana": banana,
-    "apple": apple,
-    "knife": knife,
-    "spatula": spatula,
-    "toy car": toy_car,
-    "laptop": laptop,
-    "drawer": drawer,
-    "lidded box": lidded_box,
-}
-OBJECTS: tuple[str, ...] = tuple(CATALOGUE)
-"""Categories an object can have, as written in captions."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -61,9 +61,10 @@ class Grip:
     """A place to hold an object.
 
     Attributes:
-        style: "side" (approached level) or "top" (approached from above).
-        point: local metres [3]. In the frame of the moving part of a jointed object.
-        axis: local direction along which jaws close, or None when any level direction will do.
+        style: "side" (approached level), "top" (approached from above) or "palm" (one of two hands pressing).
+        point: local metres [3]. In the frame of the moving part of a jointed object, "palm" in that of the base.
+        axis: local direction along which jaws close, or None when any level direction will do; "palm": the direction
+            that the touched face looks to.
         half_width: half the thickness along that direction, metres.
     """
 
@@ -83,6 +84,9 @@ class Joint:
         origin: a point of the axis, base frame; the moving part's frame sits there.
         closed, opened: joint values.
         handle: the point that is pulled to open, in the moving part's frame.
+        pull, press: from the handle to the fingertip that opens, and that closes, a turning part; its frame.
+        along: how far the fingertip may lie to either side of those, its frame.
+        door: whether the part turns about the vertical, so that an upright hand leads it.
     """
 
     kind: str
@@ -91,6 +95,10 @@ class Joint:
     closed: float
     opened: float
     handle: Array
+    pull: Array = field(default_factory=lambda: vec(0, -0.004, -0.006))
+    press: Array = field(default_factory=lambda: vec(0, 0.008, 0.012))
+    along: Array = field(default_factory=lambda: vec(0.02, 0, 0))
+    door: bool = False
 
     def pose(self, value: float) -> Pose:
         """Pose of the moving part in the base frame."""
@@ -113,6 +121,7 @@ class ObjectModel:
         grips: where it can be held.
         spout: local point where it pours from, towards local +x; None when it cannot pour.
         turns: whether a turn about the vertical can be seen.
+        instance: which one of its category it is, "" when drawn afresh.
     """
 
     name: str
@@ -124,10 +133,23 @@ class ObjectModel:
     joint: Joint | None = None
     spout: Array | None = None
     turns: bool = False
+    instance: str = ""
+
+    @property
+    def palms(self) -> tuple[Grip, ...]:
+        """The grips of a left and a right hand together, or none."""
+        return tuple(g for g in self.grips if g.style == "palm")
 
     def grip(self, style: str) -> Grip | None:
         """The grip of a style, or None."""
         return next((g for g in self.grips if g.style == style), None)
+
+
+def palms(half_width: float, height: float) -> tuple[Grip, Grip]:
+    """Where a left and a right hand press on the faces at -x and +x."""
+    return tuple(  # type: ignore[return-value]
+        Grip("palm", vec(sign * half_width, 0, height), vec(sign, 0, 0), half_width) for sign in (-1, 1)
+    )
 
 
 def arc(centre: Array, radius: float, start: float, stop: float, count: int, plane: tuple[Array, Array]) -> list[Array]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mask2iv.contract import UInt8Array
 from mask2iv.sim.backend import create_gl_context, require_mujoco
+from mask2iv.sim.geometry import Array, vec
 from mask2iv.sim.stage import TARGET_GROUP
 
 mujoco = require_mujoco()
@@ -47,28 +48,39 @@ class Renderer:
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
 
-    def frame(self, data: Any) -> tuple[UInt8Array, NDArray[np.int32]]:
-        """Render the state in data.
+    def picture(self, data: Any) -> UInt8Array:
+        """Render the state in data, uint8 [H, W, 3]."""
+        self._update(data, self._option)
+        return self._draw()
 
-        Returns:
-            Picture uint8 [H, W, 3] and the id of the geom seen at each pixel, int32 [H, W], -1 where there is none.
-        """
-        everything = mujoco.mjtCatBit.mjCAT_ALL
-        mujoco.mjv_updateScene(self._model, data, self._option, None, self._camera, everything, self._scene)
-        picture = self._draw()
+    def ids(self, data: Any) -> NDArray[np.int32]:
+        """The id of the geom seen at each pixel, int32 [H, W], -1 where there is none."""
+        self._update(data, self._option)
         codes = self._draw_codes()
         numbers = codes[..., 0] + (codes[..., 1] << 8) + (codes[..., 2] << 16)
         lookup = np.full(self._scene.ngeom + 1, -1, dtype=np.int32)
         for geom in self._scene.geoms[: self._scene.ngeom]:
             if geom.segid >= 0 and geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
                 lookup[geom.segid + 1] = geom.objid
-        return picture, lookup[numbers]
+        return lookup[numbers]
+
+    def project(self, data: Any) -> Array:
+        """Pixels (x, y) from the middle, clipped to the picture, of the centres of all moving shapes, [N, 2]."""
+        moving = self._model.body_mocapid[self._model.geom_bodyid] >= 0
+        local = (data.geom_xpos[moving] - data.cam_xpos[0]) @ data.cam_xmat[0].reshape(3, 3)
+        scale = np.maximum(-local[:, 2], 0.05) * np.tan(np.radians(self._model.cam_fovy[0]) / 2) / (self.height / 2)
+        limit = vec(self.width, self.height) / 2
+        pixels: Array = np.clip(local[:, :2] / scale[:, None] * vec(1, -1), -limit, limit)
+        return pixels
 
     def target_area(self, data: Any) -> int:
         """Pixels the target would cover if nothing stood before it."""
-        everything = mujoco.mjtCatBit.mjCAT_ALL
-        mujoco.mjv_updateScene(self._model, data, self._alone, None, self._camera, everything, self._scene)
+        self._update(data, self._alone)
         return int((self._draw_codes().max(axis=-1) > 0).sum())
+
+    def _update(self, data: Any, option: Any) -> None:
+        everything = mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(self._model, data, option, None, self._camera, everything, self._scene)
 
     def _draw_codes(self) -> NDArray[np.int32]:
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = True

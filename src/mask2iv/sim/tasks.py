@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mask2iv.sim.catalogue import Props
 from mask2iv.sim.geometry import UP, Array, Pose, min_jerk, rotation, vec, yaw
-from mask2iv.sim.objects import CATALOGUE, OBJECTS, wide_box
-from mask2iv.sim.parts import Grip, ObjectModel
+from mask2iv.sim.parts import Grip, Joint, ObjectModel
 
 Rng = np.random.Generator
 Path = Callable[[float], tuple[Pose, float]]
@@ -23,11 +23,23 @@ DIRECTIONS: dict[str, Array] = {
     "forward": vec(0, 1, 0),
     "backward": vec(0, -1, 0),
 }
-_SAID = {"left": "to the left", "right": "to the right", "forward": "forward", "backward": "backward"}
-_ACTOR_SAID = {"hand": "a hand", "robot": "a robot arm"}
-_GRASPED = ("mug", "cup", "can", "bottle", "carton", "box", "kettle", "banana", "apple", "knife", "spatula", "toy car")
-_PUSHED = ("mug", "cup", "can", "bottle", "carton", "box", "bowl", "kettle", "toy car", "banana", "apple", "bowl")
-_JOINTED = ("laptop", "drawer", "lidded box")
+SAID = {"left": "to the left", "right": "to the right", "forward": "forward", "backward": "backward"}
+ACTOR_SAID = {"hand": "a hand", "hands": "two hands", "robot": "a robot arm"}
+_GRASPED = (
+    *("mug", "cup", "can", "bottle", "carton", "box", "kettle", "banana", "apple", "knife", "spatula", "toy car"),
+    *("bucket", "scissors", "pliers", "lamp", "stapler", "chair"),
+)
+_PUSHED = (
+    *("mug", "cup", "can", "bottle", "carton", "box", "bowl", "kettle", "toy car", "banana", "apple", "bowl"),
+    *("bucket", "lamp", "stapler", "chair", "trash can"),
+)
+ROUND = ("cup", "can", "bottle", "apple", "bucket", "trash can")
+"""Kinds whose turn about the vertical can hardly be seen."""
+_TURNED = tuple(kind for kind in _GRASPED if kind not in ROUND)
+_POURED = ("bottle", "kettle", "mug", "cup")
+_DROPPED = ("apple", "can", "cup", "apple")
+_STACKED = ("can", "cup", "mug", "bottle", "box", "apple", "stapler")
+_JOINTED = ("laptop", "drawer", "lidded box", "safe", "trash can")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +59,8 @@ class Task:
         held: whether the actor holds the target from the first frame.
         release: whether the actor lets go at the end.
         receptacle: a second object that takes part, and where it stands.
+        whole: whether a jointed target is handled by its base and not by its moving part.
+        other: what the left hand does while the right one does this, following the same path; None for one actor.
     """
 
     verb: str
@@ -62,15 +76,23 @@ class Task:
     held: bool = False
     release: bool = True
     receptacle: tuple[ObjectModel, Pose] | None = None
+    whole: bool = False
+    other: Task | None = None
+
+    @property
+    def joint(self) -> Joint | None:
+        """The joint that is worked, None where the target is handled as a whole."""
+        return None if self.whole else self.target.joint
 
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """The choices common to all actions: random source, actor, hand side, and where the elbow is."""
+    """The choices common to all actions: random source, actor, hand side, and where objects come from."""
 
     rng: Rng
     actor: str
     side: str
+    props: Props
 
     def heading(self, spread: float = 0.25) -> Array:
         """A level reaching direction: away from the camera, a little across."""
@@ -80,16 +102,21 @@ class Draw:
 
 
 def article(noun: str) -> str:
-    """The noun with "a" or "an" before it."""
+    """The noun with "a" or "an" before it; those that are plural only stand alone."""
+    if noun in ("scissors", "pliers"):
+        return noun
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def _say(d: Draw, verb: str, target: ObjectModel, rest: str = "") -> str:
-    return f"{_ACTOR_SAID[d.actor]} {verb} {article(target.name)}{' ' + rest if rest else ''}"
+def say(d: Draw, verb: str, target: ObjectModel, rest: str = "") -> str:
+    """The caption."""
+    return f"{ACTOR_SAID[d.actor]} {verb} {article(target.name)}{' ' + rest if rest else ''}"
 
 
-def _pick(d: Draw, names: tuple[str, ...]) -> ObjectModel:
-    return CATALOGUE[names[d.rng.integers(len(names))]](d.rng)
+def pick(d: Draw, kinds: tuple[str, ...]) -> ObjectModel:
+    """An object of one of the kinds that the clip may use."""
+    kinds = d.props.among(kinds)
+    return d.props.make(kinds[d.rng.integers(len(kinds))], d.rng)
 
 
 def _choose_grip(d: Draw, target: ObjectModel, level: bool = True) -> Grip:
@@ -126,7 +153,7 @@ def _spot(d: Draw, travel: Array) -> Array:
     return -travel / 2 * vec(1, 1, 0) + vec(d.rng.uniform(-0.06, 0.06), d.rng.uniform(-0.05, 0.06), 0)
 
 
-def _carry(start: Pose, travel: Array, lift: float) -> Path:
+def carry(start: Pose, travel: Array, lift: float) -> Path:
     """Up, across and down again."""
 
     def path(s: float) -> tuple[Pose, float]:
@@ -136,7 +163,7 @@ def _carry(start: Pose, travel: Array, lift: float) -> Path:
     return path
 
 
-def _straight(start: Pose, travel: Array) -> Path:
+def straight(start: Pose, travel: Array) -> Path:
     return lambda s: (start.shifted(travel * min_jerk(s)), 0.0)
 
 
@@ -146,22 +173,22 @@ def _travel(d: Draw, direction: str) -> Array:
 
 
 def _picking_up(d: Draw) -> Task:
-    target, heading = _pick(d, _GRASPED), d.heading()
+    target, heading = pick(d, _GRASPED), d.heading()
     grip = _choose_grip(d, target)
     travel = UP * d.rng.uniform(0.11, 0.16) + vec(d.rng.uniform(-0.04, 0.04), d.rng.uniform(-0.05, 0.02), 0)
     start = Pose(_spot(d, travel) - vec(0, 0.03, 0), _facing(d, target, grip, heading))
-    caption = _say(d, "picking up", target)
-    path = _straight(start, travel)
+    caption = say(d, "picking up", target)
+    path = straight(start, travel)
     return Task("picking up", caption, "", target, path, "hold", d.side, heading, grip, release=False)
 
 
 def _putting_down(d: Draw) -> Task:
-    target, heading = _pick(d, _GRASPED), d.heading()
+    target, heading = pick(d, _GRASPED), d.heading()
     grip = _choose_grip(d, target)
     travel = -UP * d.rng.uniform(0.11, 0.16) + vec(d.rng.uniform(-0.08, 0.08), d.rng.uniform(-0.04, 0.06), 0)
     start = Pose(_spot(d, travel) - UP * travel[2], _facing(d, target, grip, heading))
-    caption = _say(d, "putting down", target)
-    path = _straight(start, travel)
+    caption = say(d, "putting down", target)
+    path = straight(start, travel)
     return Task("putting down", caption, "", target, path, "hold", d.side, heading, grip, held=True)
 
 
@@ -171,36 +198,36 @@ def _pushing(d: Draw) -> Task:
     if d.actor == "robot":
         ways = ["left", "right", "forward", "backward"]
     direction = ways[d.rng.choice(len(ways), p=(0.35, 0.65) if len(ways) == 2 else None)]
-    target, travel = _pick(d, _PUSHED), _travel(d, direction)
+    target, travel = pick(d, _PUSHED), _travel(d, direction)
     start = Pose(_spot(d, travel), yaw(d.rng.uniform(-np.pi, np.pi)))
-    caption = _say(d, "pushing", target, _SAID[direction])
+    caption = say(d, "pushing", target, SAID[direction])
     push = DIRECTIONS[direction]
-    return Task("pushing", caption, direction, target, _straight(start, travel), "push", d.side, d.heading(), push=push)
+    path = straight(start, travel)
+    return Task("pushing", caption, direction, target, path, "push", d.side, d.heading(), push=push, whole=True)
 
 
 def _pulling(d: Draw) -> Task:
     ways = ("backward", d.side) if d.actor == "hand" else ("left", "right", "backward", "forward")
     direction = ways[d.rng.integers(len(ways))]
-    target, heading, travel = _pick(d, _GRASPED), d.heading(), _travel(d, direction)
+    target, heading, travel = pick(d, _GRASPED), d.heading(), _travel(d, direction)
     grip = _choose_grip(d, target, level=d.actor == "hand")
     start = Pose(_spot(d, travel), _facing(d, target, grip, heading))
-    caption = _say(d, "pulling", target, _SAID[direction])
-    return Task("pulling", caption, direction, target, _straight(start, travel), "hold", d.side, heading, grip)
+    caption = say(d, "pulling", target, SAID[direction])
+    return Task("pulling", caption, direction, target, straight(start, travel), "hold", d.side, heading, grip)
 
 
 def _moving(d: Draw) -> Task:
     direction = list(DIRECTIONS)[d.rng.integers(4)]
-    target, heading, travel = _pick(d, (*_GRASPED, "bowl")), d.heading(), _travel(d, direction)
+    target, heading, travel = pick(d, (*_GRASPED, "bowl")), d.heading(), _travel(d, direction)
     grip = _choose_grip(d, target)
     start = Pose(_spot(d, travel), _facing(d, target, grip, heading))
-    path = _carry(start, travel, d.rng.uniform(0.05, 0.09))
-    caption = _say(d, "moving", target, _SAID[direction])
+    path = carry(start, travel, d.rng.uniform(0.05, 0.09))
+    caption = say(d, "moving", target, SAID[direction])
     return Task("moving", caption, direction, target, path, "hold", d.side, heading, grip)
 
 
 def _rotating(d: Draw) -> Task:
-    names = tuple(n for n in _GRASPED if n not in ("cup", "can", "bottle", "apple"))
-    target = _pick(d, names)
+    target = pick(d, _TURNED)
     grip = _choose_grip(d, target, level=False)
     sign = 1 if d.rng.random() < 0.5 else -1
     angle = sign * d.rng.uniform(1.1, 1.6)
@@ -214,15 +241,17 @@ def _rotating(d: Draw) -> Task:
         return Pose(pivot + turn @ (start.p - pivot), turn @ start.r), 0.0
 
     direction = "counterclockwise" if sign > 0 else "clockwise"
-    caption = _say(d, "rotating", target, direction)
+    caption = say(d, "rotating", target, direction)
     release = bool(d.rng.random() < 0.5)
     return Task("rotating", caption, direction, target, path, "hold", d.side, heading, grip, release=release)
 
 
 def _swinging(d: Draw, verb: str) -> Task:
-    target = _pick(d, _JOINTED)
+    target = pick(d, _JOINTED)
     joint = target.joint
     assert joint is not None
+    # A door's hinge is at its left: the right hand gets behind its edge, the left one shuts it.
+    side = ("right" if verb == "opening" else "left") if joint.door else d.side
     turn = d.rng.uniform(-0.3, 0.3)
     heading = yaw(turn + d.rng.uniform(-0.25, 0.25)) @ vec(0, 1, 0)
     start = Pose(vec(d.rng.uniform(-0.07, 0.07), d.rng.uniform(-0.01, 0.07), 0), yaw(turn))
@@ -237,12 +266,12 @@ def _swinging(d: Draw, verb: str) -> Task:
     if joint.kind == "slide" and verb == "closing":
         mode, push = "push", -(start.r @ joint.axis)
     release = verb == "closing" or d.rng.random() < 0.5
-    caption = _say(d, verb, target)
-    return Task(verb, caption, "", target, path, mode, d.side, heading, grip, push, release=bool(release))
+    caption = say(d, verb, target)
+    return Task(verb, caption, "", target, path, mode, side, heading, grip, push, release=bool(release))
 
 
 def _pouring(d: Draw) -> Task:
-    target, bowl, heading = _pick(d, ("bottle", "kettle", "mug", "cup")), CATALOGUE["bowl"](d.rng), d.heading()
+    target, bowl, heading = pick(d, _POURED), d.props.make("bowl", d.rng), d.heading()
     assert target.spout is not None
     spout = target.spout
     grip = _choose_grip(d, target, level=True)
@@ -270,7 +299,7 @@ def _pouring(d: Draw) -> Task:
         tip = (1 - u) ** 2 * origin + 2 * u * (1 - u) * via + u**2 * goal
         return Pose(tip - r @ spout, r), 0.0
 
-    caption = f"{_ACTOR_SAID[d.actor]} pouring from {article(target.name)} into a bowl"
+    caption = f"{ACTOR_SAID[d.actor]} pouring from {article(target.name)} into a bowl"
     return Task(
         "pouring", caption, "", target, path, "hold", d.side, heading, grip, release=False, receptacle=(bowl, bowl_pose)
     )
@@ -279,8 +308,8 @@ def _pouring(d: Draw) -> Task:
 def _delivering(d: Draw, verb: str) -> Task:
     """Putting into a bowl, or stacking on a box."""
     into = verb == "putting"
-    target = _pick(d, ("apple", "can", "cup", "apple") if into else ("can", "cup", "mug", "bottle", "box", "apple"))
-    other = CATALOGUE["bowl"](d.rng) if into else wide_box(d.rng)
+    target = pick(d, _DROPPED if into else _STACKED)
+    other = d.props.make("bowl" if into else "wide box", d.rng)
     heading = d.heading()
     grip = _choose_grip(d, target)
     across = 1 if d.side == "right" else -1
@@ -292,8 +321,8 @@ def _delivering(d: Draw, verb: str) -> Task:
     turned = yaw(d.rng.uniform(-0.3, 0.3))
     rest = Pose(start.p + travel, turned)
     rise = UP * (0.01 if into else other.height)
-    path = _carry(start, travel + rise, other.height + d.rng.uniform(0.04, 0.07))
-    caption = _say(d, verb, target, f"{'into' if into else 'on'} {article(other.name)}")
+    path = carry(start, travel + rise, other.height + d.rng.uniform(0.04, 0.07))
+    caption = say(d, verb, target, f"{'into' if into else 'on'} {article(other.name)}")
     return Task(verb, caption, "", target, path, "hold", d.side, heading, grip, receptacle=(other, rest))
 
 
@@ -310,11 +339,18 @@ ACTIONS: dict[str, Callable[[Draw], Task]] = {
     "putting": lambda d: _delivering(d, "putting"),
     "stacking": lambda d: _delivering(d, "stacking"),
 }
-"""Verb -> the function that draws such a task. Every action is open to both actors."""
-
-
-def vocabulary() -> list[str]:
-    """All words a caption can hold, and a few more that prompts may use, sorted."""
-    phrases = [*ACTIONS, *OBJECTS, *_SAID.values(), *_ACTOR_SAID.values(), "an from into on in", "toward the camera"]
-    extra = "clockwise counterclockwise up down hand left right forward backward away from over front back side"
-    return sorted({word for phrase in (*phrases, *extra.split()) for word in phrase.split()})
+"""Verb -> the function that draws such a task. Every action is open to a hand and to an arm."""
+KINDS: dict[str, tuple[str, ...]] = {
+    "picking up": _GRASPED,
+    "putting down": _GRASPED,
+    "pushing": _PUSHED,
+    "pulling": _GRASPED,
+    "moving": (*_GRASPED, "bowl"),
+    "rotating": _TURNED,
+    "opening": _JOINTED,
+    "closing": _JOINTED,
+    "pouring": _POURED,
+    "putting": _DROPPED,
+    "stacking": _STACKED,
+}
+"""Verb -> the kinds it is done to."""

@@ -1,0 +1,91 @@
+"""What clips are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mask2iv.errors import InputError
+from mask2iv.sim.actions import ACTOR_MIXES, VERBS, possible_verbs
+from mask2iv.sim.catalogue import HOUSEHOLD, OBJECTS, Props
+from mask2iv.sim.domains import DOMAINS
+from mask2iv.sim.pools import SPLITS
+from mask2iv.sim.tasks import ACTOR_SAID
+
+
+@dataclass(frozen=True)
+class SimConfig:
+    """What clips are made.
+
+    Attributes:
+        height, width: picture size in pixels, 32 to 1024.
+        num_frames: frames per clip, at least 8.
+        fps: frames per second, > 0; only noted in the clip, the motion fills num_frames.
+        actor: "hand", "hands" (two at once), "robot", "both" (hand or robot, half of each) or "human" (two thirds one
+            hand, one third two).
+        verbs: actions to draw from, see ``VERBS``; empty means all.
+        objects: categories to handle and to stand around, see ``OBJECTS``.
+        domains: kinds of room to draw from, see ``DOMAINS``.
+        distractors: at most so many other objects on the table, at least 1.
+        occlusion, blur, noise: share of clips, 0 to 1, with something in the line of sight, with motion blur, with
+            sensor noise.
+        split: "train", "validation" or "test": objects and rooms come out of that part of the pools; "" draws every
+            object and room afresh.
+
+    Raises:
+        InputError: a value outside those named, or no action that the actor can do to any of the objects.
+    """
+
+    height: int = 160
+    width: int = 256
+    num_frames: int = 16
+    fps: float = 8.0
+    actor: str = "both"
+    verbs: tuple[str, ...] = ()
+    objects: tuple[str, ...] = HOUSEHOLD
+    domains: tuple[str, ...] = ("studio",)
+    distractors: int = 4
+    occlusion: float = 0.0
+    blur: float = 0.0
+    noise: float = 0.0
+    split: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width"):
+            if not 32 <= getattr(self, name) <= 1024:
+                raise InputError(f"SimConfig.{name} must be 32 to 1024 pixels, found {getattr(self, name)}")
+        if self.num_frames < 8:
+            raise InputError(f"SimConfig.num_frames must be at least 8 to show an action, found {self.num_frames}")
+        if not self.fps > 0:
+            raise InputError(f"SimConfig.fps must be positive, found {self.fps}")
+        if not 1 <= self.distractors <= 12:
+            raise InputError(f"SimConfig.distractors must be 1 to 12, found {self.distractors}")
+        for name in ("occlusion", "blur", "noise"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"SimConfig.{name} is a share from 0 to 1, found {getattr(self, name)}")
+        if self.split not in ("", *SPLITS):
+            raise InputError(f"SimConfig.split must be {', '.join(SPLITS)} or empty, found {self.split!r}")
+        self._check_names()
+
+    def _check_names(self) -> None:
+        if self.actor not in ACTOR_MIXES:
+            raise InputError(f"SimConfig.actor must be one of {', '.join(ACTOR_MIXES)}, found {self.actor!r}")
+        for field, known in (("verbs", VERBS), ("objects", OBJECTS), ("domains", tuple(DOMAINS))):
+            for name in getattr(self, field):
+                if name not in known:
+                    raise InputError(f"SimConfig.{field} holds {name!r}; known are {', '.join(known)}")
+        for field in ("objects", "domains"):
+            if not getattr(self, field):
+                raise InputError(f"SimConfig.{field} is empty; name at least one")
+        for actor in dict.fromkeys(ACTOR_MIXES[self.actor]):
+            possible = possible_verbs(actor, self.verbs, self.objects)
+            missing = [verb for verb in self.verbs if verb not in possible]
+            if not possible or (missing and len(set(ACTOR_MIXES[self.actor])) == 1):
+                raise InputError(
+                    f"SimConfig.verbs: {ACTOR_SAID[actor]} cannot do {', '.join(missing) or 'anything'} to any of "
+                    f"SimConfig.objects ({', '.join(self.objects)}); name other actions or objects"
+                )
+
+    @property
+    def props(self) -> Props:
+        """Where objects come from."""
+        return Props(self.objects, SPLITS[self.split].instances if self.split else None)
