@@ -16,7 +16,7 @@ LEVELS = [
     {"conditions"},
     {"stages"},
     {"recipes"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "bundle"},
     {"commands"},
     {"cli"},
 ]
