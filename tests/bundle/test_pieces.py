@@ -69,7 +69,7 @@ def test_missing_and_damaged_pieces_are_all_named_and_nothing_is_written(run: Pa
         data = bytearray((pieces / name).read_bytes())
         data[100] ^= 1
         (pieces / name).write_bytes(data)
-    with pytest.raises(InputError, match="part-0001, part-0003 .*SHA-256"):
+    with pytest.raises(InputError, match=r"part-0001, part-0003 .*SHA-256"):
         unpack(pieces, tmp_path / "back")
     (pieces / "part-0000").unlink()
     (pieces / "part-0002").unlink()

@@ -1,9 +1,9 @@
 """Putting a bundle together: one compressed folder of packages, an installer, a start script and a manifest.
 
-    OUT/site.tar.xz   the packages as pip installs them, for the machine's Python and platform
-    OUT/install.py    checks the machine and unpacks them
-    OUT/start.sh      installs where that has not been done, and runs mask2iv
-    OUT/bundle.json   what is carried (versions, sizes, SHA-256 sums), assumed and left out
+OUT/site.tar.xz   the packages as pip installs them, for the machine's Python and platform
+OUT/install.py    checks the machine and unpacks them
+OUT/start.sh      installs where that has not been done, and runs mask2iv
+OUT/bundle.json   what is carried (versions, sizes, SHA-256 sums), assumed and left out
 """
 
 from __future__ import annotations
@@ -115,9 +115,11 @@ def _collect(config: BundleConfig, work: Path) -> tuple[Collection, dict[str, st
 
 
 def _install_site(found: Collection, target: Target, site: Path) -> None:
-    wheels = [str(wheel.path) for wheel in found.wheels.values()]
+    # By name: given as paths, pip would note this machine's paths in the packages.
+    wheels = [f"{wheel.name}=={wheel.version}" for wheel in found.wheels.values()]
+    links = [flag for place in {wheel.path.parent for wheel in found.wheels.values()} for flag in ("-f", str(place))]
     flags = ["--quiet", "--no-index", "--no-deps", "--no-compile", "--target", str(site)]
-    run_pip("install", *flags, *target.pip_flags(), *wheels)
+    run_pip("install", *flags, *links, *target.pip_flags(), *wheels)
     # Console scripts name the interpreter of this machine.
     shutil.rmtree(site / "bin", ignore_errors=True)
 
@@ -154,8 +156,8 @@ def too_large(found: Collection, size: int, limit: int) -> str:
     largest = sorted(found.wheels.values(), key=lambda wheel: -wheel.size)[:3]
     named = ", ".join(f"{wheel.name} ({wheel.size / _MIB:.1f} MiB)" for wheel in largest)
     return (
-        f"the bundle is {size / _MIB:.1f} MiB, --limit-mib allows {limit / _MIB:g}; largest are {named}: name in --have "
-        "what is there already, or raise the limit"
+        f"the bundle is {size / _MIB:.1f} MiB, --limit-mib allows {limit / _MIB:g}; largest are {named}: name in "
+        "--have what is there already, or raise the limit"
     )
 
 

@@ -126,7 +126,7 @@ def collect(
     if not project.requires_python.contains(f"{target.python}.99"):
         raise InputError(f"--python {target.python}: mask2iv needs Python {project.requires_python}")
     found = Collection({project.name: project})
-    waiting = {(project.name, wanted)}
+    waiting: set[tuple[str, frozenset[str]]] = {(project.name, frozenset(wanted))}
     done: set[tuple[str, frozenset[str]]] = set()
     while waiting:
         done |= waiting

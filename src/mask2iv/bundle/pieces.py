@@ -1,7 +1,7 @@
 """A folder as numbered pieces below a chosen size, and back: a tar stream cut up, with a manifest of SHA-256 sums.
 
-    PIECES/pieces.json   format, version, sizes, sum of each piece, names of the files
-    PIECES/part-0000     the stream's bytes, in order
+PIECES/pieces.json   format, version, sizes, sum of each piece, names of the files
+PIECES/part-0000     the stream's bytes, in order
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def parse_bytes(text: str, field: str) -> int:
 def resumable_files(run: Path) -> list[Path]:
     """The files of a model folder that its runs need to go on, sorted.
 
-    Left out is what would be written again or is not needed: latent caches, checkpoints before the newest complete one of
-    each run, and what a killed process left half-written (hidden names).
+    Left out is what would be written again or is not needed: latent caches, checkpoints before the newest complete
+    one of each run, and what a killed process left half-written (hidden names).
 
     Raises:
         InputError: not a folder, nothing in it, or a link or device in it.
@@ -175,10 +175,12 @@ class _Splitter(io.RawIOBase):
 def unpack(pieces: Path, out: Path, overwrite: bool = False) -> Packed:
     """Put pieces together again in the new folder ``out``, which appears whole or not at all.
 
-    Every sum is checked before anything is written, and only plain files below ``out`` are made (tarfile's data filter).
+    Every sum is checked before anything is written, and only plain files below ``out`` are made (tarfile's data
+    filter).
 
     Raises:
-        InputError: missing or damaged pieces (all are named), another format, unsafe content, or ``out`` cannot be used.
+        InputError: missing or damaged pieces (all are named), another format, unsafe content, or ``out`` cannot be
+            used.
     """
     listed = _read_manifest(pieces)
     _verify(pieces, listed)

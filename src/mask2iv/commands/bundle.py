@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from packaging.utils import canonicalize_name
 
 from mask2iv.bundle.build import BundleConfig, build
 from mask2iv.bundle.collect import LEFT_OUT
@@ -57,7 +58,7 @@ class Bundle:
             raise InputError(f"--limit-mib must be positive, found {self.limit_mib}")
         get_recipe(self.recipe)
         target = Target(self.python, self.platform)
-        without = {name: "asked for with --without" for name in _split(self.without)}
+        without = dict.fromkeys(map(canonicalize_name, _split(self.without)), "asked for with --without")
         config = BundleConfig(
             target=target,
             assumed=with_implied(parse_have(self.have), target),
