@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mask2iv.bundle.start import Plan, main, parse, plan
+from mask2iv.bundle import start as start_module
+from mask2iv.bundle.start import Plan, main, parse, plan, probe_opengl
 from mask2iv.errors import InputError
 from mask2iv.files import write_json
 
@@ -26,7 +27,7 @@ def test_an_empty_folder_needs_clips_and_the_components_before(tmp_path: Path) -
     out = tmp_path / "run"
     todo = planned("video", "--out", str(out), "--clips", "8", "--set", "video.training.max_steps=3", recipe="embedded")
     assert todo.simulate is not None
-    assert todo.simulate[:3] == ["simulate", "--out", str(tmp_path / "run-data")]
+    assert todo.simulate[:3] == ["simulate", "--out", str(tmp_path / ".run-data.unfinished")]
     assert (value(todo.simulate, "--clips"), value(todo.simulate, "--size")) == ("8", "160x256")
     assert int(value(todo.simulate, "--workers")) == len(os.sched_getaffinity(0))
     assert [command[1] for command in todo.train] == ["vae", "encoders", "video"]
@@ -34,6 +35,10 @@ def test_an_empty_folder_needs_clips_and_the_components_before(tmp_path: Path) -
         assert value(command, "--resume_from_checkpoint") == "latest"
         assert value(command, "--recipe") == "embedded"
         assert value(command, "--set") == "video.training.max_steps=3"
+
+
+def test_a_dry_run_simulates_nothing(tmp_path: Path) -> None:
+    assert planned("vae", "--out", str(tmp_path / "run"), "--dry-run").simulate is None
 
 
 def test_what_is_there_is_not_done_again(tmp_path: Path, tiny_clips: Path) -> None:
@@ -44,6 +49,20 @@ def test_what_is_there_is_not_done_again(tmp_path: Path, tiny_clips: Path) -> No
     assert [command[1] for command in planned("vae", "--out", str(tmp_path), "--data", "x").train] == ["vae"]
     todo = planned("all", "--out", str(tmp_path), "--data", "x")
     assert [command[1] for command in todo.train] == ["encoders", "reference", "trajectory", "video"]
+
+
+def test_says_what_renders(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    monkeypatch.setattr(start_module, "_PROBE", "print('egl Some GPU')")
+    probe_opengl()
+    assert capsys.readouterr().out == "start: simulating with EGL (Some GPU)\n"
+    monkeypatch.setattr(start_module, "_PROBE", "print('osmesa llvmpipe')")
+    probe_opengl()
+    assert "EGL does not start here; simulating in software with OSMesa (llvmpipe)" in capsys.readouterr().out
+    assert os.environ["MUJOCO_GL"] == "osmesa", "its children shall not try EGL again"
+    monkeypatch.setattr(start_module, "_PROBE", "import sys; sys.exit('no headless OpenGL')")
+    with pytest.raises(InputError, match="^no headless OpenGL$"):
+        probe_opengl()
 
 
 def start(tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -67,7 +86,7 @@ def test_other_commands_are_passed_on(tmp_path: Path, tiny_clips: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("run-data", "unfinished clip set"), ("tiny-data", "holds 6 clips of seed None in 32x64")]
+    ("name", "message"), [("run-data", "no finished clip set"), ("tiny-data", "holds 6 clips of seed None in 32x64")]
 )
 def test_clips_of_something_else_are_not_taken(name: str, message: str, tmp_path: Path, tiny_clips: Path) -> None:
     (tmp_path / "run-data").mkdir()

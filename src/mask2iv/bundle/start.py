@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,8 +39,8 @@ _LEAST_SIDE = 64
 _PROBE = """
 import os, sys
 from mask2iv.errors import InputError
-from mask2iv.sim.backend import create_gl_context
 try:
+    from mask2iv.sim.backend import create_gl_context
     context = create_gl_context(64, 64)
 except InputError as error:
     sys.exit(str(error))
@@ -53,10 +54,12 @@ class Plan:
     """What ``train`` comes down to: commands of mask2iv, one after the other.
 
     Attributes:
-        simulate: makes the clips; None where they are there.
+        data: the clip set.
+        simulate: makes the clips, under a name for unfinished ones; None where they are there.
         train: one per component.
     """
 
+    data: Path
     simulate: list[str] | None
     train: list[list[str]]
 
@@ -90,22 +93,30 @@ def plan(given: argparse.Namespace, rest: Sequence[str]) -> Plan:
         data = given.out.with_name(given.out.name + "-data")
         scale = -(-_LEAST_SIDE // min(pipeline.height, pipeline.width))
         size = (scale * pipeline.height, scale * pipeline.width)
-        if not _are_there(data, given, size):
+        # A dry run reads no clips.
+        if "--dry-run" not in rest and not _are_there(data, given, size):
             flags = ["--clips", str(given.clips), "--seed", str(given.sim_seed), "--size", f"{size[0]}x{size[1]}"]
             # Not os.cpu_count(): a batch system gives a job some of the cores.
-            simulate = ["simulate", "--out", str(data), *flags, "--workers", str(len(os.sched_getaffinity(0)))]
+            simulate = [
+                "simulate",
+                "--out",
+                str(_unfinished(data)),
+                *flags,
+                "--workers",
+                str(len(os.sched_getaffinity(0))),
+            ]
     wanted = list(COMPONENTS) if given.component == "all" else [*COMPONENTS[given.component], given.component]
     todo = [name for name in wanted if name == given.component or not _is_trained(given.out, name)]
     flags = ["--data", str(data), "--out", str(given.out), "--recipe", given.recipe]
     flags += ["--resume_from_checkpoint", given.resume_from_checkpoint, *rest]
-    return Plan(simulate, [["train", name, *flags] for name in todo])
+    return Plan(data, simulate, [["train", name, *flags] for name in todo])
 
 
 def _are_there(data: Path, given: argparse.Namespace, size: tuple[int, int]) -> bool:
     """Whether the clips that would be simulated lie there already."""
     if not (data / "clipset.json").is_file():
         if data.is_dir() and any(data.iterdir()):
-            raise InputError(f"{data} holds an unfinished clip set: remove it to simulate anew, or give --data")
+            raise InputError(f"{data} holds no finished clip set: remove it to simulate there, or give --data")
         return False
     clips = ClipSet(data)
     seed = clips.info["provenance"].get("seed")
@@ -115,6 +126,10 @@ def _are_there(data: Path, given: argparse.Namespace, size: tuple[int, int]) -> 
             f"{given.clips} of seed {given.sim_seed} in {size[0]}x{size[1]}; give --data, another --out, or remove it"
         )
     return True
+
+
+def _unfinished(data: Path) -> Path:
+    return data.with_name(f".{data.name}.unfinished")
 
 
 def _is_trained(out: Path, component: str) -> bool:
@@ -146,15 +161,18 @@ def run_plan(todo: Plan) -> int:
     """
     if todo.simulate is not None:
         probe_opengl()
-    commands = [*([todo.simulate] if todo.simulate else []), *todo.train]
-    for command in commands[:-1]:
-        status = _run(_argv(command))
-        if status:
+        # Left where the machine's time was up in the middle.
+        shutil.rmtree(_unfinished(todo.data), ignore_errors=True)
+        if status := _run(_argv(todo.simulate)):
             return status
-    if not commands:
+        os.replace(_unfinished(todo.data), todo.data)
+    for command in todo.train[:-1]:
+        if status := _run(_argv(command)):
+            return status
+    if not todo.train:
         return 0
     sys.stdout.flush()
-    os.execv(sys.executable, _argv(commands[-1]))
+    os.execv(sys.executable, _argv(todo.train[-1]))
 
 
 def _argv(command: list[str]) -> list[str]:
