@@ -16,7 +16,7 @@ LEVELS = [
     {"conditions"},
     {"stages"},
     {"recipes"},
-    {"evaluation"},
+    {"evaluation", "bundle"},
     {"training"},
     {"commands"},
     {"cli"},

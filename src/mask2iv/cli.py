@@ -27,6 +27,9 @@ COMMANDS = {
         "mask2iv.commands.export_official:ExportOfficial",
         "write a stage in the original checkpoints' layout",
     ),
+    "bundle": ("mask2iv.commands.bundle:Bundle", "collect what a machine without network needs to train"),
+    "pack": ("mask2iv.commands.pack:Pack", "save a run's resumable state in pieces below a chosen size"),
+    "unpack": ("mask2iv.commands.pack:Unpack", "put the pieces of a run together again"),
 }
 
 

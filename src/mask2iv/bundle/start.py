@@ -1,0 +1,212 @@
+"""What ``start.sh`` of a bundle runs: any command of mask2iv, and ``train`` with all that must come before it.
+
+``train COMPONENT [flags of mask2iv train]`` simulates clips first where no --data is given, trains the components that
+COMPONENT needs and that are not there yet, and goes on from the newest checkpoint of each. Given again with the same
+flags, after the machine's time was up, it goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from mask2iv import cli
+from mask2iv.data.store import ClipSet
+from mask2iv.errors import InputError
+from mask2iv.files import read_json
+from mask2iv.recipes import get_recipe
+
+COMPONENTS = {
+    "vae": (),
+    "encoders": (),
+    "reference": ("vae",),
+    "trajectory": ("vae", "encoders"),
+    "video": ("vae", "encoders"),
+}
+"""Trained components in their order, and those that each reads."""
+
+_LEAST_SIDE = 64
+"""Objects must be seen; recipes for tests are smaller."""
+# In a process of its own: the first flavour of OpenGL that a process loads stays.
+_PROBE = """
+import os, sys
+from mask2iv.errors import InputError
+try:
+    from mask2iv.sim.backend import create_gl_context
+    context = create_gl_context(64, 64)
+except InputError as error:
+    sys.exit(str(error))
+from OpenGL import GL
+print(os.environ["MUJOCO_GL"], GL.glGetString(GL.GL_RENDERER).decode())
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``train`` comes down to: commands of mask2iv, one after the other.
+
+    Attributes:
+        data: the clip set.
+        simulate: makes the clips, under a name for unfinished ones; None where they are there.
+        train: one per component.
+    """
+
+    data: Path
+    simulate: list[str] | None
+    train: list[list[str]]
+
+
+def parse(arguments: Sequence[str], recipe: str) -> tuple[argparse.Namespace, list[str]]:
+    """The flags that are ours, and those that go on to ``mask2iv train``."""
+    parser = argparse.ArgumentParser(
+        prog="start.sh train",
+        description="Simulate, then train a component and those it needs. Other flags go on to `mask2iv train`.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("component", choices=[*COMPONENTS, "all"], help="what to train")
+    parser.add_argument("--out", type=Path, required=True, help="model folder")
+    parser.add_argument("--recipe", default=recipe, help=f"named configuration ({recipe})")
+    parser.add_argument("--data", type=Path, help="clip set; default: simulated into OUT-data")
+    parser.add_argument("--clips", type=int, default=2400, help="clips to simulate (2400)")
+    parser.add_argument("--sim-seed", type=int, default=1000, help="seed of the simulated series (1000)")
+    parser.add_argument("--resume_from_checkpoint", "--resume-from-checkpoint", default="latest", help="(latest)")
+    return parser.parse_known_args(arguments)
+
+
+def plan(given: argparse.Namespace, rest: Sequence[str]) -> Plan:
+    """What has to be done.
+
+    Raises:
+        InputError: an unknown recipe, or clips of other settings where the simulated ones go.
+    """
+    pipeline = get_recipe(given.recipe).pipeline
+    data, simulate = given.data, None
+    if data is None:
+        data = given.out.with_name(given.out.name + "-data")
+        scale = -(-_LEAST_SIDE // min(pipeline.height, pipeline.width))
+        size = (scale * pipeline.height, scale * pipeline.width)
+        # A dry run reads no clips.
+        if "--dry-run" not in rest and not _are_there(data, given, size):
+            flags = ["--clips", str(given.clips), "--seed", str(given.sim_seed), "--size", f"{size[0]}x{size[1]}"]
+            # Not os.cpu_count(): a batch system gives a job some of the cores.
+            simulate = [
+                "simulate",
+                "--out",
+                str(_unfinished(data)),
+                *flags,
+                "--workers",
+                str(len(os.sched_getaffinity(0))),
+            ]
+    wanted = list(COMPONENTS) if given.component == "all" else [*COMPONENTS[given.component], given.component]
+    todo = [name for name in wanted if name == given.component or not _is_trained(given.out, name)]
+    flags = ["--data", str(data), "--out", str(given.out), "--recipe", given.recipe]
+    flags += ["--resume_from_checkpoint", given.resume_from_checkpoint, *rest]
+    return Plan(data, simulate, [["train", name, *flags] for name in todo])
+
+
+def _are_there(data: Path, given: argparse.Namespace, size: tuple[int, int]) -> bool:
+    """Whether the clips that would be simulated lie there already."""
+    if not (data / "clipset.json").is_file():
+        if data.is_dir() and any(data.iterdir()):
+            raise InputError(f"{data} holds no finished clip set: remove it to simulate there, or give --data")
+        return False
+    clips = ClipSet(data)
+    seed = clips.info["provenance"].get("seed")
+    if (len(clips), seed, clips.size) != (given.clips, given.sim_seed, size):
+        raise InputError(
+            f"{data} holds {len(clips)} clips of seed {seed} in {clips.size[0]}x{clips.size[1]}, asked for are "
+            f"{given.clips} of seed {given.sim_seed} in {size[0]}x{size[1]}; give --data, another --out, or remove it"
+        )
+    return True
+
+
+def _unfinished(data: Path) -> Path:
+    return data.with_name(f".{data.name}.unfinished")
+
+
+def _is_trained(out: Path, component: str) -> bool:
+    return (out / "training" / component / "manifest.json").is_file()
+
+
+def probe_opengl() -> None:
+    """Say what renders, and that it is slow where it is OSMesa.
+
+    Raises:
+        InputError: nothing does.
+    """
+    done = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError((done.stderr.strip().splitlines() or ["OpenGL does not start"])[-1])
+    flavour, _, renderer = done.stdout.strip().splitlines()[-1].partition(" ")
+    if flavour == "osmesa":
+        print(f"start: EGL does not start here; simulating in software with OSMesa ({renderer})", flush=True)
+        os.environ["MUJOCO_GL"] = "osmesa"
+    else:
+        print(f"start: simulating with EGL ({renderer})", flush=True)
+
+
+def run_plan(todo: Plan) -> int:
+    """Do it. Returns the exit status of the first command that fails; does not return from the last one.
+
+    Each command has a process of its own, so that nothing of one training is left for the next. The last takes the
+    place of this process: whoever ends it, however roughly, ends the training.
+    """
+    if todo.simulate is not None:
+        probe_opengl()
+        # Left where the machine's time was up in the middle.
+        shutil.rmtree(_unfinished(todo.data), ignore_errors=True)
+        if status := _run(_argv(todo.simulate)):
+            return status
+        os.replace(_unfinished(todo.data), todo.data)
+    for command in todo.train[:-1]:
+        if status := _run(_argv(command)):
+            return status
+    if not todo.train:
+        return 0
+    sys.stdout.flush()
+    os.execv(sys.executable, _argv(todo.train[-1]))
+
+
+def _argv(command: list[str]) -> list[str]:
+    return [sys.executable, "-m", "mask2iv.cli", *command]
+
+
+def _run(argv: list[str]) -> int:
+    """Run a command to its end; SIGTERM to us is passed on to it."""
+    child = subprocess.Popen(argv)
+
+    def stop(number: int, _: FrameType | None) -> None:
+        child.send_signal(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        status = child.wait()
+        return status if status >= 0 else 128 - status
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        child.kill()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Arguments: the bundle's folder, then a command of mask2iv. Exit status: as :func:`mask2iv.cli.main`."""
+    bundle, *command = arguments
+    if command[:1] != ["train"]:
+        return cli.main(command)
+    try:
+        recipe = read_json(Path(bundle) / "bundle.json")["recipe"]
+        return run_plan(plan(*parse(command[1:], recipe)))
+    except InputError as error:
+        print(f"start: error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
