@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -28,6 +29,9 @@ COMMANDS = {
     ),
 }
 
+# Where torchao is installed, diffusers loads it, and these warn of parts of it that nothing here uses.
+_TALKATIVE = ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -36,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     returns, if anything (``generate --jobs``: 3 when some jobs failed).
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         name = _parser().parse_args(given[:1]).command
         module, _, attribute = COMMANDS[name][0].partition(":")
