@@ -13,8 +13,8 @@ from mask2iv.models import UNetConfig, VideoUNet
 from mask2iv.models.compilation import REGIONS, Compilation
 
 CONFIG = UNetConfig(
-    model_channels=32, num_head_channels=16, context_dim=48, channel_mult=(1, 2), num_res_blocks=2,
-    attention_resolutions=(2,),
+    model_channels=32, num_head_channels=16, context_dim=48, channel_mult=(1,), num_res_blocks=1,
+    attention_resolutions=(1,),
 )  # fmt: skip
 
 
@@ -50,15 +50,15 @@ def test_parts_are_captured_whole_and_equal_ones_once() -> None:
     counters.clear()
     compare("eager", network(), [inputs()])
     parts = sum(isinstance(module, REGIONS) for module in network().modules())
-    # Residual blocks of 7 kinds and sizes; the transformers of the inner level, and the temporal one at the start.
-    assert counters["stats"]["unique_graphs"] == 10 < parts
+    # Residual blocks of 32 and of 64 channels, one spatial and one temporal transformer, and a wider one at the start.
+    assert counters["stats"]["unique_graphs"] == 5 < parts
     assert not counters["graph_break"]
 
 
 @pytest.mark.slow
 def test_compiled_numbers_are_the_networks_own() -> None:
     """With the real compiler, at two sizes and batches."""
-    compare("inductor", network(), [inputs(), inputs(2), inputs(1, 16)])
+    compare("inductor", network(), [inputs(), inputs(2, 16)])
 
 
 def broken(graph: Any, examples: Any) -> Any:

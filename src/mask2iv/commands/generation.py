@@ -227,6 +227,7 @@ class Run:
             inputs: record of what was read.
             own: settings of this result beside the common ones.
         """
+        failure = self.pipeline.compile_failure
         write_json(
             folder / "manifest.json",
             {
@@ -234,6 +235,7 @@ class Run:
                 "inputs": inputs,
                 "settings": {**self.settings, **own},
                 "seconds": self.seconds,
+                **({} if failure is None else {"not_compiled": failure}),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "versions": versions(),
             },
