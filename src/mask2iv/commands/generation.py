@@ -133,19 +133,20 @@ class Run:
             torch.set_num_threads(sampling.threads)
         device = pick_device(sampling.device)
         acceleration.check(device)
-        with self._timed("load"), in_flags({}, "--model"):
-            self.pipeline = Mask2IVPipeline.from_pretrained(sampling.model, acceleration.torch_dtype)
-        for stage in _STAGES[name]:
-            if getattr(self.pipeline, f"{stage}_stage") is None:
-                raise InputError(f"--model: {sampling.model} has no {stage} stage, which mask2iv {name} needs")
+        with self._timed("load"):
+            with in_flags({}, "--model"):
+                self.pipeline = Mask2IVPipeline.from_pretrained(sampling.model, acceleration.torch_dtype)
+            for stage in _STAGES[name]:
+                if getattr(self.pipeline, f"{stage}_stage") is None:
+                    raise InputError(f"--model: {sampling.model} has no {stage} stage, which mask2iv {name} needs")
+            with enough_memory():
+                acceleration.apply(self.pipeline.requires_grad_(False), device)
         config = self.pipeline.config
         defaults = {"trajectory": config.num_inference_steps, "video": config.video_num_inference_steps}
         self.steps = {stage: sampling.steps or defaults[stage] for stage in _STAGES[name]}
         sampler = sampling.sampler or config.sampler
         with in_flags(_FLAGS):
             self.pipeline.solver(sampler).set_timesteps(max(self.steps.values()))
-        with self._timed("setup"), enough_memory():
-            acceleration.apply(self.pipeline.requires_grad_(False), device)
         self._options: dict[str, Any] = {"batch_size": batch_size, "sampler": sampler, "progress": progress}
         self.settings: dict[str, Any] = {
             "model": {"name": sampling.model, "sha256": weight_hashes(model_folder(sampling.model))},
