@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -32,6 +33,9 @@ COMMANDS = {
     "unpack": ("mask2iv.commands.pack:Unpack", "put the pieces of a run together again"),
 }
 
+# Where torchao is installed, diffusers loads it, and these warn of parts of it that nothing here uses.
+_TALKATIVE = ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -40,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     returns, if anything (``generate --jobs``: 3 when some jobs failed).
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         name = _parser().parse_args(given[:1]).command
         module, _, attribute = COMMANDS[name][0].partition(":")

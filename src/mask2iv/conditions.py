@@ -140,10 +140,12 @@ class ConditionEncoder(nn.Module):
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
         self.text_skip_last = text_skip_last
+        self.execution_device: torch.device | None = None
 
     @property
     def device(self) -> torch.device:
-        return next(self.parameters()).device
+        """Where inputs belong: with the weights, or where offloaded weights are brought to compute."""
+        return self.execution_device or next(self.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:

@@ -12,7 +12,18 @@ import torch
 from mask2iv import __version__
 from mask2iv.files import sha256_file
 
-_PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy", "av", "opencv-python-headless", "mujoco")
+_PACKAGES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "safetensors",
+    "numpy",
+    "av",
+    "opencv-python-headless",
+    "mujoco",
+    "accelerate",
+    "torchao",
+)
 
 
 def weight_hashes(folder: Path) -> dict[str, str]:

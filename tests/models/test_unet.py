@@ -157,12 +157,6 @@ def test_half_precision_stays_close(net, inputs, way):
     assert error < (0.01 if way == "float16" else 0.03)
 
 
-@torch.no_grad()
-def test_compiles_into_one_graph(net, inputs):
-    compiled = torch.compile(net, fullgraph=True, backend="eager")
-    torch.testing.assert_close(compiled(*inputs), net(*inputs), rtol=1e-5, atol=1e-5)
-
-
 def test_attention_of_more_rows_than_a_kernel_takes():
     query, key, value = torch.randn(3, 70_000, 1, 2, 4).unbind()
     weights = (query @ key.transpose(2, 3) / 2).softmax(dim=-1)

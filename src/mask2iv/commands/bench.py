@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from mask2iv.commands.acceleration import Acceleration
 from mask2iv.errors import InputError
 
 _ONCE = ("network", "vae_encode", "vae_decode", "text", "image")
@@ -29,13 +30,12 @@ class Bench:
         mask2iv bench --model full --dtype bf16 --parts network
     """
 
+    acceleration: Acceleration
     model: Annotated[str, tyro.conf.arg(metavar="full|embedded|FOLDER")] = "embedded"
     """The published size with random weights, the weights that come with the package, or a model folder."""
     parts: Annotated[str | None, _optional("PART,PART")] = None
     """Of network, vae_encode, vae_decode, text, image, trajectory, video, generation. Default: all; the full size on a
     CPU leaves out the last three, which take hours there."""
-    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Precision of the networks."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU where there is one."""
     steps: Annotated[int | None, _optional("K")] = None
@@ -54,10 +54,10 @@ class Bench:
     def run(self) -> None:
         import torch
 
+        from mask2iv.commands.acceleration import enough_memory
         from mask2iv.commands.arguments import parse_size, pick_device
         from mask2iv.evaluation.speed import PARTS, original_pipeline, part_calls, speed_report, table
         from mask2iv.manifest import versions
-        from mask2iv.stages.official.importing import DTYPES
         from mask2iv.stages.pipeline import Mask2IVPipeline
 
         for flag, number, least in (("batch", self.batch, 1), ("runs", self.runs, 1), ("threads", self.threads, 0)):
@@ -75,28 +75,39 @@ class Bench:
                 raise InputError(f"--parts: {unknown[0]!r} is not a part; choose of {', '.join(PARTS)}")
         if self.threads:
             torch.set_num_threads(self.threads)
-        dtype = DTYPES[self.dtype]
+        acceleration, dtype = self.acceleration, self.acceleration.torch_dtype
+        acceleration.check(device)
         full = self.model == "full"
-        pipeline = original_pipeline(dtype) if full else Mask2IVPipeline.from_pretrained(self.model, dtype)
-        pipeline.to(device).requires_grad_(False)
+        with enough_memory():
+            # Offloaded and quantised weights start in main memory.
+            made_on = device if acceleration.offload == acceleration.quantize == "none" else "cpu"
+            pipeline = (
+                original_pipeline(dtype, device=made_on) if full else Mask2IVPipeline.from_pretrained(self.model, dtype)
+            )
+            acceleration.apply(pipeline.requires_grad_(False), device)
         config = pipeline.config
         calls = part_calls(pipeline, size or (config.height, config.width), self.batch, self.steps)
         missing = [name for name in wanted if name not in calls]
         if missing and self.parts is not None:
             raise InputError(f"--parts: {self.model} has no {missing[0]}; it has {', '.join(calls)}")
         calls = {name: calls[name] for name in wanted if name in calls}
-        del pipeline  # what no call needs must not count in the peak memory
+        plain = not (acceleration.compile or acceleration.cuda_graphs)
+        uncompiled = None if plain else pipeline.uncompiled
+        if plain:
+            del pipeline  # what no call needs must not count in the peak memory
+        with enough_memory():
+            figures = speed_report(calls, device, dtype, self.runs, uncompiled)
         report = {
             "model": self.model,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-            "dtype": self.dtype,
+            **acceleration.settings,
             "threads": torch.get_num_threads(),
             "batch": self.batch,
             "size": self.size or f"{config.height}x{config.width}",
             "frames": config.num_frames,
             "steps": self.steps or [config.num_inference_steps, config.video_num_inference_steps],
             "versions": versions(),
-            **speed_report(calls, device, dtype, self.runs),
+            **figures,
         }
         if self.json:
             json.dump(report, sys.stdout, indent=2)

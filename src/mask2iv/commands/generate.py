@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from mask2iv.commands.acceleration import Acceleration
+
 
 def _optional(metavar: str) -> Any:
     return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
@@ -129,6 +131,7 @@ class Generate:
     scene: Scene
     guidance: Guidance
     sampling: Sampling
+    acceleration: Acceleration
     output: Outputs
     jobs: Annotated[Path | None, _optional("FILE.jsonl")] = None
     """In place of --image and the other flags of a scene: a file with one scene per line."""
@@ -162,6 +165,7 @@ class PredictTrajectory:
     scene: OneScene
     guidance: Guidance
     sampling: Sampling
+    acceleration: Acceleration
     output: Output
 
     def run(self) -> None:
@@ -186,6 +190,7 @@ class Render:
     """The trajectory: what `mask2iv trajectory` wrote, a folder of numbered PNGs (actor green, object red,
     background black), or an .npz file. Its size is the video's."""
     sampling: Sampling
+    acceleration: Acceleration
     output: Output
 
     def run(self) -> None:

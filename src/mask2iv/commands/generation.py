@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from mask2iv.commands.acceleration import Acceleration, enough_memory
 from mask2iv.commands.arguments import pick_device
 from mask2iv.commands.generate import Generate, Guidance, PredictTrajectory, Render, Sampling
 from mask2iv.commands.inputs import (
@@ -70,7 +71,7 @@ def render(command: Render) -> None:
     trajectory, record = read_trajectory(command.trajectory)
     inputs, seed = {"image": file_record(command.image), "trajectory": record}, command.sampling.seed
     with result_folder(command.output, [command.image, command.trajectory]) as folder:
-        run = Run("render", command.sampling)
+        run = Run("render", command.sampling, command.acceleration)
         run.settings |= {"height": trajectory.size[0], "width": trajectory.size[1], "fps": trajectory.fps}
         [video] = run.render([image], [trajectory], [seed], _RENDER_FLAGS)
         with disk_faults(command.output):
@@ -85,7 +86,7 @@ def _from_scene(name: str, command: Generate | PredictTrajectory, samples: int, 
     size = check_size_and_scales(command.guidance, command.scene)
     scene = read_scene(command.scene)
     with result_folder(command.output, command.scene.files) as folder:
-        run = Run(name, command.sampling, batch_size)
+        run = Run(name, command.sampling, command.acceleration, batch_size)
         run.settle(command.guidance, size)
         run.warn_of_unknown_words([scene.prompt])
         started = time.perf_counter()
@@ -115,7 +116,7 @@ class Run:
 
     Args:
         name: of the command.
-        sampling: its flags.
+        sampling, acceleration: its flags.
         batch_size: outputs that go through the networks together, at most.
         progress: whether the stages show progress bars.
 
@@ -123,17 +124,23 @@ class Run:
         InputError: the device or the model cannot be used, or not with these numbers.
     """
 
-    def __init__(self, name: str, sampling: Sampling, batch_size: int = 1, progress: bool = True) -> None:
+    def __init__(
+        self, name: str, sampling: Sampling, acceleration: Acceleration, batch_size: int = 1, progress: bool = True
+    ) -> None:
         self.name = name
         self.seconds: dict[str, float] = {}
         if sampling.threads:
             torch.set_num_threads(sampling.threads)
         device = pick_device(sampling.device)
-        with self._timed("load"), in_flags({}, "--model"):
-            self.pipeline = Mask2IVPipeline.from_pretrained(sampling.model).to(device)
-        for stage in _STAGES[name]:
-            if getattr(self.pipeline, f"{stage}_stage") is None:
-                raise InputError(f"--model: {sampling.model} has no {stage} stage, which mask2iv {name} needs")
+        acceleration.check(device)
+        with self._timed("load"):
+            with in_flags({}, "--model"):
+                self.pipeline = Mask2IVPipeline.from_pretrained(sampling.model, acceleration.torch_dtype)
+            for stage in _STAGES[name]:
+                if getattr(self.pipeline, f"{stage}_stage") is None:
+                    raise InputError(f"--model: {sampling.model} has no {stage} stage, which mask2iv {name} needs")
+            with enough_memory():
+                acceleration.apply(self.pipeline.requires_grad_(False), device)
         config = self.pipeline.config
         defaults = {"trajectory": config.num_inference_steps, "video": config.video_num_inference_steps}
         self.steps = {stage: sampling.steps or defaults[stage] for stage in _STAGES[name]}
@@ -144,6 +151,7 @@ class Run:
         self.settings: dict[str, Any] = {
             "model": {"name": sampling.model, "sha256": weight_hashes(model_folder(sampling.model))},
             "device": str(device),
+            **acceleration.settings,
             "threads": torch.get_num_threads(),
             "batch_size": batch_size,
             "sampler": sampler,
@@ -182,7 +190,7 @@ class Run:
     def predict(self, scenes: Sequence[SceneInputs], seeds: Sequence[int]) -> list[Trajectory]:
         """Stage 1."""
         keys = ("height", "width", "guidance_scale", "target_guidance_scale")
-        with self._timed("trajectory"), in_flags(_FLAGS):
+        with self._timed("trajectory"), in_flags(_FLAGS), enough_memory():
             return self.pipeline.trajectory(
                 [scene.image for scene in scenes],
                 [scene.object_mask for scene in scenes],
@@ -203,7 +211,7 @@ class Run:
         flags: Mapping[str, str],
     ) -> list[UInt8Array]:
         """Stage 2: uint8 [T, H, W, 3] each. ``flags`` are the names its complaints use."""
-        with self._timed("video"), in_flags(flags):
+        with self._timed("video"), in_flags(flags), enough_memory():
             return self.pipeline.render(
                 list(images),
                 trajectories,
@@ -220,6 +228,7 @@ class Run:
             inputs: record of what was read.
             own: settings of this result beside the common ones.
         """
+        failure = self.pipeline.compile_failure
         write_json(
             folder / "manifest.json",
             {
@@ -227,6 +236,7 @@ class Run:
                 "inputs": inputs,
                 "settings": {**self.settings, **own},
                 "seconds": self.seconds,
+                **({} if failure is None else {"not_compiled": failure}),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "versions": versions(),
             },

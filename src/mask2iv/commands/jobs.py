@@ -46,7 +46,7 @@ _SCENE = tuple(f.name for f in fields(Scene))
 _KEYS = ("id", "seed", *_SCENE)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # Settings that do not say what was asked for, only how it was computed.
-_ASIDE = ("device", "threads", "batch_size")
+_ASIDE = ("device", "threads", "batch_size", "offload", "channels_last", "compile", "cuda_graphs")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def run_jobs(command: Generate) -> int:
     size = check_size_and_scales(command.guidance, None)
     jobs = read_jobs(command.jobs, command.sampling.seed)
     record = file_record(command.jobs)
-    run = Run("generate", command.sampling, command.batch_size, progress=False)
+    run = Run("generate", command.sampling, command.acceleration, command.batch_size, progress=False)
     run.settle(command.guidance, size)
     try:
         command.output.out.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,17 +64,22 @@ class PartTiming:
         }
 
 
-def original_pipeline(dtype: torch.dtype, config: OriginalConfig | None = None) -> Mask2IVPipeline:
-    """A pipeline of the published size with random weights, on the CPU: times as the released one, shows nothing.
+def original_pipeline(
+    dtype: torch.dtype, config: OriginalConfig | None = None, device: torch.device | str = "cpu"
+) -> Mask2IVPipeline:
+    """A pipeline of the published size with random weights: times as the released one, shows nothing.
 
     Both stages are the same network, so that it fits where one of them does. It knows the empty prompt only.
 
     Args:
         dtype: precision of the weights.
         config: of the networks; DynamiCrafter-512's by default.
+        device: where the weights are made.
     """
     config = config or OriginalConfig()
-    parts = {part.name: _random(part.module, dtype) for part in original_parts(config, in_channels=12)}
+    parts = {
+        part.name: _random(part.module, dtype, torch.device(device)) for part in original_parts(config, in_channels=12)
+    }
     unet, resampler = parts["unet"], parts["resampler"]
     text: Any = parts["text_encoder"]
     return Mask2IVPipeline(
@@ -101,10 +107,10 @@ def original_pipeline(dtype: torch.dtype, config: OriginalConfig | None = None) 
 
 
 @torch.no_grad()
-def _random(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+def _random(module: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:
     """A network from the meta device, filled so that numbers neither explode nor vanish."""
     # torch's own `to`: diffusers' warns of modules to be kept in float32 even where there are none.
-    module = nn.Module.to(module, dtype).to_empty(device="cpu").eval()
+    module = nn.Module.to(module, dtype).to_empty(device=device).eval()
     for parameter in module.parameters():
         fan_in = parameter[0].numel() if parameter.ndim > 1 else 3
         parameter.uniform_(-1, 1).mul_((3 / fan_in) ** 0.5)
@@ -168,9 +174,25 @@ def part_calls(
 
 
 @torch.no_grad()
-def time_part(call: Callable[[], Any], device: torch.device, runs: int) -> PartTiming:
-    """Run once to warm up and to count operations, then `runs` times against the clock."""
-    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+def time_part(
+    call: Callable[[], Any],
+    device: torch.device,
+    runs: int,
+    uncompiled: Callable[[], AbstractContextManager[None]] | None = None,
+) -> PartTiming:
+    """Run once to warm up and to count operations, then `runs` times against the clock.
+
+    Args:
+        call: what is timed.
+        device: where it computes.
+        runs: timed runs.
+        uncompiled: for what is compiled or recorded: a context in which it is not, for counting; then warmed up once
+            more.
+    """
+    counting = nullcontext() if uncompiled is None else uncompiled()
+    with counting, FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+        call()
+    if uncompiled is not None:
         call()
     _forget_peak(device)
     seconds = [_timed(call, device) for _ in range(runs)]
@@ -186,11 +208,15 @@ def matmul_flops(device: torch.device, dtype: torch.dtype, side: int = 4096, run
 
 
 def speed_report(
-    calls: Mapping[str, Callable[[], Any]], device: torch.device, dtype: torch.dtype, runs: int
+    calls: Mapping[str, Callable[[], Any]],
+    device: torch.device,
+    dtype: torch.dtype,
+    runs: int,
+    uncompiled: Callable[[], AbstractContextManager[None]] | None = None,
 ) -> dict[str, Any]:
-    """Figures of every part, beside the device's own speed."""
+    """Figures of every part, beside the device's own speed; arguments as in :func:`time_part`."""
     peak = matmul_flops(device, dtype)
-    parts = {name: time_part(call, device, runs).record(peak) for name, call in calls.items()}
+    parts = {name: time_part(call, device, runs, uncompiled).record(peak) for name, call in calls.items()}
     return {"matmul_tflop_per_s": round(peak / 1e12, 4), "parts": parts}
 
 

@@ -197,7 +197,8 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., channels] -> the same shape."""
-        if x.device.type != "cpu" or torch.is_grad_enabled():
+        # Compiled, a loop would become as many copies of its body.
+        if x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self._transform(x)
         rows = x.flatten(0, -2).split(FEED_FORWARD_ROWS)
         return torch.cat([self._transform(part) for part in rows]).view(x.shape)

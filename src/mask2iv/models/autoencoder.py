@@ -56,6 +56,28 @@ class LatentCodec(nn.Module):
         ratio = 2 ** (len(channels) - 1) if channels else self.autoencoder.spatial_compression_ratio
         return int(ratio) * self.patch
 
+    def set_tiling(self, size: int | None) -> None:
+        """Encode and decode pictures larger than `size` pixels in overlapping square tiles, blended; None: whole.
+
+        The tiles overlap by a quarter. Memory then grows with the tile, not with the picture.
+
+        Raises:
+            InputError: a size that is no multiple of four latent cells.
+        """
+        vae: Any = self.autoencoder
+        if size is None:
+            vae.use_tiling = False
+            return
+        cell = self.factor // self.patch
+        if size < 4 * cell or size % (4 * cell):
+            raise InputError(f"tile_size must be a multiple of {4 * cell} for this model, found {size}")
+        stride = size * 3 // 4
+        if isinstance(self.autoencoder, AutoencoderDC):
+            vae.enable_tiling(size, size, stride, stride)
+            return
+        vae.enable_tiling()
+        vae.tile_sample_min_size, vae.tile_latent_min_size, vae.tile_overlap_factor = size, size // cell, 0.25
+
     def encode(self, images: torch.Tensor, generators: list[torch.Generator] | None = None) -> torch.Tensor:
         """Encode images [B, 3, H, W] or videos [B, 3, T, H, W], float in [-1, 1], to latents [B, C, (T,) h, w].
 

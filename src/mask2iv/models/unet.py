@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from mask2iv.errors import InputError
 from mask2iv.models.attention import BlockContext, Context, KeyValues, SpatialTransformer, TemporalTransformer
 from mask2iv.models.config import INIT_ATTENTION_HEADS, UNetConfig
+from mask2iv.models.graphs import StepGraphs
 from mask2iv.models.layers import (
     Downsample,
     GroupNorm,
@@ -69,8 +69,7 @@ class UNetBlock(nn.Module):
         return x
 
 
-@dataclass(frozen=True)
-class PreparedContext:
+class PreparedContext(NamedTuple):
     """Keys and values of every cross-attention of a U-Net for one context: constant over the steps of a generation.
 
     Attributes:
@@ -81,7 +80,7 @@ class PreparedContext:
 
     batch_size: int
     frames: int
-    blocks: tuple[tuple[KeyValues, ...], ...]
+    blocks: tuple[BlockContext, ...]
 
 
 class VideoUNet(nn.Module):
@@ -91,12 +90,21 @@ class VideoUNet(nn.Module):
 
     Args:
         config: size and options.
+
+    Attributes:
+        channels_last: whether feature maps are channels last in memory; None decides by what is known to pay.
+        project_once: whether :meth:`prepare_context` computes keys and values. It needs the weights for that, which
+            offloading may have elsewhere at that time; then it passes the tokens on.
+        graphs: runs the calls without gradients by CUDA graphs; None: they run as they are.
     """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
         self.gradient_checkpointing = False
+        self.channels_last: bool | None = None
+        self.project_once = True
+        self.graphs: StepGraphs | None = None
         self.time_embedding = embedding_mlp(config.model_channels)
         self.fps_embedding = embedding_mlp(config.model_channels) if config.fps_condition else None
         if self.fps_embedding is not None:
@@ -130,7 +138,8 @@ class VideoUNet(nn.Module):
         """
         self._check_context(context)
         tokens = self._split_context(context.to(self.dtype), frames)
-        return PreparedContext(context.shape[0], frames, tuple(block.project(tokens) for block in self._blocks()))
+        blocks = tuple(block.project(tokens) if self.project_once else tokens for block in self._blocks())
+        return PreparedContext(context.shape[0], frames, blocks)
 
     def forward(
         self, x: Tensor, timesteps: Tensor, context: Tensor | PreparedContext, fps: Tensor | None = None
@@ -153,6 +162,13 @@ class VideoUNet(nn.Module):
             InputError: a shape that does not fit the configuration.
         """
         self._check(x, timesteps, context, fps)
+        if self.graphs is None or torch.is_grad_enabled():
+            return self._predict(x, timesteps, context, fps)
+        weights = (self.conv_in.weight.data_ptr(), self.norm_out.weight.data_ptr())
+        return self.graphs(self._predict, weights, x, timesteps, context, fps)
+
+    def _predict(self, x: Tensor, timesteps: Tensor, context: Tensor | PreparedContext, fps: Tensor | None) -> Tensor:
+        """The network itself; no step of it waits for the device, so that a CUDA graph can hold it."""
         batch_size, _, frames = x.shape[:3]
         embedding = self._embed(timesteps, fps)
         contexts = self._contexts(context, frames)
@@ -172,14 +188,16 @@ class VideoUNet(nn.Module):
         return hidden.unflatten(0, (batch_size, frames)).transpose(1, 2).to(x.dtype)
 
     def _memory_format(self, device: torch.device) -> torch.memory_format:
-        """Channels last where it pays: for wide networks on the CPU without gradients, and in compiled ones on a GPU.
+        """Channels last where asked for, or where it is known to pay: wide networks on the CPU without gradients.
 
         Elsewhere PyTorch's GroupNorm is what it costs: with channels last it is slow on narrow networks and backwards,
         and on a GPU, not compiled, it copies its input to channels first and leaves it so.
         """
-        wide = self.config.model_channels >= CHANNELS_LAST_WIDTH
-        on_cpu = device.type == "cpu" and wide and not torch.is_grad_enabled()
-        return torch.channels_last if on_cpu or torch.compiler.is_compiling() else torch.contiguous_format
+        chosen = self.channels_last
+        if chosen is None:
+            wide = self.config.model_channels >= CHANNELS_LAST_WIDTH
+            chosen = device.type == "cpu" and wide and not torch.is_grad_enabled()
+        return torch.channels_last if chosen else torch.contiguous_format
 
     def _blocks(self) -> Iterator[Any]:
         """Everything that is given a context, in the order in which it runs."""

@@ -23,6 +23,7 @@ from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.text import unknown_words
 from mask2iv.models.unet import VideoUNet
+from mask2iv.stages.acceleration import Accelerated
 from mask2iv.stages.components import load_component, model_folder, read_index, save_component, write_index
 from mask2iv.stages.config import PipelineConfig
 from mask2iv.stages.inputs import OnStep, SamplingPlan, SharedEncoder, as_list, check_image, positive, sample_seeds
@@ -57,12 +58,13 @@ class Mask2IVOutput:
     trajectory: list[Trajectory]
 
 
-class Mask2IVPipeline:
+class Mask2IVPipeline(Accelerated):
     """Both stages behind diffusers' conventions.
 
     Every output has its own seed and noise. Computed by itself (``batch_size=1``) it does not depend on what else is
     asked for: same seed, same machine, same result, to the bit. In larger batches it is the same up to rounding.
-    Components that a folder lacks (a folder may hold one stage only) are None.
+    Components that a folder lacks (a folder may hold one stage only) are None. Speed and memory are set by the methods
+    of :class:`~mask2iv.stages.acceleration.Accelerated`.
 
     Args:
         config: sizes, layouts, sampling defaults.
@@ -97,6 +99,7 @@ class Mask2IVPipeline:
         self.trajectory_stage = _stage(trajectory_unet, trajectory_resampler, config.trajectory_change_std)
         self.video_stage = _stage(video_unet, video_resampler, config.video_change_std)
         self.reference_decoder = reference_decoder
+        super().__init__()
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, torch_dtype: torch.dtype = torch.float32) -> Mask2IVPipeline:
@@ -123,7 +126,11 @@ class Mask2IVPipeline:
         Args:
             folder: replaced as a whole.
             dtype: precision of the stored weights; None keeps theirs.
+
+        Raises:
+            InputError: the weights are quantised.
         """
+        self._require_unquantised("save_pretrained")
         components = self.components
         with atomic_directory(folder, overwrite=True) as target:
             for name, component in components.items():
@@ -145,23 +152,6 @@ class Mask2IVPipeline:
             if stage is not None:
                 found |= {f"{name}_unet": stage.unet, f"{name}_resampler": stage.resampler}
         return {name: component for name, component in found.items() if component is not None}
-
-    def to(self, *args: Any, **kwargs: Any) -> Mask2IVPipeline:
-        """Move all networks to a device or precision, as ``torch.nn.Module.to``. Returns self."""
-        for module in self._networks():
-            module.to(*args, **kwargs)
-        return self
-
-    def requires_grad_(self, requires_grad: bool) -> Mask2IVPipeline:
-        """As ``torch.nn.Module.requires_grad_``, for all networks. Returns self."""
-        for module in self._networks():
-            module.requires_grad_(requires_grad)
-        return self
-
-    def _networks(self) -> Iterator[torch.nn.Module]:
-        for module in (self.encoder, self.trajectory_stage, self.video_stage, self.reference_decoder):
-            if module is not None:
-                yield module
 
     def unknown_words(self, prompt: str) -> list[str]:
         """Words the text encoder has never seen; empty for an open vocabulary."""

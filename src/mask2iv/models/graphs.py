@@ -1,0 +1,121 @@
+"""A network's calls as CUDA graphs: all its kernels are launched at once, so that the processor cannot slow it down."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+Replay = Callable[[], Tensor]
+"""Computes again, on what the buffers now hold, into the same result tensor, which it returns."""
+
+Recorder = Callable[[Callable[[], Tensor]], Replay]
+"""Makes a replay of a call."""
+
+WARM_UP = 2
+"""Calls before a recording: libraries allocate workspaces, choose algorithms and compile, which no graph can hold."""
+
+
+class CudaGraphRecorder:
+    """Records CUDA graphs that share one memory pool: only one of them ever runs at a time, and none keeps a result."""
+
+    def __init__(self) -> None:
+        self._pool: Any = None
+
+    def __call__(self, call: Callable[[], Tensor]) -> Replay:
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UP):
+                call()
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            result = call()
+
+        def replay() -> Tensor:
+            graph.replay()
+            return result
+
+        return replay
+
+
+@dataclass
+class _Recording:
+    """A replay and its inputs: the buffers that it reads, and what was last copied into each."""
+
+    replay: Replay
+    buffers: list[Tensor]
+    copied: list[tuple[Tensor, int | None]]
+
+    def run(self, inputs: list[Tensor]) -> Tensor:
+        for index, (buffer, given) in enumerate(zip(self.buffers, inputs, strict=True)):
+            held, version = self.copied[index]
+            # The context is the same at every step: copied once.
+            if given is held and version is not None and version == _version(given):
+                continue
+            buffer.copy_(given)
+            self.copied[index] = (given, _version(given))
+        return self.replay().clone()
+
+
+def _version(tensor: Tensor) -> int | None:
+    """Number of writes into the tensor; None where PyTorch does not count them."""
+    return None if tensor.is_inference() else tensor._version
+
+
+class StepGraphs:
+    """Runs a function by recordings, one for each set of shapes; the least recently used is dropped.
+
+    Args:
+        recorder: makes the replays.
+        limit: recordings kept. A full-size one holds some gigabytes unless it shares the recorder's memory.
+    """
+
+    def __init__(self, recorder: Recorder, limit: int = 4) -> None:
+        self._recorder = recorder
+        self._limit = limit
+        self._recordings: OrderedDict[Hashable, _Recording] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._recordings)
+
+    def __call__(self, function: Callable[..., Tensor], weights: Hashable, *inputs: Any) -> Tensor:
+        """What ``function(*inputs)`` returns, as a tensor of the caller's own.
+
+        Args:
+            function: computes on a GPU without ever waiting for it, and depends on its inputs and its weights only.
+            weights: tells whether the weights are still where they were recorded.
+            inputs: tensors and plain values, nested in tuples and named tuples. A tensor's numbers may change from call
+                to call; anything else makes a new recording.
+        """
+        leaves, spec = pytree.tree_flatten(inputs)
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        signature = tuple(
+            (leaf.shape, leaf.stride(), leaf.dtype, leaf.device) if isinstance(leaf, Tensor) else leaf
+            for leaf in leaves
+        )
+        key = (weights, spec, signature)
+        recording = self._recordings.get(key)
+        if recording is None:
+            while len(self._recordings) >= self._limit:
+                self._recordings.popitem(last=False)
+            recording = self._recordings[key] = self._record(function, leaves, spec, tensors)
+        self._recordings.move_to_end(key)
+        return recording.run(tensors)
+
+    def _record(
+        self, function: Callable[..., Tensor], leaves: list[Any], spec: Any, tensors: list[Tensor]
+    ) -> _Recording:
+        buffers = [tensor.detach().clone() for tensor in tensors]
+        source = iter(buffers)
+        static = pytree.tree_unflatten([next(source) if isinstance(leaf, Tensor) else leaf for leaf in leaves], spec)
+        replay = self._recorder(lambda: function(*static))
+        return _Recording(replay, buffers, [(tensor, _version(tensor)) for tensor in tensors])
