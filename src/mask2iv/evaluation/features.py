@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ class FeatureNet(nn.Module):
         super().__init__()
         self.config = config
         widths = (3, *config.channels)
-        self.levels = nn.Sequential(*(_Level(a, b, i > 0) for i, (a, b) in enumerate(zip(widths, widths[1:]))))
+        self.levels = nn.Sequential(*(_Level(a, b, i > 0) for i, (a, b) in enumerate(pairwise(widths))))
         self.project = nn.Linear(2 * widths[-1], config.features)
         self.heads = nn.ModuleDict({name: nn.Linear(config.features, len(config.classes(name))) for name in QUESTIONS})
 
@@ -133,8 +134,12 @@ def load_feature_net(folder: Path = SHIPPED) -> FeatureNet:
     network = configs.from_dict(FeatureConfig, read_json(folder / _CONFIG)["network"])
     net = FeatureNet(network)
     try:
-        net.load_state_dict({name: value.float() if value.is_floating_point() else value
-                             for name, value in load_file(folder / _WEIGHTS).items()})
+        net.load_state_dict(
+            {
+                name: value.float() if value.is_floating_point() else value
+                for name, value in load_file(folder / _WEIGHTS).items()
+            }
+        )
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(f"the feature network in {folder} cannot be read: {error}") from error
     return net.eval().requires_grad_(False)

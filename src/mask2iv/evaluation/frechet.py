@@ -37,7 +37,8 @@ def frechet_distance(a: Array, b: Array) -> float:
     one, other = (x - x.mean(axis=0) for x in (one, other))
     spread = np.square(one).sum() / (len(one) - 1) + np.square(other).sum() / (len(other) - 1)
     # Only the triangular factors matter to the singular values, and they have D rows at most.
-    cross = np.linalg.qr(one, mode="r") @ np.linalg.qr(other, mode="r").T
+    factors = [np.asarray(np.linalg.qr(x, mode="r")) for x in (one, other)]
+    cross = factors[0] @ factors[1].T
     root = np.linalg.svd(cross, compute_uv=False).sum() / np.sqrt((len(one) - 1.0) * (len(other) - 1.0))
     return float(shift @ shift + spread - 2 * root)
 
@@ -70,8 +71,7 @@ def _left_out(a: Sequence[Array], b: Sequence[Array]) -> Array:
     groups = min(GROUPS, len(a))
     if len(a) - -(-len(a) // groups) < 2:  # too few clips to leave any out
         return np.full(2, np.nan)
-    index = np.arange(len(a))
-    kept = [[i for i in index if i % groups != group] for group in range(groups)]
+    kept = [[i for i in range(len(a)) if i % groups != group] for group in range(groups)]
     return np.array(
         [frechet_distance(np.concatenate([a[i] for i in k]), np.concatenate([b[i] for i in k])) for k in kept]
     )

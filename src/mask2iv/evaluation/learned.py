@@ -78,7 +78,7 @@ class LPIPS(nn.Module):
             for index, lin in enumerate(net.lins):
                 lin.data.copy_(lins[f"lin{index}.model.1.weight"].flatten())
         except (RuntimeError, OSError, EOFError, KeyError, AttributeError, pickle.UnpicklingError) as error:
-            raise InputError(f"--weights lpips: {weights.place} does not hold torchvision's AlexNet: {error}") from error
+            raise InputError(f"--weights lpips: {weights.place} is not torchvision's AlexNet: {error}") from error
         return net.eval().requires_grad_(False)
 
     def layers(self, pictures: torch.Tensor) -> list[torch.Tensor]:
@@ -165,11 +165,14 @@ class VideoText:
 
     def __init__(self, place: str, device: torch.device) -> None:
         try:
-            self.model = XCLIPModel.from_pretrained(place, use_safetensors=True).to(device).eval()
+            self.model: Any = XCLIPModel.from_pretrained(place, use_safetensors=True).eval()
             self.tokenizer = AutoTokenizer.from_pretrained(place)
             self.processor = CLIPImageProcessorPil.from_pretrained(place)
         except (OSError, ValueError) as error:
-            raise InputError(f"--weights video-text: {place} is not an X-CLIP model: {str(error).splitlines()[0]}") from error
+            raise InputError(
+                f"--weights video-text: {place} is not an X-CLIP model: {str(error).splitlines()[0]}"
+            ) from error
+        self.model.to(device)
         self.frames = self.model.config.vision_config.num_frames
         self.device = device
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.evaluation import baselines, metrics, scorecard
 from mask2iv.evaluation.features import SHIPPED, FeatureNet, feature_net_digest, load_feature_net
-from mask2iv.evaluation.learned import LPIPS, I3D, Inception, VideoText
+from mask2iv.evaluation.learned import I3D, LPIPS, Inception, VideoText
 from mask2iv.evaluation.resegment import resegment
 from mask2iv.evaluation.tracking import Tracker
 from mask2iv.evaluation.weights import METRICS, NEEDS, Weights, unavailable
@@ -148,5 +148,3 @@ class Measurer:
             STILL: {**self.pictures(clip, still), **self.interaction(clip, still, clip.trajectory)},
         }
         return measured, {TRUE_VIDEO: self.features(clip.video), STILL: self.features(still)}
-
-

@@ -1,9 +1,9 @@
 """Videos that any other program made, paired with a clip set by clip id.
 
-    DIR/<clip_id>.mp4                one video per clip (or DIR/<clip_id>/video.mp4)
-    DIR/<clip_id>/labels.npz         the trajectory it was to follow, if it has one of its own
-    DIR/<clip_id>/trajectory/*.png   the same as palette images
-    DIR/seed-0/..., DIR/seed-1/...   several answers per clip: one such folder per seed
+DIR/<clip_id>.mp4                one video per clip (or DIR/<clip_id>/video.mp4)
+DIR/<clip_id>/labels.npz         the trajectory it was to follow, if it has one of its own
+DIR/<clip_id>/trajectory/*.png   the same as palette images
+DIR/seed-0/..., DIR/seed-1/...   several answers per clip: one such folder per seed
 """
 
 from __future__ import annotations

@@ -95,8 +95,7 @@ def _lab(frame: UInt8Array) -> Float:
 def _room(first: UInt8Array, things: BoolArray) -> UInt8Array:
     """The first frame [H, W, 3], filled in where things stand, and a little around them."""
     hole = _grown(things, 2).astype(np.uint8)
-    filled: UInt8Array = cv2.inpaint(np.ascontiguousarray(first), hole, 3, cv2.INPAINT_TELEA)
-    return filled
+    return np.asarray(cv2.inpaint(np.ascontiguousarray(first), hole, 3, cv2.INPAINT_TELEA), dtype=np.uint8)
 
 
 def _shaded(frame: UInt8Array, room: UInt8Array) -> BoolArray:
@@ -133,14 +132,13 @@ def _histogram(counted: NDArray[np.intp]) -> Float:
     kernel = (0.25, 0.5, 0.25)
     for axis in range(3):
         padded = np.pad(counts, [(1, 1) if a == axis else (0, 0) for a in range(3)])
-        counts = sum(w * np.take(padded, range(i, i + BINS), axis=axis) for i, w in enumerate(kernel))
+        counts = np.sum([w * np.take(padded, range(i, i + BINS), axis=axis) for i, w in enumerate(kernel)], axis=0)
     flat: Float = (counts / max(counts.sum(), 1.0)).ravel().astype(np.float32)
     return flat
 
 
 def _smooth(likelihood: Float) -> Float:
-    found: Float = cv2.GaussianBlur(likelihood.astype(np.float32), (5, 5), 0)
-    return found
+    return np.asarray(cv2.GaussianBlur(likelihood.astype(np.float32), (5, 5), 0), dtype=np.float32)
 
 
 def _grown(mask: BoolArray, by: int) -> BoolArray:

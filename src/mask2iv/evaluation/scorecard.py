@@ -43,7 +43,8 @@ def of_trajectory(found: Trajectory, target: BoolArray, start: BoolArray) -> Mea
         at the end; ``present``, share of frames that show the object; ``size_kept``, share of frames in which it is
         within :data:`AREA_FACTOR` of its first area; ``one_piece``, share of frames in which it is one connected
         piece; ``jerk``, mean second difference of its centroid per frame squared, share of the diagonal;
-        ``frames``, ``moving_frames`` and ``touching_frames``, see :func:`~mask2iv.evaluation.metrics.moving_and_touching`.
+        ``frames``, ``moving_frames`` and ``touching_frames``, see
+        :func:`~mask2iv.evaluation.metrics.moving_and_touching`.
     """
     error, vanished = metrics.final_distance(found, target, start)
     moving, touching = metrics.moving_and_touching(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -30,10 +32,11 @@ class Tracker:
 
     def __init__(self, place: str, device: torch.device) -> None:
         try:
-            self.model = Sam2VideoModel.from_pretrained(place, use_safetensors=True).to(device).eval()
+            self.model: Any = Sam2VideoModel.from_pretrained(place, use_safetensors=True).eval()
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"--weights sam2: {place} is not a SAM 2 video model: {reason}") from error
+        self.model.to(device)
         self.device, self.side = device, int(self.model.config.image_size)
 
     @torch.inference_mode()

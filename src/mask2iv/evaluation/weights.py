@@ -57,7 +57,7 @@ class Weights:
         if self.sha256 is not None:
             found = sha256_file(self.place)
             if found != self.sha256:
-                raise InputError(f"--weights {self.name}: {self.place} has sha256 {found}, not the stated {self.sha256}")
+                raise InputError(f"--weights {self.name}: {self.place} has sha256 {found}, not {self.sha256}")
         return Path(self.place)
 
     def torchscript(self) -> torch.jit.ScriptModule:
