@@ -178,8 +178,8 @@ _INTERACTION_LEGEND = (
     "Masks are found again in the videos from the first frame's; what the true video scores is the ceiling. Target "
     f"error: share of the diagonal; success: below {SUCCESS:.0%} of it, and in sight at the end. mIoU: to the "
     f"requested trajectory. Size kept: area within a factor {AREA_FACTOR:g} of the first. Background: each frame "
-    "against the first, outside the masks. Flicker: mean second difference over time, of 255 levels. Jerk: the same of the "
-    "object's centroid, share of the diagonal."
+    "against the first, outside the masks. Flicker: mean second difference over time, of 255 levels. Jerk: the same of "
+    "the object's centroid, share of the diagonal."
 )
 _DISTRIBUTION_LEGEND = (
     "Frechet distances to the true videos, with jackknife intervals over groups of clips. They fall with the number of "

@@ -69,7 +69,7 @@ def resegment(video: UInt8Array, first: UInt8Array, fps: float = 8.0) -> Traject
         like_object = _smooth(of_object[bins[t]])
         like_room = _smooth(of_room[bins[t]])
         like_actor = _smooth(of_actor[bins[t]]) if of_actor is not None else np.full(first.shape, _UNKNOWN, np.float32)
-        shaded = _shaded(video[t], room) & (like_object < 2 * like_room)
+        shaded = _shaded(video[t], room) & (like_object <= 2 * like_room)
         moved = (_distance(lab[t], background) > DIFFERS) & ~shaded
         unchanged = _distance(lab[t], lab[0]) < DIFFERS
         near = _grown(previous, reach)
@@ -87,8 +87,8 @@ def resegment(video: UInt8Array, first: UInt8Array, fps: float = 8.0) -> Traject
 
 
 def _lab(frame: UInt8Array) -> Float:
-    """[H, W, 3] in 8-bit Lab, smoothed a little: codecs and networks leave noise."""
-    lab: Float = cv2.GaussianBlur(cv2.cvtColor(frame, cv2.COLOR_RGB2Lab), (3, 3), 0).astype(np.float32)
+    """[H, W, 3] in 8-bit Lab."""
+    lab: Float = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2Lab).astype(np.float32)
     return lab
 
 
@@ -138,7 +138,7 @@ def _histogram(counted: NDArray[np.intp]) -> Float:
 
 
 def _smooth(likelihood: Float) -> Float:
-    return np.asarray(cv2.GaussianBlur(likelihood.astype(np.float32), (5, 5), 0), dtype=np.float32)
+    return np.asarray(cv2.GaussianBlur(likelihood.astype(np.float32), (3, 3), 0), dtype=np.float32)
 
 
 def _grown(mask: BoolArray, by: int) -> BoolArray:
