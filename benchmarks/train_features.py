@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--frames", type=int, default=FeatureConfig.frames, help="that the network sees of a clip")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 convolutions: faster on some CPUs")
     parser.add_argument("--cache", type=Path, help="folder to keep the resized pictures in, to train again sooner")
     args = parser.parse_args()
@@ -81,7 +82,7 @@ def main() -> None:
     classes = {name: tuple(sorted({row[name] for row in rows})) for name in QUESTIONS}
     torch.manual_seed(args.seed)
     generator = torch.Generator().manual_seed(args.seed)
-    net = FeatureNet(FeatureConfig(**classes)).to(memory_format=torch.channels_last_3d)
+    net = FeatureNet(FeatureConfig(**classes, frames=args.frames)).to(memory_format=torch.channels_last_3d)
     caches = [None, None] if args.cache is None else [args.cache / "train.npy", args.cache / "held_out.npy"]
     pictures, answers = load(train, net, caches[0])
     tests = load(held_out, net, caches[1])

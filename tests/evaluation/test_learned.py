@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch import nn
 from torchmetrics.functional.image import lpips as reference
-from transformers import CLIPImageProcessorPil, CLIPTokenizer, XCLIPConfig, XCLIPModel, XCLIPTextConfig, XCLIPVisionConfig
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPTokenizer,
+    XCLIPConfig,
+    XCLIPModel,
+    XCLIPTextConfig,
+    XCLIPVisionConfig,
+)
 
 from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
@@ -71,7 +78,9 @@ class TinyI3D(nn.Module):
     def forward(
         self, x: torch.Tensor, rescale: bool = False, resize: bool = False, return_features: bool = False
     ) -> torch.Tensor:
-        assert rescale and resize and return_features
+        assert rescale
+        assert resize
+        assert return_features
         return torch.stack([x.mean(dim=(1, 2, 3, 4)), x[:, :, 1:].sub(x[:, :, :-1]).abs().mean(dim=(1, 2, 3, 4))], 1)
 
 
@@ -134,9 +143,7 @@ def xclip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     XCLIPModel(config).save_pretrained(folder)
     CLIPTokenizer(vocab={token: i for i, token in enumerate(vocabulary)}, merges=[]).save_pretrained(folder)
-    CLIPImageProcessorPil(
-        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-    ).save_pretrained(folder)
+    CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
 
 
@@ -154,7 +161,7 @@ def test_similarities_are_the_models_own_cosines(xclip: Path) -> None:
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--weights video-text: .* is not an X-CLIP model"):
+    with pytest.raises(InputError, match=r"--weights video-text: .* is not an X-CLIP model"):
         VideoText(str(tmp_path), CPU)
 
 
@@ -163,7 +170,9 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
 
 def test_what_lacks_its_weights_comes_with_the_command() -> None:
     wanted = choose_metrics("psnr,fvd,v2v,t2v")
-    assert unavailable(wanted, parse_weights(["video-text=somewhere"])) == {"fvd": HOW_TO_GET["fvd"]}
+    assert unavailable(wanted, parse_weights(["video-text=somewhere"])) == {
+        "fvd": f"its weights are not given; get them by: {HOW_TO_GET['fvd']}"
+    }
     assert "fid" not in choose_metrics(None)
 
 

@@ -174,9 +174,12 @@ class ModelAnswers:
 
     def _generators(self, clips: Sequence[Clip]) -> list[torch.Generator]:
         first = self.settings.seed
-        return [_generator(seed, clip.clip_id) for clip in clips for seed in range(first, first + self.settings.seeds)]
+        return [
+            clip_generator(seed, clip.clip_id) for clip in clips for seed in range(first, first + self.settings.seeds)
+        ]
 
 
-def _generator(seed: int, clip_id: str) -> torch.Generator:
+def clip_generator(seed: int, clip_id: str) -> torch.Generator:
+    """The source of a clip's noise: a function of both alone."""
     digest = hashlib.sha256(f"{seed} {clip_id}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7]))

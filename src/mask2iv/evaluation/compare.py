@@ -228,7 +228,7 @@ def _difference(entry: Entry, first: Entry, clip_ids: Sequence[str], name: str) 
 
 
 def _features(entry: Entry, clip_ids: Sequence[str], metric: str) -> tuple[list[Any], list[Any]]:
-    if entry.system not in (*SYSTEMS, *REFERENCES):
+    if entry.system not in (*SYSTEMS, *REFERENCES) or metric not in entry.run.protocol["metrics"]:
         return [], []
     found = read_features(entry.run.folder, clip_ids, metric)
     return found.get(entry.system, []), found.get(TRUE_VIDEO, [])

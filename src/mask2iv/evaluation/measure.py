@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.evaluation import baselines, metrics, scorecard
 from mask2iv.evaluation.features import SHIPPED, FeatureNet, feature_net_digest, load_feature_net
-from mask2iv.evaluation.learned import I3D, LPIPS, Inception, VideoText
+from mask2iv.evaluation.learned import I3D, I3D_FRAMES, LPIPS, Inception, VideoText
 from mask2iv.evaluation.resegment import resegment
 from mask2iv.evaluation.tracking import Tracker
 from mask2iv.evaluation.weights import METRICS, NEEDS, Weights, unavailable
@@ -43,7 +43,7 @@ class Measurer:
 
     Attributes:
         chosen: names of :data:`~mask2iv.evaluation.weights.METRICS` that can be measured.
-        missing: chosen ones that cannot, each with the command that gets its weights.
+        missing: chosen ones that cannot, each with the reason.
         weights: identities of those in use.
     """
 
@@ -92,6 +92,22 @@ class Measurer:
             built.tracker = Tracker(given["sam2"].place, device)
             built.weights["sam2"] = given["sam2"].identity()
         return built
+
+    def fit(self, num_frames: int) -> None:
+        """Move metrics whose networks need more frames than the clips have to the missing ones."""
+        needed = {
+            "fvd": 0 if self.i3d is None else I3D_FRAMES,
+            "fvd-sim": 0 if self.sim is None else self.sim.config.frames,
+            "v2v": 0 if self.video_text is None else self.video_text.frames,
+            "t2v": 0 if self.video_text is None else self.video_text.frames,
+        }
+        short = {name: least for name, least in needed.items() if name in self.chosen and num_frames < least}
+        self.chosen = tuple(name for name in self.chosen if name not in short)
+        for name, least in short.items():
+            self.missing[name] = f"it takes clips of {least} frames or more, and these have {num_frames}"
+        self.i3d = self.i3d if "fvd" in self.chosen else None
+        self.sim = self.sim if "fvd-sim" in self.chosen else None
+        self.video_text = self.video_text if {"v2v", "t2v"} & set(self.chosen) else None
 
     def protocol(self) -> dict[str, Any]:
         """How each metric is computed, what cannot be, and with which weights."""

@@ -18,7 +18,7 @@ from mask2iv.evaluation.rows import SYSTEMS, TITLES
 from mask2iv.files import atomic_write, open_image
 
 _JPEG_QUALITY = 85
-_LABEL, _BAR, _VALUE, _ROW, _PAD = 190, 250, 190, 24, 8
+_LABEL, _BAR, _VALUE, _ROW, _PAD = 215, 230, 165, 24, 8
 _PLOTTED = ("psnr", "ssim", "lpips", "target_error", "object_miou", "actor_miou", "contact_share")
 
 Interval = tuple[str, float, float, float]

@@ -107,7 +107,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         parts += [f"### {table.title}", table.markdown(), *([table.legend] if table.legend else [])]
     missing = result["protocol"]["unavailable"]
     if missing:
-        said = [f"- {name}: its weights are not given; get them by `{command}`" for name, command in missing.items()]
+        said = [f"- {name}: {reason}" for name, reason in missing.items()]
         parts += ["### Not measured", "\n".join(said)]
     return "\n\n".join(parts) + "\n"
 

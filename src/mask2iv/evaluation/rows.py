@@ -24,7 +24,7 @@ TRUE = "true trajectories"
 SYSTEMS = (VIDEO, END_TO_END, PREDICTIONS)
 MODEL, STILL = "model", "still"
 TITLES = {
-    VIDEO: "stage 2 along true trajectories",
+    VIDEO: "stage 2, true trajectories",
     END_TO_END: "both stages, end to end",
     PREDICTIONS: "predictions",
     "still": "first frame repeated",

@@ -136,6 +136,7 @@ def _run(
     if not len(clips):
         raise InputError("there are no clips to evaluate on")
     measurer = measurer or Measurer.load(DEFAULT_METRICS)
+    measurer.fit(scoring["num_frames"])
     rank = ranking(source.systems, source.conditions)
     protocol = {
         **sources,

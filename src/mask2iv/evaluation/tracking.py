@@ -48,7 +48,13 @@ class Tracker:
         if Label.OBJECT not in things:
             raise InputError("tracking needs labels that show the object in the first frame")
         session = Sam2VideoInferenceSession(
-            self._pixels(video), size[0], size[1], inference_device=self.device, inference_state_device=self.device
+            self._pixels(video),
+            size[0],
+            size[1],
+            inference_device=self.device,
+            inference_state_device=self.device,
+            video_storage_device=self.device,
+            dtype=torch.float32,
         )
         for label, mask in things.items():
             prompt = torch.from_numpy(mask)[None, None].float()

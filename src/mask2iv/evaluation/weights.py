@@ -123,4 +123,8 @@ def choose_metrics(text: str | None) -> tuple[str, ...]:
 
 def unavailable(wanted: Iterable[str], given: Mapping[str, Weights]) -> dict[str, str]:
     """Metrics whose weights are not given, each with the command that gets them."""
-    return {name: HOW_TO_GET[NEEDS[name]] for name in wanted if name in NEEDS and NEEDS[name] not in given}
+    return {
+        name: f"its weights are not given; get them by: {HOW_TO_GET[NEEDS[name]]}"
+        for name in wanted
+        if name in NEEDS and NEEDS[name] not in given
+    }
