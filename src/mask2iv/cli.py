@@ -22,7 +22,8 @@ COMMANDS = {
     "clips": ("mask2iv.commands.clips:Clips", "make a clip set from a folder of your own videos, masks and captions"),
     "simulate": ("mask2iv.commands.simulate:Simulate", "make a set of simulated interactions with exact masks"),
     "bench": ("mask2iv.commands.bench:Bench", "time the parts of generation"),
-    "evaluate": ("mask2iv.commands.evaluate:Evaluate", "measure a model on held-out clips, beside trivial answers"),
+    "evaluate": ("mask2iv.commands.evaluate:Evaluate", "measure a model, or any videos, on held-out clips"),
+    "compare": ("mask2iv.commands.compare:Compare", "put several evaluations into one table, with paired differences"),
     "import": ("mask2iv.commands.import_official:Import", "make a model folder from an original checkpoint"),
     "export-official": (
         "mask2iv.commands.export_official:ExportOfficial",

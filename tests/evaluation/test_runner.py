@@ -1,16 +1,22 @@
 """The command end to end, on the tiny model."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from mask2iv.cli import main
 from mask2iv.contract import Label, Trajectory
-from mask2iv.data.store import ClipSet, ClipSetWriter
+from mask2iv.data.store import ClipSet, ClipSetWriter, open_split
 from mask2iv.errors import InputError
+from mask2iv.evaluation.answers import clip_generator
+from mask2iv.evaluation.measure import Measurer
+from mask2iv.evaluation.metrics import psnr
 from mask2iv.evaluation.report import markdown
 from mask2iv.evaluation.runner import EvaluationConfig, evaluate
 from mask2iv.stages.pipeline import Mask2IVPipeline
@@ -72,7 +78,7 @@ def test_every_clip_has_a_line_and_a_filmstrip(results: Path) -> None:
 def test_the_table_can_be_pasted(results: Path) -> None:
     text = markdown(json.loads((results / "metrics.json").read_text()))
     tables = [block for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 3
+    assert len(tables) == 5
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1
     assert "| true trajectories | 0.0 (0.0 to 0.0) |" in text
@@ -116,11 +122,11 @@ def test_a_filled_folder_is_left_alone(
 def test_one_stage_alone_and_no_clip_with_a_way(tiny_clips: Path, tiny_model: Path, tmp_path: Path) -> None:
     pipeline = Mask2IVPipeline.from_pretrained(tiny_model)
     clips = ClipSet(tiny_clips)[:1]
-    video = evaluate(pipeline, clips, EvaluationConfig("video", 1, filmstrips=0), tmp_path / "video", SOURCES)
-    assert set(video) == {"protocol", "seconds", "video"}
+    video = evaluate(pipeline, clips, EvaluationConfig("video", 1, filmstrips=0, keep=0), tmp_path / "video", SOURCES)
+    assert set(video) == {"protocol", "seconds", "video", "breakdown", "best", "worst"}
     assert not (tmp_path / "video" / "filmstrips").exists()
     both = evaluate(pipeline, clips, EvaluationConfig("trajectory", 1), tmp_path / "trajectory", SOURCES)
-    assert set(both) == {"protocol", "seconds", "trajectory", "way"}
+    assert set(both) == {"protocol", "seconds", "trajectory", "way", "breakdown", "best", "worst"}
     assert both["way"] == {}
     assert "caption says" not in markdown(both)
 
@@ -147,6 +153,82 @@ def test_clips_are_brought_to_the_models_size_and_must_show_the_object(
     lost = replace(larger, trajectory=Trajectory(gone, 8.0))
     with pytest.raises(InputError, match="clip clip-0: its object is not visible in the last frame"):
         evaluate(pipeline, [lost], EvaluationConfig(steps=1), tmp_path / "lost", SOURCES)
+
+
+def test_end_to_end_renders_what_stage_1_predicts(tiny_clips: Path, tiny_model: Path, tmp_path: Path) -> None:
+    pipeline = Mask2IVPipeline.from_pretrained(tiny_model)
+    clips, settings = ClipSet(tiny_clips)[:2], EvaluationConfig("end-to-end", 1, condition="position")
+    measurer = Measurer.load(("psnr", "interaction"))
+    found = evaluate(pipeline, clips, settings, tmp_path / "out", SOURCES, measurer)
+    assert found["protocol"]["condition"] == "position"
+    assert set(found["interaction"]) == {"end_to_end", "true", "still"}
+    assert set(found["trajectory"]) >= {"position", "true trajectories"}
+    assert "text" not in found["trajectory"]
+    # The same, by hand, of the same seeds.
+    clip = clips[0]
+    actor = clip.trajectory.actor[0]
+    [trajectory] = pipeline.trajectory(
+        clip.image, clip.object_mask, None, clip.target_mask, actor if actor.any() else None,
+        num_inference_steps=1, generator=[clip_generator(0, "clip-0")], progress=False,
+    )  # fmt: skip
+    [video] = pipeline.render(
+        clip.image, trajectory, num_inference_steps=1, generator=[clip_generator(0, "clip-0")], progress=False
+    )
+    rows = [json.loads(line) for line in (tmp_path / "out" / "per_clip.jsonl").read_text().splitlines()]
+    assert rows[0]["end_to_end"]["psnr"] == psnr(video, clip.video)
+
+
+def test_batches_agree_and_seeds_are_averaged(tiny_clips: Path, tiny_model: Path, tmp_path: Path) -> None:
+    pipeline = Mask2IVPipeline.from_pretrained(tiny_model)
+    clips = ClipSet(tiny_clips)[:3]
+
+    def run(name: str, **settings: int) -> dict[str, Any]:
+        made = EvaluationConfig("both", 1, filmstrips=0, keep=1, **settings)
+        return evaluate(pipeline, clips, made, tmp_path / name, SOURCES)
+
+    alone, second, both = run("alone"), run("second", seed=1), run("both", seeds=2, batch_size=2)
+    for key in ("psnr", "ssim"):
+        means = [found["video"]["model"][key]["value"] for found in (alone, second, both)]
+        assert means[2] == pytest.approx((means[0] + means[1]) / 2, abs=1e-3)
+    assert both["trajectory"]["text"]["diversity"]["value"] >= 0
+    assert "diversity" not in alone["trajectory"]["text"]
+    assert len(list((tmp_path / "both" / "filmstrips").iterdir())) <= 2, "the best and the worst"
+
+
+def test_one_page_holds_everything(results: Path) -> None:
+    page = (results / "report.html").read_text()
+    assert page.count("<svg") >= 4
+    assert page.count("data:image/jpeg;base64,") == 6, "three best and three worst"
+    fetched = re.findall(r"(?:src|href)=.(?!data:)", page)
+    assert not fetched, "all is in the page"
+    assert "its weights are not given" in page
+    assert "it takes clips of 8 frames or more, and these have 4" in page
+
+
+def test_the_table_has_a_column_per_measure(results: Path) -> None:
+    table = pyarrow.parquet.read_table(results / "per_clip.parquet").to_pylist()
+    rows = [json.loads(line) for line in (results / "per_clip.jsonl").read_text().splitlines()]
+    assert [row["clip_id"] for row in table] == ["clip-0", "clip-1", "clip-2"]
+    assert table[1]["video/psnr"] == rows[1]["video"]["psnr"]
+    assert table[2]["stage 1 from text/object_iou"] == rows[2]["trajectory"]["text"]["object_iou"]
+
+
+def test_a_split_is_a_folder_or_a_note_in_the_metadata(
+    tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = ClipSet(tiny_clips)
+    for name in ("train", "test"):
+        with ClipSetWriter(tmp_path / "root" / name, clips.size, clips.num_frames, clips.fps, {}) as writer:
+            writer.add(clips[0] if name == "train" else clips[1])
+    assert open_split(tmp_path / "root", "test").ids == ["clip-1"]
+    with pytest.raises(InputError, match="has test, train"):
+        open_split(tmp_path / "root", "validation")
+    with ClipSetWriter(tmp_path / "noted", clips.size, clips.num_frames, clips.fps, {}) as writer:
+        for index in range(4):
+            writer.add(replace(clips[index], metadata={"split": "test" if index % 2 else "train"}))
+    assert open_split(tmp_path / "noted", "test").ids == ["clip-1", "clip-3"]
+    assert main(["evaluate", "--data", str(tiny_clips), "--split", "test", "--out", str(tmp_path / "o")]) == 2
+    assert "has no splits" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--limit", "--steps"])

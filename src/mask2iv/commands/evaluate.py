@@ -1,73 +1,180 @@
-"""``mask2iv evaluate``: figures of a model on held-out clips, beside trivial answers."""
+"""``mask2iv evaluate``: figures of a model, or of any program's videos, on held-out clips, beside trivial answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from mask2iv.errors import InputError
 
+if TYPE_CHECKING:
+    import torch
+
+    from mask2iv.data.store import ClipSet
+    from mask2iv.evaluation.answers import EvaluationConfig
+    from mask2iv.evaluation.measure import Measurer
+
+
+def _optional(metavar: str) -> Any:
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
+
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a model on held-out clips, beside trivial answers.
+    """Measure a model on held-out clips, beside trivial answers, or score the videos of another program.
 
     Stage 1 is asked with the target position, with the text, and with both; stage 2 renders along the true
-    trajectories. Writes metrics.json, per_clip.jsonl and filmstrips/, and prints Markdown tables. Called again with the
-    same arguments, an interrupted evaluation goes on where it stopped.
+    trajectories, or end to end along the predicted one. Writes metrics.json, per_clip.parquet, report.html and
+    filmstrips/, and prints Markdown tables. Called again with the same arguments, an interrupted evaluation goes
+    on where it stopped. docs/evaluation.md defines every measure.
 
         mask2iv evaluate --data held-out --out results
+        mask2iv evaluate --predictions their-videos --data held-out --out their-results
     """
 
     data: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Clip set that the model was not trained on."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder of the figures."""
-    model: Annotated[str, tyro.conf.arg(metavar="embedded|FOLDER")] = "embedded"
-    """The weights that come with the package, or a model folder."""
-    stage: Literal["trajectory", "video", "both"] = "both"
-    """What to evaluate."""
-    limit: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    model: Annotated[str | None, _optional("embedded|FOLDER")] = None
+    """The weights that come with the package (the default), or a model folder."""
+    predictions: Annotated[Path | None, _optional("DIR")] = None
+    """In place of a model: a folder with CLIP_ID.mp4 for each clip, and CLIP_ID/labels.npz or CLIP_ID/trajectory/ where
+    the video was to follow another trajectory than the true one; or seed-0/, seed-1/, ... with the same."""
+    allow_missing: bool = False
+    """With --predictions: score the clips that have a video. The others are named in the protocol."""
+    split: Annotated[str | None, _optional("NAME")] = None
+    """Part of the data: the clip set DIR/NAME, or the clips whose metadata says split NAME."""
+    stage: Literal["trajectory", "video", "both", "end-to-end"] = "both"
+    """What to evaluate: stage 1, stage 2 along true trajectories, both one by one, or one after the other."""
+    condition: Annotated[Literal["position", "text", "position-and-text"] | None, _optional("KIND")] = None
+    """What stage 1 is told end to end: position, text or position-and-text. Default: all that the model takes."""
+    metrics: Annotated[str | None, _optional("NAME,NAME")] = None
+    """Of psnr, ssim, lpips, fvd, fvd-sim, fid, v2v, t2v, interaction. Default: all but fid. What lacks its weights is
+    reported as not measured."""
+    weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=PLACE", help_behavior_hint="")] = ()
+    """Weights of lpips, fvd, fid, video-text, fvd-sim or sam2: file, folder or hub name; TorchScript (fvd, fid) as
+    NAME=FILE@sha256:DIGEST."""
+    limit: Annotated[int | None, _optional("N")] = None
     """Only the first N clips. Default: all."""
-    steps: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint="")] = None
+    steps: Annotated[int | None, _optional("K")] = None
     """Sampling steps of each stage. Default: the model's."""
+    sampler: Annotated[Literal["ddim", "dpmsolver++", "unipc"] | None, _optional("NAME")] = None
+    """Solver: ddim, dpmsolver++ or unipc. Default: the model's."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """The same seed gives the same figures on the same machine."""
+    seeds: Annotated[int, tyro.conf.arg(metavar="K")] = 1
+    """Answers per clip, of seeds N, N+1, ...; two or more measure the diversity."""
+    batch_size: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Answers that go through the networks together."""
+    frames: Annotated[int | None, _optional("T")] = None
+    """With --predictions: frames of each video. Default: the data's. A model's are its own."""
+    size: Annotated[str | None, _optional("HxW")] = None
+    """With --predictions: height x width at which all is scored. Default: the data's. A model's is its own."""
+    stride: Annotated[int | None, _optional("N")] = None
+    """Every so many-th frame of a clip, from the first on. Default: spread evenly over it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU where there is one."""
     threads: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """CPU threads; 0 for PyTorch's choice."""
 
     def run(self) -> None:
+        self._check()
         import torch
 
         from mask2iv.commands.arguments import pick_device
-        from mask2iv.data.store import ClipSet
+        from mask2iv.data.store import open_split
+        from mask2iv.evaluation.answers import EvaluationConfig
+        from mask2iv.evaluation.measure import Measurer
         from mask2iv.evaluation.report import markdown
-        from mask2iv.evaluation.runner import EvaluationConfig, evaluate
+        from mask2iv.evaluation.weights import choose_metrics, parse_weights
         from mask2iv.files import sha256_file
-        from mask2iv.manifest import weights_digest
-        from mask2iv.stages.components import model_folder
-        from mask2iv.stages.pipeline import Mask2IVPipeline
 
-        for flag, number, least in (("limit", self.limit, 1), ("steps", self.steps, 1), ("threads", self.threads, 0)):
-            if number is not None and number < least:
-                raise InputError(f"--{flag} must be at least {least}, found {number}")
-        settings = EvaluationConfig(self.stage, self.steps, self.seed)
-        clips = ClipSet(self.data)
+        settings = EvaluationConfig(
+            self.stage,
+            self.steps,
+            self.seed,
+            seeds=self.seeds,
+            sampler=self.sampler,
+            batch_size=self.batch_size,
+            condition=None if self.condition is None else self.condition.replace("-", " "),
+            stride=self.stride,
+        )
+        wanted, given = choose_metrics(self.metrics), parse_weights(self.weights)
+        clips = open_split(self.data, self.split)
         if self.limit is not None:
             clips = clips.subset(0, self.limit)
         device = pick_device(self.device)
         if self.threads:
             torch.set_num_threads(self.threads)
-        pipeline = Mask2IVPipeline.from_pretrained(self.model).to(device)
         sources = {
-            "model": self.model,
-            "model_sha256": weights_digest(model_folder(self.model)),
             "data": str(self.data),
-            "data_index_sha256": sha256_file(self.data / "index.jsonl"),
+            "split": self.split,
+            "data_index_sha256": sha256_file(clips.directory / "index.jsonl"),
         }
-        print(markdown(evaluate(pipeline, clips, settings, self.out, sources)), end="")
+        measurer = Measurer.load(wanted, given, device)
+        if self.predictions is None:
+            result = self._of_model(clips, settings, sources, measurer, device)
+        else:
+            result = self._of_predictions(self.predictions, clips, settings, sources, measurer)
+        print(markdown(result), end="")
+        print(f"\nReport: {self.out / 'report.html'}")
+
+    def _of_model(
+        self,
+        clips: ClipSet,
+        settings: EvaluationConfig,
+        sources: dict[str, Any],
+        measurer: Measurer,
+        device: torch.device,
+    ) -> dict[str, Any]:
+        from mask2iv.evaluation.runner import evaluate
+        from mask2iv.manifest import weights_digest
+        from mask2iv.stages.components import model_folder
+        from mask2iv.stages.pipeline import Mask2IVPipeline
+
+        model = self.model or "embedded"
+        pipeline = Mask2IVPipeline.from_pretrained(model).to(device)
+        named = {"model": model, "model_sha256": weights_digest(model_folder(model))}
+        return evaluate(pipeline, clips, settings, self.out, {**named, **sources}, measurer)
+
+    def _of_predictions(
+        self,
+        folder: Path,
+        clips: ClipSet,
+        settings: EvaluationConfig,
+        sources: dict[str, Any],
+        measurer: Measurer,
+    ) -> dict[str, Any]:
+        from mask2iv.commands.arguments import parse_size
+        from mask2iv.data.store import ClipSet
+        from mask2iv.evaluation.predictions import PredictionAnswers
+        from mask2iv.evaluation.runner import evaluate_predictions
+
+        everything = ClipSet(clips.directory).ids
+        source = PredictionAnswers(folder, clips.ids, everything, self.allow_missing)
+        size = clips.size if self.size is None else parse_size(self.size)
+        named = {"predictions": str(folder), **sources}
+        scored = clips.where(source.clip_ids)
+        frames = self.frames or clips.num_frames
+        return evaluate_predictions(source, scored, size, frames, settings, self.out, named, measurer)
+
+    def _check(self) -> None:
+        least = {"limit": 1, "steps": 1, "seeds": 1, "batch_size": 1, "frames": 1, "stride": 1, "threads": 0}
+        for name, lowest in least.items():
+            number = getattr(self, name)
+            if number is not None and number < lowest:
+                raise InputError(f"--{name.replace('_', '-')} must be at least {lowest}, found {number}")
+        if self.predictions is not None:
+            given = {"model": self.model, "steps": self.steps, "sampler": self.sampler, "condition": self.condition}
+            used = [name for name, value in given.items() if value is not None]
+            if used:
+                raise InputError(f"--{used[0]} is of no use with --predictions, whose videos exist; leave it out")
+        else:
+            given = {"frames": self.frames, "size": self.size, "allow-missing": self.allow_missing or None}
+            used = [name for name, value in given.items() if value is not None]
+            if used:
+                raise InputError(f"--{used[0]} belongs to --predictions; a model has its own frames and size")

@@ -15,7 +15,7 @@ import copy
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -214,6 +214,12 @@ class ClipSet(Sequence[Clip]):
         part.rows = self.rows[start:stop]
         return part
 
+    def where(self, clip_ids: Collection[str]) -> ClipSet:
+        """The clips with these ids, in the set's order, still read on demand."""
+        part = copy.copy(self)
+        part.rows = [row for row in self.rows if row["clip_id"] in set(clip_ids)]
+        return part
+
     def _folder(self, row: Mapping[str, Any]) -> Path:
         return self.directory / "clips" / str(row["clip_id"])
 
@@ -224,6 +230,28 @@ class ClipSet(Sequence[Clip]):
                 f"clip set: {path} holds {list(video.shape[:3])}; the set has {[self.num_frames, *self.size]} (T, H, W)"
             )
         return video
+
+
+def open_split(directory: str | os.PathLike[str], split: str | None = None) -> ClipSet:
+    """A clip set, or a part of it: the set in the folder ``directory/split``, or the clips whose metadata name it.
+
+    Raises:
+        InputError: no such set or part, naming the parts that there are.
+    """
+    if split is None:
+        return ClipSet(directory)
+    root = Path(directory)
+    if (root / split / "clipset.json").is_file():
+        return ClipSet(root / split)
+    folders = sorted(path.parent.name for path in root.glob("*/clipset.json"))
+    if folders and not (root / "clipset.json").is_file():
+        raise InputError(f"--split {split!r}: {root} has {', '.join(folders)}")
+    clips = ClipSet(root)
+    named = [row["clip_id"] for row in clips.rows if row["metadata"].get("split") == split]
+    if not named:
+        there = sorted({str(row["metadata"]["split"]) for row in clips.rows if "split" in row["metadata"]})
+        raise InputError(f"--split {split!r}: {root} has {', '.join(there) or 'no splits; leave it out'}")
+    return clips.where(named)
 
 
 def _read_header(directory: Path) -> dict[str, Any]:

@@ -313,6 +313,20 @@ def share_figure(parts: ArrayLike, wholes: ArrayLike) -> Figure:
     return _figure(pairs[pairs[:, 1] > 0], lambda sample: sample[..., 0].sum(axis=-1) / sample[..., 1].sum(axis=-1))
 
 
+def share_difference(parts: ArrayLike, wholes: ArrayLike, other_parts: ArrayLike, other_wholes: ArrayLike) -> Figure:
+    """How much larger one share of sums is than another, over the same clips; all clips count."""
+    columns = [np.asarray(column, dtype=np.float64) for column in (parts, wholes, other_parts, other_wholes)]
+    rows = np.stack(columns, axis=-1)
+    if not (rows[:, 1].sum() and rows[:, 3].sum()):
+        return Figure(None, None, None, 0)
+
+    def statistic(sample: Array) -> Any:
+        part, whole, other_part, other_whole = (sample[..., i].sum(axis=-1) for i in range(4))
+        return part / np.maximum(whole, 1) - other_part / np.maximum(other_whole, 1)
+
+    return _figure(rows, statistic)
+
+
 def _column(values: ArrayLike) -> Array:
     column = np.asarray(values, dtype=np.float64).reshape(-1, 1)
     return column[~np.isnan(column[:, 0])]

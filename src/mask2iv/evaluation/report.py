@@ -1,15 +1,14 @@
-"""From per-clip rows to figures, and from figures to Markdown tables."""
+"""Figures as tables, and the tables as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from mask2iv.evaluation.answers import CONDITIONS
 from mask2iv.evaluation.metrics import (
-    CHANCE,
     CHANGED_ABOVE,
     CHANGED_KERNEL,
     LEAST_TURN,
@@ -17,102 +16,140 @@ from mask2iv.evaluation.metrics import (
     TOUCH_KERNEL,
     WAY_SHARE,
     Figure,
-    mean_figure,
-    median_figure,
-    share_figure,
 )
+from mask2iv.evaluation.rows import SYSTEMS, TITLES, TRUE
+from mask2iv.evaluation.scorecard import AREA_FACTOR, SUCCESS
 
-PREDICTED = ("position", "position and text", "text")
-"""What stage 1 is told besides the image and the masks in it."""
-TRIVIAL = ("object stays, no actor", "object slides, no actor")
-TRUE = "true trajectories"
-DIRECTIONS = ("left", "right", "forward", "backward")
-ALL_DIRECTIONS = "all four directions"
-
-Row = Mapping[str, Any]
+Form = Callable[[float], str]
 
 
-# --- figures
+@dataclass(frozen=True)
+class Table:
+    """One question's figures.
 
-
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """All figures of the rows of ``per_clip.jsonl``, each as a :class:`~mask2iv.evaluation.metrics.Figure` in JSON.
-
-    Returns:
-        ``seconds`` (of generation: in all, and the mean per sample of each stage) and, where the rows have them,
-        ``trajectory`` (per answer), ``way`` (per group of captions), ``video`` (model, still, and the gain over it).
+    Attributes:
+        title: the question.
+        head: titles of the columns.
+        body: rows of cells.
+        legend: what the words mean.
     """
-    stages = list(rows[0]["seconds"])
-    seconds = {stage: sum(row["seconds"][stage] for row in rows) / len(rows) for stage in stages}
-    per_clip = {"trajectory": sum(name in PREDICTED for name in rows[0].get("trajectory", ())), "video": 1}
-    total = sum(seconds[stage] * per_clip[stage] * len(rows) for stage in stages)
-    summary: dict[str, Any] = {
-        "seconds": {"total": round(total, 1), "per_sample": {stage: round(seconds[stage], 3) for stage in stages}}
-    }
-    if "trajectory" in rows[0]:
-        names = list(rows[0]["trajectory"])
-        summary["trajectory"] = {name: _trajectory_figures([row["trajectory"][name] for row in rows]) for name in names}
-        summary["way"] = _way_figures([row["way"] for row in rows if row["way"]], names)
-    if "video" in rows[0]:
-        summary["video"] = _video_figures([row["video"] for row in rows])
-    return summary
+
+    title: str
+    head: list[str]
+    body: list[list[str]]
+    legend: str = ""
+
+    def markdown(self) -> str:
+        """The cells as a Markdown table."""
+        rule = ["---", *["---:"] * (len(self.head) - 1)]
+        return "\n".join("| " + " | ".join(cells) + " |" for cells in (self.head, rule, *self.body))
 
 
-def _trajectory_figures(found: Sequence[Row]) -> dict[str, Any]:
-    def of(key: str) -> list[float]:
-        return [float(measures[key]) for measures in found]
-
-    figures = {
-        "final_distance_mean": mean_figure(of("final_distance")),
-        "final_distance_median": median_figure(of("final_distance")),
-        "vanished_share": mean_figure(of("vanished")),
-        "object_miou": mean_figure(of("object_iou")),
-        "actor_miou": mean_figure(of("actor_iou")),
-        "moving_share": share_figure(of("moving_frames"), of("frames")),
-        "touch_share": share_figure(of("touching_frames"), of("moving_frames")),
-    }
-    return {name: figure.to_dict() for name, figure in figures.items()}
+def percent(value: float) -> str:
+    """A share as percent, without the sign."""
+    return f"{100 * value:.1f}"
 
 
-def _way_figures(ways: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:
-    groups = {group: [way for way in ways if way["group"] == group] for group in sorted({way["group"] for way in ways})}
-    directions = [way for way in ways if way["group"] in DIRECTIONS]
-    ordered = {group: groups.pop(group) for group in DIRECTIONS if group in groups}
-    if directions:
-        ordered[ALL_DIRECTIONS] = directions
-    return {
-        group: {
-            "chance": float(np.mean([CHANCE[way["movement"]] for way in members])),
-            "right": {name: mean_figure([float(way["right"][name]) for way in members]).to_dict() for name in names},
-        }
-        for group, members in (ordered | groups).items()
-    }
+def _three(value: float) -> str:
+    return f"{value:.3f}"
 
 
-def _video_figures(found: Sequence[Row]) -> dict[str, Any]:
-    def column(answer: str, key: str) -> Any:
-        return np.array([video[answer][key] for video in found], dtype=np.float64)  # None becomes NaN
-
-    keys = list(found[0]["model"])
-    figures = {answer: {key: mean_figure(column(answer, key)) for key in keys} for answer in ("model", "still")}
-    figures["gain"] = {key: mean_figure(column("model", key) - column("still", key)) for key in keys}
-    return {answer: {key: figure.to_dict() for key, figure in of.items()} for answer, of in figures.items()}
+def _two(value: float) -> str:
+    return f"{value:.2f}"
 
 
-# --- tables
+def _hundredths(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+COLUMNS: dict[str, tuple[str, Form, int]] = {
+    "fvd": ("FVD", "{:.1f}".format, -1),
+    "fvd-sim": ("FVD-sim", _two, -1),
+    "fid": ("FID", "{:.1f}".format, -1),
+    "psnr": ("PSNR (dB)", _two, 1),
+    "psnr_changed": ("PSNR where pixels change (dB)", _two, 1),
+    "ssim": ("SSIM", _three, 1),
+    "lpips": ("LPIPS", _three, -1),
+    "v2v": ("V2V similarity", _three, 1),
+    "t2v": ("T2V similarity", _three, 1),
+    "target_error": ("target error (%)", percent, -1),
+    "success": (f"success at {SUCCESS:.0%} (%)", percent, 1),
+    "object_miou": ("object mIoU", _three, 1),
+    "actor_miou": ("actor mIoU", _three, 1),
+    "contact_share": ("moving object touches actor (%)", percent, 1),
+    "present": ("object in sight (%)", percent, 1),
+    "size_kept": ("keeps its size (%)", percent, 1),
+    "one_piece": ("in one piece (%)", percent, 1),
+    "background_psnr": ("background PSNR (dB)", _two, 1),
+    "flicker": ("flicker (levels)", _two, 0),
+    "jerk": ("jerk (%)", _hundredths, 0),
+    "diversity": ("diversity over seeds", _three, 0),
+    "final_distance": ("target error (%)", percent, -1),
+    "object_iou": ("object mIoU", _three, 1),
+    "actor_iou": ("actor mIoU", _three, 1),
+    "vanished": ("object gone at the end (%)", percent, -1),
+}
+"""Title, form and better direction (1 up, -1 down, 0 neither) of each measure."""
+
+
+def cell(figure: Mapping[str, Any], form: Form) -> str:
+    """A figure with its interval, "-" where there is none."""
+    shown = Figure(**figure)
+    if shown.value is None or shown.low is None or shown.high is None:
+        return "-"
+    return f"{form(shown.value)} ({form(shown.low)} to {form(shown.high)})"
 
 
 def markdown(result: Mapping[str, Any]) -> str:
     """The content of ``metrics.json`` as Markdown: a line on the protocol, then one table per question."""
-    parts = [_protocol_line(result)]
-    if "trajectory" in result:
-        parts += ["### Stage 1: where object and actor go", _trajectory_table(result["trajectory"]), _TRAJECTORY_LEGEND]
-        if result["way"]:
-            parts += ["### Stage 1 from text: does the object move as the caption says", _way_table(result["way"])]
-            parts.append(_WAY_LEGEND)
-    if "video" in result:
-        parts += ["### Stage 2 along the true trajectories", _video_table(result["video"]), _VIDEO_LEGEND]
+    parts = [protocol_line(result)]
+    for table in tables(result):
+        parts += [f"### {table.title}", table.markdown(), *([table.legend] if table.legend else [])]
+    missing = result["protocol"]["unavailable"]
+    if missing:
+        said = [f"- {name}: {reason}" for name, reason in missing.items()]
+        parts += ["### Not measured", "\n".join(said)]
     return "\n\n".join(parts) + "\n"
+
+
+def tables(result: Mapping[str, Any]) -> list[Table]:
+    """The tables of ``metrics.json``, in the order of a report."""
+    found = []
+    if "trajectory" in result:
+        found.append(_trajectory_table(result["trajectory"]))
+        if any("success" in figures for figures in result["trajectory"].values()):
+            found.append(_object_table(result["trajectory"]))
+    if result.get("way"):
+        found.append(_way_table(result["way"]))
+    found += [_video_table(name, result[name]) for name in SYSTEMS if name in result]
+    if "distribution" in result:
+        found.append(_distribution_table(result["distribution"]))
+    if "interaction" in result:
+        found.append(_interaction_table(result["interaction"]))
+    return found
+
+
+def breakdown_tables(result: Mapping[str, Any]) -> list[Table]:
+    """Figures per verb and per object, one table each."""
+    found = []
+    for key, name in (("verb", "verb"), ("object_name", "object")):
+        groups = result["breakdown"][key]
+        columns = list(dict.fromkeys(column for group in groups.values() for column in group["figures"]))
+        systems = list(dict.fromkeys(column.partition("/")[0] for column in columns))
+        for system in systems:
+            own = [column for column in columns if column.partition("/")[0] == system]
+            titles = [COLUMNS[column.partition("/")[2]] for column in own]
+            body = [
+                [
+                    value,
+                    str(group["clips"]),
+                    *(cell(group["figures"][c], t[1]) for c, t in zip(own, titles, strict=True)),
+                ]
+                for value, group in groups.items()
+            ]
+            head = [name, "clips", *(title for title, _, _ in titles)]
+            found.append(Table(f"Per {name}: {TITLES.get(system, system)}", head, body))
+    return found
 
 
 _TRAJECTORY_LEGEND = (
@@ -132,80 +169,116 @@ _VIDEO_LEGEND = (
 )
 
 
-def _protocol_line(result: Mapping[str, Any]) -> str:
-    protocol, seconds = result["protocol"], result["seconds"]
-    steps = {"trajectory": protocol["num_inference_steps"], "video": protocol["video_num_inference_steps"]}
-    speed = ", ".join(
-        f"stage {'1' if stage == 'trajectory' else '2'}: {steps[stage]} steps, {value:.1f} s"
-        for stage, value in seconds["per_sample"].items()
-    )
-    size = "{num_frames} frames of {height}x{width}".format(**protocol["pipeline"])
-    model, data = protocol["model_sha256"][:12], protocol["data_index_sha256"][:12]
+_OBJECT_LEGEND = (
+    f"Success: the object ends nearer than {SUCCESS:.0%} of the diagonal to the target and is in sight. Size kept: "
+    f"area within a factor {AREA_FACTOR:g} of the first. Jerk: mean second difference of the object's centroid, "
+    "share of the diagonal."
+)
+_INTERACTION_LEGEND = (
+    "Masks are found again in the videos from the first frame's; what the true video scores is the ceiling. Target "
+    f"error: share of the diagonal; success: below {SUCCESS:.0%} of it, and in sight at the end. mIoU: to the "
+    f"requested trajectory. Size kept: area within a factor {AREA_FACTOR:g} of the first. Background: each frame "
+    "against the first, outside the masks. Flicker: mean second difference over time, of 255 levels. Jerk: the same of "
+    "the object's centroid, share of the diagonal."
+)
+_DISTRIBUTION_LEGEND = (
+    "Frechet distances to the true videos, with jackknife intervals over groups of clips. They fall with the number of "
+    "clips: compare equal numbers. FVD-sim is not FVD."
+)
+
+
+def protocol_line(result: Mapping[str, Any]) -> str:
+    """What was evaluated, on what, and how the figures are to be read."""
+    protocol, scoring = result["protocol"], result["protocol"]["scoring"]
+    size = "{num_frames} frames of {height}x{width}".format(**scoring)
+    parts = [f"{protocol['clips']} clips, {size}"]
+    if "model_sha256" in protocol:
+        steps = {"trajectory": protocol["num_inference_steps"], "video": protocol["video_num_inference_steps"]}
+        speed = ", ".join(
+            f"stage {'1' if stage == 'trajectory' else '2'}: {steps[stage]} steps, {value:.1f} s"
+            for stage, value in result["seconds"]["per_sample"].items()
+        )
+        seeds = f"seed {protocol['seed']}" + (f" and {protocol['seeds'] - 1} more" if protocol["seeds"] > 1 else "")
+        asked = f"; stage 1 told the {protocol['condition']}" if protocol["condition"] else ""
+        model = f"model {Path(protocol['model']).name} ({protocol['model_sha256'][:12]})"
+        parts.append(f"{seeds}; {speed}, sampler {protocol['sampler']}, on {protocol['device']}{asked}; {model}")
+    else:
+        lacking = f" ({len(protocol['missing'])} clips have none and are left out)" if protocol["missing"] else ""
+        parts.append(f"videos of {Path(protocol['predictions']).name}{lacking}, {protocol['seeds']} per clip")
     return (
-        f"{protocol['clips']} clips, {size}, seed {protocol['seed']}; {speed} on {protocol['device']}; model "
-        f"{Path(protocol['model']).name} ({model}), data index {data}. In brackets: 95 % bootstrap intervals over "
-        "clips (one without width means that all clips agree). Overlaps and picture measures leave out the first "
+        f"{', '.join(parts)}, data index {protocol['data_index_sha256'][:12]}. In brackets: 95 % bootstrap intervals "
+        "over clips (one without width means that all clips agree). Overlaps and picture measures leave out the first "
         "frame, which is an input."
     )
 
 
-def _trajectory_table(found: Mapping[str, Any]) -> str:
-    columns: dict[str, tuple[str, Callable[[float], str]]] = {
-        "final distance, mean": ("final_distance_mean", _percent),
-        "median": ("final_distance_median", _percent),
-        "object gone at the end": ("vanished_share", _percent),
+def _trajectory_table(found: Mapping[str, Any]) -> Table:
+    columns: dict[str, tuple[str, Form]] = {
+        "final distance, mean": ("final_distance_mean", percent),
+        "median": ("final_distance_median", percent),
+        "object gone at the end": ("vanished_share", percent),
         "object mIoU": ("object_miou", _three),
         "actor mIoU": ("actor_miou", _three),
-        "object moves": ("moving_share", _percent),
-        "moving object touches actor": ("touch_share", _percent),
+        "object moves": ("moving_share", percent),
+        "moving object touches actor": ("touch_share", percent),
     }
-    head = ["answer", *(f"{title} (%)" if form is _percent else title for title, (_, form) in columns.items())]
-    body = []
-    for name, figures in found.items():
-        cells = [_cell(figures[key], form) for key, form in columns.values()]
-        body.append([f"stage 1 from {name}" if name in PREDICTED else name, *cells])
-    return _table(head, body)
+    head = ["answer", *(f"{title} (%)" if form is percent else title for title, (_, form) in columns.items())]
+    body = [
+        [_answer(name), *(cell(figures[key], form) for key, form in columns.values())]
+        for name, figures in found.items()
+    ]
+    return Table("Stage 1: where object and actor go", head, body, _TRAJECTORY_LEGEND)
 
 
-def _way_table(found: Mapping[str, Any]) -> str:
+def _object_table(found: Mapping[str, Any]) -> Table:
+    """The part of the scorecard that the first table lacks."""
+    return _measures("Stage 1: what becomes of the object", {_answer(name): of for name, of in found.items()},
+                     ("success", "present", "size_kept", "one_piece", "jerk", "diversity"), _OBJECT_LEGEND)  # fmt: skip
+
+
+def _answer(name: str) -> str:
+    return f"stage 1 from {name}" if name in CONDITIONS else name
+
+
+def _way_table(found: Mapping[str, Any]) -> Table:
     head = ["caption says", "clips", "stage 1 from text (%)", f"{TRUE} (%)", "chance (%)"]
     body = []
     for group, figures in found.items():
         right = figures["right"]
-        text = _cell(right["text"], _percent) if "text" in right else "-"
-        body.append([group, str(right[TRUE]["clips"]), text, _cell(right[TRUE], _percent), _percent(figures["chance"])])
-    return _table(head, body)
+        text = cell(right["text"], percent) if "text" in right else "-"
+        body.append([group, str(right[TRUE]["clips"]), text, cell(right[TRUE], percent), percent(figures["chance"])])
+    return Table("Stage 1 from text: does the object move as the caption says", head, body, _WAY_LEGEND)
 
 
-def _video_table(found: Mapping[str, Any]) -> str:
-    titles = {"model": "stage 2", "still": "first frame repeated", "gain": "stage 2 less first frame repeated"}
-    columns: dict[str, tuple[str, Callable[[float], str]]] = {
-        "PSNR (dB)": ("psnr", "{:.2f}".format),
-        "PSNR where pixels change (dB)": ("psnr_changed", "{:.2f}".format),
-        "SSIM": ("ssim", _three),
-    }
+def _video_table(system: str, found: Mapping[str, Any]) -> Table:
+    name = {"video": "stage 2", "end_to_end": "both stages"}.get(system, system)
+    titles = {"model": name, "still": TITLES["still"], "gain": f"{name} less {TITLES['still']}"}
+    titled = {"video": "Stage 2 along the true trajectories", "end_to_end": "Both stages, end to end"}
+    table = _measures(
+        titled.get(system, "Predictions against the true videos"),
+        {titles[answer]: figures for answer, figures in found.items()},
+        tuple(found["model"]),
+        _VIDEO_LEGEND if "psnr_changed" in found["model"] else "",
+    )
+    return table
+
+
+def _interaction_table(found: Mapping[str, Any]) -> Table:
+    names = tuple(dict.fromkeys(key for figures in found.values() for key in figures))
+    said = {TITLES[name]: figures for name, figures in found.items()}
+    return _measures("Interaction: what the videos do", said, names, _INTERACTION_LEGEND)
+
+
+def _distribution_table(found: Mapping[str, Any]) -> Table:
+    systems = list(dict.fromkeys(system for figures in found.values() for system in figures))
+    said = {TITLES[s]: {metric: figures[s] for metric, figures in found.items() if s in figures} for s in systems}
+    return _measures("Distances between the sets of videos", said, tuple(found), _DISTRIBUTION_LEGEND)
+
+
+def _measures(title: str, found: Mapping[str, Any], names: Sequence[str], legend: str) -> Table:
+    shown = [name for name in names if any(name in figures for figures in found.values())]
     body = [
-        [titles[answer], *(_cell(figures[key], form) for key, form in columns.values())]
-        for answer, figures in found.items()
+        [row, *(cell(figures[name], COLUMNS[name][1]) if name in figures else "-" for name in shown)]
+        for row, figures in found.items()
     ]
-    return _table(["answer", *columns], body)
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
-def _three(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _cell(figure: Mapping[str, Any], form: Callable[[float], str]) -> str:
-    shown = Figure(**figure)
-    if shown.value is None or shown.low is None or shown.high is None:
-        return "-"
-    return f"{form(shown.value)} ({form(shown.low)} to {form(shown.high)})"
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *body))
+    return Table(title, ["answer", *(COLUMNS[name][0] for name in shown)], body, legend)

@@ -1,0 +1,55 @@
+"""``mask2iv compare``: several evaluations in one table, with paired differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from mask2iv.errors import InputError
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Put several evaluations into one table, with intervals and with differences paired by clip.
+
+    The first run is what the others are compared with. Runs on other data or under another protocol are refused.
+
+        mask2iv compare results/ours results/theirs --format latex --out table.tex
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR DIR ..."), tyro.conf.Positional]
+    """Folders that mask2iv evaluate wrote."""
+    names: Annotated[str | None, tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")] = None
+    """What the table calls the runs. Default: their folders' names."""
+    measures: Annotated[str | None, tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")] = None
+    """Columns, for example psnr,ssim,object_miou. Default: all."""
+    references: bool = False
+    """Also show the repeated first frame and the true video."""
+    format: Literal["markdown", "latex", "csv"] = "markdown"
+    """Of the table; latex is for the package booktabs."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """Write the table to a file in place of printing it."""
+    allow_differences: bool = False
+    """Compare runs whose data or protocols differ; the table says what does."""
+
+    def run(self) -> None:
+        from mask2iv.evaluation.compare import compare, read_run, table
+        from mask2iv.files import atomic_write
+
+        if not self.runs:
+            raise InputError("give the folders of two or more evaluations")
+        names = [None] * len(self.runs) if self.names is None else [name.strip() for name in self.names.split(",")]
+        if len(names) != len(self.runs):
+            raise InputError(f"--names: found {len(names)} names for {len(self.runs)} runs; give one for each")
+        runs = [read_run(folder, name) for folder, name in zip(self.runs, names, strict=True)]
+        measures = None if self.measures is None else [name.strip() for name in self.measures.split(",")]
+        text = table(compare(runs, measures, self.references, self.allow_differences), self.format)
+        if self.out is None:
+            print(text, end="")
+            return
+        with atomic_write(self.out) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        print(self.out)

@@ -1,0 +1,185 @@
+"""What is evaluated: the answers of a model, or of a folder that another program filled, clip by clip."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+import torch
+
+from mask2iv.contract import Clip, Trajectory, UInt8Array
+from mask2iv.errors import InputError
+from mask2iv.stages.pipeline import Mask2IVPipeline
+
+T = TypeVar("T")
+StageChoice = Literal["trajectory", "video", "both", "end-to-end"]
+CONDITIONS = ("position", "position and text", "text")
+"""What stage 1 is told besides the image and the masks in it."""
+VIDEO, END_TO_END, PREDICTIONS = "video", "end_to_end", "predictions"
+"""Systems that make videos: stage 2 along true trajectories, both stages, another program."""
+
+
+@dataclass
+class Answers:
+    """All answers to one clip, one per seed.
+
+    Attributes:
+        trajectories: of stage 1, by condition.
+        videos: uint8 [T, H, W, 3] and the trajectory that each was to follow, by system.
+        seconds: per answer, by stage.
+    """
+
+    trajectories: dict[str, list[Trajectory]] = field(default_factory=dict)
+    videos: dict[str, list[tuple[UInt8Array, Trajectory]]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What is generated, and how.
+
+    Attributes:
+        stage: "trajectory" (stage 1), "video" (stage 2, along the true trajectories), "both" of these one by one, or
+            "end-to-end" (stage 2 along the trajectory that stage 1 predicts).
+        steps: sampling steps of either stage; None for the model's defaults.
+        seed: each clip's noise depends on it and on the clip's id alone.
+        filmstrips: of so many clips, from the first on, besides those of the best and the worst.
+        seeds: answers per clip: seed, seed + 1, ...
+        sampler: "ddim", "dpmsolver++" or "unipc"; None for the model's default.
+        batch_size: answers that go through the networks together; 1 keeps each to the bit what it is alone.
+        condition: what stage 1 is told end to end, one of :data:`CONDITIONS`; None for all that its layout takes.
+        stride: every so many-th frame of a clip; None spreads the frames over it.
+        keep: of the best and of the worst clips, so many have filmstrips.
+
+    Raises:
+        InputError: a negative number, no steps, no seeds, no batch, or an unknown condition.
+    """
+
+    stage: StageChoice = "both"
+    steps: int | None = None
+    seed: int = 0
+    filmstrips: int = 8
+    seeds: int = 1
+    sampler: str | None = None
+    batch_size: int = 1
+    condition: str | None = None
+    stride: int | None = None
+    keep: int = 4
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.steps < 1:
+            raise InputError(f"steps must be at least 1, found {self.steps}")
+        if min(self.seed, self.filmstrips, self.keep) < 0:
+            raise InputError(f"seed and filmstrips must not be negative, found {self.seed} and {self.filmstrips}")
+        for name in ("seeds", "batch_size", "stride"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, found {value}")
+        if self.condition is not None and self.condition not in CONDITIONS:
+            raise InputError(f"condition must be one of {', '.join(CONDITIONS)}, found {self.condition!r}")
+
+
+class ModelAnswers:
+    """Answers that a pipeline generates.
+
+    Args:
+        pipeline: the model, on the device to use.
+        settings: what is generated.
+
+    Raises:
+        InputError: the model lacks a stage, or cannot be asked under the condition.
+    """
+
+    def __init__(self, pipeline: Mask2IVPipeline, settings: EvaluationConfig) -> None:
+        self.pipeline, self.settings = pipeline, settings
+        needed = {"both": ("trajectory", "video"), "end-to-end": ("trajectory", "video")}
+        for name, stage in (("trajectory", pipeline.trajectory_stage), ("video", pipeline.video_stage)):
+            if name in needed.get(settings.stage, (settings.stage,)) and stage is None:
+                other = "evaluate the other one alone"
+                raise InputError(f"stage {settings.stage!r}: the model has no {name} stage; {other}")
+        takes = {"text": ["text"], "position": ["position"]}.get(pipeline.config.mask_layout, list(CONDITIONS))
+        best = "position and text" if len(takes) > 1 else takes[0]
+        self.condition = settings.condition or best
+        if settings.stage == "end-to-end" and self.condition not in takes:
+            raise InputError(f"--condition {self.condition!r}: this model takes {', '.join(takes)} alone")
+        self.conditions = takes if settings.stage in ("trajectory", "both") else []
+        self.systems = {"video": [VIDEO], "both": [VIDEO], "end-to-end": [END_TO_END]}.get(settings.stage, [])
+
+    def answers(self, clips: Sequence[Clip]) -> list[Answers]:
+        """All answers to some clips, which are of the model's size and length."""
+        found = [Answers() for _ in clips]
+        started = time.perf_counter()
+        for name in self.conditions:
+            for answers, trajectories in zip(found, self._predict(clips, name), strict=True):
+                answers.trajectories[name] = trajectories
+        if self.conditions:
+            self._note(found, "trajectory", started, len(self.conditions))
+        if VIDEO in self.systems:
+            started = time.perf_counter()
+            self._render(found, clips, [[clip.trajectory] * self.settings.seeds for clip in clips], VIDEO)
+            self._note(found, "video", started)
+        if END_TO_END in self.systems:
+            started = time.perf_counter()
+            predicted = self._predict(clips, self.condition)
+            self._note(found, "trajectory", started)
+            started = time.perf_counter()
+            self._render(found, clips, predicted, END_TO_END)
+            self._note(found, "video", started)
+            for answers, trajectories in zip(found, predicted, strict=True):
+                answers.trajectories[self.condition] = trajectories
+        return found
+
+    def _note(self, found: list[Answers], stage: str, started: float, times: int = 1) -> None:
+        count = len(found) * self.settings.seeds * times
+        for answers in found:
+            answers.seconds[stage] = round((time.perf_counter() - started) / count, 3)
+
+    def _predict(self, clips: Sequence[Clip], name: str) -> list[list[Trajectory]]:
+        each = [clip for clip in clips for _ in range(self.settings.seeds)]
+        trajectories = self.pipeline.trajectory(
+            [clip.image for clip in each],
+            [clip.object_mask for clip in each],
+            prompt=[None if name == "position" else clip.caption for clip in each],
+            target_mask=[None if name == "text" else clip.target_mask for clip in each],
+            actor_mask=[clip.trajectory.actor[0] if clip.trajectory.actor[0].any() else None for clip in each],
+            num_inference_steps=self.settings.steps,
+            generator=self._generators(clips),
+            batch_size=self.settings.batch_size,
+            sampler=self.settings.sampler,
+            progress=False,
+        )
+        return self._by_clip(trajectories)
+
+    def _render(
+        self, found: list[Answers], clips: Sequence[Clip], requested: list[list[Trajectory]], system: str
+    ) -> None:
+        videos = self.pipeline.render(
+            [clip.image for clip in clips for _ in range(self.settings.seeds)],
+            [trajectory for of_clip in requested for trajectory in of_clip],
+            num_inference_steps=self.settings.steps,
+            generator=self._generators(clips),
+            batch_size=self.settings.batch_size,
+            sampler=self.settings.sampler,
+            progress=False,
+        )
+        for answers, rendered, asked in zip(found, self._by_clip(videos), requested, strict=True):
+            answers.videos[system] = list(zip(rendered, asked, strict=True))
+
+    def _by_clip(self, outputs: Sequence[T]) -> list[list[T]]:
+        seeds = self.settings.seeds
+        return [list(outputs[start : start + seeds]) for start in range(0, len(outputs), seeds)]
+
+    def _generators(self, clips: Sequence[Clip]) -> list[torch.Generator]:
+        first = self.settings.seed
+        return [
+            clip_generator(seed, clip.clip_id) for clip in clips for seed in range(first, first + self.settings.seeds)
+        ]
+
+
+def clip_generator(seed: int, clip_id: str) -> torch.Generator:
+    """The source of a clip's noise: a function of both alone."""
+    digest = hashlib.sha256(f"{seed} {clip_id}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7]))

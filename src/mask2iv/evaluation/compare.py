@@ -1,0 +1,306 @@
+"""Several evaluations in one table, with paired differences over the clips that they share."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mask2iv.errors import InputError
+from mask2iv.evaluation.frechet import frechet_difference, frechet_figure
+from mask2iv.evaluation.journal import PROTOCOL, read_features, read_rows
+from mask2iv.evaluation.measure import TRUE_VIDEO
+from mask2iv.evaluation.metrics import Figure, mean_figure, share_difference, share_figure
+from mask2iv.evaluation.report import COLUMNS, Form
+from mask2iv.evaluation.rows import SYSTEMS, TITLES, Row, systems_of
+from mask2iv.files import read_json
+
+Format = Literal["markdown", "latex", "csv"]
+DISTRIBUTIONS = ("fvd", "fvd-sim", "fid")
+MUST_AGREE = ("data_index_sha256", "split", "clip_ids_sha256", "clips", "scoring", "definitions", "weights", "seeds",
+              "masks_found_by", "missing")  # fmt: skip
+"""What two protocols must share for their figures to be compared."""
+REFERENCES = ("still", "true")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished evaluation.
+
+    Attributes:
+        name: shown in tables.
+        folder: where it is.
+        protocol: how its figures came about.
+        rows: of its clips, by clip id.
+    """
+
+    name: str
+    folder: Path
+    protocol: Mapping[str, Any]
+    rows: Mapping[str, Row]
+
+    @property
+    def systems(self) -> list[str]:
+        """What it evaluated: systems that make videos, and stage 1 by condition."""
+        names = [name for name, _ in systems_of(next(iter(self.rows.values())))]
+        return [name for name in names if name in SYSTEMS or name.startswith("stage 1 from ")]
+
+    def measures(self, clip_id: str, system: str) -> Mapping[str, float | None]:
+        """A system's measures of a clip."""
+        return dict(systems_of(self.rows[clip_id]))[system]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the table: one system of one run."""
+
+    name: str
+    run: Run
+    system: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Figures of several systems, and how much each differs from the first.
+
+    Attributes:
+        clips: that all share; every figure is of these.
+        measures: columns, keys of :data:`~mask2iv.evaluation.report.COLUMNS`.
+        figures: by entry and measure.
+        differences: of each entry after the first, less the first, paired by clip.
+        notes: what was overridden.
+    """
+
+    clips: int
+    measures: list[str]
+    figures: dict[str, dict[str, Figure]]
+    differences: dict[str, dict[str, Figure]]
+    notes: list[str]
+
+
+def read_run(folder: Path, name: str | None = None) -> Run:
+    """A finished evaluation's folder.
+
+    Args:
+        folder: ``--out`` of ``mask2iv evaluate``.
+        name: shown in tables; the folder's where None.
+
+    Raises:
+        InputError: it holds no finished evaluation.
+    """
+    if not (folder / "metrics.json").is_file():
+        raise InputError(f"{folder} holds no finished evaluation (no metrics.json); finish it by mask2iv evaluate")
+    rows = {row["clip_id"]: row for row in read_rows(folder)}
+    return Run(name or folder.resolve().name, folder, read_json(folder / PROTOCOL), rows)
+
+
+def compare(
+    runs: Sequence[Run],
+    measures: Sequence[str] | None = None,
+    references: bool = False,
+    allow_differences: bool = False,
+) -> Comparison:
+    """Gather the figures of several runs over the clips that all share.
+
+    Args:
+        runs: the first one is what the others are compared with.
+        measures: columns; None for all that the runs have.
+        references: also show the repeated first frame and the true video, as the first run measured them.
+        allow_differences: compare runs whose protocols differ, and say so.
+
+    Raises:
+        InputError: no runs, one name twice, protocols that differ, naming what differs, or no clip in common.
+    """
+    names = [run.name for run in runs]
+    if not runs or len(set(names)) != len(names):
+        raise InputError(f"runs to compare need different names, found {', '.join(names) or 'none'}; see --names")
+    notes = _differences(runs)
+    if notes and not allow_differences:
+        raise InputError(f"{'; '.join(notes)}; evaluate under one protocol, or add --allow-differences")
+    shared = [clip_id for clip_id in runs[0].rows if all(clip_id in run.rows for run in runs)]
+    if not shared:
+        raise InputError(f"{', '.join(names)} have no clip in common")
+    entries = _entries(runs, references)
+    found = {entry.name: _figures(entry, shared) for entry in entries}
+    shown = [name for name in COLUMNS if any(name in figures for figures in found.values())]
+    if measures is not None:
+        unknown = [name for name in measures if name not in shown]
+        if unknown:
+            raise InputError(f"--measures: {unknown[0]!r} is not measured; choose of {', '.join(shown)}")
+        shown = [name for name in shown if name in measures]
+    first, *others = entries
+    differences = {
+        other.name: {name: _difference(other, first, shared, name) for name in shown if name in found[other.name]
+                     and name in found[first.name]}
+        for other in others
+    }  # fmt: skip
+    return Comparison(len(shared), shown, found, differences, notes)
+
+
+def table(comparison: Comparison, form: Format = "markdown") -> str:
+    """The comparison as text.
+
+    Args:
+        comparison: what :func:`compare` found.
+        form: "markdown" and "latex" give two tables of figures with intervals, the second of differences; "csv" one
+            line per figure with value, low, high and number of clips.
+    """
+    if form == "csv":
+        return _csv(comparison)
+    parts = [_grid(comparison, comparison.figures, form, best=True)]
+    if comparison.differences:
+        first = next(iter(comparison.figures))
+        said = f"Differences from {first}, paired by clip; bold where the interval leaves out 0:"
+        parts += [
+            said if form == "markdown" else _tex(said),
+            _grid(comparison, comparison.differences, form, best=False),
+        ]
+    parts.append(
+        f"{comparison.clips} clips; in brackets: 95 % intervals (bootstrap; jackknife for Frechet distances)."
+        + "".join(f" Not under one protocol: {note}." for note in comparison.notes)
+    )
+    if form == "latex":
+        parts[-1] = f"% {parts[-1]}"
+    return "\n\n".join(parts) + "\n"
+
+
+def _differences(runs: Sequence[Run]) -> list[str]:
+    first, found = runs[0], []
+    for run in runs[1:]:
+        for key in MUST_AGREE:
+            one, other = first.protocol.get(key) or None, run.protocol.get(key) or None
+            if key == "weights" and isinstance(one, dict) and isinstance(other, dict):
+                one, other = ({k: v for k, v in x.items() if k in one and k in other} for x in (one, other))
+            if one != other:
+                found.append(f"{first.name} and {run.name} differ in {key} ({_brief(one)} and {_brief(other)})")
+    return found
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _entries(runs: Sequence[Run], references: bool) -> list[Entry]:
+    found = []
+    for run in runs:
+        systems = run.systems
+        for system in systems:
+            name = run.name if len(systems) == 1 else f"{run.name}: {TITLES.get(system, system)}"
+            found.append(Entry(name, run, system))
+    if references:
+        there = dict(systems_of(next(iter(runs[0].rows.values()))))
+        found += [Entry(TITLES[name], runs[0], name) for name in REFERENCES if name in there]
+    return found
+
+
+def _columns(entry: Entry, clip_ids: Sequence[str]) -> dict[str, list[float | None]]:
+    rows = [entry.run.measures(clip_id, entry.system) for clip_id in clip_ids]
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _figures(entry: Entry, clip_ids: Sequence[str]) -> dict[str, Figure]:
+    columns = _columns(entry, clip_ids)
+    found = {name: mean_figure(_array(values)) for name, values in columns.items() if name in COLUMNS}
+    if "touching_frames" in columns:
+        found["contact_share"] = share_figure(_array(columns["touching_frames"]), _array(columns["moving_frames"]))
+    for metric in DISTRIBUTIONS:
+        own, true = _features(entry, clip_ids, metric)
+        if own and entry.system != TRUE_VIDEO:
+            found[metric] = frechet_figure(own, true)
+    return found
+
+
+def _difference(entry: Entry, first: Entry, clip_ids: Sequence[str], name: str) -> Figure:
+    if name in DISTRIBUTIONS:
+        (one, true), (other, _) = (_features(e, clip_ids, name) for e in (entry, first))
+        return frechet_difference(one, other, true)
+    own, base = _columns(entry, clip_ids), _columns(first, clip_ids)
+    if name == "contact_share":
+        counts = [_array(c[key]) for c in (own, base) for key in ("touching_frames", "moving_frames")]
+        return share_difference(*counts)
+    return mean_figure(_array(own[name]) - _array(base[name]))
+
+
+def _features(entry: Entry, clip_ids: Sequence[str], metric: str) -> tuple[list[Any], list[Any]]:
+    if entry.system not in (*SYSTEMS, *REFERENCES) or metric not in entry.run.protocol["metrics"]:
+        return [], []
+    found = read_features(entry.run.folder, clip_ids, metric)
+    return found.get(entry.system, []), found.get(TRUE_VIDEO, [])
+
+
+def _array(values: Sequence[float | None]) -> Any:
+    return np.array(values, dtype=np.float64)  # None becomes NaN
+
+
+def _grid(comparison: Comparison, lines: Mapping[str, Mapping[str, Figure]], form: Format, best: bool) -> str:
+    measures = [name for name in comparison.measures if any(name in figures for figures in lines.values())]
+    arrows = {1: " ↑", -1: " ↓", 0: ""}
+    head = ["system" if best else "less the first", *(f"{COLUMNS[m][0]}{arrows[COLUMNS[m][2]]}" for m in measures)]
+    body = []
+    for name, figures in lines.items():
+        cells = []
+        for measure in measures:
+            figure = figures.get(measure)
+            bold = figure is not None and (_is_best(figure, measure, lines) if best else _is_clear(figure))
+            cells.append(_cell(figure, COLUMNS[measure][1], bold, form))
+        body.append([name, *cells])
+    if form == "latex":
+        return _latex(head, body)
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *body))
+
+
+def _is_best(figure: Figure, measure: str, lines: Mapping[str, Mapping[str, Figure]]) -> bool:
+    """Best of the systems; the references are not in the race."""
+    better = COLUMNS[measure][2]
+    racing = [f[measure].value for n, f in lines.items() if measure in f and n not in {TITLES[r] for r in REFERENCES}]
+    values = [value * better for value in racing if value is not None]
+    return bool(better and len(values) > 1 and figure.value is not None and figure.value * better == max(values))
+
+
+def _is_clear(figure: Figure) -> bool:
+    return figure.low is not None and figure.high is not None and (figure.low > 0 or figure.high < 0)
+
+
+def _cell(figure: Figure | None, form: Form, bold: bool, style: Format) -> str:
+    if figure is None or figure.value is None or figure.low is None or figure.high is None:
+        return "-" if style == "markdown" else "--"
+    value = form(figure.value)
+    if style == "latex":
+        value = f"\\textbf{{{value}}}" if bold else value
+        return f"{value} \\scriptsize({form(figure.low)} to {form(figure.high)})"
+    value = f"**{value}**" if bold else value
+    return f"{value} ({form(figure.low)} to {form(figure.high)})"
+
+
+def _latex(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """For the package booktabs."""
+    rows = [" & ".join([_tex(name), *cells]) + r" \\" for name, *cells in body]
+    titles = " & ".join(_tex(title) for title in head) + r" \\"
+    columns = "l" + "r" * (len(head) - 1)
+    return "\n".join(
+        [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", titles, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
+    )
+
+
+def _tex(text: str) -> str:
+    escaped = "".join(f"\\{c}" if c in "%&_#$" else c for c in text)
+    return escaped.replace("↑", r"$\uparrow$").replace("↓", r"$\downarrow$")
+
+
+def _csv(comparison: Comparison) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["system", "measure", "kind", "value", "low", "high", "clips"])
+    for kind, lines in (("figure", comparison.figures), ("difference", comparison.differences)):
+        for name, figures in lines.items():
+            for measure in comparison.measures:
+                if (f := figures.get(measure)) is not None:
+                    writer.writerow([name, measure, kind, f.value, f.low, f.high, f.clips])
+    return buffer.getvalue()

@@ -1,0 +1,192 @@
+"""Measures by networks that were trained elsewhere: LPIPS, I3D and Inception features, video-text similarity.
+
+Their weights are not part of this package; :mod:`mask2iv.evaluation.weights` says how to get them.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import nn
+from transformers import AutoTokenizer, CLIPImageProcessorPil, XCLIPModel
+
+from mask2iv.contract import UInt8Array
+from mask2iv.data.dataset import select_frames
+from mask2iv.errors import InputError
+from mask2iv.evaluation.weights import Weights
+
+I3D_FRAMES, I3D_SIZE = 10, 224
+"""Fewest frames that I3D takes, and the side to which it resizes by itself."""
+
+Features = NDArray[np.float32]
+
+
+# --- LPIPS
+
+
+class LPIPS(nn.Module):
+    """Learned perceptual image patch similarity, version 0.1 with AlexNet (Zhang et al., 2018, equation 1).
+
+    Features after each ReLU are normalised over channels; their squared differences, weighted per channel, are
+    averaged over the picture and summed over the five layers. torchmetrics has the same, but needs torchvision for the
+    AlexNet; the tests hold this one against it.
+    """
+
+    shift: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 64, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2),
+            nn.Conv2d(64, 192, 5, 1, 2), nn.ReLU(), nn.MaxPool2d(3, 2),
+            nn.Conv2d(192, 384, 3, 1, 1), nn.ReLU(),
+            nn.Conv2d(384, 256, 3, 1, 1), nn.ReLU(),
+            nn.Conv2d(256, 256, 3, 1, 1), nn.ReLU(),
+        )  # fmt: skip
+        self.lins = nn.ParameterList(torch.rand(width) for width in (64, 192, 384, 256, 256))
+        # ImageNet's mean and deviation, for pictures in [-1, 1].
+        self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1))
+        self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1))
+
+    @classmethod
+    def load(cls, weights: Weights) -> LPIPS:
+        """With torchvision's AlexNet from a file, and the channel weights that torchmetrics brings along.
+
+        Raises:
+            InputError: the file is missing or holds something else, or torchmetrics is not installed.
+        """
+        spec = find_spec("torchmetrics")
+        if spec is None or spec.origin is None:
+            raise InputError("LPIPS needs the channel weights in torchmetrics: pip install 'mask2iv[eval]'")
+        channel_weights = Path(spec.origin).parent / "functional" / "image" / "lpips_models" / "alex.pth"
+        net = cls()
+        try:
+            backbone = torch.load(weights.file, map_location="cpu", weights_only=True)
+            net.features.load_state_dict(
+                {k.removeprefix("features."): v for k, v in backbone.items() if k.startswith("features.")}
+            )
+            lins = torch.load(channel_weights, map_location="cpu", weights_only=True)
+            for index, lin in enumerate(net.lins):
+                lin.data.copy_(lins[f"lin{index}.model.1.weight"].flatten())
+        except (RuntimeError, OSError, EOFError, KeyError, AttributeError, pickle.UnpicklingError) as error:
+            raise InputError(f"--weights lpips: {weights.place} is not torchvision's AlexNet: {error}") from error
+        return net.eval().requires_grad_(False)
+
+    def layers(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+        """Normalised features of each layer, of pictures [N, 3, H, W] in [-1, 1]."""
+        x, found = (pictures - self.shift) / self.scale, []
+        for layer in self.features:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                found.append(x / torch.sqrt(x.square().sum(dim=1, keepdim=True) + 1e-8))
+        return found
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Distances [N] of pictures [N, 3, H, W] in [-1, 1]."""
+        pairs = zip(self.lins, self.layers(a), self.layers(b), strict=True)
+        terms = [torch.einsum("c,nchw->nhw", w, (x - y).square()).mean(dim=(1, 2)) for w, x, y in pairs]
+        return torch.stack(terms).sum(dim=0)
+
+    @torch.no_grad()
+    def of_video(self, predicted: UInt8Array, true: UInt8Array) -> float:
+        """Mean over the frames after the first, uint8 [T, H, W, 3] each; the pictures keep their size."""
+        device = self.shift.device
+        return float(self(*(_pictures(video[1:]).to(device) for video in (predicted, true))).mean())
+
+
+def _pictures(video: UInt8Array) -> torch.Tensor:
+    """uint8 [T, H, W, 3] -> float [T, 3, H, W] in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(video)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+# --- features of distributions
+
+
+class I3D:
+    """Features of the I3D network, as TorchScript: its 400 logits, the protocol of FVD (Unterthiner et al., 2018).
+
+    The module resizes to 224x224 and scales to [-1, 1] by itself, and takes all frames of a clip, the first one too.
+    """
+
+    def __init__(self, weights: Weights, device: torch.device) -> None:
+        self.module = weights.torchscript().to(device)
+        self.device = device
+
+    @torch.no_grad()
+    def features_of(self, videos: Sequence[UInt8Array]) -> Features:
+        """[N, D] of videos uint8 [T, H, W, 3], T at least :data:`I3D_FRAMES`."""
+        if min(len(video) for video in videos) < I3D_FRAMES:
+            raise InputError(f"FVD needs clips of {I3D_FRAMES} frames or more, found {min(map(len, videos))}")
+        batch = torch.from_numpy(np.stack(videos)).to(self.device).permute(0, 4, 1, 2, 3).float()
+        found: Features = self.module(batch, rescale=True, resize=True, return_features=True).float().cpu().numpy()
+        return found
+
+
+class Inception:
+    """Pooled features of Inception v3, as TorchScript: the protocol of FID (Heusel et al., 2017), frame by frame."""
+
+    def __init__(self, weights: Weights, device: torch.device) -> None:
+        self.module = weights.torchscript().to(device)
+        self.device = device
+
+    @torch.no_grad()
+    def features_of(self, video: UInt8Array) -> Features:
+        """[T-1, D] of the frames after the first."""
+        frames = torch.from_numpy(np.ascontiguousarray(video[1:])).to(self.device).permute(0, 3, 1, 2)
+        found: Features = self.module(frames, return_features=True).float().cpu().numpy()
+        return found
+
+
+# --- video and text
+
+
+class VideoText:
+    """Video-video and text-video similarity by X-CLIP (Ni et al., 2022), through transformers.
+
+    The paper measured with ViCLIP, whose code is not part of transformers; figures by X-CLIP are not comparable with
+    its. X-CLIP lets the video prompt the text, so that a text's embedding belongs to the video beside it.
+
+    Args:
+        place: folder or hub name of a model with tokenizer and image processor.
+        device: where to compute.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+
+    def __init__(self, place: str, device: torch.device) -> None:
+        try:
+            self.model: Any = XCLIPModel.from_pretrained(place, use_safetensors=True).eval()
+            self.tokenizer = AutoTokenizer.from_pretrained(place)
+            self.processor = CLIPImageProcessorPil.from_pretrained(place)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"--weights video-text: {place} is not an X-CLIP model: {str(error).splitlines()[0]}"
+            ) from error
+        self.model.to(device)
+        self.frames = self.model.config.vision_config.num_frames
+        self.device = device
+
+    @torch.no_grad()
+    def embeddings(self, video: UInt8Array, text: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Unit vectors [D] of a video uint8 [T, H, W, 3], at evenly spread frames, and of a text beside it."""
+        frames = video[select_frames(len(video), self.frames)]
+        pixels = self.processor(list(frames), return_tensors="pt")["pixel_values"].unsqueeze(0).to(self.device)
+        tokens: Any = self.tokenizer(text, return_tensors="pt", truncation=True).to(self.device)
+        found = self.model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"], pixel_values=pixels)
+        return F.normalize(found.video_embeds[0], dim=-1), F.normalize(found.text_embeds[0, 0], dim=-1)
+
+    def similarities(self, predicted: UInt8Array, true: UInt8Array, text: str) -> dict[str, float]:
+        """Cosines: ``v2v`` of both videos, ``t2v`` of the predicted one and the text."""
+        video, words = self.embeddings(predicted, text)
+        reference, _ = self.embeddings(true, text)
+        return {"v2v": float(video @ reference), "t2v": float(video @ words)}

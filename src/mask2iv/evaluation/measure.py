@@ -1,0 +1,166 @@
+"""Everything that is measured of one clip's answers, with the networks that it takes loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mask2iv.contract import Clip, Trajectory, UInt8Array
+from mask2iv.evaluation import baselines, metrics, scorecard
+from mask2iv.evaluation.features import SHIPPED, FeatureNet, feature_net_digest, load_feature_net
+from mask2iv.evaluation.learned import I3D, I3D_FRAMES, LPIPS, Inception, VideoText
+from mask2iv.evaluation.resegment import resegment
+from mask2iv.evaluation.tracking import Tracker
+from mask2iv.evaluation.weights import METRICS, NEEDS, Weights, unavailable
+
+STILL, TRUE_VIDEO = "still", "true"
+"""Systems beside the evaluated ones: the first frame repeated, and the true video itself (the ceiling)."""
+
+Features = dict[str, NDArray[np.float32]]
+
+PROTOCOLS = {
+    "psnr": "dB, from the mean squared error of a video over the frames after the first; at most 100",
+    "ssim": "Wang et al. 2004: Gaussian window 11x11, sigma 1.5, per channel, frames after the first",
+    "lpips": "version 0.1, AlexNet, frames after the first, at the scored size",
+    "fvd": "I3D (TorchScript, 400 logits), all frames, resized to 224x224 by the module, one video per clip and seed",
+    "fvd-sim": "features of the shipped network trained on simulated clips; not comparable with FVD",
+    "fid": "Inception v3 (TorchScript, 2048 pooled features), frames after the first",
+    "v2v": "cosine of X-CLIP video embeddings; evenly spread frames, shortest side resized, centre crop",
+    "t2v": "cosine of the X-CLIP embeddings of video and caption",
+    "interaction": "scorecard; masks of videos found again in them from the first frame's masks",
+}
+
+
+@dataclass
+class Measurer:
+    """The chosen metrics, ready to measure.
+
+    Attributes:
+        chosen: names of :data:`~mask2iv.evaluation.weights.METRICS` that can be measured.
+        missing: chosen ones that cannot, each with the reason.
+        weights: identities of those in use.
+    """
+
+    chosen: tuple[str, ...]
+    missing: dict[str, str]
+    weights: dict[str, dict[str, str]]
+    lpips: LPIPS | None = None
+    i3d: I3D | None = None
+    inception: Inception | None = None
+    video_text: VideoText | None = None
+    sim: FeatureNet | None = None
+    tracker: Tracker | None = None
+
+    @classmethod
+    def load(
+        cls, wanted: Sequence[str], given: Mapping[str, Weights] | None = None, device: str | torch.device = "cpu"
+    ) -> Measurer:
+        """Load what the wanted metrics need.
+
+        Args:
+            wanted: names of metrics.
+            given: weights by name.
+            device: where networks compute.
+
+        Raises:
+            InputError: weights that cannot be used, or TorchScript without a stated digest.
+        """
+        given, device = dict(given or {}), torch.device(device)
+        missing = unavailable(wanted, given)
+        chosen = tuple(name for name in METRICS if name in wanted and name not in missing)
+        used = {NEEDS.get(name, name) for name in chosen}
+        built = cls(chosen, missing, {name: w.identity() for name, w in given.items() if name in used})
+        if "lpips" in chosen:
+            built.lpips = LPIPS.load(given["lpips"]).to(device)
+        if "fvd" in chosen:
+            built.i3d = I3D(given["fvd"], device)
+        if "fid" in chosen:
+            built.inception = Inception(given["fid"], device)
+        if "video-text" in used:
+            built.video_text = VideoText(given["video-text"].place, device)
+        if "fvd-sim" in chosen:
+            folder = Path(given["fvd-sim"].place) if "fvd-sim" in given else SHIPPED
+            built.sim = load_feature_net(folder).to(device)
+            built.weights["fvd-sim"] = {"name": folder.name, "sha256": feature_net_digest(folder)}
+        if "interaction" in chosen and "sam2" in given:
+            built.tracker = Tracker(given["sam2"].place, device)
+            built.weights["sam2"] = given["sam2"].identity()
+        return built
+
+    def fit(self, num_frames: int) -> None:
+        """Move metrics whose networks need more frames than the clips have to the missing ones."""
+        needed = {
+            "fvd": 0 if self.i3d is None else I3D_FRAMES,
+            "fvd-sim": 0 if self.sim is None else self.sim.config.frames,
+            "v2v": 0 if self.video_text is None else self.video_text.frames,
+            "t2v": 0 if self.video_text is None else self.video_text.frames,
+        }
+        short = {name: least for name, least in needed.items() if name in self.chosen and num_frames < least}
+        self.chosen = tuple(name for name in self.chosen if name not in short)
+        for name, least in short.items():
+            self.missing[name] = f"it takes clips of {least} frames or more, and these have {num_frames}"
+        self.i3d = self.i3d if "fvd" in self.chosen else None
+        self.sim = self.sim if "fvd-sim" in self.chosen else None
+        self.video_text = self.video_text if {"v2v", "t2v"} & set(self.chosen) else None
+
+    def protocol(self) -> dict[str, Any]:
+        """How each metric is computed, what cannot be, and with which weights."""
+        return {
+            "metrics": {name: PROTOCOLS[name] for name in self.chosen},
+            "unavailable": self.missing,
+            "weights": self.weights,
+            "masks_found_by": "SAM 2" if self.tracker is not None else "colour and motion (simulation)",
+        }
+
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """The chosen metrics that compare sets of clips."""
+        return tuple(name for name in ("fvd", "fvd-sim", "fid") if name in self.chosen)
+
+    def pictures(self, clip: Clip, video: UInt8Array) -> dict[str, float | None]:
+        """Measures of a video uint8 [T, H, W, 3] against the clip's; None where no pixel counts."""
+        found: dict[str, float | None] = {}
+        if "psnr" in self.chosen:
+            found["psnr"] = metrics.psnr(video, clip.video)
+            found["psnr_changed"] = metrics.psnr(video, clip.video, metrics.changed_pixels(clip.video))
+        if "ssim" in self.chosen:
+            found["ssim"] = metrics.ssim(video, clip.video)
+        if self.lpips is not None:
+            found["lpips"] = self.lpips.of_video(video, clip.video)
+        if self.video_text is not None:
+            both = self.video_text.similarities(video, clip.video, clip.caption)
+            found |= {name: both[name] for name in ("v2v", "t2v") if name in self.chosen}
+        return found
+
+    def interaction(self, clip: Clip, video: UInt8Array, requested: Trajectory) -> dict[str, float]:
+        """The scorecard of a video; empty if it was not chosen."""
+        if "interaction" not in self.chosen:
+            return {}
+        found = (self.tracker or resegment)(video, requested.labels[0], requested.fps)
+        return scorecard.of_video(video, found, requested, clip.target_mask)
+
+    def features(self, video: UInt8Array) -> Features:
+        """Features [n, D] of a video for each metric that compares sets."""
+        found: Features = {}
+        if self.i3d is not None:
+            found["fvd"] = self.i3d.features_of([video])
+        if self.sim is not None:
+            found["fvd-sim"] = self.sim.features_of([video])
+        if self.inception is not None:
+            found["fid"] = self.inception.features_of(video)
+        return found
+
+    def references(self, clip: Clip) -> tuple[dict[str, dict[str, float | None]], dict[str, Features]]:
+        """Measures and features of the true video and of the first frame repeated."""
+        still = baselines.repeat_first_frame(clip)
+        measured: dict[str, dict[str, float | None]] = {
+            TRUE_VIDEO: {**self.interaction(clip, clip.video, clip.trajectory)},
+            STILL: {**self.pictures(clip, still), **self.interaction(clip, still, clip.trajectory)},
+        }
+        return measured, {TRUE_VIDEO: self.features(clip.video), STILL: self.features(still)}

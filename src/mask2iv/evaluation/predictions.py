@@ -1,0 +1,125 @@
+"""Videos that any other program made, paired with a clip set by clip id.
+
+DIR/<clip_id>.mp4                one video per clip (or DIR/<clip_id>/video.mp4)
+DIR/<clip_id>/labels.npz         the trajectory it was to follow, if it has one of its own
+DIR/<clip_id>/trajectory/*.png   the same as palette images
+DIR/seed-0/..., DIR/seed-1/...   several answers per clip: one such folder per seed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mask2iv.contract import Clip, Trajectory, UInt8Array
+from mask2iv.errors import InputError
+from mask2iv.evaluation.answers import PREDICTIONS, Answers
+from mask2iv.files import sha256_file
+from mask2iv.masks import load_trajectory
+from mask2iv.media import read_video
+
+_SHOWN = 5
+
+
+class PredictionAnswers:
+    """Answers read from a folder; see the module's text.
+
+    Args:
+        folder: of the videos.
+        clip_ids: of the clip set, as far as it is scored.
+        all_ids: of the whole clip set: videos of clips beyond a limit are no error.
+        allow_missing: score the clips that have a video; without it, each must.
+
+    Attributes:
+        clip_ids: those that have a video.
+        missing: those that have none.
+
+    Raises:
+        InputError: clips without a video, videos without a clip, or one under both names.
+    """
+
+    systems = (PREDICTIONS,)
+    conditions = ()
+
+    def __init__(
+        self, folder: Path, clip_ids: Sequence[str], all_ids: Sequence[str], allow_missing: bool = False
+    ) -> None:
+        if not folder.is_dir():
+            raise InputError(f"--predictions: {folder} is not a folder")
+        numbered = sorted(path for path in folder.glob("seed-*") if path.is_dir())
+        self.folders = numbered or [folder]
+        found = [_videos(path) for path in self.folders]
+        present = {name for names in found for name in names}
+        extra = sorted(present - set(all_ids))
+        if extra:
+            raise InputError(f"--predictions: {_some(extra)} in {folder} belong to no clip of the data; remove them")
+        lacking = [name for name in clip_ids if not all(name in names for names in found)]
+        if lacking and not allow_missing:
+            raise InputError(
+                f"--predictions: {folder} has no video for {_some(lacking)}; make DIR/CLIP_ID.mp4 for each clip, or "
+                "score the others alone with --allow-missing"
+            )
+        self.missing = lacking
+        self.clip_ids = [name for name in clip_ids if name not in set(lacking)]
+        if not self.clip_ids:
+            raise InputError(f"--predictions: {folder} has no video for any clip of the data")
+        self._videos = found
+
+    def digest_lines(self) -> list[str]:
+        """SHA-256 and name of each video, which tell predictions apart."""
+        pairs = [(path.name, names) for path, names in zip(self.folders, self._videos, strict=True)]
+        return [
+            f"{sha256_file(names[clip_id])}  {name if len(pairs) > 1 else ''}/{clip_id}"
+            for name, names in pairs
+            for clip_id in self.clip_ids
+        ]
+
+    def answers(self, clips: Sequence[Clip]) -> list[Answers]:
+        """The videos of some clips, and the trajectories that they were to follow (the clip's where none is there).
+
+        Raises:
+            InputError: a video or a trajectory that does not have the clip's frames and size.
+        """
+        return [
+            Answers(videos={PREDICTIONS: [self._read(folder, names, clip) for folder, names in self._pairs()]})
+            for clip in clips
+        ]
+
+    def _pairs(self) -> list[tuple[Path, dict[str, Path]]]:
+        return list(zip(self.folders, self._videos, strict=True))
+
+    def _read(self, folder: Path, names: dict[str, Path], clip: Clip) -> tuple[UInt8Array, Trajectory]:
+        path, wanted = names[clip.clip_id], clip.trajectory.labels.shape
+        video, _ = read_video(path)
+        if video.shape[:3] != wanted:
+            raise InputError(
+                f"--predictions: {path} is {_shape(video.shape)}; clip {clip.clip_id} is scored at {_shape(wanted)}: "
+                "write it so, or choose --frames and --size for all"
+            )
+        own = folder / clip.clip_id
+        sources = [place for place in (own / "labels.npz", own / "trajectory") if place.exists()]
+        trajectory = load_trajectory(sources[0]) if sources else clip.trajectory
+        if trajectory.labels.shape != wanted:
+            raise InputError(f"--predictions: {sources[0]} is {_shape(trajectory.labels.shape)}, not {_shape(wanted)}")
+        if not trajectory.object[0].any():
+            raise InputError(f"--predictions: {sources[0]} does not show the object in its first frame")
+        return video, trajectory
+
+
+def _videos(folder: Path) -> dict[str, Path]:
+    """Video of each clip id."""
+    found = {path.stem: path for path in sorted(folder.glob("*.mp4"))}
+    for path in sorted(folder.glob("*/video.mp4")):
+        if path.parent.name in found:
+            raise InputError(f"--predictions: {path} and {found[path.parent.name]} are both of one clip; keep one")
+        found[path.parent.name] = path
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]} frames of {shape[1]}x{shape[2]}"

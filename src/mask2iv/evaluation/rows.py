@@ -1,0 +1,161 @@
+"""One clip's answers as a row of measures, plain JSON values throughout.
+
+A row's measures are the means over seeds; counts of frames are sums, so that shares can be taken of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mask2iv.contract import Clip, Trajectory, UInt8Array
+from mask2iv.evaluation import baselines, metrics, scorecard
+from mask2iv.evaluation.answers import END_TO_END, PREDICTIONS, VIDEO, Answers
+from mask2iv.evaluation.measure import Features, Measurer
+from mask2iv.masks import labels_to_rgb
+
+Row = dict[str, Any]
+TRIVIAL = ("object stays, no actor", "object slides, no actor")
+TRUE = "true trajectories"
+SYSTEMS = (VIDEO, END_TO_END, PREDICTIONS)
+MODEL, STILL = "model", "still"
+TITLES = {
+    VIDEO: "stage 2, true trajectories",
+    END_TO_END: "both stages, end to end",
+    PREDICTIONS: "predictions",
+    "still": "first frame repeated",
+    "true": "true video",
+}
+_COUNTS = ("frames", "moving_frames", "touching_frames")
+_DETAILS = ("clip_id", "caption", "verb", "object_name", "actor")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """By which measure clips are called good or bad; larger is better.
+
+    Attributes:
+        name: "system/measure", a key of :func:`flat`.
+    """
+
+    name: str
+
+    def __call__(self, row: Row) -> float:
+        value = flat(row).get(self.name)
+        return -math.inf if value is None else value
+
+
+def ranking(systems: Sequence[str], conditions: Sequence[str]) -> Ranking:
+    """PSNR where pixels change, of the first system that makes videos; else the object's IoU in trajectories."""
+    return Ranking(f"{systems[0]}/psnr_changed" if systems else f"stage 1 from {conditions[0]}/object_iou")
+
+
+def clip_row(
+    measurer: Measurer, clip: Clip, answers: Answers
+) -> tuple[Row, dict[str, list[Features]], list[tuple[str, UInt8Array]]]:
+    """Measure one clip's answers.
+
+    Returns:
+        The row; features of its videos by system, one entry per seed; and the rows of its filmstrip.
+    """
+    row: Row = {**{name: getattr(clip, name) for name in _DETAILS}, "seconds": answers.seconds}
+    strip = [(f"true video: {clip.caption}", clip.video), ("true trajectory", labels_to_rgb(clip.trajectory.labels))]
+    if answers.trajectories:
+        row |= _trajectory_row(clip, answers.trajectories, "interaction" in measurer.chosen)
+        strip += [
+            (f"stage 1 from {name}", labels_to_rgb(of_seeds[0].labels))
+            for name, of_seeds in answers.trajectories.items()
+        ]
+    features: dict[str, list[Features]] = {}
+    if answers.videos:
+        reference, of_reference = measurer.references(clip)
+        features |= {name: [found] for name, found in of_reference.items()}
+        row["reference"] = reference
+        for system, of_seeds in answers.videos.items():
+            row[system], features[system] = _video_row(measurer, clip, of_seeds)
+            strip.append((TITLES[system], of_seeds[0][0]))
+    return row, features, strip
+
+
+def _trajectory_row(clip: Clip, predicted: Mapping[str, list[Trajectory]], score: bool) -> Row:
+    every = {
+        **predicted,
+        TRIVIAL[0]: [baselines.object_stays(clip)],
+        TRIVIAL[1]: [baselines.object_slides(clip)],
+        TRUE: [clip.trajectory],
+    }
+    way = metrics.way_of(clip)
+    measured: Row = {"trajectory": {}, "way": None}
+    for name, of_seeds in every.items():
+        found = means([_trajectory_measures(clip, one, score) for one in of_seeds])
+        if len(of_seeds) > 1:
+            found["diversity"] = scorecard.trajectory_diversity(of_seeds)
+        measured["trajectory"][name] = found
+    if way is not None:
+        told = {
+            name: float(np.mean([metrics.goes(one, way.movement) for one in of_seeds]))
+            for name, of_seeds in every.items()
+        }
+        measured["way"] = {"group": way.group, "movement": way.movement, "right": told}
+    return measured
+
+
+def _trajectory_measures(clip: Clip, trajectory: Trajectory, score: bool) -> Row:
+    distance, vanished = metrics.final_distance(trajectory, clip.target_mask, clip.object_mask)
+    moving, touching = metrics.moving_and_touching(trajectory)
+    measured: Row = {
+        "final_distance": distance,
+        "vanished": float(vanished),
+        "object_iou": metrics.object_iou(trajectory, clip.trajectory),
+        "actor_iou": metrics.actor_iou(trajectory, clip.trajectory),
+        "frames": trajectory.num_frames - 1,
+        "moving_frames": moving,
+        "touching_frames": touching,
+    }
+    if score:
+        card = scorecard.of_trajectory(trajectory, clip.target_mask, clip.object_mask)
+        measured |= {name: card[name] for name in ("success", "present", "size_kept", "one_piece", "jerk")}
+    return measured
+
+
+def _video_row(
+    measurer: Measurer, clip: Clip, of_seeds: Sequence[tuple[UInt8Array, Trajectory]]
+) -> tuple[Row, list[Features]]:
+    found = means(
+        [{**measurer.pictures(clip, video), **measurer.interaction(clip, video, asked)} for video, asked in of_seeds]
+    )
+    if len(of_seeds) > 1:
+        found["diversity"] = scorecard.video_diversity([video for video, _ in of_seeds])
+    return found, [measurer.features(video) for video, _ in of_seeds]
+
+
+def means(of_seeds: Sequence[Mapping[str, float | None]]) -> Row:
+    """Mean of each measure over seeds, sum of counts; None where no seed has a value."""
+    found: Row = {}
+    for name in of_seeds[0]:
+        values = [value for one in of_seeds if (value := one[name]) is not None]
+        total = sum(values)
+        found[name] = total if name in _COUNTS else (total / len(values) if values else None)
+    return found
+
+
+def flat(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """A row's measures by "system/measure".
+
+    Systems are those that make videos, "still", "true", "stage 1 from CONDITION", and the trivial trajectories.
+    """
+    return {f"{system}/{name}": value for system, measured in systems_of(row) for name, value in measured.items()}
+
+
+def systems_of(row: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, float | None]]]:
+    """Name and measures of each system of a row."""
+    for name, measured in row.get("trajectory", {}).items():
+        yield name if name in (*TRIVIAL, TRUE) else f"stage 1 from {name}", measured
+    for name in SYSTEMS:
+        if name in row:
+            yield name, row[name]
+    yield from row.get("reference", {}).items()

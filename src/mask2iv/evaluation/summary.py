@@ -1,0 +1,141 @@
+"""From per-clip rows to figures with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mask2iv.evaluation.answers import CONDITIONS
+from mask2iv.evaluation.metrics import CHANCE, Figure, mean_figure, median_figure, share_figure
+from mask2iv.evaluation.rows import STILL, SYSTEMS, flat
+
+PICTURES = ("psnr", "psnr_changed", "ssim", "lpips", "v2v", "t2v")
+"""Measures of a video against the true one or its caption."""
+SCORECARD = (
+    "target_error", "success", "object_miou", "actor_miou", "contact_share", "present", "size_kept", "one_piece",
+    "background_psnr", "flicker", "jerk",
+)  # fmt: skip
+"""Measures of the interaction, in the order of the tables."""
+BROKEN_DOWN = ("psnr", "ssim", "lpips", "target_error", "success", "object_miou", "object_iou", "final_distance")
+"""Measures that are also told per verb and per object."""
+DIRECTIONS = ("left", "right", "forward", "backward")
+ALL_DIRECTIONS = "all four directions"
+
+Row = Mapping[str, Any]
+
+
+def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+    """All figures of the rows of ``per_clip.jsonl``, each as a :class:`~mask2iv.evaluation.metrics.Figure` in JSON.
+
+    Returns:
+        ``seconds`` (of generation: in all, and the mean per answer of each stage) and, where the rows have them,
+        ``trajectory`` (per answer), ``way`` (per group of captions), one entry per system that makes videos (model,
+        still, and the gain over it), ``interaction`` (per system, of the still and of the true videos), and
+        ``breakdown`` (per verb and per object).
+    """
+    summary: dict[str, Any] = {"seconds": _seconds(rows)}
+    if "way" in rows[0]:
+        names = list(rows[0]["trajectory"])
+        summary["trajectory"] = {name: _trajectory_figures([row["trajectory"][name] for row in rows]) for name in names}
+        summary["way"] = _way_figures([row["way"] for row in rows if row["way"]], names)
+    systems = [name for name in SYSTEMS if name in rows[0]]
+    for name in systems:
+        summary[name] = _video_figures([row[name] for row in rows], [row["reference"][STILL] for row in rows])
+    cards = {name: [row[name] for row in rows] for name in systems}
+    for name in rows[0].get("reference", {}):
+        cards[name] = [row["reference"][name] for row in rows]
+    interaction = {name: scorecard_figures(found) for name, found in cards.items()}
+    if any(interaction.values()):
+        summary["interaction"] = interaction
+    summary["breakdown"] = {key: _broken_down(rows, key) for key in ("verb", "object_name")}
+    return summary
+
+
+def scorecard_figures(found: Sequence[Row]) -> dict[str, Any]:
+    """Figures of one system's scorecards; empty where it was not measured."""
+    figures: dict[str, Figure] = {}
+    for name in (*SCORECARD, "diversity"):
+        if name == "contact_share" and "touching_frames" in found[0]:
+            figures[name] = contact_figure(found)
+        elif name in found[0]:
+            figures[name] = mean_figure([one[name] for one in found])
+    return {name: figure.to_dict() for name, figure in figures.items()}
+
+
+def contact_figure(found: Sequence[Row]) -> Figure:
+    """Share of the frames in which the object moves that have it touch an actor."""
+    return share_figure([one["touching_frames"] for one in found], [one["moving_frames"] for one in found])
+
+
+def _seconds(rows: Sequence[Row]) -> dict[str, Any]:
+    stages = list(rows[0]["seconds"])
+    seconds = {stage: sum(row["seconds"][stage] for row in rows) / len(rows) for stage in stages}
+    per_clip = {"trajectory": sum(name in CONDITIONS for name in rows[0].get("trajectory", ())), "video": 1}
+    total = sum(seconds[stage] * per_clip[stage] * len(rows) for stage in stages)
+    return {"total": round(total, 1), "per_sample": {stage: round(seconds[stage], 3) for stage in stages}}
+
+
+def _trajectory_figures(found: Sequence[Row]) -> dict[str, Any]:
+    def of(key: str) -> list[float]:
+        return [float(measures[key]) for measures in found]
+
+    figures = {
+        "final_distance_mean": mean_figure(of("final_distance")),
+        "final_distance_median": median_figure(of("final_distance")),
+        "vanished_share": mean_figure(of("vanished")),
+        "object_miou": mean_figure(of("object_iou")),
+        "actor_miou": mean_figure(of("actor_iou")),
+        "moving_share": share_figure(of("moving_frames"), of("frames")),
+        "touch_share": contact_figure(found),
+    }
+    for key in ("success", "present", "size_kept", "one_piece", "jerk", "diversity"):
+        if key in found[0]:
+            figures[key] = mean_figure(of(key))
+    return {name: figure.to_dict() for name, figure in figures.items()}
+
+
+def _way_figures(ways: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:
+    groups = {group: [way for way in ways if way["group"] == group] for group in sorted({way["group"] for way in ways})}
+    directions = [way for way in ways if way["group"] in DIRECTIONS]
+    ordered = {group: groups.pop(group) for group in DIRECTIONS if group in groups}
+    if directions:
+        ordered[ALL_DIRECTIONS] = directions
+    return {
+        group: {
+            "chance": float(np.mean([CHANCE[way["movement"]] for way in members])),
+            "right": {name: mean_figure([float(way["right"][name]) for way in members]).to_dict() for name in names},
+        }
+        for group, members in (ordered | groups).items()
+    }
+
+
+def _video_figures(found: Sequence[Row], stills: Sequence[Row]) -> dict[str, Any]:
+    def column(rows: Sequence[Row], key: str) -> Any:
+        return np.array([row[key] for row in rows], dtype=np.float64)  # None becomes NaN
+
+    keys = [key for key in PICTURES if key in found[0]]
+    figures: dict[str, dict[str, Figure]] = {
+        "model": {key: mean_figure(column(found, key)) for key in keys},
+        "still": {key: mean_figure(column(stills, key)) for key in keys},
+        "gain": {key: mean_figure(column(found, key) - column(stills, key)) for key in keys},
+    }
+    return {answer: {key: figure.to_dict() for key, figure in of.items()} for answer, of in figures.items()}
+
+
+def _broken_down(rows: Sequence[Row], key: str) -> dict[str, Any]:
+    """Per value of a field: clips, and the figure of each of :data:`BROKEN_DOWN` by "system/measure"."""
+    found = {}
+    for value in sorted({row[key] for row in rows}):
+        columns = [flat(row) for row in rows if row[key] == value]
+        names = [n for n in columns[0] if n.rpartition("/")[2] in BROKEN_DOWN and _evaluated(n)]
+        figures = {
+            name: mean_figure(np.array([c[name] for c in columns], dtype=np.float64)).to_dict() for name in names
+        }
+        found[value] = {"clips": len(columns), "figures": figures}
+    return found
+
+
+def _evaluated(column: str) -> bool:
+    return column.partition("/")[0] in SYSTEMS or column.startswith("stage 1 from ")

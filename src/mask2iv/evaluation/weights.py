@@ -1,0 +1,130 @@
+"""Which weights a metric needs, where they are, and what is missing without them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mask2iv.errors import InputError
+from mask2iv.files import require_file, sha256_file
+
+METRICS = ("psnr", "ssim", "lpips", "fvd", "fvd-sim", "fid", "v2v", "t2v", "interaction")
+"""What can be measured, by the name that ``--metrics`` takes."""
+NEEDS = {"lpips": "lpips", "fvd": "fvd", "fid": "fid", "v2v": "video-text", "t2v": "video-text"}
+"""Metric to the name of the weights that it cannot do without."""
+_OPTIONAL = ("fvd-sim", "sam2")
+HOW_TO_GET = {
+    "lpips": "curl -LO https://download.pytorch.org/models/alexnet-owt-7be5be79.pth && mask2iv evaluate ... "
+    "--weights lpips=alexnet-owt-7be5be79.pth",
+    "fvd": "curl -L -o i3d_torchscript.pt 'https://www.dropbox.com/s/ge9e5ujwgetktms/i3d_torchscript.pt?dl=1' && "
+    "sha256sum i3d_torchscript.pt && mask2iv evaluate ... --weights fvd=i3d_torchscript.pt@sha256:DIGEST",
+    "fid": "curl -LO https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/"
+    "inception-2015-12-05.pt && sha256sum inception-2015-12-05.pt && mask2iv evaluate ... "
+    "--weights fid=inception-2015-12-05.pt@sha256:DIGEST",
+    "video-text": "hf download microsoft/xclip-base-patch32 --local-dir xclip && mask2iv evaluate ... "
+    "--weights video-text=xclip",
+    "sam2": "hf download facebook/sam2.1-hiera-large --local-dir sam2 && mask2iv evaluate ... --weights sam2=sam2",
+}
+"""The exact command that gets each kind of weights. The digest of a TorchScript file is for the user to state."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the weights of a metric are.
+
+    Attributes:
+        name: a value of :data:`NEEDS`, "fvd-sim" or "sam2".
+        place: file, folder, or (video-text, sam2) the name of a repository on the hub.
+        sha256: stated digest of a file, checked; None where none was stated.
+    """
+
+    name: str
+    place: str
+    sha256: str | None = None
+
+    @property
+    def file(self) -> Path:
+        """The file, checked to be there and, where a digest is stated, to have it.
+
+        Raises:
+            InputError: it is not, or it has not.
+        """
+        require_file(self.place, f"--weights {self.name}")
+        if self.sha256 is not None:
+            found = sha256_file(self.place)
+            if found != self.sha256:
+                raise InputError(f"--weights {self.name}: {self.place} has sha256 {found}, not {self.sha256}")
+        return Path(self.place)
+
+    def torchscript(self) -> torch.jit.ScriptModule:
+        """The TorchScript module in the file. It is a program, so it runs only if its digest was stated.
+
+        Raises:
+            InputError: no digest was stated, it differs, or the file is no such module.
+        """
+        if self.sha256 is None:
+            require_file(self.place, f"--weights {self.name}")
+            raise InputError(
+                f"--weights {self.name}: {self.place} is a TorchScript program and runs only with a stated digest; if "
+                f"you trust its source, give {self.name}={self.place}@sha256:{sha256_file(self.place)}"
+            )
+        path = self.file
+        try:
+            module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise InputError(f"--weights {self.name}: {path} is not a TorchScript module: {error}") from error
+        return module.eval()
+
+    def identity(self) -> dict[str, str]:
+        """What the protocol says of them: the place's last name and, of a file, its digest."""
+        path = Path(self.place)
+        return {"name": path.name, **({"sha256": sha256_file(path)} if path.is_file() else {})}
+
+
+def parse_weights(entries: Iterable[str]) -> dict[str, Weights]:
+    """``NAME=PLACE`` or ``NAME=FILE@sha256:DIGEST`` entries, by name.
+
+    Raises:
+        InputError: another form, an unknown name or one twice.
+    """
+    known = sorted({*NEEDS.values(), *_OPTIONAL})
+    found: dict[str, Weights] = {}
+    for entry in entries:
+        match = re.fullmatch(r"([a-z0-9-]+)=(.+?)(?:@sha256:([0-9a-fA-F]{64}))?", entry)
+        if match is None or "@sha256:" in match[2]:
+            raise InputError(f"--weights {entry!r}: expected NAME=PLACE or NAME=FILE@sha256:64 hexadecimal digits")
+        name, place, digest = match.groups()
+        if name not in known:
+            raise InputError(f"--weights {entry!r}: {name!r} is not one of {', '.join(known)}")
+        if name in found:
+            raise InputError(f"--weights: {name} is given twice; keep one")
+        found[name] = Weights(name, place, digest.lower() if digest else None)
+    return found
+
+
+def choose_metrics(text: str | None) -> tuple[str, ...]:
+    """Names with commas between them, in the order of :data:`METRICS`; None means all but FID.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if text is None:
+        return tuple(name for name in METRICS if name != "fid")
+    wanted = [name.strip() for name in text.split(",")]
+    unknown = [name for name in wanted if name not in METRICS]
+    if unknown:
+        raise InputError(f"--metrics: {unknown[0]!r} is not a metric; choose of {', '.join(METRICS)}")
+    return tuple(name for name in METRICS if name in wanted)
+
+
+def unavailable(wanted: Iterable[str], given: Mapping[str, Weights]) -> dict[str, str]:
+    """Metrics whose weights are not given, each with the command that gets them."""
+    return {
+        name: f"its weights are not given; get them by: {HOW_TO_GET[NEEDS[name]]}"
+        for name in wanted
+        if name in NEEDS and NEEDS[name] not in given
+    }

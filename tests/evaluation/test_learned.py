@@ -1,0 +1,195 @@
+"""Metrics by foreign networks, on small random networks with the same interface."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchmetrics.functional.image import lpips as reference
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPTokenizer,
+    XCLIPConfig,
+    XCLIPModel,
+    XCLIPTextConfig,
+    XCLIPVisionConfig,
+)
+
+from mask2iv.contract import UInt8Array
+from mask2iv.errors import InputError
+from mask2iv.evaluation.learned import I3D, LPIPS, Inception, VideoText
+from mask2iv.evaluation.weights import HOW_TO_GET, choose_metrics, parse_weights, unavailable
+from mask2iv.files import sha256_file
+
+CPU = torch.device("cpu")
+
+
+def video(frames: int = 12, size: tuple[int, int] = (70, 90), seed: int = 0) -> UInt8Array:
+    coarse = np.random.default_rng(seed).integers(0, 256, (frames, 7, 9, 3), dtype=np.uint8)
+    return coarse.repeat(size[0] // 7, axis=1).repeat(size[1] // 9, axis=2)
+
+
+# --- LPIPS
+
+
+@pytest.fixture(scope="module")
+def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the names of torchvision's AlexNet and random numbers."""
+    torch.manual_seed(0)
+    state = {f"features.{name}": value for name, value in LPIPS().features.state_dict().items()}
+    path = tmp_path_factory.mktemp("alexnet") / "alexnet.pth"
+    torch.save({**state, "classifier.1.weight": torch.zeros(2, 2)}, path)
+    return path
+
+
+def test_lpips_agrees_with_torchmetrics(alexnet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = LPIPS.load(parse_weights([f"lpips={alexnet}"])["lpips"])
+    # torchmetrics builds its network from torchvision's; it is given the same layers.
+    monkeypatch.setattr(reference, "_get_tv_model_features", lambda *_: net.features)
+    other = reference._LPIPS(pretrained=True, net="alex")
+    a, b = (torch.rand(3, 3, 70, 90, generator=torch.Generator().manual_seed(i)) * 2 - 1 for i in (1, 2))
+    found, expected = net(a, b), other(a, b).flatten()
+    assert torch.allclose(found, expected, rtol=1e-5)
+    assert (found > 0.001).all()
+    assert net(a, a).abs().max() == 0
+
+
+def test_lpips_of_a_video_leaves_out_the_first_frame(alexnet: Path) -> None:
+    net = LPIPS.load(parse_weights([f"lpips={alexnet}"])["lpips"])
+    one, other = video(seed=0), video(seed=1)
+    mixed = np.concatenate([other[:1], one[1:]])
+    assert net.of_video(mixed, one) == 0
+    assert net.of_video(other, one) > 0
+
+
+def test_another_file_is_no_alexnet(tmp_path: Path) -> None:
+    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match="AlexNet"):
+        LPIPS.load(parse_weights([f"lpips={tmp_path / 'other.pth'}"])["lpips"])
+
+
+# --- TorchScript
+
+
+class TinyI3D(nn.Module):
+    """Takes what the published I3D module takes."""
+
+    def forward(
+        self, x: torch.Tensor, rescale: bool = False, resize: bool = False, return_features: bool = False
+    ) -> torch.Tensor:
+        assert rescale
+        assert resize
+        assert return_features
+        return torch.stack([x.mean(dim=(1, 2, 3, 4)), x[:, :, 1:].sub(x[:, :, :-1]).abs().mean(dim=(1, 2, 3, 4))], 1)
+
+
+class TinyInception(nn.Module):
+    def forward(self, x: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+        assert return_features
+        return x.float().mean(dim=(2, 3))
+
+
+@pytest.fixture
+def scripted(tmp_path: Path) -> Path:
+    torch.jit.script(TinyI3D()).save(str(tmp_path / "i3d.pt"))
+    return tmp_path / "i3d.pt"
+
+
+def test_torchscript_runs_only_with_its_digest(scripted: Path) -> None:
+    digest = sha256_file(scripted)
+    with pytest.raises(InputError, match=f"fvd={scripted}@sha256:{digest}"):
+        I3D(parse_weights([f"fvd={scripted}"])["fvd"], CPU)
+    with pytest.raises(InputError, match=f"has sha256 {digest}"):
+        I3D(parse_weights([f"fvd={scripted}@sha256:{'0' * 64}"])["fvd"], CPU)
+
+
+def test_i3d_gets_all_frames_as_bytes(scripted: Path) -> None:
+    i3d = I3D(parse_weights([f"fvd={scripted}@sha256:{sha256_file(scripted)}"])["fvd"], CPU)
+    clip = video()
+    found = i3d.features_of([clip, clip[::-1]])
+    assert found.shape == (2, 2)
+    assert found[0, 0] == pytest.approx(clip.mean(), rel=1e-5)
+    with pytest.raises(InputError, match="10 frames"):
+        i3d.features_of([clip[:9]])
+
+
+def test_inception_gets_the_frames_after_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "inception.pt"
+    torch.jit.script(TinyInception()).save(str(path))
+    net = Inception(parse_weights([f"fid={path}@sha256:{sha256_file(path)}"])["fid"], CPU)
+    clip = video()
+    assert np.allclose(net.features_of(clip), clip[1:].mean(axis=(1, 2)), rtol=1e-5)
+
+
+# --- video and text
+
+
+@pytest.fixture(scope="module")
+def xclip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny X-CLIP with a tokenizer of letters."""
+    folder = tmp_path_factory.mktemp("xclip")
+    torch.manual_seed(0)
+    letters = [*"abcdefghijklmnopqrstuvwxyz"]
+    vocabulary = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{letter}</w>" for letter in letters)]
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = XCLIPConfig(
+        text_config=XCLIPTextConfig(vocab_size=len(vocabulary), bos_token_id=0, eos_token_id=1, **sizes).to_dict(),
+        vision_config=XCLIPVisionConfig(
+            image_size=32, patch_size=16, num_frames=4, mit_hidden_size=16, mit_intermediate_size=32,
+            mit_num_hidden_layers=1, mit_num_attention_heads=2, **sizes
+        ).to_dict(),
+        projection_dim=16, prompt_layers=1, prompt_num_attention_heads=2,
+    )  # fmt: skip
+    XCLIPModel(config).save_pretrained(folder)
+    CLIPTokenizer(vocab={token: i for i, token in enumerate(vocabulary)}, merges=[]).save_pretrained(folder)
+    CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+def test_similarities_are_the_models_own_cosines(xclip: Path) -> None:
+    judge = VideoText(str(xclip), CPU)
+    one, other = video(seed=0), video(seed=1)
+    found = judge.similarities(one, other, "a hand")
+    assert -1 <= found["v2v"] < 0.9999
+    assert judge.similarities(one, one, "a hand")["v2v"] == pytest.approx(1.0, abs=1e-5)
+    # t2v against the model's own logits, of the same four frames.
+    pixels = judge.processor(list(one[[0, 4, 7, 11]]), return_tensors="pt")["pixel_values"][None]
+    with torch.no_grad():
+        raw = judge.model(**judge.tokenizer("a hand", return_tensors="pt"), pixel_values=pixels)
+    assert found["t2v"] == pytest.approx(float(raw.logits_per_video / judge.model.logit_scale.exp()), abs=1e-5)
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--weights video-text: .* is not an X-CLIP model"):
+        VideoText(str(tmp_path), CPU)
+
+
+# --- weights by name
+
+
+def test_what_lacks_its_weights_comes_with_the_command() -> None:
+    wanted = choose_metrics("psnr,fvd,v2v,t2v")
+    assert unavailable(wanted, parse_weights(["video-text=somewhere"])) == {
+        "fvd": f"its weights are not given; get them by: {HOW_TO_GET['fvd']}"
+    }
+    assert "fid" not in choose_metrics(None)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (["fvd"], "expected NAME=PLACE"),
+        (["fvd=a.pt@sha256:12"], "64 hexadecimal"),
+        (["i3d=a.pt"], "'i3d' is not one of"),
+        (["fvd=a", "fvd=b"], "given twice"),
+    ],
+)
+def test_bad_weights_say_so(entries: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_weights(entries)
+
+
+def test_an_unknown_metric_is_named() -> None:
+    with pytest.raises(InputError, match="'vmaf' is not a metric"):
+        choose_metrics("psnr,vmaf")

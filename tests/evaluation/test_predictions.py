@@ -1,0 +1,109 @@
+"""Videos of other programs are paired by clip id and scored; what does not fit is named."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mask2iv.cli import main
+from mask2iv.data.store import ClipSet
+from mask2iv.masks import save_trajectory_file, save_trajectory_folder
+from mask2iv.media import write_video
+
+
+def foreign(clips: Path, folder: Path, names: list[str] | None = None) -> Path:
+    """The true videos, as another program might have written them."""
+    for clip in ClipSet(clips):
+        if names is None or clip.clip_id in names:
+            write_video(folder / f"{clip.clip_id}.mp4", clip.video, clip.fps, crf=1, pixel_format="yuv444p")
+    return folder
+
+
+def score(clips: Path, folder: Path, out: Path, *more: str) -> int:
+    flags = ["--predictions", str(folder), "--data", str(clips), "--out", str(out), "--device", "cpu", *more]
+    return main(["evaluate", *flags, "--metrics", "psnr,ssim,interaction"])
+
+
+def test_true_videos_score_like_the_true_videos(tiny_clips: Path, tmp_path: Path) -> None:
+    folder = foreign(tiny_clips, tmp_path / "theirs")
+    assert score(tiny_clips, folder, tmp_path / "out") == 0
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert found["predictions"]["model"]["psnr"]["value"] > 40
+    assert found["predictions"]["gain"]["psnr"]["low"] > 0
+    cards = found["interaction"]
+    assert cards["predictions"]["object_miou"]["value"] == pytest.approx(
+        cards["true"]["object_miou"]["value"], abs=0.05
+    )
+    assert found["protocol"]["missing"] == []
+    assert found["protocol"]["scoring"]["num_frames"] == 4
+
+
+def test_a_video_is_held_against_the_trajectory_beside_it(tiny_clips: Path, tmp_path: Path) -> None:
+    folder = foreign(tiny_clips, tmp_path / "theirs")
+    clips = ClipSet(tiny_clips)
+    assert score(tiny_clips, folder, tmp_path / "plain") == 0
+    for index, clip in enumerate(clips):
+        wrong = clip.trajectory.labels.copy()
+        wrong[1:] = np.roll(wrong[1:], 12, axis=1)
+        trajectory = type(clip.trajectory)(wrong, clip.fps)
+        if index % 2:
+            save_trajectory_file(trajectory, folder / clip.clip_id / "labels.npz")
+        else:
+            save_trajectory_folder(trajectory, folder / clip.clip_id / "trajectory")
+    assert score(tiny_clips, folder, tmp_path / "other") == 0
+    plain, other = (
+        json.loads((tmp_path / name / "metrics.json").read_text())["interaction"]["predictions"]["object_miou"]["value"]
+        for name in ("plain", "other")
+    )
+    assert other < plain - 0.3
+
+
+def test_missing_videos_are_an_error_or_stated(
+    tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = foreign(tiny_clips, tmp_path / "theirs", ["clip-1", "clip-4"])
+    assert score(tiny_clips, folder, tmp_path / "out") == 2
+    assert "has no video for clip-0, clip-2, clip-3, clip-5" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert score(tiny_clips, folder, tmp_path / "out", "--allow-missing") == 0
+    protocol = json.loads((tmp_path / "out" / "protocol.json").read_text())
+    assert (protocol["clips"], protocol["missing"]) == (2, ["clip-0", "clip-2", "clip-3", "clip-5"])
+
+
+def test_extra_and_misshapen_videos_are_named(
+    tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = foreign(tiny_clips, tmp_path / "theirs")
+    clip = ClipSet(tiny_clips)[0]
+    write_video(folder / "clip-99.mp4", clip.video, 8.0)
+    assert score(tiny_clips, folder, tmp_path / "out") == 2
+    assert "clip-99 in" in capsys.readouterr().err
+    (folder / "clip-99.mp4").unlink()
+    write_video(folder / "clip-0.mp4", clip.video[:3], 8.0)
+    assert score(tiny_clips, folder, tmp_path / "out") == 2
+    assert "clip-0.mp4 is 3 frames of 32x64; clip clip-0 is scored at 4 frames of 32x64" in capsys.readouterr().err
+
+
+def test_several_answers_per_clip(tiny_clips: Path, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        foreign(tiny_clips, tmp_path / "theirs" / f"seed-{seed}")
+    assert score(tiny_clips, tmp_path / "theirs", tmp_path / "out") == 0
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert found["protocol"]["seeds"] == 2
+    assert found["interaction"]["predictions"]["diversity"]["value"] == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model", "embedded", "--predictions", "x"], "--model is of no use with --predictions"),
+        (["--frames", "3"], "--frames belongs to --predictions"),
+        (["--predictions", "/nowhere"], "is not a folder"),
+    ],
+)
+def test_flags_that_do_not_go_together(
+    flags: list[str], message: str, tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "--data", str(tiny_clips), "--out", str(tmp_path / "o"), "--metrics", "psnr", *flags]) == 2
+    assert message in capsys.readouterr().err
