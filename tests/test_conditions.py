@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from mask2iv.conditions import only_object, trajectory_channels, trajectory_conditions, video_conditions
+from mask2iv.conditions import (
+    VideoConditioning,
+    only_object,
+    trajectory_channels,
+    trajectory_conditions,
+    video_conditions,
+)
 from mask2iv.errors import InputError
 
 C, T, H, W = 2, 4, 3, 5
@@ -49,7 +55,7 @@ def test_position_layout_needs_a_target_everywhere() -> None:
 
 def test_video_conditions_are_image_then_trajectory() -> None:
     trajectory = torch.arange(T, dtype=torch.float32).view(1, 1, T, 1, 1).expand(2, C, T, H, W)
-    concat = video_conditions(latents(3.0), trajectory)
+    concat = video_conditions(VideoConditioning(), latents(3.0), trajectory, T)
     assert (concat[:, :C] == 3.0).all()
     assert torch.equal(concat[:, C:], trajectory)
 

@@ -16,6 +16,7 @@ LEVELS = [
     {"conditions"},
     {"stages"},
     {"recipes"},
+    {"variants"},
     {"training", "evaluation"},
     {"commands"},
     {"cli"},

@@ -18,10 +18,11 @@ from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import sha256_file, write_json
 from mask2iv.manifest import versions, weight_hashes, weights_digest
-from mask2iv.recipes import Recipe, get_recipe
+from mask2iv.recipes import Recipe
 from mask2iv.stages.components import model_folder
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.components import TRAINERS, TrainContext
+from mask2iv.variants import get_variant
 
 _FREE_TO_CHANGE = (
     "max_steps",
@@ -44,7 +45,7 @@ class Train:
     out: Path
     """Model folder; components trained before are read from it, the new one is written into it."""
     recipe: str = "embedded"
-    """Named configuration: embedded, embedded-cpu or tiny."""
+    """Named configuration: embedded, embedded-cpu or tiny; RECIPE:VARIANT for a baseline or ablation of it."""
     held_out: Path | None = None
     """Clip set for validation; default: the last 5 % of --data (1 to 64 clips), which are then not trained on."""
     limit: int | None = None
@@ -53,6 +54,8 @@ class Train:
     """A checkpoint folder, or "latest" to go on where the run stopped (or start)."""
     initial_weights: str | None = None
     """Start stage 1 or 2 from the networks of this model: a folder, or "embedded"; else from random ones."""
+    cache: Path | None = None
+    """Folder of the cached latents, which models with the same encoders may share; default: one in --out."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Override a setting of the recipe: key=value, e.g. video.training.max_steps=100; may be repeated."""
     dry_run: bool = False
@@ -63,7 +66,7 @@ class Train:
     """CPU threads; 0 for PyTorch's default."""
 
     def run(self) -> None:
-        recipe = config.override(get_recipe(self.recipe), self.set)
+        recipe = config.override(get_variant(self.recipe), self.set)
         resolved = config.to_dict(recipe)
         if self.dry_run:
             print(json.dumps(resolved, indent=2))
@@ -84,6 +87,7 @@ class Train:
             self._identity(recipe, initial),
             device,
             initial,
+            self.cache,
         )
         started = time.time()
         figures = TRAINERS[self.component](context)

@@ -30,8 +30,9 @@ from mask2iv.manifest import versions
 from mask2iv.masks import labels_to_rgb
 from mask2iv.media import write_png
 from mask2iv.stages.pipeline import Mask2IVPipeline
+from mask2iv.stages.video import video_inputs
 
-StageChoice = Literal["trajectory", "video", "both"]
+StageChoice = Literal["trajectory", "video", "both", "end-to-end"]
 Row = dict[str, Any]
 
 
@@ -40,10 +41,12 @@ class EvaluationConfig:
     """What is generated.
 
     Attributes:
-        stage: "trajectory" (stage 1), "video" (stage 2, along the true trajectories) or "both".
+        stage: "trajectory" (stage 1), "video" (stage 2, along the true trajectories), "both" of these one by one, or
+            "end-to-end" (stage 2 along the trajectory that stage 1 predicts).
         steps: sampling steps of either stage; None for the model's defaults.
         seed: each clip's noise depends on it and on the clip's id alone.
         filmstrips: of so many clips, from the first on.
+        condition: what stage 1 is told end to end, one of :data:`mask2iv.evaluation.report.PREDICTED`.
 
     Raises:
         InputError: a negative number, or no steps.
@@ -53,6 +56,7 @@ class EvaluationConfig:
     steps: int | None = None
     seed: int = 0
     filmstrips: int = 8
+    condition: str = "position and text"
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.steps < 1:
@@ -83,7 +87,7 @@ def evaluate(
     if not len(clips):
         raise InputError("there are no clips to evaluate on")
     for name, stage in (("trajectory", pipeline.trajectory_stage), ("video", pipeline.video_stage)):
-        if settings.stage in (name, "both") and stage is None:
+        if settings.stage in (name, "both", "end-to-end") and stage is None:
             raise InputError(f"stage {settings.stage!r}: the model has no {name} stage; evaluate the other one alone")
     protocol = {**sources, "clips": len(clips), **_protocol(pipeline, settings)}
     rows = _claim(out, protocol)
@@ -108,6 +112,7 @@ def _protocol(pipeline: Mask2IVPipeline, settings: EvaluationConfig) -> dict[str
     own = pipeline.config
     return {
         "stage": settings.stage,
+        **({"condition": settings.condition} if settings.stage == "end-to-end" else {}),
         "seed": settings.seed,
         "num_inference_steps": settings.steps or own.num_inference_steps,
         "video_num_inference_steps": settings.steps or own.video_num_inference_steps,
@@ -153,7 +158,7 @@ def _claim(out: Path, protocol: dict[str, Any]) -> list[Row]:
 
 def _answers(pipeline: Mask2IVPipeline, settings: EvaluationConfig) -> list[str]:
     """The conditions under which stage 1 is asked: those its mask layout takes."""
-    if settings.stage == "video":
+    if settings.stage in ("video", "end-to-end"):
         return []
     return {"joint": list(PREDICTED), "text": ["text"], "position": ["position"]}[pipeline.config.mask_layout]
 
@@ -193,10 +198,14 @@ def _evaluate_clip(
         row |= _trajectory_measures(clip, predicted)
         strip += [(f"stage 1 from {name}", labels_to_rgb(trajectory.labels)) for name, trajectory in predicted.items()]
     if settings.stage != "trajectory":
+        path = clip.trajectory
+        if settings.stage == "end-to-end":
+            path = _predict(pipeline, clip, settings.condition, settings, None)
+            strip.append((f"stage 1 from {settings.condition}", labels_to_rgb(path.labels)))
         started = time.perf_counter()
         [video] = pipeline.render(
             clip.image,
-            clip.trajectory,
+            **video_inputs(pipeline.config, path, clip.caption),
             num_inference_steps=settings.steps,
             generator=_generator(settings.seed, clip.clip_id),
             progress=False,
@@ -205,7 +214,7 @@ def _evaluate_clip(
         bar.update()
         pictures = {"model": video, "still": baselines.repeat_first_frame(clip)}
         row["video"] = {name: _video_measures(clip, answer) for name, answer in pictures.items()}
-        strip.append(("stage 2 along the true trajectory", video))
+        strip.append(("video", video))
     return row, strip
 
 
@@ -221,7 +230,8 @@ def _predict(pipeline: Mask2IVPipeline, clip: Clip, name: str, settings: Evaluat
         generator=_generator(settings.seed, clip.clip_id),
         progress=False,
     )
-    bar.update()
+    if bar is not None:
+        bar.update()
     return trajectory
 
 

@@ -18,6 +18,7 @@ from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.recipes import Recipe
 from mask2iv.stages.components import INDEX, load_component, read_index, save_component, write_index
 from mask2iv.stages.stage import Stage
+from mask2iv.training.actor_masks import build_actor_masks
 from mask2iv.training.cache import LatentCache, build_cache, cache_key
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.encoders import train_encoders
@@ -40,6 +41,8 @@ class TrainContext:
         identity: what a resumed checkpoint must agree on.
         device: where to train.
         initial: model folder whose networks a stage starts from; None starts from random ones.
+        cache_dir: where latents are cached; None for a folder of the model folder. Models trained on the same clips
+            with the same encoders may share it.
     """
 
     recipe: Recipe
@@ -51,6 +54,7 @@ class TrainContext:
     identity: dict[str, Any]
     device: torch.device
     initial: Path | None = None
+    cache_dir: Path | None = None
 
     def load(self, name: str, trained_by: str) -> Any:
         """A component that an earlier run wrote.
@@ -128,7 +132,14 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
             pipeline.text_skip_last,
         )
         batches, held_out = (
-            StageBatches(name, stage_recipe, pipeline.mask_layout, encoder, _stage_data(context, encoder, clips, part))
+            StageBatches(
+                name,
+                stage_recipe,
+                pipeline.mask_layout,
+                encoder,
+                _stage_data(context, name, encoder, clips, part),
+                pipeline.video_conditioning,
+            )
             for clips, part in ((context.clips, "train"), (context.held_out, "held_out"))
         )
         schedule = NoiseSchedule(recipe.schedule).to(context.device)
@@ -146,8 +157,12 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
             context.identity,
             picture,
             _initial(context, name),
+            pipeline.video_conditioning,
         )
-        context.save({f"{name}_unet": stage.unet, f"{name}_resampler": stage.resampler, "scheduler": scheduler})
+        trained = {f"{name}_unet": stage.unet, f"{name}_resampler": stage.resampler, "scheduler": scheduler}
+        if stage.controlnet is not None:
+            trained[f"{name}_controlnet"] = stage.controlnet
+        context.save(trained)
         return figures
 
     return train
@@ -162,19 +177,33 @@ def _initial(context: TrainContext, name: StageName) -> Stage | None:
     for part in parts:
         if part not in components:
             raise InputError(f"--initial-weights: {context.initial} holds no {part}; give a folder with this stage")
-    unet, resampler = (load_component(context.initial, part, components[part], torch.float32) for part in parts)
-    return Stage(unet, resampler)
+    optional = f"{name}_controlnet"
+    parts += [optional] if optional in components else []
+    unet, resampler, *rest = (load_component(context.initial, part, components[part], torch.float32) for part in parts)
+    return Stage(unet, resampler, controlnet=rest[0] if rest else None)
 
 
-def _stage_data(context: TrainContext, encoder: ConditionEncoder, clips: ClipMemory, part: str) -> StageData:
+def _stage_data(
+    context: TrainContext, name: StageName, encoder: ConditionEncoder, clips: ClipMemory, part: str
+) -> StageData:
     codec = encoder.codec
     mixed = context.recipe.trajectory.training.mixed_precision == "bf16"
     settings = f"{clips.dataset.size} {clips.dataset.num_frames} {codec.scaling_factor} {codec.patch} {mixed}"
     key = cache_key(clips.clips, (codec, encoder.image_encoder), settings)
-    path = context.model_dir / "training" / "cache" / f"{part}.safetensors"
-    cache: LatentCache = build_cache(encoder, clips.dataset, key, path, mixed)
+    folder = context.cache_dir or context.model_dir / "training" / "cache"
+    cache: LatentCache = build_cache(encoder, clips.dataset, key, folder / f"{part}.safetensors", mixed)
+    actor_masks = None
+    if name == "video" and context.recipe.pipeline.video_conditioning.needs_actor_masks:
+        actor_masks = build_actor_masks(
+            encoder,
+            len(clips),
+            lambda row: cache.labels[row : row + 1],
+            key,
+            folder / f"{part}_actor.safetensors",
+            mixed,
+        )
     rate = clips.clips.fps * (clips.dataset.num_frames - 1) / max(clips.clips.num_frames - 1, 1)
-    return StageData(cache, clips.captions, torch.full((len(clips),), rate))
+    return StageData(cache, clips.captions, torch.full((len(clips),), rate), actor_masks)
 
 
 TRAINERS: Mapping[str, Callable[[TrainContext], dict[str, float]]] = {
