@@ -21,6 +21,7 @@ COMMANDS = {
     "simulate": ("mask2iv.commands.simulate:Simulate", "make a set of simulated interactions with exact masks"),
     "bench": ("mask2iv.commands.bench:Bench", "time the parts of generation"),
     "evaluate": ("mask2iv.commands.evaluate:Evaluate", "measure a model on held-out clips, beside trivial answers"),
+    "reproduce": ("mask2iv.commands.reproduce:Reproduce", "make the paper's tables: train, evaluate, compare"),
     "import": ("mask2iv.commands.import_official:Import", "make a model folder from an original checkpoint"),
     "export-official": (
         "mask2iv.commands.export_official:ExportOfficial",

@@ -59,7 +59,7 @@ def actor_controlnet(recipe: Recipe) -> Recipe:
 
 
 def coshand(recipe: Recipe) -> Recipe:
-    """Each frame by itself, from the first frame, its actor mask and the frame's (CosHand, arXiv 2408.07147)."""
+    """Each frame by itself, from the first frame, its actor mask and the frame's (CosHand, ECCV 2024)."""
     changed = _video(recipe, VideoConditioning(masks="actor", frames_together=False), **_PLAIN)
     image_unet = replace(changed.video.unet, temporal_attention=False, temporal_conv=False, init_attention=False)
     # One frame's image tokens, which all frames share: an image model has no others.

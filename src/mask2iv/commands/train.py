@@ -34,6 +34,19 @@ _FREE_TO_CHANGE = (
 )
 
 
+def held_out_start(clips: ClipSet) -> int:
+    """Index of the first clip that is held out where no other set is given: the last 5 %, 1 to 64 clips.
+
+    Raises:
+        InputError: there is one clip only.
+    """
+    if len(clips) < 2:
+        raise InputError(
+            f"--data {clips.directory} holds one clip; at least 2 are needed, one is held out for validation"
+        )
+    return len(clips) - min(64, max(1, len(clips) // 20))
+
+
 @dataclass
 class Train:
     """Train one component: vae, encoders, reference, trajectory (stage 1) or video (stage 2), in this order."""
@@ -124,13 +137,9 @@ class Train:
 
         if self.held_out is not None:
             kept, held_out = len(every), ClipSet(self.held_out)
-        elif len(every) >= 2:
-            kept = len(every) - min(64, max(1, len(every) // 20))
-            held_out = every.subset(kept, len(every))
         else:
-            raise InputError(
-                f"--data {self.data} holds one clip; at least 2 are needed, one is held out for validation"
-            )
+            kept = held_out_start(every)
+            held_out = every.subset(kept, len(every))
         if self.limit is not None and not 1 <= self.limit <= kept:
             raise InputError(f"--limit must be 1 to {kept}, the clips there are to train on, found {self.limit}")
         return memory(every.subset(0, self.limit or kept)), memory(held_out)

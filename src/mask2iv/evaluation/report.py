@@ -162,7 +162,7 @@ def _trajectory_table(found: Mapping[str, Any]) -> str:
     head = ["answer", *(f"{title} (%)" if form is _percent else title for title, (_, form) in columns.items())]
     body = []
     for name, figures in found.items():
-        cells = [_cell(figures[key], form) for key, form in columns.values()]
+        cells = [cell(figures[key], form) for key, form in columns.values()]
         body.append([f"stage 1 from {name}" if name in PREDICTED else name, *cells])
     return _table(head, body)
 
@@ -172,8 +172,8 @@ def _way_table(found: Mapping[str, Any]) -> str:
     body = []
     for group, figures in found.items():
         right = figures["right"]
-        text = _cell(right["text"], _percent) if "text" in right else "-"
-        body.append([group, str(right[TRUE]["clips"]), text, _cell(right[TRUE], _percent), _percent(figures["chance"])])
+        text = cell(right["text"], _percent) if "text" in right else "-"
+        body.append([group, str(right[TRUE]["clips"]), text, cell(right[TRUE], _percent), _percent(figures["chance"])])
     return _table(head, body)
 
 
@@ -185,7 +185,7 @@ def _video_table(found: Mapping[str, Any]) -> str:
         "SSIM": ("ssim", _three),
     }
     body = [
-        [titles[answer], *(_cell(figures[key], form) for key, form in columns.values())]
+        [titles[answer], *(cell(figures[key], form) for key, form in columns.values())]
         for answer, figures in found.items()
     ]
     return _table(["answer", *columns], body)
@@ -199,7 +199,8 @@ def _three(value: float) -> str:
     return f"{value:.3f}"
 
 
-def _cell(figure: Mapping[str, Any], form: Callable[[float], str]) -> str:
+def cell(figure: Mapping[str, Any], form: Callable[[float], str]) -> str:
+    """A figure and its interval, or a dash."""
     shown = Figure(**figure)
     if shown.value is None or shown.low is None or shown.high is None:
         return "-"

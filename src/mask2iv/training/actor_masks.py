@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from mask2iv.conditions import ConditionEncoder, only_actors
-from mask2iv.files import atomic_write
+from mask2iv.files import alone, atomic_write
 from mask2iv.masks import labels_to_tensor
 
 _NAME = "actor_masks"
@@ -43,17 +43,18 @@ def build_actor_masks(
     Returns:
         [N, C, T, h, w] in half precision.
     """
-    if path.is_file():
-        with safe_open(path, framework="pt") as file:
-            if (file.metadata() or {}).get("key") == key:
-                known: torch.Tensor = file.get_tensor(_NAME)
-                return known
-    rows = []
-    for index in tqdm(range(count), unit="clip", desc="encode actors' masks"):
-        pixels = labels_to_tensor(only_actors(labels(index)).to(encoder.device))
-        with torch.autocast(encoder.device.type, torch.bfloat16, enabled=mixed_precision):
-            rows.append(encoder.latents(pixels).half().cpu())
-    latents = torch.cat(rows).contiguous()
-    with atomic_write(path) as temporary:
-        save_file({_NAME: latents}, temporary, metadata={"key": key})
-    return latents
+    with alone(path.with_suffix(".lock")):
+        if path.is_file():
+            with safe_open(path, framework="pt") as file:
+                if (file.metadata() or {}).get("key") == key:
+                    known: torch.Tensor = file.get_tensor(_NAME)
+                    return known
+        rows = []
+        for index in tqdm(range(count), unit="clip", desc="encode actors' masks"):
+            pixels = labels_to_tensor(only_actors(labels(index)).to(encoder.device))
+            with torch.autocast(encoder.device.type, torch.bfloat16, enabled=mixed_precision):
+                rows.append(encoder.latents(pixels).half().cpu())
+        latents = torch.cat(rows).contiguous()
+        with atomic_write(path) as temporary:
+            save_file({_NAME: latents}, temporary, metadata={"key": key})
+        return latents
