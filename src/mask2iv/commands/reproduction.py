@@ -56,21 +56,29 @@ class Reproduction:
 
     def run(self) -> str:
         """Train, evaluate, write the table. Returns its Markdown."""
-        command, scored = self.command, []
-        evaluation = EvaluationConfig(steps=command.sampling_steps, seed=command.seed)
-        for row in TABLES[command.table]:
-            figures: Figures | None = None
-            wanted = not command.rows or row.name in command.rows
+        command, rows = self.command, TABLES[self.command.table]
+        found: dict[str, Figures] = {}
+        for row in rows:
             if row.foreign and command.data_other is None:
                 print(f"{row.name}: not run; it is trained on another benchmark, give --data-other", file=sys.stderr)
-            elif wanted or self._was_run(row):
-                folders = {name: self._trained(name, row.foreign) for name in row.variants}
-                with alone(self.out / "evaluations" / f"{evaluation_name(row)}.lock"):
-                    figures = score(
-                        folders, row, self.clips, evaluation, self.out / "evaluations", self._sources(), self.device
-                    )
-            scored.append((row, self._title(row), figures))
-        return write_tables(self.out / command.table, scored, self._provenance([row for row, _, f in scored if f]))
+            elif not command.rows or row.name in command.rows:
+                found[row.name] = self._score(row)
+        # What earlier calls and the rows just made have ready for the others.
+        ready = [row for row in rows if row.name not in found and self._was_run(row)]
+        found |= {row.name: self._score(row) for row in ready}
+        return write_tables(
+            self.out / command.table,
+            [(row, self._title(row), found.get(row.name)) for row in rows],
+            self._provenance([row for row in rows if row.name in found]),
+        )
+
+    def _score(self, row: Row) -> Figures:
+        """A row's figures, trained and evaluated now as far as it was not."""
+        command, evaluations = self.command, self.out / "evaluations"
+        settings = EvaluationConfig(steps=command.sampling_steps, seed=command.seed)
+        folders = {name: self._trained(name, row.foreign) for name in row.variants}
+        with alone(evaluations / f"{evaluation_name(row)}.lock"):
+            return score(folders, row, self.clips, settings, evaluations, self._sources(), self.device)
 
     # --- what all rows share
 
