@@ -9,14 +9,19 @@ import torch
 from safetensors.torch import load_file
 
 from mask2iv.cli import main
-from mask2iv.conditions import ConditionEncoder
+from mask2iv.conditions import ConditionEncoder, only_actors
 from mask2iv.data.dataset import ClipDataset
 from mask2iv.data.store import ClipSet
+from mask2iv.errors import InputError
+from mask2iv.masks import labels_to_tensor
+from mask2iv.morphology import dilate_labels, erode_labels
 from mask2iv.recipes import get_recipe
 from mask2iv.stages.pipeline import Mask2IVPipeline
+from mask2iv.training.actor_masks import build_actor_masks
 from mask2iv.training.cache import build_cache, cache_key
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.stages import StageBatches, StageData
+from mask2iv.variants import get_variant
 
 
 def train(component: str, data: Path, out: Path, *flags: str) -> int:
@@ -98,7 +103,6 @@ def test_training_batches_equal_what_generation_encodes(
     from dataclasses import replace
 
     from mask2iv.conditions import only_object, trajectory_conditions
-    from mask2iv.masks import labels_to_tensor
 
     recipe = get_recipe("tiny")
     stage = replace(recipe.trajectory, drop_text=0.0, drop_target=0.0, drop_actor=0.0, drop_image=0.0)
@@ -125,6 +129,40 @@ def test_training_batches_equal_what_generation_encodes(
     assert torch.allclose(conditions.text[0], encoder.text([memory.captions[row]])[0])
     assert weight.max() > 1
     assert weight.min() == 1
+
+
+@pytest.mark.parametrize("name", ["coshand", "interdyn", "actor-concat"])
+def test_batches_of_actor_only_systems_hold_no_object(
+    name: str, tiny_clips: Path, encoder: ConditionEncoder, tmp_path: Path
+) -> None:
+    """Mask latents are those of labels without the object, perturbed or not."""
+    from dataclasses import replace
+
+    recipe = get_variant(f"tiny:{name}")
+    memory = ClipMemory(ClipSet(tiny_clips), (32, 64), 4)
+    cache = build_cache(encoder, memory.dataset, "key", tmp_path / "cache.safetensors", False)
+    built = [
+        build_actor_masks(
+            encoder, len(memory), lambda row: cache.labels[row : row + 1], key, tmp_path / "actor.safetensors", False
+        )
+        for key in ("key", "key", "other")
+    ]
+    assert torch.equal(built[0], built[1])
+    data = StageData(cache, memory.captions, torch.full((len(memory),), 8.0), built[0])
+    conditioning = recipe.pipeline.video_conditioning
+    with pytest.raises(InputError, match="their latents are not given"):
+        StageBatches("video", recipe.video, "joint", encoder, replace(data, actor_masks=None), conditioning)
+    for perturb in (0.0, 1.0):
+        stage = replace(recipe.video, perturb=perturb, perturb_kernels=(3,))
+        batches = StageBatches("video", stage, "joint", encoder, data, conditioning)
+        latents, conditions, weight = batches.step(0, torch.Generator().manual_seed(0))
+        shown = conditions.concat[0, -latents.shape[1] :]
+        row = next(i for i in range(len(memory)) if torch.equal(cache.video[i].float(), latents[0]))
+        bare = only_actors(cache.labels[row : row + 1])
+        expected = [bare] if perturb == 0.0 else [dilate_labels(bare, 3), erode_labels(bare, 3)]
+        fits = [torch.allclose(shown, encoder.latents(labels_to_tensor(one))[0], atol=2e-2) for one in expected]
+        assert any(fits)
+        assert (weight == 1).all()
 
 
 def test_a_stage_starts_from_given_weights_of_its_own_sizes_only(
