@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from mask2iv.conditions import only_object, trajectory_channels, trajectory_conditions, video_conditions
+from mask2iv.conditions import (
+    VideoConditioning,
+    only_actors,
+    only_object,
+    trajectory_channels,
+    trajectory_conditions,
+    video_channels,
+    video_conditions,
+)
 from mask2iv.errors import InputError
 
 C, T, H, W = 2, 4, 3, 5
@@ -49,7 +57,7 @@ def test_position_layout_needs_a_target_everywhere() -> None:
 
 def test_video_conditions_are_image_then_trajectory() -> None:
     trajectory = torch.arange(T, dtype=torch.float32).view(1, 1, T, 1, 1).expand(2, C, T, H, W)
-    concat = video_conditions(latents(3.0), trajectory)
+    concat = video_conditions(VideoConditioning(), latents(3.0), trajectory, T)
     assert (concat[:, :C] == 3.0).all()
     assert torch.equal(concat[:, C:], trajectory)
 
@@ -57,3 +65,43 @@ def test_video_conditions_are_image_then_trajectory() -> None:
 def test_target_masks_hold_the_object_alone() -> None:
     labels = torch.tensor([[0, 1, 2, 3]], dtype=torch.uint8)
     assert only_object(labels).tolist() == [[0, 0, 2, 0]]
+
+
+def masks() -> torch.Tensor:
+    return torch.arange(T, dtype=torch.float32).view(1, 1, T, 1, 1).expand(2, C, T, H, W) + 10
+
+
+@pytest.mark.parametrize(
+    ("conditioning", "parts"),
+    [
+        (VideoConditioning(), ["image", "masks"]),
+        (VideoConditioning(masks="actor"), ["image", "masks"]),
+        (VideoConditioning(control="controlnet", masks="actor"), ["image", "masks"]),
+        (VideoConditioning(control="none", text=True), ["image"]),
+        (VideoConditioning(masks="actor", frames_together=False), ["image", "first", "masks"]),
+    ],
+)
+def test_each_system_is_given_its_own_channels(conditioning: VideoConditioning, parts: list[str]) -> None:
+    image, given = latents(3.0), masks()
+    every = {"image": image.unsqueeze(2).expand(-1, -1, T, -1, -1), "masks": given, "first": given[:, :, :1]}
+    expected = torch.cat([every[name].expand(2, C, T, H, W) for name in parts], dim=1)
+    assert torch.equal(video_conditions(conditioning, image, given, T), expected)
+    seen_by_unet = len(parts) - (conditioning.control == "controlnet")
+    assert video_channels(conditioning, C) == C * (1 + seen_by_unet)
+
+
+def test_a_system_sees_the_labels_that_it_may() -> None:
+    labels = torch.tensor([[0, 1, 2, 3]], dtype=torch.uint8)
+    assert torch.equal(VideoConditioning().shown(labels), labels)
+    assert torch.equal(VideoConditioning(masks="actor").shown(labels), only_actors(labels))
+    assert only_actors(labels).tolist() == [[0, 1, 0, 3]]
+    assert not VideoConditioning(control="none").shown(labels).any()
+
+
+def test_conditionings_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(InputError, match=r"video_conditioning\.control must be one of concat, controlnet, none"):
+        VideoConditioning(control="lora")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="frames_together=false needs control='concat'"):
+        VideoConditioning(control="none", frames_together=False)
+    with pytest.raises(InputError, match="follows masks; give a trajectory"):
+        video_conditions(VideoConditioning(), latents(3.0), None, T)

@@ -16,6 +16,7 @@ LEVELS = [
     {"conditions"},
     {"stages"},
     {"recipes"},
+    {"variants"},
     {"evaluation", "bundle"},
     {"training"},
     {"commands"},

@@ -24,6 +24,7 @@ COMMANDS = {
     "bench": ("mask2iv.commands.bench:Bench", "time the parts of generation"),
     "evaluate": ("mask2iv.commands.evaluate:Evaluate", "measure a model, or any videos, on held-out clips"),
     "compare": ("mask2iv.commands.compare:Compare", "put several evaluations into one table, with paired differences"),
+    "reproduce": ("mask2iv.commands.reproduce:Reproduce", "make the paper's tables: train, evaluate, compare"),
     "import": ("mask2iv.commands.import_official:Import", "make a model folder from an original checkpoint"),
     "export-official": (
         "mask2iv.commands.export_official:ExportOfficial",

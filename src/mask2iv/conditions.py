@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import nn
@@ -21,6 +21,59 @@ from mask2iv.models.image import preprocess_clip_image
 from mask2iv.models.text import encode_image, encode_text
 
 MaskLayout = Literal["joint", "text", "position"]
+VideoControl = Literal["concat", "controlnet", "none"]
+VideoMasks = Literal["actor+object", "actor"]
+
+
+@dataclass(frozen=True)
+class VideoConditioning:
+    """What stage 2 is told besides the first frame, and how. The defaults are the paper's (section 3.3).
+
+    Attributes:
+        control: how the masks' latents enter the network: "concat", joined to the noisy latents; "controlnet", through
+            a trainable copy of its encoder half (:class:`mask2iv.models.controlnet.ControlNet`); "none", not at all.
+        masks: whose masks are shown. With "actor" the object's are left out wherever masks go, and whatever trajectory
+            is given.
+        text: whether the prompt enters by cross-attention; else it is the empty one.
+        frames_together: whether the frames of a clip are made together. If not, the network is an image model that
+            makes each frame by itself, and is told the first frame's masks beside those of the frame.
+
+    Raises:
+        InputError: an unknown value, or values that contradict each other.
+    """
+
+    control: VideoControl = "concat"
+    masks: VideoMasks = "actor+object"
+    text: bool = False
+    frames_together: bool = True
+
+    def __post_init__(self) -> None:
+        for name, known in (("control", get_args(VideoControl)), ("masks", get_args(VideoMasks))):
+            if getattr(self, name) not in known:
+                raise InputError(
+                    f"video_conditioning.{name} must be one of {', '.join(known)}, found {getattr(self, name)!r}"
+                )
+        if not self.frames_together and self.control != "concat":
+            raise InputError(
+                f"video_conditioning: frames_together=false needs control='concat', found {self.control!r}; a frame "
+                "made by itself knows its place in the clip from its masks alone"
+            )
+
+    @property
+    def takes_masks(self) -> bool:
+        """Whether a trajectory is needed."""
+        return self.control != "none"
+
+    @property
+    def needs_actor_masks(self) -> bool:
+        """Whether masks without the object are needed."""
+        return self.takes_masks and self.masks == "actor"
+
+    def shown(self, labels: torch.Tensor) -> torch.Tensor:
+        """The labels that the network may see, uint8 of any shape: all, the actors', or background only."""
+        if not self.takes_masks:
+            return torch.zeros_like(labels)
+        return labels if self.masks == "actor+object" else only_actors(labels)
 
 
 @dataclass(frozen=True)
@@ -101,20 +154,48 @@ def trajectory_conditions(
     raise InputError(f"mask_layout must be 'joint', 'text' or 'position', found {layout!r}")
 
 
-def video_conditions(image_latent: torch.Tensor, trajectory_latents: torch.Tensor) -> torch.Tensor:
-    """The concatenated channels of stage 2, float [B, 2C, T, h, w]: image latent on all frames, trajectory latents.
+def video_channels(conditioning: VideoConditioning, latent_channels: int) -> int:
+    """Input channels of stage 2's UNet: noisy latent, image latent, and the mask latents that are joined to them."""
+    joined = (1 if conditioning.frames_together else 2) if conditioning.control == "concat" else 0
+    return latent_channels * (2 + joined)
+
+
+def video_conditions(
+    conditioning: VideoConditioning, image_latent: torch.Tensor, mask_latents: torch.Tensor | None, num_frames: int
+) -> torch.Tensor:
+    """The concatenated channels of stage 2, float [B, Cc, T, h, w].
+
+    First the image latent, on all frames. With control "concat" or "controlnet" the mask latents come last (a
+    :class:`~mask2iv.stages.stage.Stage` with a ControlNet hands those to it). Where frames are made by themselves, the
+    first frame's mask latent stands between, on all frames.
 
     Args:
+        conditioning: what the network is told.
         image_latent: [B, C, h, w].
-        trajectory_latents: [B, C, T, h, w].
+        mask_latents: of the masks it may see, [B, C, T, h, w]; ignored with control "none".
+        num_frames: T.
+
+    Raises:
+        InputError: no mask latents although the network takes masks.
     """
-    image = image_latent.unsqueeze(2).repeat(1, 1, trajectory_latents.shape[2], 1, 1)
-    return torch.cat([image, trajectory_latents], dim=1)
+    parts = [image_latent.unsqueeze(2).repeat(1, 1, num_frames, 1, 1)]
+    if conditioning.takes_masks:
+        if mask_latents is None:
+            raise InputError("this model's stage 2 follows masks; give a trajectory for every sample")
+        if not conditioning.frames_together:
+            parts.append(mask_latents[:, :, :1].repeat(1, 1, num_frames, 1, 1))
+        parts.append(mask_latents)
+    return torch.cat(parts, dim=1)
 
 
 def only_object(labels: torch.Tensor) -> torch.Tensor:
     """Labels with every actor painted background: what a target-position mask holds. uint8, any shape."""
     return torch.where(labels == Label.OBJECT, labels, torch.zeros_like(labels))
+
+
+def only_actors(labels: torch.Tensor) -> torch.Tensor:
+    """Labels with the object painted background: the masks of actors, as far as the object does not hide them."""
+    return torch.where(labels == Label.OBJECT, torch.zeros_like(labels), labels)
 
 
 class ConditionEncoder(nn.Module):

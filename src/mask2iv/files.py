@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import secrets
 import shutil
 import struct
+import sys
 import warnings
 import zlib
 from collections.abc import Collection, Iterator
@@ -153,6 +155,22 @@ def remove_leftovers(folder: str | os.PathLike[str], prefix: str = "") -> list[P
         else:
             path.unlink()
     return found
+
+
+@contextmanager
+def alone(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Holds the lock file ``path`` during the block; waits, and says so, while another process holds it.
+
+    The lock is the kernel's and ends with its process, so that one which is killed leaves nothing to wait for.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{Path(path).stem}: waiting for another process that works on it", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def require_file(path: str | os.PathLike[str], field: str) -> None:

@@ -9,13 +9,17 @@ import torch
 from safetensors.torch import load_file
 
 from mask2iv.cli import main
-from mask2iv.conditions import ConditionEncoder
+from mask2iv.conditions import ConditionEncoder, only_actors
 from mask2iv.data.store import ClipSet
+from mask2iv.masks import labels_to_tensor
+from mask2iv.morphology import dilate_labels, erode_labels
 from mask2iv.recipes import get_recipe
 from mask2iv.stages.pipeline import Mask2IVPipeline
+from mask2iv.training.actor_masks import ACTOR_MASKS, build_actor_masks
 from mask2iv.training.cache import build_cache
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.stages import StageBatches, StageData
+from mask2iv.variants import get_variant
 
 
 def train(component: str, data: Path, out: Path, *flags: str) -> int:
@@ -75,7 +79,6 @@ def test_training_batches_equal_what_generation_encodes(
     from dataclasses import replace
 
     from mask2iv.conditions import only_object, trajectory_conditions
-    from mask2iv.masks import labels_to_tensor
 
     recipe = get_recipe("tiny")
     stage = replace(recipe.of("trajectory"), drop_text=0.0, drop_target=0.0, drop_actor=0.0, drop_image=0.0)
@@ -103,6 +106,34 @@ def test_training_batches_equal_what_generation_encodes(
     assert torch.allclose(conditions.text[0], encoder.text([memory.captions[row]])[0])
     assert weight.max() > 1
     assert weight.min() == 1
+
+
+@pytest.mark.parametrize("name", ["coshand", "interdyn", "actor-concat"])
+def test_batches_of_actor_only_systems_hold_no_object(
+    name: str, tiny_clips: Path, encoder: ConditionEncoder, tmp_path: Path
+) -> None:
+    """Mask latents are those of labels without the object, perturbed or not."""
+    from dataclasses import replace
+
+    recipe = get_variant(f"tiny:{name}")
+    memory = ClipMemory(ClipSet(tiny_clips), (32, 64), 4)
+    cache = build_cache(encoder, memory, "key", tmp_path, None)
+    actors = build_actor_masks(encoder, cache, "key", tmp_path, None)
+    for perturb in (0.0, 1.0):
+        stage = replace(recipe.of("video"), perturb=perturb, perturb_kernels=(3,))
+        for cached in (actors, None):
+            data = StageData(cache, memory.captions, torch.full((len(memory),), 8.0), cached)
+            batches = StageBatches("video", stage, "joint", encoder, data, recipe.pipeline.video_conditioning)
+            latents, conditions, weight = batches.assemble([3], [torch.Generator().manual_seed(0)])
+            shown = conditions.concat[0, -latents.shape[1] :]
+            bare = only_actors(cache.rows([3]).labels)
+            expected = [bare] if perturb == 0.0 else [dilate_labels(bare, 3), erode_labels(bare, 3)]
+            fits = [torch.allclose(shown, encoder.latents(labels_to_tensor(one))[0], atol=2e-2) for one in expected]
+            assert any(fits)
+            assert (weight == 1).all()
+    other = build_actor_masks(encoder, cache, "other", tmp_path, None)
+    assert torch.equal(actors.row(2)[ACTOR_MASKS], other.row(2)[ACTOR_MASKS])
+    assert actors.folder != other.folder, "masks of other clips are never taken for these"
 
 
 def test_a_stage_starts_from_given_weights_of_its_own_sizes_only(

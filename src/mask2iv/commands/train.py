@@ -17,13 +17,27 @@ from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import sha256_file, write_json
 from mask2iv.manifest import versions, weight_hashes, weights_digest
-from mask2iv.recipes import Recipe, get_recipe
+from mask2iv.recipes import Recipe
 from mask2iv.stages.components import model_folder
 from mask2iv.training.clips import BadClips, ClipMemory
 from mask2iv.training.components import TRAINERS, TrainContext
 from mask2iv.training.config import FREE_TO_CHANGE, MixedPrecision, Tracker, TrainingConfig
 from mask2iv.training.loop import Run
 from mask2iv.training.processes import start_processes
+from mask2iv.variants import get_variant
+
+
+def held_out_start(clips: ClipSet) -> int:
+    """Index of the first clip that is held out where no other set is given: the last 5 %, 1 to 64 clips.
+
+    Raises:
+        InputError: there is one clip only.
+    """
+    if len(clips) < 2:
+        raise InputError(
+            f"--data {clips.directory} holds one clip; at least 2 are needed, one is held out for validation"
+        )
+    return len(clips) - min(64, max(1, len(clips) // 20))
 
 
 @dataclass
@@ -38,7 +52,7 @@ class Train:
     """Model folder; components trained before are read from it, the new one is written into it."""
     recipe: str = "embedded"
     """Named configuration: embedded, embedded-cpu, tiny, or dynamicrafter-512-text, -position or -video, each also with
-    -lora behind it."""
+    -lora behind it; RECIPE:VARIANT for a baseline or ablation of it."""
     held_out: Path | None = None
     """Clip set for validation; default: the last 5 % of --data (1 to 64 clips), which are then not trained on."""
     limit: int | None = None
@@ -47,6 +61,8 @@ class Train:
     """A checkpoint folder, or "latest" to go on where the run stopped (or start)."""
     initial_weights: str | None = None
     """Start stage 1 or 2 from the networks of this model: a folder, or "embedded"; else from random ones."""
+    cache: Path | None = None
+    """Folder of the cached latents, which models with the same encoders may share; default: one in --out."""
     mixed_precision: MixedPrecision | None = None
     """Precision of the computation. Like the flags below, short for --set COMPONENT.training.NAME=VALUE."""
     gradient_accumulation_steps: int | None = None
@@ -71,7 +87,7 @@ class Train:
     """CPU threads; 0 for PyTorch's default."""
 
     def run(self) -> None:
-        recipe = config.override(get_recipe(self.recipe), (*self.set, *self._shortcuts()))
+        recipe = config.override(get_variant(self.recipe), (*self.set, *self._shortcuts()))
         recipe.of(self.component)
         if self.dry_run:
             print(json.dumps(config.to_dict(recipe), indent=2))
@@ -84,7 +100,7 @@ class Train:
         with start_processes(settings, self.device, directory) as accelerator:
             clips, held_out = self._clips(recipe, settings, accelerator.device)
             run = Run(directory, accelerator, self.resume_from_checkpoint, self._identity(recipe, initial))
-            context = TrainContext(recipe, clips, held_out, self.out, run, initial)
+            context = TrainContext(recipe, clips, held_out, self.out, run, initial, self.cache)
             started = time.time()
             figures = TRAINERS[self.component](context)
             if accelerator.is_main_process:
@@ -144,13 +160,9 @@ class Train:
 
         if self.held_out is not None:
             kept, held_out = len(every), ClipSet(self.held_out)
-        elif len(every) >= 2:
-            kept = len(every) - min(64, max(1, len(every) // 20))
-            held_out = every.subset(kept, len(every))
         else:
-            raise InputError(
-                f"--data {self.data} holds one clip; at least 2 are needed, one is held out for validation"
-            )
+            kept = held_out_start(every)
+            held_out = every.subset(kept, len(every))
         if self.limit is not None and not 1 <= self.limit <= kept:
             raise InputError(f"--limit must be 1 to {kept}, the clips there are to train on, found {self.limit}")
         return memory(every.subset(0, self.limit or kept)), memory(held_out)

@@ -13,6 +13,7 @@ import torch
 from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.stages.pipeline import Mask2IVPipeline
+from mask2iv.stages.video import video_inputs
 
 T = TypeVar("T")
 StageChoice = Literal["trajectory", "video", "both", "end-to-end"]
@@ -156,9 +157,11 @@ class ModelAnswers:
     def _render(
         self, found: list[Answers], clips: Sequence[Clip], requested: list[list[Trajectory]], system: str
     ) -> None:
+        each = [clip for clip in clips for _ in range(self.settings.seeds)]
+        trajectories = [trajectory for of_clip in requested for trajectory in of_clip]
         videos = self.pipeline.render(
-            [clip.image for clip in clips for _ in range(self.settings.seeds)],
-            [trajectory for of_clip in requested for trajectory in of_clip],
+            [clip.image for clip in each],
+            **video_inputs(self.pipeline.config, trajectories, [clip.caption for clip in each]),
             num_inference_steps=self.settings.steps,
             generator=self._generators(clips),
             batch_size=self.settings.batch_size,

@@ -178,6 +178,11 @@ class UNetConfig(ModelConfig):
         return (*levels, self.widths[-1])
 
     @property
+    def mixes_frames(self) -> bool:
+        """Whether any layer passes something from one frame to another."""
+        return self.temporal_attention or self.temporal_conv or self.init_attention
+
+    @property
     def size_multiple(self) -> int:
         """Latent height and width must be multiples of this number."""
         return int(2 ** (len(self.channel_mult) - 1))

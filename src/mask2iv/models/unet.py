@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -111,9 +111,9 @@ class VideoUNet(nn.Module):
             zero_init(self.fps_embedding[-1])
         self.conv_in = nn.Conv2d(config.in_channels, config.model_channels, 3, padding=1)
         self.init_attention = _init_attention(config) if config.init_attention else None
-        self.encoder, skip_widths = _encoder(config)
+        self.encoder, self.skip_widths = _encoder(config)
         self.middle = _middle(config)
-        self.decoder = _decoder(config, skip_widths)
+        self.decoder = _decoder(config, self.skip_widths)
         self.norm_out = GroupNorm(config.widths[0])
         self.conv_out = zero_init(nn.Conv2d(config.widths[0], config.out_channels, 3, padding=1))
 
@@ -142,7 +142,12 @@ class VideoUNet(nn.Module):
         return PreparedContext(context.shape[0], frames, blocks)
 
     def forward(
-        self, x: Tensor, timesteps: Tensor, context: Tensor | PreparedContext, fps: Tensor | None = None
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        context: Tensor | PreparedContext,
+        fps: Tensor | None = None,
+        residuals: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Run the network.
 
@@ -154,6 +159,8 @@ class VideoUNet(nn.Module):
                 belong to the frames in order; with any other L all tokens are shared by all frames. Or what
                 :meth:`prepare_context` made of it.
             fps: [B], frames per second; None: ``config.default_fps``. Not used by a network without ``fps_condition``.
+            residuals: what a :class:`~mask2iv.models.controlnet.ControlNet` adds to each skip connection, then to the
+                middle; None: nothing.
 
         Returns:
             [B, out_channels, T, h, w], of the dtype of ``x``.
@@ -162,18 +169,39 @@ class VideoUNet(nn.Module):
             InputError: a shape that does not fit the configuration.
         """
         self._check(x, timesteps, context, fps)
+        added = None if residuals is None else tuple(residuals)
         if self.graphs is None or torch.is_grad_enabled():
-            return self._predict(x, timesteps, context, fps)
+            return self._predict(x, timesteps, context, fps, added)
         weights = (self.conv_in.weight.data_ptr(), self.norm_out.weight.data_ptr())
-        return self.graphs(self._predict, weights, x, timesteps, context, fps)
+        return self.graphs(self._predict, weights, x, timesteps, context, fps, added)
 
-    def _predict(self, x: Tensor, timesteps: Tensor, context: Tensor | PreparedContext, fps: Tensor | None) -> Tensor:
+    def _predict(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        context: Tensor | PreparedContext,
+        fps: Tensor | None,
+        residuals: tuple[Tensor, ...] | None,
+    ) -> Tensor:
         """The network itself; no step of it waits for the device, so that a CUDA graph can hold it."""
         batch_size, _, frames = x.shape[:3]
         embedding = self._embed(timesteps, fps)
         contexts = self._contexts(context, frames)
         frames_in = x.to(self.dtype).transpose(1, 2).flatten(0, 1)
         hidden: Tensor = self.conv_in(frames_in.contiguous(memory_format=self._memory_format(x.device)))
+        hidden, skips = self._encode(hidden, embedding, contexts, batch_size)
+        if residuals is not None:
+            hidden = hidden + residuals[-1]
+            skips = [skip + residual for skip, residual in zip(skips, residuals[:-1], strict=True)]
+        for block in self.decoder:
+            hidden = self._run(block, torch.cat([hidden, skips.pop()], dim=1), embedding, next(contexts))
+        hidden = self.conv_out(activation(self.norm_out(hidden)))
+        return hidden.unflatten(0, (batch_size, frames)).transpose(1, 2).to(x.dtype)
+
+    def _encode(
+        self, hidden: Tensor, embedding: Tensor, contexts: Iterator[BlockContext], batch_size: int
+    ) -> tuple[Tensor, list[Tensor]]:
+        """From the first convolution's output, [B*T, C, h, w], to the middle's; and the skip connections."""
         if self.init_attention is not None:
             hidden = self._run(self.init_attention, hidden, next(contexts), batch_size)
         skips = [hidden]
@@ -182,10 +210,7 @@ class VideoUNet(nn.Module):
             skips.append(hidden)
         for block in self.middle:
             hidden = self._run(block, hidden, embedding, next(contexts))
-        for block in self.decoder:
-            hidden = self._run(block, torch.cat([hidden, skips.pop()], dim=1), embedding, next(contexts))
-        hidden = self.conv_out(activation(self.norm_out(hidden)))
-        return hidden.unflatten(0, (batch_size, frames)).transpose(1, 2).to(x.dtype)
+        return hidden, skips
 
     def _memory_format(self, device: torch.device) -> torch.memory_format:
         """Channels last where asked for, or where it is known to pay: wide networks on the CPU without gradients.

@@ -231,7 +231,7 @@ class Accelerated:
                 yield module
 
     def _unets(self) -> Iterator[VideoUNet]:
-        """Each U-Net once, though both stages may share it."""
+        """Each U-Net once, though both stages may share it; ControlNets, which run as they are, are left out."""
         stages = (self.trajectory_stage, self.video_stage)
         yield from dict.fromkeys(stage.unet for stage in stages if stage is not None)
 
@@ -239,8 +239,9 @@ class Accelerated:
         """Each network that is called by itself, once."""
         stages = [stage for stage in (self.trajectory_stage, self.video_stage) if stage is not None]
         encoders = self.encoder.codec.autoencoder, self.encoder.text_encoder, self.encoder.image_encoder
-        parts = [*encoders, *(part for stage in stages for part in (stage.resampler, stage.unet))]
-        return list(dict.fromkeys(parts + ([self.reference_decoder] if self.reference_decoder is not None else [])))
+        networks = [part for stage in stages for part in (stage.resampler, stage.unet, stage.controlnet)]
+        parts = [*encoders, *networks, self.reference_decoder]
+        return list(dict.fromkeys(part for part in parts if part is not None))
 
     def _begin_offloading(self, kind: Literal["model", "group"], device: torch.device | str) -> Any:
         if self.offloading is not None:

@@ -25,6 +25,7 @@ from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, read_json, reason, write_json
 from mask2iv.models.config import ResamplerConfig, UNetConfig
+from mask2iv.models.controlnet import ControlNet, ControlNetConfig
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
@@ -48,9 +49,10 @@ CLASSES: Mapping[str, tuple[type, ...]] = {
     "trajectory_resampler": (Resampler,),
     "video_unet": (VideoUNet,),
     "video_resampler": (Resampler,),
+    "video_controlnet": (ControlNet,),
 }
 
-_OWN: Mapping[type, type] = {VideoUNet: UNetConfig, Resampler: ResamplerConfig}
+_OWN: Mapping[type, type] = {VideoUNet: UNetConfig, Resampler: ResamplerConfig, ControlNet: ControlNetConfig}
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from mask2iv.conditions import MaskLayout
+from mask2iv.conditions import MaskLayout, VideoConditioning
 from mask2iv.diffusion.solvers import SAMPLERS, SamplerName
 from mask2iv.errors import InputError
 
@@ -18,6 +18,7 @@ class PipelineConfig:
         num_frames: frames of a clip (T).
         fps: frames per second of the clips the model was trained on.
         mask_layout: how stage 1 gets its mask conditions; see :func:`mask2iv.conditions.trajectory_conditions`.
+        video_conditioning: what stage 2 is told; see :class:`mask2iv.conditions.VideoConditioning`.
         latent_patch: see :class:`mask2iv.models.autoencoder.LatentCodec`; 1 in the original models.
         trajectory_change_std, video_change_std: see :class:`mask2iv.stages.stage.Stage`; None in the original models.
         text_skip_last: text encoder blocks left out at the end (1: the penultimate layer, as in the original).
@@ -36,6 +37,7 @@ class PipelineConfig:
     num_frames: int = 16
     fps: float = 8.0
     mask_layout: MaskLayout = "joint"
+    video_conditioning: VideoConditioning = field(default_factory=VideoConditioning)
     latent_patch: int = 1
     trajectory_change_std: float | None = None
     video_change_std: float | None = None

@@ -12,13 +12,14 @@ import torch
 from tqdm import tqdm
 from transformers import CLIPTextModel, CLIPVisionModel, PreTrainedTokenizerBase
 
-from mask2iv.conditions import ConditionEncoder
+from mask2iv.conditions import ConditionEncoder, video_channels
 from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.diffusion.samplers import DDIMScheduler, SamplingStep
 from mask2iv.diffusion.solvers import make_sampler
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory
 from mask2iv.models.autoencoder import Autoencoder, LatentCodec
+from mask2iv.models.controlnet import ControlNet
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.text import unknown_words
@@ -26,10 +27,19 @@ from mask2iv.models.unet import VideoUNet
 from mask2iv.stages.acceleration import Accelerated
 from mask2iv.stages.components import load_component, model_folder, read_index, save_component, write_index
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.stages.inputs import OnStep, SamplingPlan, SharedEncoder, as_list, check_image, positive, sample_seeds
+from mask2iv.stages.inputs import (
+    OnStep,
+    SamplingPlan,
+    SharedEncoder,
+    as_list,
+    check_image,
+    listed,
+    positive,
+    sample_seeds,
+)
 from mask2iv.stages.stage import Stage
 from mask2iv.stages.trajectory import Guidance, TrajectoryRequest, predict_trajectories, trajectory_requests
-from mask2iv.stages.video import VideoRequest, render_videos
+from mask2iv.stages.video import VideoRequest, render_videos, video_requests
 
 Generators = torch.Generator | Sequence[torch.Generator | int] | None
 StepCallback = Callable[["Mask2IVPipeline", int, int, dict[str, Any]], dict[str, Any]]
@@ -75,6 +85,10 @@ class Mask2IVPipeline(Accelerated):
         trajectory_unet, trajectory_resampler: stage 1.
         video_unet, video_resampler: stage 2.
         reference_decoder: sharpens decoded videos with the first frame.
+        video_controlnet: hands stage 2 its masks, where ``config.video_conditioning`` says so.
+
+    Raises:
+        InputError: stage 2's networks are not those that ``config.video_conditioning`` asks for.
     """
 
     def __init__(
@@ -90,6 +104,7 @@ class Mask2IVPipeline(Accelerated):
         video_unet: VideoUNet | None = None,
         video_resampler: Resampler | None = None,
         reference_decoder: ReferenceDecoder | None = None,
+        video_controlnet: ControlNet | None = None,
     ) -> None:
         self.config = config
         self.encoder = ConditionEncoder(
@@ -97,7 +112,9 @@ class Mask2IVPipeline(Accelerated):
         ).eval()
         self.scheduler: Any = scheduler
         self.trajectory_stage = _stage(trajectory_unet, trajectory_resampler, config.trajectory_change_std)
-        self.video_stage = _stage(video_unet, video_resampler, config.video_change_std)
+        if video_unet is not None:
+            _check_video_networks(config, video_unet, video_controlnet)
+        self.video_stage = _stage(video_unet, video_resampler, config.video_change_std, video_controlnet)
         self.reference_decoder = reference_decoder
         super().__init__()
 
@@ -151,6 +168,7 @@ class Mask2IVPipeline(Accelerated):
         for name, stage in (("trajectory", self.trajectory_stage), ("video", self.video_stage)):
             if stage is not None:
                 found |= {f"{name}_unet": stage.unet, f"{name}_resampler": stage.resampler}
+                found |= {f"{name}_controlnet": stage.controlnet}
         return {name: component for name, component in found.items() if component is not None}
 
     def unknown_words(self, prompt: str) -> list[str]:
@@ -221,8 +239,11 @@ class Mask2IVPipeline(Accelerated):
     def render(
         self,
         image: Any,
-        trajectory: Trajectory | Sequence[Trajectory],
+        trajectory: Trajectory | Sequence[Trajectory] | None = None,
         *,
+        prompt: str | Sequence[str | None] | None = None,
+        height: int | None = None,
+        width: int | None = None,
         num_inference_steps: int | None = None,
         generator: Generators = None,
         batch_size: int = 1,
@@ -234,7 +255,10 @@ class Mask2IVPipeline(Accelerated):
 
         Args:
             image: first frame, uint8 [H, W, 3] or PIL image; or a list with one per trajectory.
-            trajectory: of T frames; its size is the video's.
+            trajectory: of T frames; its size is the video's. None for a model whose ``config.video_conditioning`` takes
+                no masks. A model that takes the actor's masks only does not see the object's.
+            prompt: for a model whose ``config.video_conditioning`` takes text; else None; or a list.
+            height, width: output size where there is no trajectory; the model's default where None.
             num_inference_steps, generator, batch_size, sampler, callback_on_step_end, progress: as in
                 :meth:`trajectory`.
 
@@ -242,14 +266,17 @@ class Mask2IVPipeline(Accelerated):
             One video per trajectory, uint8 [T, H, W, 3].
 
         Raises:
-            InputError: no stage 2, or an unusable image, trajectory or number.
+            InputError: no stage 2, an unusable image, trajectory or number, or a trajectory or prompt that this model
+                does not take, or lacks.
         """
-        trajectories = [trajectory] if isinstance(trajectory, Trajectory) else list(trajectory)
-        images = [check_image(one) for one in as_list(image, len(trajectories), "image")]
+        count = len(listed(image)) if trajectory is None else len(listed(trajectory))
+        images = [check_image(one) for one in as_list(image, count, "image")]
+        paths: list[Trajectory | None] = as_list(trajectory, count, "trajectory")
+        prompts: list[str | None] = as_list(prompt, count, "prompt")  # type: ignore[arg-type]
         return self._render(
             SharedEncoder(self.encoder),
-            [VideoRequest(picture, path) for picture, path in zip(images, trajectories, strict=True)],
-            sample_seeds(generator, len(trajectories)),
+            video_requests(self.config, images, paths, prompts, self.size(height, width)),
+            sample_seeds(generator, count),
             num_inference_steps,
             _Options(batch_size, sampler, callback_on_step_end, progress),
         )
@@ -282,15 +309,22 @@ class Mask2IVPipeline(Accelerated):
         Args:
             video_num_inference_steps: sampling steps of stage 2.
             return_dict: False returns the tuple ``(frames, trajectory)``.
+
+        Raises:
+            InputError: as these, or stage 2 takes no masks.
         """
         self._require(self.video_stage, "video")
+        if not self.config.video_conditioning.takes_masks:
+            raise InputError("this model's stage 2 takes no masks, so there is nothing to predict for it; call render")
         given = (image, object_mask, prompt, target_mask, actor_mask)
         requests = trajectory_requests(*given, self.size(height, width), num_videos_per_prompt)
         shared, seeds = SharedEncoder(self.encoder), sample_seeds(generator, len(requests))
         guidance = Guidance.of(self.config, guidance_scale, target_guidance_scale, guidance_rescale)
         options = _Options(batch_size, sampler, callback_on_step_end, progress)
         trajectories = self._predict(shared, requests, seeds, guidance, num_inference_steps, options)
-        videos = [VideoRequest(one.image, path) for one, path in zip(requests, trajectories, strict=True)]
+        takes_text = self.config.video_conditioning.text
+        prompts = [one.prompt if takes_text else None for one in requests]
+        videos = video_requests(self.config, [one.image for one in requests], trajectories, prompts, requests[0].size)
         frames = self._render(shared, videos, seeds, video_num_inference_steps, options)
         return Mask2IVOutput(frames, trajectories) if return_dict else (frames, trajectories)
 
@@ -348,7 +382,7 @@ class Mask2IVPipeline(Accelerated):
     ) -> list[UInt8Array]:
         stage = self._require(self.video_stage, "video")
         for request in requests:
-            self.size(*request.trajectory.size)
+            self.size(*request.size)
         steps = positive(steps, self.config.video_num_inference_steps, "video_num_inference_steps")
         with self._plan("video", steps, len(requests), options) as plan:
             return render_videos(stage, encoder, self.reference_decoder, plan, self.config, requests, seeds)
@@ -386,5 +420,29 @@ class Mask2IVPipeline(Accelerated):
         return stage
 
 
-def _stage(unet: VideoUNet | None, resampler: Resampler | None, change_std: float | None) -> Stage | None:
-    return None if unet is None or resampler is None else Stage(unet, resampler, change_std).eval()
+def _stage(
+    unet: VideoUNet | None,
+    resampler: Resampler | None,
+    change_std: float | None,
+    controlnet: ControlNet | None = None,
+) -> Stage | None:
+    return None if unet is None or resampler is None else Stage(unet, resampler, change_std, controlnet).eval()
+
+
+def _check_video_networks(config: PipelineConfig, unet: VideoUNet, controlnet: ControlNet | None) -> None:
+    conditioning = config.video_conditioning
+    wanted, found = video_channels(conditioning, unet.config.out_channels), unet.config.in_channels
+    if wanted != found:
+        raise InputError(
+            f"video_unet has {found} input channels, but the model's video_conditioning needs {wanted}; the folder's "
+            "model_index.json and its weights do not belong together"
+        )
+    if (conditioning.control == "controlnet") != (controlnet is not None):
+        raise InputError(
+            f"the model's video_conditioning.control is {conditioning.control!r}, but its folder holds "
+            f"{'no' if controlnet is None else 'a'} video_controlnet"
+        )
+    if not conditioning.frames_together and unet.config.mixes_frames:
+        raise InputError(
+            "the model's video_conditioning makes each frame by itself, but its video_unet has temporal layers"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from mask2iv.diffusion.guidance import active_branches, chained_guidance
 from mask2iv.diffusion.losses import weighted_mse
 from mask2iv.diffusion.samplers import SamplingStep, draw_noise, sample
 from mask2iv.diffusion.schedule import NoiseSchedule
+from mask2iv.models.controlnet import ControlNet
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import PreparedContext, VideoUNet
 from mask2iv.stages.inputs import join_conditions
@@ -32,6 +34,14 @@ def draw_timesteps(steps: int, shift: float, generators: Sequence[torch.Generato
     return (steps * (shift * u / (1 + (shift - 1) * u))).long().clamp(max=steps - 1)
 
 
+@dataclass(frozen=True)
+class StageContext:
+    """A context as each network of a stage prepared it; constant over the steps of a generation."""
+
+    unet: PreparedContext
+    controlnet: PreparedContext | None
+
+
 class Stage(nn.Module):
     """The trained networks of a stage.
 
@@ -42,13 +52,22 @@ class Stage(nn.Module):
             latents' change against the first frame. The UNet then only corrects the best linear guess from noisy
             latents and first frame, in units of that guess's error: preconditioning as in EDM (Karras et al. 2022,
             section 5), with the first frame as prior mean. Not for schedules with dynamic rescale.
+        controlnet: takes the last channels of the conditions, as many as it has control channels, which the UNet then
+            does not see; None: the UNet sees all.
     """
 
-    def __init__(self, unet: VideoUNet, resampler: Resampler, change_std: float | None = None) -> None:
+    def __init__(
+        self,
+        unet: VideoUNet,
+        resampler: Resampler,
+        change_std: float | None = None,
+        controlnet: ControlNet | None = None,
+    ) -> None:
         super().__init__()
         self.change_std = change_std
         self.unet = unet
         self.resampler = resampler
+        self.controlnet = controlnet
 
     def context(self, text: torch.Tensor, image_features: torch.Tensor) -> torch.Tensor:
         """Cross-attention context [B, L + Q*T, D]: text tokens, then the image tokens frame by frame."""
@@ -59,7 +78,7 @@ class Stage(nn.Module):
         latents: torch.Tensor,
         timesteps: torch.Tensor,
         conditions: Conditions,
-        context: torch.Tensor | PreparedContext,
+        context: torch.Tensor | StageContext,
         alphas_cumprod: torch.Tensor,
     ) -> torch.Tensor:
         """What the schedule's prediction type asks for, [B, C, T, h, w].
@@ -68,11 +87,10 @@ class Stage(nn.Module):
             latents: noisy latents [B, C, T, h, w].
             timesteps: integer [B].
             conditions: B samples.
-            context: their :meth:`context`, or what the UNet prepared of it.
+            context: their :meth:`context`, or what :meth:`prepare_context` made of it.
             alphas_cumprod: of the schedule, [number of training timesteps].
         """
-        joined = torch.cat([latents, conditions.concat.to(latents.dtype)], dim=1)
-        output: torch.Tensor = self.unet(joined, timesteps, context, conditions.fps)
+        output = self._predict(latents, timesteps, conditions, context)
         if self.change_std is None:
             return output
         a = alphas_cumprod.to(latents.device)[timesteps].view(-1, 1, 1, 1, 1)
@@ -80,6 +98,32 @@ class Stage(nn.Module):
         total = a * variance + 1 - a
         guess = conditions.first + a.sqrt() * variance / total * (latents - a.sqrt() * conditions.first)
         return guess + ((1 - a) * variance / total).sqrt() * output
+
+    def prepare_context(self, context: torch.Tensor, frames: int) -> StageContext:
+        """A :meth:`context` for T frames, for callers that run the networks many times on the same one."""
+        own = None if self.controlnet is None else self.controlnet.prepare_context(context, frames)
+        return StageContext(self.unet.prepare_context(context, frames), own)
+
+    def _predict(
+        self,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        conditions: Conditions,
+        context: torch.Tensor | StageContext,
+    ) -> torch.Tensor:
+        """The UNet's output, with the ControlNet's help where there is one."""
+        for_unet, for_control = (
+            (context.unet, context.controlnet) if isinstance(context, StageContext) else (context, context)
+        )
+        concat = conditions.concat.to(latents.dtype)
+        if self.controlnet is None:
+            output: torch.Tensor = self.unet(torch.cat([latents, concat], dim=1), timesteps, for_unet, conditions.fps)
+            return output
+        own = self.controlnet.config.control_channels
+        joined, control = torch.cat([latents, concat[:, :-own]], dim=1), concat[:, -own:]
+        residuals = self.controlnet(joined, control, timesteps, for_control, conditions.fps)
+        output = self.unet(joined, timesteps, for_unet, conditions.fps, residuals)
+        return output
 
     def loss(
         self,
@@ -142,7 +186,7 @@ class Stage(nn.Module):
         copies = len(used) // len(calls)
         # Constant over the steps, so computed once.
         contexts = [
-            self.unet.prepare_context(self.context(branch.text, branch.image_features), shape[2]) for branch in calls
+            self.prepare_context(self.context(branch.text, branch.image_features), shape[2]) for branch in calls
         ]
 
         def denoise(latents: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:

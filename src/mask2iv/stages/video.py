@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,16 +21,72 @@ from mask2iv.stages.stage import Stage
 
 @dataclass(frozen=True)
 class VideoRequest:
-    """One video to render: its first frame, uint8 [H, W, 3], and a trajectory, whose size is the video's."""
+    """One video to render.
+
+    Attributes:
+        image: first frame, uint8 [H, W, 3].
+        trajectory: what the video shall follow; its size is the video's. None for a model that takes no masks.
+        prompt: "" for none.
+        size: (height, width) of the video.
+    """
 
     image: UInt8Array
-    trajectory: Trajectory
+    trajectory: Trajectory | None
+    prompt: str
+    size: tuple[int, int]
 
-    @property
-    def pixels(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """First frame [1, 3, H, W] and painted trajectory [1, 3, T, H, W], float in [-1, 1]."""
-        labels = torch.from_numpy(np.ascontiguousarray(self.trajectory.labels))
-        return image_tensor(self.image, self.trajectory.size), labels_to_tensor(labels[None])
+    def pixels(self, config: PipelineConfig) -> tuple[torch.Tensor, torch.Tensor]:
+        """First frame [1, 3, H, W] and the masks that the model may see [1, 3, T, H, W], painted, float in [-1, 1]."""
+        if self.trajectory is None:
+            labels = torch.zeros(1, config.num_frames, *self.size, dtype=torch.uint8)
+        else:
+            labels = torch.from_numpy(np.ascontiguousarray(self.trajectory.labels))[None]
+        return image_tensor(self.image, self.size), labels_to_tensor(config.video_conditioning.shown(labels))
+
+
+def video_inputs(config: PipelineConfig, trajectory: Any, prompt: Any) -> dict[str, Any]:
+    """`trajectory` and `prompt` (one or a list of each) as ``render`` wants them: None for what is not taken.
+
+    For callers that put different systems to the same task.
+    """
+    conditioning = config.video_conditioning
+    return {
+        "trajectory": trajectory if conditioning.takes_masks else None,
+        "prompt": prompt if conditioning.text else None,
+    }
+
+
+def video_requests(
+    config: PipelineConfig,
+    images: Sequence[UInt8Array],
+    trajectories: Sequence[Trajectory | None],
+    prompts: Sequence[str | None],
+    size: tuple[int, int],
+) -> list[VideoRequest]:
+    """One request per image; `size` where there is no trajectory.
+
+    Raises:
+        InputError: a trajectory is missing or has another number of frames than the model, a prompt is missing, or one
+            of the two is given to a model that does not take it.
+    """
+    conditioning = config.video_conditioning
+    for trajectory, prompt in zip(trajectories, prompts, strict=True):
+        if conditioning.takes_masks and trajectory is None:
+            raise InputError("trajectory: this model's stage 2 follows masks; give a trajectory for every image")
+        if trajectory is not None and not conditioning.takes_masks:
+            raise InputError("trajectory: this model's stage 2 takes no masks; leave it out")
+        if conditioning.text and not prompt:
+            raise InputError("prompt: this model's stage 2 takes one; give a prompt for every image")
+        if prompt and not conditioning.text:
+            raise InputError("prompt: this model's stage 2 takes none; leave it out")
+        if trajectory is not None and trajectory.num_frames != config.num_frames:
+            raise InputError(
+                f"trajectory has {trajectory.num_frames} frames, this model renders {config.num_frames}; resample it"
+            )
+    return [
+        VideoRequest(image, trajectory, prompt or "", size if trajectory is None else trajectory.size)
+        for image, trajectory, prompt in zip(images, trajectories, prompts, strict=True)
+    ]
 
 
 @torch.no_grad()
@@ -42,25 +99,15 @@ def render_videos(
     requests: Sequence[VideoRequest],
     seeds: Sequence[int],
 ) -> list[UInt8Array]:
-    """Sample one video per request, uint8 [T, H, W, 3], each from its own seed.
-
-    Raises:
-        InputError: a trajectory has another number of frames than the model.
-    """
-    for request in requests:
-        if request.trajectory.num_frames != config.num_frames:
-            raise InputError(
-                f"trajectory has {request.trajectory.num_frames} frames, this model renders {config.num_frames}; "
-                "resample it"
-            )
+    """Sample one video per request, uint8 [T, H, W, 3], each from its own seed."""
 
     def render(batch: list[int], on_step: OnStep) -> list[UInt8Array]:
         randoms = [stage_generator(seeds[index], 2) for index in batch]
-        pixels = [requests[index].pixels for index in batch]
+        pixels = [requests[index].pixels(config) for index in batch]
         conditions = join_conditions(
             [
-                _conditions(encoder, config, first, masks, random)
-                for (first, masks), random in zip(pixels, randoms, strict=True)
+                _conditions(encoder, config, requests[index].prompt, first, masks, random)
+                for index, (first, masks), random in zip(batch, pixels, randoms, strict=True)
             ]
         )
         shape = (len(batch), encoder.codec.latent_channels, *conditions.concat.shape[2:])
@@ -74,16 +121,23 @@ def render_videos(
             videos.append(_bytes(frames))
         return videos
 
-    return plan.run([request.trajectory.size for request in requests], render)
+    return plan.run([request.size for request in requests], render)
 
 
 def _conditions(
-    encoder: SharedEncoder, config: PipelineConfig, first: torch.Tensor, masks: torch.Tensor, random: torch.Generator
+    encoder: SharedEncoder,
+    config: PipelineConfig,
+    prompt: str,
+    first: torch.Tensor,
+    masks: torch.Tensor,
+    random: torch.Generator,
 ) -> Conditions:
-    image_latent, mask_latents = encoder.latents(first, random), encoder.latents(masks, random)
+    conditioning = config.video_conditioning
+    image_latent = encoder.latents(first, random)
+    mask_latents = encoder.latents(masks, random) if conditioning.takes_masks else None
     return Conditions(
-        concat=video_conditions(image_latent, mask_latents),
-        text=encoder.text(""),
+        concat=video_conditions(conditioning, image_latent, mask_latents, config.num_frames),
+        text=encoder.text(prompt),
         image_features=encoder.image_features(first),
         fps=torch.full((1,), config.fps, device=encoder.device),
         first=image_latent.unsqueeze(2),

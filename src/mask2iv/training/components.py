@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from mask2iv.conditions import ConditionEncoder
+from mask2iv.conditions import ConditionEncoder, VideoConditioning
 from mask2iv.data.vocabulary import words_of
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
@@ -22,7 +22,8 @@ from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.recipes import Recipe, StageRecipe
 from mask2iv.stages.components import INDEX, load_component, read_index, save_component, write_index
 from mask2iv.stages.stage import Stage
-from mask2iv.training.cache import EncodedSource, FreshlyEncoded, build_cache, cache_key
+from mask2iv.training.actor_masks import build_actor_masks
+from mask2iv.training.cache import FreshlyEncoded, build_cache, cache_key
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.encoders import train_encoders
 from mask2iv.training.loop import Run, Trainer, Validation
@@ -55,6 +56,8 @@ class TrainContext:
         model_dir: the model folder.
         run: where the training happens.
         initial: model folder whose networks a stage starts from; None starts from random ones.
+        cache_dir: where latents are cached; None for a folder of the model folder. Models trained on the same clips
+            with the same encoders may share it.
     """
 
     recipe: Recipe
@@ -63,6 +66,7 @@ class TrainContext:
     model_dir: Path
     run: Run
     initial: Path | None = None
+    cache_dir: Path | None = None
 
     @property
     def device(self) -> torch.device:
@@ -158,7 +162,7 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
         context.adopt()
         stage_recipe: StageRecipe = recipe.of(name)
         change_std = getattr(pipeline, f"{name}_change_std")
-        stage = make_stage(stage_recipe, change_std, _initial(context, name))
+        stage = make_stage(stage_recipe, change_std, _initial(context, name), _conditioning(context, name))
         encoder = ConditionEncoder(
             context.codec(),
             context.load("tokenizer", "encoders"),
@@ -168,7 +172,12 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
         )
         batches, held_out = (
             StageBatches(
-                name, stage_recipe, pipeline.mask_layout, encoder, _stage_data(context, stage_recipe, encoder, clips)
+                name,
+                stage_recipe,
+                pipeline.mask_layout,
+                encoder,
+                _stage_data(context, name, encoder, clips),
+                pipeline.video_conditioning,
             )
             for clips in (context.clips, context.held_out)
         )
@@ -188,7 +197,10 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
         ids = [context.clips.clips.ids[batches.clip(row)] for row in range(len(batches))]
         trainer = train_stage(stage, schedule, batches, ids, context.run, validation)
         stage = _plain_stage(context, trainer, name, change_std)
-        context.save({f"{name}_unet": stage.unet, f"{name}_resampler": stage.resampler, "scheduler": scheduler})
+        trained = {f"{name}_unet": stage.unet, f"{name}_resampler": stage.resampler, "scheduler": scheduler}
+        if stage.controlnet is not None:
+            trained[f"{name}_controlnet"] = stage.controlnet
+        context.save(trained)
         return trainer.progress.figures
 
     return train
@@ -202,7 +214,7 @@ def _plain_stage(context: TrainContext, trainer: Trainer, name: StageName, chang
         weights = trainer.full_state()
         if not context.run.accelerator.is_main_process:
             return stage
-        stage = make_stage(context.recipe.of(name), change_std, _initial(context, name))
+        stage = make_stage(context.recipe.of(name), change_std, _initial(context, name), _conditioning(context, name))
         stage.load_state_dict(weights)
     if context.run.accelerator.is_main_process and trainer.config.lora_rank:
         save_adapter(stage, context.run.directory / "adapter")
@@ -219,24 +231,32 @@ def _initial(context: TrainContext, name: StageName) -> Stage | None:
     for part in parts:
         if part not in components:
             raise InputError(f"--initial-weights: {context.initial} holds no {part}; give a folder with this stage")
-    unet, resampler = (load_component(context.initial, part, components[part], torch.float32) for part in parts)
-    return Stage(unet, resampler)
+    optional = f"{name}_controlnet"
+    parts += [optional] if optional in components else []
+    unet, resampler, *rest = (load_component(context.initial, part, components[part], torch.float32) for part in parts)
+    return Stage(unet, resampler, controlnet=rest[0] if rest else None)
 
 
-def _stage_data(context: TrainContext, recipe: StageRecipe, encoder: ConditionEncoder, clips: ClipMemory) -> StageData:
+def _conditioning(context: TrainContext, name: StageName) -> VideoConditioning | None:
+    """What stage 2 is told; None for stage 1."""
+    return context.recipe.pipeline.video_conditioning if name == "video" else None
+
+
+def _stage_data(context: TrainContext, name: StageName, encoder: ConditionEncoder, clips: ClipMemory) -> StageData:
+    """The encoded clips, from caches that are made now as far as they are not there."""
+    recipe = context.recipe.of(name)
     rate = clips.clips.fps * (clips.dataset.num_frames - 1) / max(clips.clips.num_frames - 1, 1)
-    source = _encoded(context, recipe, encoder, clips)
-    captions = [clips.captions[index] for index in source.kept]
-    return StageData(source, captions, torch.full((len(captions),), rate))
-
-
-def _encoded(context: TrainContext, recipe: StageRecipe, encoder: ConditionEncoder, clips: ClipMemory) -> EncodedSource:
     if not recipe.cache_latents:
-        return FreshlyEncoded(encoder, clips)
+        return StageData(FreshlyEncoded(encoder, clips), clips.captions, torch.full((len(clips),), rate))
     codec, precision = encoder.codec, recipe.training.mixed_precision
     settings = f"{clips.dataset.size} {clips.dataset.num_frames} {codec.scaling_factor} {codec.patch} {precision}"
     key = cache_key(clips.clips, (codec, encoder.image_encoder), settings)
-    return build_cache(encoder, clips, key, context.model_dir / "training" / "cache", _AUTOCAST[precision])
+    root = context.cache_dir or context.model_dir / "training" / "cache"
+    source, actor_masks = build_cache(encoder, clips, key, root, _AUTOCAST[precision]), None
+    if name == "video" and context.recipe.pipeline.video_conditioning.needs_actor_masks:
+        actor_masks = build_actor_masks(encoder, source, key, root, _AUTOCAST[precision])
+    captions = [clips.captions[index] for index in source.kept]
+    return StageData(source, captions, torch.full((len(captions),), rate), actor_masks)
 
 
 TRAINERS: Mapping[str, Callable[[TrainContext], dict[str, float]]] = {

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import torch
 
-from mask2iv.conditions import ConditionEncoder, Conditions, MaskLayout, trajectory_conditions, video_conditions
+from mask2iv.conditions import (
+    ConditionEncoder,
+    Conditions,
+    MaskLayout,
+    VideoConditioning,
+    trajectory_conditions,
+    video_conditions,
+)
 from mask2iv.diffusion.losses import contact_weight, foreground_weight
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
 from mask2iv.masks import perturb_labels
+from mask2iv.models.config import UNetConfig
+from mask2iv.models.controlnet import ControlNet, ControlNetConfig
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
 from mask2iv.recipes import StageRecipe
 from mask2iv.stages.stage import Stage
+from mask2iv.training.actor_masks import ACTOR_MASKS, encode_actor_masks
 from mask2iv.training.cache import EncodedClips, EncodedSource, encode_masks
 from mask2iv.training.loop import Run, Trainer, Validation
 from mask2iv.training.samples import Samples
+from mask2iv.training.shards import Shards
 from mask2iv.training.trainable import choose_trainable
 
 StageName = Literal["trajectory", "video"]
@@ -28,11 +39,16 @@ StageName = Literal["trajectory", "video"]
 
 @dataclass(frozen=True)
 class StageData:
-    """What a stage is trained on: encoded clips, and the caption and frame rate of each."""
+    """What a stage is trained on: encoded clips, and the caption and frame rate of each.
+
+    `actor_masks` are the latents of the trajectories without the object, for a stage 2 that sees no others; without
+    them they are encoded in every step.
+    """
 
     cache: EncodedSource
     captions: list[str]
     fps: torch.Tensor
+    actor_masks: Shards | None = None
 
 
 class StageBatches:
@@ -44,12 +60,20 @@ class StageBatches:
         layout: of the mask conditions.
         encoder: frozen encoders; encode prompts, the "no image" case and perturbed masks.
         data: the training clips.
+        conditioning: what stage 2 is told.
     """
 
     def __init__(
-        self, name: StageName, recipe: StageRecipe, layout: MaskLayout, encoder: ConditionEncoder, data: StageData
+        self,
+        name: StageName,
+        recipe: StageRecipe,
+        layout: MaskLayout,
+        encoder: ConditionEncoder,
+        data: StageData,
+        conditioning: VideoConditioning | None = None,
     ) -> None:
         self.name, self.recipe, self.layout, self.encoder, self.data = name, recipe, layout, encoder, data
+        self.conditioning = conditioning or VideoConditioning()
         self._texts = {text: encoder.text([text])[0] for text in sorted({"", *data.captions})}
         height, width = data.cache.size
         self._no_image = encoder.image_features(torch.zeros(1, 3, height, width, device=encoder.device))[0]
@@ -77,13 +101,13 @@ class StageBatches:
         image_latent = batch.video[:, :, 0].float()
         cells = (latents.shape[-2], latents.shape[-1])
         if self.name == "video":
-            text = ["" for _ in rows]
+            text = self._prompts(rows, generators) if self.conditioning.text else ["" for _ in rows]
             first = image_latent
-            concat = video_conditions(image_latent, self._trajectory_latents(batch, rows, generators))
+            masks = self._trajectory_latents(batch, rows, generators) if self.conditioning.takes_masks else None
+            concat = video_conditions(self.conditioning, image_latent, masks, latents.shape[2])
             weight = contact_weight(batch.labels, cells, self.recipe.loss_weight)
         else:
-            dropped = self._chance(self.recipe.drop_text, generators).tolist()
-            text = ["" if drop else self.data.captions[row] for drop, row in zip(dropped, rows, strict=True)]
+            text = self._prompts(rows, generators)
             first = self._mask_latent(batch, generators)
             concat = self._trajectory_concat(batch, first, image_latent, generators)
             weight = foreground_weight(batch.labels, cells, self.recipe.loss_weight)
@@ -94,6 +118,11 @@ class StageBatches:
         fps = self.data.fps[list(rows)].to(device)
         conditions = Conditions(concat, tokens, features, fps, first.unsqueeze(2))
         return latents.float(), conditions, weight
+
+    def _prompts(self, rows: Sequence[int], generators: Sequence[torch.Generator]) -> list[str]:
+        """Captions, some left out."""
+        dropped = self._chance(self.recipe.drop_text, generators).tolist()
+        return ["" if drop else self.data.captions[row] for drop, row in zip(dropped, rows, strict=True)]
 
     def _mask_latent(self, batch: EncodedClips, generators: Sequence[torch.Generator]) -> torch.Tensor:
         """First-frame masks, some without the actor."""
@@ -115,13 +144,22 @@ class StageBatches:
         self, batch: EncodedClips, rows: Sequence[int], generators: Sequence[torch.Generator]
     ) -> torch.Tensor:
         """Mask latents, those of perturbed clips encoded anew (few clips a step, so no variants are cached)."""
-        latents = batch.masks.float()
+        seen = self.conditioning.shown(batch.labels)
+        latents = (self._actor_masks(rows) if self.conditioning.needs_actor_masks else batch.masks).float()
         for index, (row, generator) in enumerate(zip(rows, generators, strict=True)):
-            given = batch.labels[index : index + 1]
+            given = seen[index : index + 1]
             labels = perturb_labels(given, self.recipe.perturb, self.recipe.perturb_kernels, generator)
             if not torch.equal(labels, given):
                 latents[index] = encode_masks(self.encoder, labels, self.data.cache.clip_ids[row])[0]
         return latents
+
+    def _actor_masks(self, rows: Sequence[int]) -> torch.Tensor:
+        """Latents of the masks without the object, [B, C, T, h, w]."""
+        cached, source = self.data.actor_masks, self.data.cache
+        with torch.autocast(self.encoder.device.type, enabled=False):
+            if cached is not None:
+                return torch.cat([cached.row(row)[ACTOR_MASKS] for row in rows]).to(self.encoder.device)
+            return torch.cat([encode_actor_masks(self.encoder, source, row) for row in rows])
 
     def _chance(self, probability: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
         """bool [B], true with this probability."""
@@ -129,13 +167,20 @@ class StageBatches:
         return (draws < probability).to(self.encoder.device)
 
 
-def make_stage(recipe: StageRecipe, change_std: float | None, initial: Stage | None) -> Stage:
+def make_stage(
+    recipe: StageRecipe,
+    change_std: float | None,
+    initial: Stage | None,
+    conditioning: VideoConditioning | None = None,
+) -> Stage:
     """The networks as training begins: given ones, or random ones of the recipe's seed; adapters on, layers frozen.
 
     Args:
         recipe: networks and what of them is trained.
         change_std: see :class:`Stage`.
         initial: networks to start from; None starts from random ones.
+        conditioning: of stage 2; a ControlNet, where it asks for one, is trained together with the UNet, and starts as
+            a copy of it where `initial` has none.
 
     Raises:
         InputError: the networks to start from are not of the recipe's sizes, or there are none where only a part is
@@ -147,8 +192,12 @@ def make_stage(recipe: StageRecipe, change_std: float | None, initial: Stage | N
         raise InputError(f"training.{name} trains a part of given networks: name their folder with --initial-weights")
     torch.manual_seed(training.seed)
     stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler), change_std)
+    if conditioning is not None and conditioning.control == "controlnet":
+        stage.controlnet = ControlNet(control_config(recipe.unet))
     if initial is not None:
         _start_from(stage, initial)
+    if stage.controlnet is not None and (initial is None or initial.controlnet is None):
+        stage.controlnet.copy_from(stage.unet)
     stage.unet.enable_gradient_checkpointing(training.gradient_checkpointing)
     choose_trainable(stage, training)
     return stage
@@ -184,8 +233,14 @@ def train_stage(
     return trainer
 
 
+def control_config(unet: UNetConfig) -> ControlNetConfig:
+    """Of the ControlNet that belongs to a stage's UNet: its control are mask latents."""
+    return ControlNetConfig(**{f.name: getattr(unet, f.name) for f in fields(unet)}, control_channels=unet.out_channels)
+
+
 def _start_from(stage: Stage, initial: Stage) -> None:
-    for name in ("unet", "resampler"):
+    both = stage.controlnet is not None and initial.controlnet is not None
+    for name in ("unet", "resampler", *(["controlnet"] if both else [])):
         wanted, found = getattr(stage, name), getattr(initial, name)
         shapes = {key: tuple(value.shape) for key, value in found.state_dict().items()}
         for key, value in wanted.state_dict().items():

@@ -20,6 +20,7 @@ _SHARED = ("vae", "tokenizer", "text_encoder", "image_encoder", "scheduler", "re
 # Settings of stage 1, or of no meaning to stage 2.
 _FREE = {
     "mask_layout",
+    "video_conditioning",
     "trajectory_change_std",
     "video_change_std",
     "num_inference_steps",
@@ -29,7 +30,7 @@ _FREE = {
     "guidance_rescale",
     "drop_image_in_guidance",
 }
-_FROM_VIDEO = ("video_change_std", "video_num_inference_steps")
+_FROM_VIDEO = ("video_conditioning", "video_change_std", "video_num_inference_steps")
 
 
 def join_stages(trajectory: Path, video: Path, out: Path) -> dict[str, Any]:
@@ -54,6 +55,8 @@ def join_stages(trajectory: Path, video: Path, out: Path) -> dict[str, Any]:
         sources["tokenizer"] = folders["video"]
     for stage, folder in folders.items():
         sources |= {f"{stage}_unet": folder, f"{stage}_resampler": folder}
+    if "video_controlnet" in names["video"]:
+        sources["video_controlnet"] = folders["video"]
     for name, folder in sources.items():
         if not (folder / name).is_dir():
             raise InputError(f"component {name} is missing from {folder}; import its checkpoint again")

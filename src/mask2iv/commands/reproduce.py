@@ -1,0 +1,94 @@
+"""``mask2iv reproduce``: the paper's tables, from training to the finished table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from mask2iv.errors import InputError
+
+FULL_SCALE = """--scale full reproduces the paper's own training: 16 frames of 320x512, the 1.4 billion parameters of
+DynamiCrafter-512, batches of 16, up to 100000 steps for each of the table's networks. It needs
+  - a CUDA GPU that holds such a network in training, for days,
+  - the released DynamiCrafter-512 weights as a model folder (mask2iv import --stage dynamicrafter), given as --base,
+  - HOI4D or BridgeData V2 as a clip set, given as --data."""
+
+
+@dataclass(frozen=True)
+class Reproduce:
+    """Make a table of the paper: train each row alike, evaluate all on the same clips, write the table.
+
+    Rows that were trained or evaluated before into the same --out are not touched; one that was interrupted goes on
+    from its last checkpoint. Writes TABLE.md, TABLE.csv and TABLE.json (with provenance), models/ and evaluations/.
+    Several processes may work on rows of one --out at a time.
+
+        mask2iv reproduce table-systems --data sim-hoi --data-test sim-hoi-test --out tables
+    """
+
+    table: Annotated[Literal["table-systems", "table-ablation"], tyro.conf.Positional]
+    """The systems that the paper compares, or what each part of the method adds."""
+    data: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Clip set to train on."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Folder of everything that is made."""
+    scale: Literal["tiny", "embedded", "full"] = "embedded"
+    """Sizes: tiny runs through in seconds and claims nothing; full is the paper's."""
+    data_test: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """Clip set to evaluate on. Default: the last 5 % of --data (1 to 64 clips), which are then not trained on."""
+    data_other: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """Clip set of another benchmark, on which the zero-shot row is trained; without it that row is not run."""
+    held_out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """Clip set for the filmstrips and losses during training. Default: the last 5 % of --data."""
+    base: Annotated[str | None, tyro.conf.arg(metavar="embedded|FOLDER", help_behavior_hint="")] = None
+    """Model whose autoencoder and encoders all rows share. Default: the shipped one; at tiny scale, trained first."""
+    recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
+    """Recipe the rows derive from. Default: tiny, or embedded on a GPU and embedded-cpu without one."""
+    rows: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ROW ...")] = ()
+    """Only these rows, by name; the table shows the others as far as they were run before."""
+    steps: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Training steps of every network. Default: the recipe's."""
+    sampling_steps: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint="")] = None
+    """Sampling steps of each stage. Default: the recipe's."""
+    limit: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Evaluate on the first N clips only. Default: all."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Of training and of sampling."""
+    sharpen: bool = False
+    """Use the base's reference decoder, which sees a row's masks too. Without it, the autoencoder alone decodes."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+    threads: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """CPU threads; 0 for PyTorch's choice."""
+
+    def run(self) -> None:
+        import torch
+
+        from mask2iv.commands.arguments import pick_device
+        from mask2iv.commands.reproduction import Reproduction
+
+        for flag, number, least in (
+            ("limit", self.limit, 1),
+            ("steps", self.steps, 1),
+            ("sampling-steps", self.sampling_steps, 1),
+            ("threads", self.threads, 0),
+            ("seed", self.seed, 0),
+        ):
+            if number is not None and number < least:
+                raise InputError(f"--{flag} must be at least {least}, found {number}")
+        device = pick_device(self.device)
+        if self.scale == "full":
+            print(FULL_SCALE)
+            lacking = [
+                *([] if device.type == "cuda" else ["a CUDA device"]),
+                *([] if self.base not in (None, "embedded") else ["--base with the released weights"]),
+            ]
+            reason = (
+                f"it lacks {' and '.join(lacking)}" if lacking else "its networks are trained by mask2iv train only"
+            )
+            raise InputError(f"--scale full cannot be run here: {reason}; use --scale embedded")
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        print(Reproduction(self, device).run(), end="")

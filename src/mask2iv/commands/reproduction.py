@@ -1,0 +1,289 @@
+"""What ``mask2iv reproduce`` does: one model folder per variant, one evaluation per row, one table."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mask2iv import config
+from mask2iv.commands.reproduce import Reproduce
+from mask2iv.commands.train import Train, held_out_start
+from mask2iv.data.store import ClipSet
+from mask2iv.errors import InputError
+from mask2iv.evaluation.runner import EvaluationConfig
+from mask2iv.evaluation.systems import Figures, evaluation_name, score, write_tables
+from mask2iv.files import alone, atomic_directory, read_json, sha256_file, write_json
+from mask2iv.manifest import versions, weights_digest
+from mask2iv.recipes import Recipe
+from mask2iv.stages.components import INDEX, model_folder, read_index, write_index
+from mask2iv.variants import TABLES, VARIANTS, Row, get_variant
+
+_SHARED = ("vae", "tokenizer", "text_encoder", "image_encoder")
+_FOREIGN = "-foreign"
+
+
+class Reproduction:
+    """A call of the command.
+
+    Args:
+        command: its flags.
+        device: where to compute.
+
+    Raises:
+        InputError: an unknown row or recipe, a base that lacks a component, or an --out made with other settings.
+    """
+
+    def __init__(self, command: Reproduce, device: torch.device) -> None:
+        self.command, self.device, self.out = command, device, command.out
+        names = [row.name for row in TABLES[command.table]]
+        unknown = [name for name in command.rows if name not in names]
+        if unknown:
+            raise InputError(f"--rows: {unknown[0]!r} is no row of {command.table}; its rows are {', '.join(names)}")
+        self.recipe = command.recipe or self._default_recipe()
+        get_variant(self.recipe)
+        self.clips = self._test_clips()
+        self.base = self._base()
+        self.settings = self._settings()
+        self._claim()
+
+    def run(self) -> str:
+        """Train, evaluate, write the table. Returns its Markdown."""
+        command, rows = self.command, TABLES[self.command.table]
+        found: dict[str, Figures] = {}
+        for row in rows:
+            if row.foreign and command.data_other is None:
+                print(f"{row.name}: not run; it is trained on another benchmark, give --data-other", file=sys.stderr)
+            elif not command.rows or row.name in command.rows:
+                found[row.name] = self._score(row)
+        # What earlier calls and the rows just made have ready for the others.
+        ready = [row for row in rows if row.name not in found and self._was_run(row)]
+        found |= {row.name: self._score(row) for row in ready}
+        return write_tables(
+            self.out / command.table,
+            [(row, self._title(row), found.get(row.name)) for row in rows],
+            self._provenance([row for row in rows if row.name in found]),
+        )
+
+    def _score(self, row: Row) -> Figures:
+        """A row's figures, trained and evaluated now as far as it was not."""
+        command, evaluations = self.command, self.out / "evaluations"
+        settings = EvaluationConfig(steps=command.sampling_steps, seed=command.seed)
+        folders = {name: self._trained(name, row.foreign) for name in row.variants}
+        with alone(evaluations / f"{evaluation_name(row)}.lock"):
+            return score(folders, row, self.clips, settings, evaluations, self._sources(), self.device)
+
+    # --- what all rows share
+
+    def _default_recipe(self) -> str:
+        if self.command.scale == "tiny":
+            return "tiny"
+        return "embedded" if self.device.type == "cuda" else "embedded-cpu"
+
+    def _test_clips(self) -> ClipSet:
+        command = self.command
+        clips = ClipSet(command.data_test or command.data)
+        if command.data_test is None:
+            clips = clips.subset(held_out_start(clips), len(clips))
+        return clips if command.limit is None else clips.subset(0, command.limit)
+
+    def _base(self) -> Path:
+        """The model folder with the shared components."""
+        command = self.command
+        if command.base is not None or command.scale != "tiny":
+            folder = model_folder(command.base or "embedded", "--base")
+        else:
+            folder = self.out / "base"
+            with alone(self.out / "base.lock"):
+                for component in ("vae", "encoders", *(["reference"] if command.sharpen else [])):
+                    self._train(component, self.recipe, folder, command.data)
+        lacking = [name for name in self._shared() if name not in read_index(folder, "--base")[1]]
+        if lacking:
+            raise InputError(f"--base: {folder} holds no {lacking[0]}; give a folder in which it was trained")
+        return folder
+
+    def _shared(self) -> tuple[str, ...]:
+        return (*_SHARED, "reference_decoder") if self.command.sharpen else _SHARED
+
+    def _settings(self) -> dict[str, Any]:
+        """What must be alike for all rows, of both tables."""
+        command = self.command
+        return {
+            "scale": command.scale,
+            "recipe": self.recipe,
+            "base_sha256": weights_digest(self.base),
+            "data_index_sha256": _index_hash(command.data),
+            "held_out_index_sha256": None if command.held_out is None else _index_hash(command.held_out),
+            "other_index_sha256": None if command.data_other is None else _index_hash(command.data_other),
+            "training_steps": self._budget("video", self.recipe)["max_steps"],
+            "seed": command.seed,
+            "sharpen": command.sharpen,
+        }
+
+    def _claim(self) -> None:
+        path = self.out / "reproduce.json"
+        found = read_json(path) if path.is_file() else {}
+        # The other benchmark may be added later: it is the affair of one row.
+        late = ("other_index_sha256",)
+        differing = [
+            name
+            for name, value in self.settings.items()
+            if name in found and found[name] != value and not (name in late and None in (found[name], value))
+        ]
+        if differing:
+            raise InputError(
+                f"--out {self.out} holds rows made with another {differing[0]} ({found[differing[0]]!r}, now "
+                f"{self.settings[differing[0]]!r}); all rows of a table must be made alike: choose another folder"
+            )
+        known = {name: value for name, value in found.items() if value is not None}
+        write_json(path, {**self.settings, **known})
+
+    # --- training
+
+    def _trained(self, variant: str, foreign: bool) -> Path:
+        """The model folder of a variant, trained now as far as it was not."""
+        command = self.command
+        folder = self.out / "models" / (variant + _FOREIGN * foreign)
+        recipe, component = f"{self.recipe}:{variant}", VARIANTS[variant].component
+        with alone(folder.with_suffix(".lock")):
+            if not (folder / INDEX).is_file():
+                self._lay_base(folder, get_variant(recipe))
+            self._train(
+                component, recipe, folder, command.data_other if foreign and command.data_other else command.data
+            )
+        return folder
+
+    def _lay_base(self, folder: Path, recipe: Recipe) -> None:
+        """Start a model folder with the components that no row trains."""
+        known = read_index(self.base, "--base")[1]
+        with atomic_directory(folder, overwrite=True) as target:
+            for name in self._shared():
+                shutil.copytree(self.base / name, target / name)
+            write_index(target, recipe.pipeline, {name: known[name] for name in self._shared()})
+
+    def _train(self, component: str, recipe: str, folder: Path, data: Path) -> None:
+        """Train a component of a model folder, unless its manifest says that this was done.
+
+        Raises:
+            InputError: it was trained otherwise.
+        """
+        command = self.command
+        budget = [f"{component}.training.{name}={value}" for name, value in self._budget(component, recipe).items()]
+        path = folder / "training" / component / "manifest.json"
+        if path.is_file():
+            wanted = config.to_dict(config.override(get_variant(recipe), budget))
+            found = read_json(path)
+            same_data = found.get("data", {}).get("index_sha256") == _index_hash(data)
+            if found.get("config") == wanted and same_data:
+                return
+            raise InputError(
+                f"{folder} was trained with other {'settings' if same_data else 'clips'}; remove it, or choose another "
+                "--out"
+            )
+        print(f"{folder.name}: training {component}", file=sys.stderr)
+        Train(
+            component=component,  # type: ignore[arg-type]
+            data=data,
+            out=folder,
+            recipe=recipe,
+            held_out=command.held_out,
+            resume_from_checkpoint="latest",
+            cache=self.out / "cache" / _index_hash(data)[:12],
+            set=tuple(budget),
+            device=self.device.type,  # type: ignore[arg-type]
+            threads=command.threads,
+        ).run()
+
+    def _budget(self, component: str, recipe: str) -> dict[str, int]:
+        """Settings of the optimisation that all rows share; the rate decays over the same share of the steps."""
+        own = get_variant(recipe).of(component).training
+        if self.command.steps is None or component not in ("trajectory", "video"):
+            return {"max_steps": own.max_steps, "seed": self.command.seed}
+        steps = self.command.steps
+        decay = min(steps, round(own.decay_steps * steps / own.max_steps))
+        return {"max_steps": steps, "decay_steps": decay, "seed": self.command.seed}
+
+    # --- the table
+
+    def _was_run(self, row: Row) -> bool:
+        return (self.out / "evaluations" / evaluation_name(row) / "metrics.json").is_file()
+
+    def _title(self, row: Row) -> str:
+        own = get_variant(self.recipe).of("trajectory").loss_weight
+        other = "without foreground weight" if own != 1.0 else "with foreground weight"
+        return row.title.format(weight=other)
+
+    def _sources(self) -> dict[str, str]:
+        data = self.command.data_test or self.command.data
+        return {"data": str(data), "data_index_sha256": _index_hash(data)}
+
+    def _provenance(self, rows: list[Row]) -> dict[str, Any]:
+        trained = {
+            name + _FOREIGN * row.foreign: self._record(name, row.foreign) for row in rows for name in row.variants
+        }
+        hardware = {
+            "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+        }
+        command = self.command
+        batch = get_variant(self.recipe).of("video").training.batch_size
+        hours = ", ".join(f"{name} {record['hours']:.2f}" for name, record in trained.items())
+        own, shared = self.settings, ", decoded with its reference decoder" if command.sharpen else ""
+        line = (
+            f"Every network: recipe {self.recipe}, {own['training_steps']} steps of {batch} clips, seed {own['seed']}, "
+            f"data index {own['data_index_sha256'][:12]}; base {own['base_sha256'][:12]}{shared}. Evaluated on "
+            f"{len(self.clips)} clips (index {self._sources()['data_index_sha256'][:12]}), seed {command.seed}. In "
+            f"brackets: 95 % bootstrap intervals over clips. Hours of training: {hours or 'none'}, on "
+            f"{hardware['processor']}, {hardware['threads']} threads."
+        )
+        return {
+            "line": line,
+            "settings": self.settings,
+            "evaluation": {**self._sources(), "clips": len(self.clips), "sampling_steps": command.sampling_steps},
+            "trained": trained,
+            "hardware": hardware,
+            "versions": versions(),
+        }
+
+    def _record(self, variant: str, foreign: bool) -> Mapping[str, Any]:
+        """How a variant was trained."""
+        folder = self.out / "models" / (variant + _FOREIGN * foreign)
+        run = folder / "training" / VARIANTS[variant].component
+        manifest = read_json(run / "manifest.json")
+        return {
+            "hours": round(_logged_seconds(run / "log.jsonl") / 3600, 4),
+            "weights_sha256": weights_digest(folder),
+            **{name: manifest.get(name) for name in ("config", "data", "figures", "device", "threads")},
+        }
+
+
+def _logged_seconds(log: Path) -> float:
+    """Seconds that the steps of a training took, over all its interruptions: the clock of a log restarts with each."""
+    total = last = 0.0
+    for line in log.read_text(encoding="utf-8").splitlines():
+        seconds = json.loads(line).get("seconds")
+        if seconds is not None:
+            total, last = total + (seconds - last if seconds >= last else seconds), seconds
+    return total
+
+
+def _index_hash(data: Path) -> str:
+    return sha256_file(data / "index.jsonl")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
