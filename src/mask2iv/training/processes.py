@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedType, FullyShardedDataParallelPlugin
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs
 
 from mask2iv.errors import InputError
@@ -91,7 +91,7 @@ def _shard(accelerator: Accelerator) -> None:
     if asked and accelerator.distributed_type == DistributedType.MULTI_CPU:
         # accelerate shards on accelerators only, PyTorch on the CPU as well.
         state.fsdp_plugin = FullyShardedDataParallelPlugin()
-        state.distributed_type = DistributedType.FSDP
+        state.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
     if accelerator.distributed_type != DistributedType.FSDP:
         return
     if not accelerator.is_fsdp2:
