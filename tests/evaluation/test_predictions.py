@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from mask2iv.cli import main
 from mask2iv.data.store import ClipSet
+from mask2iv.files import sha256_file
 from mask2iv.masks import save_trajectory_file, save_trajectory_folder
 from mask2iv.media import write_video
 
@@ -107,3 +110,27 @@ def test_flags_that_do_not_go_together(
 ) -> None:
     assert main(["evaluate", "--data", str(tiny_clips), "--out", str(tmp_path / "o"), "--metrics", "psnr", *flags]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_given_weights_are_used_and_named(tiny_clips: Path, tmp_path: Path) -> None:
+    """With weights at hand the metrics appear in the output; here networks of the right interface."""
+    folder = foreign(tiny_clips, tmp_path / "theirs")
+    module = torch.jit.script(Means())
+    module.save(str(tmp_path / "net.pt"))
+    digest = sha256_file(tmp_path / "net.pt")
+    flags = ["--predictions", str(folder), "--data", str(tiny_clips), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    weights = ["--weights", f"fid={tmp_path / 'net.pt'}@sha256:{digest}", f"fvd={tmp_path / 'net.pt'}@sha256:{digest}"]
+    assert main(["evaluate", *flags, "--metrics", "fid,fvd,lpips", *weights]) == 0
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    still, theirs = (found["distribution"]["fid"][name]["value"] for name in ("still", "predictions"))
+    assert 0 <= theirs < still
+    assert found["protocol"]["weights"]["fid"] == {"name": "net.pt", "sha256": digest}
+    assert found["protocol"]["unavailable"]["fvd"] == "it takes clips of 10 frames or more, and these have 4"
+    assert "alexnet" in found["protocol"]["unavailable"]["lpips"]
+
+
+class Means(nn.Module):
+    """Colours at two places of a frame: what moves past them changes them."""
+
+    def forward(self, x: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+        return torch.cat([x.float()[..., :12].mean(dim=(2, 3)), x.float()[..., 12:24].mean(dim=(2, 3))], dim=1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -124,7 +123,6 @@ def save_feature_net(net: FeatureNet, folder: Path, card: Mapping[str, object]) 
         write_json(target / _CONFIG, {"network": configs.to_dict(net.config), "training": dict(card)})
 
 
-@cache
 def load_feature_net(folder: Path = SHIPPED) -> FeatureNet:
     """The network of a folder, in float32 and evaluation mode; without arguments, the one that ships.
 

@@ -49,9 +49,14 @@ class Ranking:
         return -math.inf if value is None else value
 
 
-def ranking(systems: Sequence[str], conditions: Sequence[str]) -> Ranking:
-    """PSNR where pixels change, of the first system that makes videos; else the object's IoU in trajectories."""
-    return Ranking(f"{systems[0]}/psnr_changed" if systems else f"stage 1 from {conditions[0]}/object_iou")
+def ranking(systems: Sequence[str], conditions: Sequence[str], chosen: Sequence[str]) -> Ranking:
+    """By the first system that makes videos: PSNR where pixels change, or what else was chosen; without such a system,
+    by the object's IoU in trajectories.
+    """
+    if not systems:
+        return Ranking(f"stage 1 from {conditions[0]}/object_iou")
+    measures = {"psnr": "psnr_changed", "ssim": "ssim", "v2v": "v2v", "interaction": "object_miou"}
+    return Ranking(f"{systems[0]}/{next((m for name, m in measures.items() if name in chosen), 'psnr_changed')}")
 
 
 def clip_row(

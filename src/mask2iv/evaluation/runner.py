@@ -137,7 +137,7 @@ def _run(
         raise InputError("there are no clips to evaluate on")
     measurer = measurer or Measurer.load(DEFAULT_METRICS)
     measurer.fit(scoring["num_frames"])
-    rank = ranking(source.systems, source.conditions)
+    rank = ranking(source.systems, source.conditions, measurer.chosen)
     protocol = {
         **sources,
         "clips": len(clips),
