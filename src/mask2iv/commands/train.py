@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import tyro
 
 from mask2iv import config
 from mask2iv.commands.arguments import pick_device
-from mask2iv.data.store import ClipSet
+from mask2iv.data.store import ClipSet, read_header
 from mask2iv.errors import InputError
 from mask2iv.files import sha256_file, write_json
 from mask2iv.manifest import versions, weight_hashes, weights_digest
@@ -23,6 +25,11 @@ from mask2iv.stages.components import model_folder
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.components import TRAINERS, TrainContext
 from mask2iv.training.config import FREE_TO_CHANGE
+
+
+def held_out_count(clips: int) -> int:
+    """Clips of a set that are kept for validation where no other set is given."""
+    return min(64, max(1, clips // 20))
 
 
 @dataclass
@@ -49,7 +56,8 @@ class Train:
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Override a setting of the recipe: key=value, e.g. video.training.max_steps=100; may be repeated."""
     dry_run: bool = False
-    """Print the resolved configuration and stop."""
+    """Print the resolved configuration and what the run takes (weights, steps, memory: an estimate), and stop. Standard
+    output gets JSON, standard error a summary. Needs no weights, and of --data its header at most."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes a GPU where there is one."""
     threads: int = 0
@@ -58,10 +66,10 @@ class Train:
     def run(self) -> None:
         recipe = config.override(get_recipe(self.recipe), self.set)
         recipe.of(self.component)
-        resolved = config.to_dict(recipe)
         if self.dry_run:
-            print(json.dumps(resolved, indent=2))
+            self._plan(recipe)
             return
+        resolved = config.to_dict(recipe)
         if self.threads:
             torch.set_num_threads(self.threads)
         device = pick_device(self.device)
@@ -105,6 +113,18 @@ class Train:
         )
         print(f"{self.component}: {json.dumps(figures)} -> {self.out / self.component}")
 
+    def _plan(self, recipe: Recipe) -> None:
+        from mask2iv.training.estimate import estimate
+
+        found = estimate(recipe, self.component, int(os.environ.get("WORLD_SIZE", "1")))
+        clips = None
+        if (self.data / "clipset.json").is_file():
+            every: int = read_header(self.data)["num_clips"]
+            kept = every if self.held_out is not None else every - held_out_count(every)
+            clips = min(self.limit or kept, kept)
+        print("\n".join(found.lines(clips)), file=sys.stderr)
+        print(json.dumps({"config": config.to_dict(recipe), "estimate": found.to_dict(clips)}, indent=2))
+
     def _clips(self, recipe: Recipe, device: torch.device) -> tuple[ClipMemory, ClipMemory]:
         pipeline = recipe.pipeline
         every = ClipSet(self.data)
@@ -115,7 +135,7 @@ class Train:
         if self.held_out is not None:
             kept, held_out = len(every), ClipSet(self.held_out)
         elif len(every) >= 2:
-            kept = len(every) - min(64, max(1, len(every) // 20))
+            kept = len(every) - held_out_count(len(every))
             held_out = every.subset(kept, len(every))
         else:
             raise InputError(
