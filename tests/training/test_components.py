@@ -34,14 +34,6 @@ def test_a_component_that_needs_an_earlier_one_says_so(
     assert "holds no vae yet; run `mask2iv train vae`" in capsys.readouterr().err
 
 
-def test_dry_run_prints_the_resolved_recipe_and_writes_nothing(
-    tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert train("vae", tiny_clips, tmp_path / "model", "--dry-run", "--set", "vae.training.max_steps=77") == 0
-    assert json.loads(capsys.readouterr().out)["vae"]["training"]["max_steps"] == 77
-    assert not (tmp_path / "model").exists()
-
-
 @pytest.mark.parametrize("component", ["trajectory", "video"])
 def test_a_stage_interrupted_half_way_and_resumed_ends_with_the_same_bytes(
     component: str, tiny_clips: Path, tiny_model: Path, tmp_path: Path

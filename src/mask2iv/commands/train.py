@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ import torch
 import tyro
 
 from mask2iv import config
-from mask2iv.data.store import ClipSet
+from mask2iv.data.store import ClipSet, read_header
 from mask2iv.errors import InputError
 from mask2iv.files import sha256_file, write_json
 from mask2iv.manifest import versions, weight_hashes, weights_digest
@@ -27,8 +29,13 @@ from mask2iv.training.processes import start_processes
 from mask2iv.variants import get_variant
 
 
+def held_out_count(clips: int) -> int:
+    """Clips of a set that are kept for validation where no other set is given: 5 %, 1 to 64."""
+    return min(64, max(1, clips // 20))
+
+
 def held_out_start(clips: ClipSet) -> int:
-    """Index of the first clip that is held out where no other set is given: the last 5 %, 1 to 64 clips.
+    """Index of the first clip that is held out where no other set is given; see :func:`held_out_count`.
 
     Raises:
         InputError: there is one clip only.
@@ -37,7 +44,7 @@ def held_out_start(clips: ClipSet) -> int:
         raise InputError(
             f"--data {clips.directory} holds one clip; at least 2 are needed, one is held out for validation"
         )
-    return len(clips) - min(64, max(1, len(clips) // 20))
+    return len(clips) - held_out_count(len(clips))
 
 
 @dataclass
@@ -80,7 +87,8 @@ class Train:
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Override a setting of the recipe: key=value, e.g. video.training.max_steps=100; may be repeated."""
     dry_run: bool = False
-    """Print the resolved configuration and stop."""
+    """Print the resolved configuration and what the run takes (weights, steps, memory: an estimate), and stop. Standard
+    output gets JSON, standard error a summary. Needs no weights, and of --data its header at most."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes a GPU where there is one."""
     threads: int = 0
@@ -90,7 +98,7 @@ class Train:
         recipe = config.override(get_variant(self.recipe), (*self.set, *self._shortcuts()))
         recipe.of(self.component)
         if self.dry_run:
-            print(json.dumps(config.to_dict(recipe), indent=2))
+            self._plan(recipe)
             return
         if self.threads:
             torch.set_num_threads(self.threads)
@@ -148,6 +156,18 @@ class Train:
                 "versions": versions(),
             },
         )
+
+    def _plan(self, recipe: Recipe) -> None:
+        from mask2iv.training.estimate import estimate
+
+        found = estimate(recipe, self.component, int(os.environ.get("WORLD_SIZE", "1")))
+        clips = None
+        if (self.data / "clipset.json").is_file():
+            every: int = read_header(self.data)["num_clips"]
+            kept = every if self.held_out is not None else every - held_out_count(every)
+            clips = min(self.limit or kept, kept)
+        print("\n".join(found.lines(clips)), file=sys.stderr)
+        print(json.dumps({"config": config.to_dict(recipe), "estimate": found.to_dict(clips)}, indent=2))
 
     def _clips(self, recipe: Recipe, settings: TrainingConfig, device: torch.device) -> tuple[ClipMemory, ClipMemory]:
         pipeline = recipe.pipeline

@@ -161,7 +161,7 @@ class ClipSet(Sequence[Clip]):
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
-        self.info = _read_header(self.directory)
+        self.info = read_header(self.directory)
         height, width = self.info["size"]
         self.size: tuple[int, int] = (height, width)
         self.num_frames: int = self.info["num_frames"]
@@ -254,7 +254,12 @@ def open_split(directory: str | os.PathLike[str], split: str | None = None) -> C
     return clips.where(named)
 
 
-def _read_header(directory: Path) -> dict[str, Any]:
+def read_header(directory: Path) -> dict[str, Any]:
+    """What ``clipset.json`` says, checked; nothing else of the set is looked at.
+
+    Raises:
+        InputError: the folder is missing or unfinished, or of another version.
+    """
     if not os.path.isdir(directory):
         raise InputError(f"clip set: the folder {directory} does not exist")
     path = directory / "clipset.json"

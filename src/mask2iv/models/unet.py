@@ -138,7 +138,7 @@ class VideoUNet(nn.Module):
         """
         self._check_context(context)
         tokens = self._split_context(context.to(self.dtype), frames)
-        blocks = tuple(block.project(tokens) if self.project_once else tokens for block in self._blocks())
+        blocks = tuple(block.project(tokens) if self.project_once else tokens for block in self.blocks)
         return PreparedContext(context.shape[0], frames, blocks)
 
     def forward(
@@ -224,10 +224,11 @@ class VideoUNet(nn.Module):
             chosen = device.type == "cpu" and wide and not torch.is_grad_enabled()
         return torch.channels_last if chosen else torch.contiguous_format
 
-    def _blocks(self) -> Iterator[Any]:
-        """Everything that is given a context, in the order in which it runs."""
-        yield from [self.init_attention] if self.init_attention is not None else []
-        yield from (*self.encoder, *self.middle, *self.decoder)
+    @property
+    def blocks(self) -> list[Any]:
+        """Everything that is given a context, in the order in which it runs; what gradient checkpointing recomputes."""
+        first = [self.init_attention] if self.init_attention is not None else []
+        return [*first, *self.encoder, *self.middle, *self.decoder]
 
     def _contexts(self, context: Tensor | PreparedContext, frames: int) -> Iterator[BlockContext]:
         if isinstance(context, PreparedContext):

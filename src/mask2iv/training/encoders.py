@@ -31,6 +31,23 @@ def contrastive_loss(model: CLIPModel, ids: torch.Tensor, pixels: torch.Tensor) 
     return (F.cross_entropy(logits, wanted) + F.cross_entropy(logits.T, wanted)) / 2
 
 
+def make_clip(recipe: EncodersRecipe, vocabulary_size: int) -> CLIPModel:
+    """A fresh CLIP of the recipe's sizes."""
+
+    def sizes(width: int, layers: int) -> dict[str, int]:
+        return {
+            "hidden_size": width,
+            "intermediate_size": 4 * width,
+            "num_hidden_layers": layers,
+            "num_attention_heads": recipe.heads,
+        }
+
+    pixels = {"image_size": recipe.image_size, "patch_size": recipe.patch_size}
+    text = sizes(recipe.text_width, recipe.text_layers)
+    vision = sizes(recipe.image_width, recipe.image_layers) | pixels
+    return tiny_clip(vocabulary_size, recipe.text_tokens, text, vision)
+
+
 def train_encoders(
     recipe: EncodersRecipe,
     vocabulary: list[str],
@@ -41,24 +58,7 @@ def train_encoders(
     """Train tokenizer, text and image encoder. The figures are the loss on held-out clips and that of guessing."""
     torch.manual_seed(recipe.training.seed)
     tokenizer = word_tokenizer(vocabulary, recipe.text_tokens)
-    model = tiny_clip(
-        len(tokenizer),
-        recipe.text_tokens,
-        text={
-            "hidden_size": recipe.text_width,
-            "intermediate_size": 4 * recipe.text_width,
-            "num_hidden_layers": recipe.text_layers,
-            "num_attention_heads": recipe.heads,
-        },
-        vision={
-            "hidden_size": recipe.image_width,
-            "intermediate_size": 4 * recipe.image_width,
-            "num_hidden_layers": recipe.image_layers,
-            "num_attention_heads": recipe.heads,
-            "image_size": recipe.image_size,
-            "patch_size": recipe.patch_size,
-        },
-    )
+    model = make_clip(recipe, len(tokenizer))
     model.to(clips.device)  # type: ignore[arg-type]
 
     last = clips.dataset.num_frames - 1
