@@ -89,7 +89,7 @@ class Journal:
                 {
                     "clip_id": row["clip_id"],
                     "caption": row["caption"],
-                    "value": flat(row)[self.rank.name],
+                    "value": flat(row).get(self.rank.name),
                     "filmstrip": path.relative_to(self.out).as_posix() if path.is_file() else None,
                 }
                 for row in rows

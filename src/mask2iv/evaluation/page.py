@@ -35,7 +35,7 @@ def write_page(result: Mapping[str, Any], out: Path) -> None:
     name = result["protocol"].get("model") or result["protocol"].get("predictions")
     page = environment.get_template("report.html.j2").render(
         title=f"Evaluation of {Path(str(name)).name}",
-        line=protocol_line(result),
+        line=protocol_line(result).replace("In brackets", "Below each figure"),
         tables=tables(result),
         breakdown=breakdown_tables(result),
         plots=_plots(result),
