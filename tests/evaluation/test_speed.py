@@ -11,6 +11,7 @@ from mask2iv.cli import main
 from mask2iv.evaluation.speed import PARTS, PartTiming, original_pipeline, part_calls, time_part
 from mask2iv.models import UNetConfig, VideoUNet
 from mask2iv.stages.official.layout import OriginalConfig
+from mask2iv.stages.pipeline import Mask2IVPipeline
 
 
 def bench(model: Path, *flags: str) -> int:
@@ -72,6 +73,16 @@ def test_operations_on_the_cpu_are_counted_with_attention() -> None:
         return counter.get_total_flops()
 
     assert count("cpu") == count("meta") > 0
+
+
+@pytest.mark.slow
+def test_operations_of_what_is_compiled_are_counted(tiny_model: Path) -> None:
+    pipe = Mask2IVPipeline.from_pretrained(tiny_model).requires_grad_(False)
+    call = part_calls(pipe, (32, 64), batch=1, steps=1)["network"]
+    plain = time_part(call, torch.device("cpu"), runs=1)
+    pipe.compile(backend="eager")
+    again = time_part(call, torch.device("cpu"), runs=1, uncompiled=pipe.uncompiled)
+    assert again.flops == plain.flops > 0
 
 
 def test_shares_and_rates_follow_from_the_figures() -> None:

@@ -85,8 +85,8 @@ class Bench:
                 original_pipeline(dtype, device=made_on) if full else Mask2IVPipeline.from_pretrained(self.model, dtype)
             )
             acceleration.apply(pipeline.requires_grad_(False), device)
-        config = pipeline.config
-        calls = part_calls(pipeline, size or (config.height, config.width), self.batch, self.steps)
+            config = pipeline.config
+            calls = part_calls(pipeline, size or (config.height, config.width), self.batch, self.steps)
         missing = [name for name in wanted if name not in calls]
         if missing and self.parts is not None:
             raise InputError(f"--parts: {self.model} has no {missing[0]}; it has {', '.join(calls)}")

@@ -24,7 +24,8 @@ QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
 TILE_SIZE = 256
 """Pixels along the side of a tile."""
 
-_EXTRAS = {"accelerate": "offload", "torchao": "quant"}
+_EXTRAS = {"accelerate": ("offload", "offload"), "torchao": ("quantize", "quant")}
+"""What needs a package, and the extra it is in."""
 
 
 def require(module: str) -> Any:
@@ -38,8 +39,8 @@ def require(module: str) -> Any:
         # First by itself: what needs it might else complain in other words.
         importlib.import_module(package)
     except ImportError as error:
-        extra = _EXTRAS[package]
-        raise InputError(f'{extra}: this needs {package}: pip install "mask2iv[{extra}]"') from error
+        field, extra = _EXTRAS[package]
+        raise InputError(f'{field}: this needs {package}: pip install "mask2iv[{extra}]"') from error
     return importlib.import_module(module)
 
 
@@ -63,6 +64,8 @@ class Accelerated:
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move all networks to a device or precision, as ``torch.nn.Module.to``. Returns self.
 
+        CUDA graphs are dropped where the device is none of CUDA's.
+
         Raises:
             InputError: the pipeline is offloaded, or another precision is asked for after quantisation.
         """
@@ -72,6 +75,8 @@ class Accelerated:
             self._require_unquantised("to")
         for module in self._networks():
             module.to(*args, **kwargs)
+        if self.encoder.device.type != "cuda":
+            self.disable_cuda_graphs()
         return self
 
     def requires_grad_(self, requires_grad: bool) -> Self:
