@@ -241,13 +241,16 @@ def _answer(name: str) -> str:
 
 
 def _way_table(found: Mapping[str, Any]) -> Table:
-    head = ["caption says", "clips", "stage 1 from text (%)", f"{TRUE} (%)", "chance (%)"]
+    """Of stage 1 from text alone, or else from what it was told."""
+    told = next(iter(found.values()))["right"]
+    asked = "text" if "text" in told else next(name for name in told if name in CONDITIONS)
+    head = ["caption says", "clips", f"stage 1 from {asked} (%)", f"{TRUE} (%)", "chance (%)"]
     body = []
     for group, figures in found.items():
         right = figures["right"]
-        text = cell(right["text"], percent) if "text" in right else "-"
-        body.append([group, str(right[TRUE]["clips"]), text, cell(right[TRUE], percent), percent(figures["chance"])])
-    return Table("Stage 1 from text: does the object move as the caption says", head, body, _WAY_LEGEND)
+        cells = [cell(right[name], percent) for name in (asked, TRUE)]
+        body.append([group, str(right[TRUE]["clips"]), *cells, percent(figures["chance"])])
+    return Table(f"Stage 1 from {asked}: does the object move as the caption says", head, body, _WAY_LEGEND)
 
 
 def _video_table(system: str, found: Mapping[str, Any]) -> Table:
