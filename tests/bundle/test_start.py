@@ -61,7 +61,7 @@ def test_says_what_renders(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     assert "EGL does not start here; simulating in software with OSMesa (llvmpipe)" in capsys.readouterr().out
     assert os.environ["MUJOCO_GL"] == "osmesa", "its children shall not try EGL again"
     monkeypatch.setattr(start_module, "_PROBE", "import sys; sys.exit('no headless OpenGL')")
-    with pytest.raises(InputError, match="^no headless OpenGL$"):
+    with pytest.raises(InputError, match=r"^no headless OpenGL$"):
         probe_opengl()
 
 
