@@ -1,4 +1,4 @@
-"""Runs that are killed at random moments, and in the midst of writing a checkpoint, end with the bytes of one left alone."""
+"""Runs killed at random moments, also while a checkpoint is written, end with the bytes of one left alone."""
 
 from __future__ import annotations
 

@@ -18,8 +18,10 @@ from mask2iv.commands.reproduce import Reproduce
 from mask2iv.commands.train import Train, held_out_start
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
+from mask2iv.evaluation.measure import Measurer
 from mask2iv.evaluation.runner import EvaluationConfig
 from mask2iv.evaluation.systems import Figures, evaluation_name, score, write_tables
+from mask2iv.evaluation.weights import choose_metrics, parse_weights
 from mask2iv.files import alone, atomic_directory, read_json, sha256_file, write_json
 from mask2iv.manifest import versions, weights_digest
 from mask2iv.recipes import Recipe
@@ -52,6 +54,7 @@ class Reproduction:
         self.clips = self._test_clips()
         self.base = self._base()
         self.settings = self._settings()
+        self.measurer = Measurer.load(choose_metrics(command.metrics), parse_weights(command.weights), device)
         self._claim()
 
     def run(self) -> str:
@@ -78,7 +81,7 @@ class Reproduction:
         settings = EvaluationConfig(steps=command.sampling_steps, seed=command.seed)
         folders = {name: self._trained(name, row.foreign) for name in row.variants}
         with alone(evaluations / f"{evaluation_name(row)}.lock"):
-            return score(folders, row, self.clips, settings, evaluations, self._sources(), self.device)
+            return score(folders, row, self.clips, settings, evaluations, self._sources(), self.device, self.measurer)
 
     # --- what all rows share
 
@@ -238,17 +241,23 @@ class Reproduction:
         batch = get_variant(self.recipe).of("video").training.batch_size
         hours = ", ".join(f"{name} {record['hours']:.2f}" for name, record in trained.items())
         own, shared = self.settings, ", decoded with its reference decoder" if command.sharpen else ""
+        missing = "".join(f" Not measured: {name}, {why}." for name, why in self.measurer.missing.items())
         line = (
             f"Every network: recipe {self.recipe}, {own['training_steps']} steps of {batch} clips, seed {own['seed']}, "
             f"data index {own['data_index_sha256'][:12]}; base {own['base_sha256'][:12]}{shared}. Evaluated on "
             f"{len(self.clips)} clips (index {self._sources()['data_index_sha256'][:12]}), seed {command.seed}. In "
             f"brackets: 95 % bootstrap intervals over clips. Hours of training: {hours or 'none'}, on "
-            f"{hardware['processor']}, {hardware['threads']} threads."
+            f"{hardware['processor']}, {hardware['threads']} threads.{missing}"
         )
         return {
             "line": line,
             "settings": self.settings,
-            "evaluation": {**self._sources(), "clips": len(self.clips), "sampling_steps": command.sampling_steps},
+            "evaluation": {
+                **self._sources(),
+                "clips": len(self.clips),
+                "sampling_steps": command.sampling_steps,
+                **self.measurer.protocol(),
+            },
             "trained": trained,
             "hardware": hardware,
             "versions": versions(),

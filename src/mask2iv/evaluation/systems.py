@@ -13,31 +13,30 @@ import torch
 
 from mask2iv.contract import Clip
 from mask2iv.evaluation.answers import END_TO_END, VIDEO
-from mask2iv.evaluation.report import cell
+from mask2iv.evaluation.measure import Measurer
+from mask2iv.evaluation.report import COLUMNS, Form, cell, percent
 from mask2iv.evaluation.runner import EvaluationConfig, evaluate
+from mask2iv.evaluation.summary import PICTURES
 from mask2iv.files import atomic_write, write_json
 from mask2iv.manifest import weights_digest
 from mask2iv.stages.pipeline import Mask2IVPipeline
 from mask2iv.variants import Row
 
 Figures = dict[str, Mapping[str, Any]]
+DISTANCES = ("fvd", "fvd-sim", "fid")
 
-VIDEO_COLUMNS = {
-    "PSNR (dB)": ("psnr", "{:.2f}"),
-    "PSNR where pixels change (dB)": ("psnr_changed", "{:.2f}"),
-    "SSIM": ("ssim", "{:.3f}"),
-}
-TRAJECTORY_COLUMNS = {
-    "final distance (share of the diagonal)": ("final_distance_mean", "{:.3f}"),
-    "object gone at the end": ("vanished_share", "{:.3f}"),
-    "object mIoU": ("object_miou", "{:.3f}"),
-    "actor mIoU": ("actor_miou", "{:.3f}"),
-    "moving object touches actor": ("touch_share", "{:.3f}"),
+VIDEO_COLUMNS = {name: (title, form) for name, (title, form, _) in COLUMNS.items() if name in (*DISTANCES, *PICTURES)}
+TRAJECTORY_COLUMNS: dict[str, tuple[str, Form]] = {
+    "final_distance_mean": ("final distance (%)", percent),
+    "vanished_share": ("object gone at the end (%)", percent),
+    "object_miou": ("object mIoU", "{:.3f}".format),
+    "actor_miou": ("actor mIoU", "{:.3f}".format),
+    "touch_share": ("moving object touches actor (%)", percent),
 }
 
 
-def columns_of(row: Row) -> dict[str, tuple[str, str]]:
-    """Titles of the figures of a row, each with its name and its form."""
+def columns_of(row: Row) -> dict[str, tuple[str, Form]]:
+    """Title and form of each figure that a row can have, by name."""
     return TRAJECTORY_COLUMNS if row.video is None else VIDEO_COLUMNS
 
 
@@ -76,6 +75,7 @@ def score(
     out: Path,
     sources: Mapping[str, Any],
     device: torch.device,
+    measurer: Measurer,
 ) -> Figures:
     """Evaluate a row, or read its figures where that is done; goes on with one that was interrupted.
 
@@ -87,9 +87,10 @@ def score(
         out: folder of evaluations.
         sources: ``data`` and ``data_index_sha256``.
         device: where to compute.
+        measurer: the metrics, alike for all rows.
 
     Returns:
-        The figures of :func:`columns_of`, by name.
+        Those figures of :func:`columns_of` that were measured, by name.
     """
     stage, condition = ("trajectory" if row.video is None else "video"), settings.condition
     if row.video is not None and row.trajectory is not None and row.asked is not None:
@@ -97,10 +98,15 @@ def score(
     settings = replace(settings, stage=stage, condition=condition)  # type: ignore[arg-type]
     name = evaluation_name(row)
     model = {"model": name, "model_sha256": " ".join(weights_digest(folders[name]) for name in row.variants)}
-    result = evaluate(load_system(folders, row, device), clips, settings, out / name, {**model, **sources})
+    pipeline = load_system(folders, row, device)
+    result = evaluate(pipeline, clips, settings, out / name, {**model, **sources}, measurer)
     made_by = VIDEO if stage == "video" else END_TO_END
-    found = result["trajectory"][row.asked] if row.video is None else result[made_by]["model"]
-    return {key: found[key] for key, _ in columns_of(row).values()}
+    if row.video is None:
+        found = result["trajectory"][row.asked]
+    else:
+        distances = {name: of[made_by] for name, of in result.get("distribution", {}).items()}
+        found = {**distances, **result[made_by]["model"]}
+    return {name: found[name] for name in columns_of(row) if name in found}
 
 
 # --- tables
@@ -135,12 +141,13 @@ def write_tables(path: Path, rows: Sequence[tuple[Row, str, Figures | None]], pr
 
 
 def _markdown(rows: Sequence[tuple[Row, str, Figures | None]]) -> str:
-    columns = columns_of(rows[0][0])
-    lines = [["system", "given", *columns], ["---", "---", *["---:"] * len(columns)]]
+    measured = {name for _, _, figures in rows for name in figures or ()}
+    columns = {name: column for name, column in columns_of(rows[0][0]).items() if name in measured}
+    lines = [["system", "given", *(title for title, _ in columns.values())], ["---", "---", *["---:"] * len(columns)]]
     for row, title, figures in rows:
         cells = ["not run"] * len(columns)
         if figures is not None:
-            cells = [cell(figures[key], form.format) for key, form in columns.values()]
+            cells = [cell(figures[name], form) if name in figures else "-" for name, (_, form) in columns.items()]
         lines.append([title, row.given, *cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -151,7 +158,7 @@ def _csv(rows: Sequence[tuple[Row, str, Figures | None]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", "title", "given", "figure", "value", "low", "high", "clips"])
     for row, title, figures in rows:
-        for key, _ in columns_of(row).values():
+        for key in figures if figures is not None else columns_of(row):
             found = (figures or {}).get(key, {})
             writer.writerow(
                 [row.name, title, row.given, key, *(found.get(n) for n in ("value", "low", "high", "clips"))]
