@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from mask2iv.cli import main
 from mask2iv.conditions import ConditionEncoder
+from mask2iv.data.dataset import ClipDataset
 from mask2iv.data.store import ClipSet
 from mask2iv.recipes import get_recipe
 from mask2iv.stages.pipeline import Mask2IVPipeline
@@ -72,13 +73,13 @@ def test_a_cache_is_reused_only_for_the_same_clips_and_encoders(
     tiny_clips: Path, encoder: ConditionEncoder, tmp_path: Path
 ) -> None:
     clips = ClipSet(tiny_clips)
-    memory = ClipMemory(clips, (32, 64), 4)
+    dataset = ClipDataset(clips, (32, 64), 4)
     modules = (encoder.codec, encoder.image_encoder)
     key = cache_key(clips, modules, "32x64")
     path = tmp_path / "cache.safetensors"
-    built = build_cache(encoder, memory, key, path, False)
+    built = build_cache(encoder, dataset, key, path, False)
     stamp = path.stat().st_mtime_ns
-    again = build_cache(encoder, memory, key, path, False)
+    again = build_cache(encoder, dataset, key, path, False)
     assert path.stat().st_mtime_ns == stamp
     assert torch.equal(built.video, again.video)
     assert cache_key(clips.subset(0, 5), modules, "32x64") != key
@@ -102,7 +103,7 @@ def test_training_batches_equal_what_generation_encodes(
     recipe = get_recipe("tiny")
     stage = replace(recipe.trajectory, drop_text=0.0, drop_target=0.0, drop_actor=0.0, drop_image=0.0)
     memory = ClipMemory(ClipSet(tiny_clips), (32, 64), 4)
-    cache = build_cache(encoder, memory, "key", tmp_path / "cache.safetensors", False)
+    cache = build_cache(encoder, memory.dataset, "key", tmp_path / "cache.safetensors", False)
     data = StageData(cache, memory.captions, torch.full((len(memory),), 8.0))
     batches = StageBatches("trajectory", stage, "joint", encoder, data)
     generator = torch.Generator().manual_seed(0)

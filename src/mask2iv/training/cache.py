@@ -17,12 +17,10 @@ from torch import nn
 from tqdm import tqdm
 
 from mask2iv.conditions import ConditionEncoder, only_object
-from mask2iv.data.dataset import ClipItem, collate
+from mask2iv.data.dataset import ClipDataset, collate
 from mask2iv.data.store import ClipSet
-from mask2iv.errors import InputError
 from mask2iv.files import atomic_write
 from mask2iv.masks import labels_to_tensor
-from mask2iv.training.clips import ClipMemory
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,6 @@ class LatentCache:
         target: [N, C, h, w], latent of the target-position mask.
         image_features: [N, L, D], image tokens of the first frame.
         labels: uint8 [N, T, H, W].
-        rows: int64 [N], index of each clip in the clip set; those that cannot be read are missing.
     """
 
     video: torch.Tensor
@@ -45,7 +42,6 @@ class LatentCache:
     target: torch.Tensor
     image_features: torch.Tensor
     labels: torch.Tensor
-    rows: torch.Tensor
 
 
 def cache_key(clips: ClipSet, modules: Iterable[nn.Module], settings: str) -> str:
@@ -62,7 +58,7 @@ def cache_key(clips: ClipSet, modules: Iterable[nn.Module], settings: str) -> st
 
 
 def build_cache(
-    encoder: ConditionEncoder, clips: ClipMemory, key: str, path: Path, mixed_precision: bool
+    encoder: ConditionEncoder, clips: ClipDataset, key: str, path: Path, mixed_precision: bool
 ) -> LatentCache:
     """The cache at `path` if its key fits, else a new one, written there.
 
@@ -72,30 +68,17 @@ def build_cache(
         key: of :func:`cache_key`.
         path: safetensors file.
         mixed_precision: encode in bfloat16; the cache is half precision anyway.
-
-    Raises:
-        InputError: more clips cannot be read than `clips` allows.
     """
     if path.is_file():
         with safe_open(path, framework="pt") as file:
             if (file.metadata() or {}).get("key") == key:
-                found = LatentCache(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-                for index in sorted(set(range(len(clips))) - set(found.rows.tolist())):
-                    clips.bad.leave_out(clips.clips.ids[index], InputError("it was damaged when the cache was made"))
-                return found
+                return LatentCache(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     rows: dict[str, list[torch.Tensor]] = {}
     for index in tqdm(range(len(clips)), unit="clip", desc="encode"):
-        try:
-            item = clips.dataset[index]
-        except InputError as error:
-            clips.bad.leave_out(clips.clips.ids[index], error)
-            continue
         with torch.autocast(encoder.device.type, torch.bfloat16, enabled=mixed_precision):
-            encoded = encode_clip(encoder, item) | {"rows": torch.tensor([index])}
+            encoded = encode_clip(encoder, clips, index)
         for name, value in encoded.items():
             rows.setdefault(name, []).append(value.cpu())
-    if not rows:
-        raise InputError(f"none of the {len(clips)} clips can be read")
     tensors = {name: torch.cat(values).contiguous() for name, values in rows.items()}
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, metadata={"key": key})
@@ -103,9 +86,9 @@ def build_cache(
 
 
 @torch.no_grad()
-def encode_clip(encoder: ConditionEncoder, item: ClipItem) -> dict[str, torch.Tensor]:
+def encode_clip(encoder: ConditionEncoder, clips: ClipDataset, index: int) -> dict[str, torch.Tensor]:
     """One clip's row of :class:`LatentCache`."""
-    batch = collate([item]).to(encoder.device)
+    batch = collate([clips[index]]).to(encoder.device)
     bare = torch.stack([only_object(batch.labels[:, 0]), only_object(batch.labels[:, -1])], dim=1)
     latents = encoder.latents(labels_to_tensor(bare)).half()
     return {

@@ -40,6 +40,7 @@ class TrainContext:
         clips, held_out: training and validation clips.
         model_dir: the model folder.
         run: where the training happens.
+        left_out: why each clip that is not trained on cannot be read, by its id.
         initial: model folder whose networks a stage starts from; None starts from random ones.
     """
 
@@ -48,6 +49,7 @@ class TrainContext:
     held_out: ClipMemory
     model_dir: Path
     run: Run
+    left_out: Mapping[str, str]
     initial: Path | None = None
 
     @property
@@ -139,8 +141,7 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
             context.run.directory if main else None,
         )
         validation = Validation(partial(measured.figures, stage), MEASURES[name])
-        ids = [context.clips.clips.ids[batches.clip(row)] for row in range(len(batches))]
-        trainer = train_stage(stage, schedule, batches, ids, context.run, validation)
+        trainer = train_stage(stage, schedule, batches, context.clips.clips.ids, context.run, validation)
         stage = _plain_stage(context, trainer, name, change_std)
         context.save({f"{name}_unet": stage.unet, f"{name}_resampler": stage.resampler, "scheduler": scheduler})
         return trainer.progress.figures
@@ -184,10 +185,9 @@ def _stage_data(context: TrainContext, encoder: ConditionEncoder, clips: ClipMem
     key = cache_key(clips.clips, (codec, encoder.image_encoder), settings)
     path = context.model_dir / "training" / "cache" / f"{part}.safetensors"
     with context.run.accelerator.main_process_first():  # the others read what it has written
-        cache: LatentCache = build_cache(encoder, clips, key, path, mixed)
+        cache: LatentCache = build_cache(encoder, clips.dataset, key, path, mixed)
     rate = clips.clips.fps * (clips.dataset.num_frames - 1) / max(clips.clips.num_frames - 1, 1)
-    captions = [clips.captions[row] for row in cache.rows.tolist()]
-    return StageData(cache, captions, torch.full((len(captions),), rate))
+    return StageData(cache, clips.captions, torch.full((len(clips),), rate))
 
 
 TRAINERS: Mapping[str, Callable[[TrainContext], dict[str, float]]] = {

@@ -57,10 +57,6 @@ class StageBatches:
     def __len__(self) -> int:
         return len(self.data.captions)
 
-    def clip(self, row: int) -> int:
-        """Index in the clip set of a row of the data; clips that cannot be read have no row."""
-        return int(self.data.cache.rows[row])
-
     def undisturbed(self) -> StageBatches:
         """The same data with every condition given and no mask perturbed."""
         plain = copy.copy(self)
