@@ -1,6 +1,5 @@
 """The latent cache: built in pieces by anybody, never stale, and training from it is training without it."""
 
-import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from mask2iv.stages.pipeline import Mask2IVPipeline
 from mask2iv.training import cache as caching
 from mask2iv.training import shards
 from mask2iv.training.cache import FreshlyEncoded, LatentCache, build_cache, cache_key
-from mask2iv.training.clips import BadClips, ClipMemory
+from mask2iv.training.clips import ClipMemory
 from mask2iv.training.stages import StageBatches, StageData
 
 
@@ -124,25 +123,6 @@ def test_damaged_shards_and_those_of_another_key_are_made_anew(
         assert file.metadata()["key"] == "c" * 63 + "d"
     after = build_cache(encoder, memory, "c" * 64, tmp_path, None).rows(range(6)).tensors()
     assert all(torch.equal(before[name], after[name]) for name in before)
-
-
-def test_clips_that_cannot_be_read_are_named_and_left_out_if_allowed(
-    encoder: ConditionEncoder, tiny_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 2)
-    shutil.copytree(tiny_clips, tmp_path / "clips")
-    for name in ("clip-1", "clip-2", "clip-3"):
-        (tmp_path / "clips" / "clips" / name / "video.mp4").write_bytes(b"no video")
-    clips = ClipSet(tmp_path / "clips")
-    with pytest.raises(InputError, match="clip clip-1 cannot be read"):
-        build_cache(encoder, ClipMemory(clips, (32, 64), 4), "f" * 64, tmp_path, None)
-    for _ in range(2):
-        memory = ClipMemory(clips, (32, 64), 4, bad=BadClips(3))
-        cache = build_cache(encoder, memory, "f" * 64, tmp_path, None)
-        assert set(memory.bad.found) == {"clip-1", "clip-2", "clip-3"}, "at every start, not only when it is made"
-        assert (cache.clip_ids, cache.kept) == (["clip-0", "clip-4", "clip-5"], [0, 4, 5])
-    whole = FreshlyEncoded(encoder, ClipMemory(ClipSet(tiny_clips), (32, 64), 4))
-    assert torch.equal(cache.rows([1]).labels, whole.rows([4]).labels)
 
 
 def test_labels_survive_two_bits() -> None:

@@ -1,4 +1,4 @@
-"""Runs killed at random moments, also while a checkpoint is written, end with the bytes of one left alone."""
+"""Runs killed at random moments, and while they write a checkpoint, end with the bytes of one left alone."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from safetensors.torch import load_file
 from mask2iv.checkpoint import list_checkpoints
 
 Start = Callable[..., list[BaseProcess]]
-STEPS = 24
 
 
-def command(data: Path, out: Path) -> list[str]:
-    settings = [f"vae.training.max_steps={STEPS}", "vae.training.checkpoint_every=1", "vae.training.validate_every=6"]
+def command(data: Path, out: Path, steps: int) -> list[str]:
+    settings = [f"vae.training.max_steps={steps}", "vae.training.checkpoint_every=1", "vae.training.validate_every=5"]
     base = ["train", "vae", "--data", str(data), "--out", str(out), "--recipe", "tiny", "--threads", "1"]
     base += ["--max_shard_size", "64KiB", "--resume_from_checkpoint", "latest"]
     return [*base, *(part for setting in settings for part in ("--set", setting))]
 
 
-def run_to_the_end(start: Start, data: Path, out: Path, output: Path) -> None:
-    [process] = start(command(data, out), output)
+def run_to_the_end(start: Start, given: list[str], output: Path) -> None:
+    [process] = start(given, output)
     process.join(240)
     assert process.exitcode == 0, output.read_text()
 
@@ -44,19 +43,19 @@ def kill_when(process: BaseProcess, condition: Callable[[], bool], seconds: floa
     return False
 
 
-def killed_run(start: Start, data: Path, out: Path, output: Path, kills: int, writing: int, seed: int) -> int:
+def killed_run(
+    start: Start, given: list[str], directory: Path, output: Path, kills: int, writing: int, seed: int
+) -> int:
     """Kill a run at random moments, then `writing` times while it writes a checkpoint. Returns the kills."""
     generator = random.Random(seed)
-    directory = out / "training" / "vae"
+    steps_each = 2
     done = caught = 0
     while done < kills + writing:
         before = len(list_checkpoints(directory)) and int(list_checkpoints(directory)[-1].name[-8:])
-        if before >= STEPS - 2:
-            break
-        [process] = start(command(data, out), output)
+        [process] = start(given, output)
         if done < kills:
             # Some moments after the run has come a random number of steps further.
-            target, delay = before + generator.randint(1, max(1, STEPS // (kills + writing))), generator.random() * 0.2
+            target, delay = before + generator.randint(1, steps_each), generator.random() * 0.2
 
             def further(target: int = target, delay: float = delay) -> bool:
                 if (directory / f"checkpoint-{target:08d}").exists():
@@ -80,9 +79,9 @@ def killed_run(start: Start, data: Path, out: Path, output: Path, kills: int, wr
     return done
 
 
-def assert_same_bytes(one: Path, other: Path) -> None:
+def assert_same_bytes(one: Path, other: Path, steps: int) -> None:
     """The component and everything a checkpoint holds."""
-    for folder in (Path("vae"), Path("training") / "vae" / f"checkpoint-{STEPS:08d}"):
+    for folder in (Path("vae"), Path("training") / "vae" / f"checkpoint-{steps:08d}"):
         names = sorted(path.name for path in (one / folder).glob("*.safetensors"))
         assert names == sorted(path.name for path in (other / folder).glob("*.safetensors"))
         for name in names:
@@ -92,12 +91,14 @@ def assert_same_bytes(one: Path, other: Path) -> None:
 
 def experiment(start: Start, data: Path, folder: Path, kills: int, writing: int, seed: int) -> int:
     """Returns how many times the run was killed."""
-    alone, killed = folder / "alone", folder / "killed"
-    run_to_the_end(start, data, alone, folder / "output")
-    count = killed_run(start, data, killed, folder / "output", kills, writing, seed)
-    run_to_the_end(start, data, killed, folder / "output")
-    assert_same_bytes(alone, killed)
-    assert not list((killed / "training" / "vae").glob(".*")), "leftovers are removed"
+    steps = 3 * (kills + writing) + 3
+    alone, killed, output = folder / "alone", folder / "killed", folder / "output"
+    run_to_the_end(start, command(data, alone, steps), output)
+    given, directory = command(data, killed, steps), killed / "training" / "vae"
+    count = killed_run(start, given, directory, output, kills, writing, seed)
+    run_to_the_end(start, given, output)
+    assert_same_bytes(alone, killed, steps)
+    assert not list(directory.glob(".*")), "leftovers are removed"
     return count
 
 

@@ -87,7 +87,7 @@ def test_two_processes_give_the_losses_and_weights_of_one(
 def test_a_failure_on_one_process_ends_all(
     start: Callable[..., list[BaseProcess]], tiny_clips: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    """The second process finds a damaged clip, in a step in which the first has a good one."""
+    """The second process finds a damaged clip in a step in which the first has a good one."""
     data, out = shutil.copytree(tiny_clips, tmp_path / "clips"), tmp_path / "model"
     command = ["train", "vae", "--data", str(data), "--out", str(out), "--recipe", "tiny", "--threads", "1"]
     command += ["--set", "vae.training.batch_size=8"]  # the first four samples of a step show one clip, the others one

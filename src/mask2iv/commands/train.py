@@ -21,7 +21,7 @@ from mask2iv.files import sha256_file, write_json
 from mask2iv.manifest import versions, weight_hashes, weights_digest
 from mask2iv.recipes import Recipe
 from mask2iv.stages.components import model_folder
-from mask2iv.training.clips import BadClips, ClipMemory
+from mask2iv.training.clips import ClipMemory, readable_clips
 from mask2iv.training.components import TRAINERS, TrainContext
 from mask2iv.training.config import FREE_TO_CHANGE, MixedPrecision, Tracker, TrainingConfig
 from mask2iv.training.loop import Run
@@ -106,9 +106,13 @@ class Train:
         directory = self.out / "training" / self.component
         settings: TrainingConfig = recipe.of(self.component).training
         with start_processes(settings, self.device, directory) as accelerator:
-            clips, held_out = self._clips(recipe, settings, accelerator.device)
+            pipeline, device = recipe.pipeline, accelerator.device
+            *sets, left_out = self._clips(settings)
+            clips, held_out = (
+                ClipMemory(one, (pipeline.height, pipeline.width), pipeline.num_frames, device) for one in sets
+            )
             run = Run(directory, accelerator, self.resume_from_checkpoint, self._identity(recipe, initial))
-            context = TrainContext(recipe, clips, held_out, self.out, run, initial, self.cache)
+            context = TrainContext(recipe, clips, held_out, self.out, run, left_out, initial, self.cache)
             started = time.time()
             figures = TRAINERS[self.component](context)
             if accelerator.is_main_process:
@@ -141,7 +145,7 @@ class Train:
                     "path": str(self.data),
                     "index_sha256": sha256_file(self.data / "index.jsonl"),
                     "clips": len(context.clips),
-                    "left_out": context.clips.bad.found,
+                    "left_out": context.left_out,
                 },
                 "held_out_clips": len(context.held_out),
                 "initial_weights": None
@@ -169,15 +173,9 @@ class Train:
         print("\n".join(found.lines(clips)), file=sys.stderr)
         print(json.dumps({"config": config.to_dict(recipe), "estimate": found.to_dict(clips)}, indent=2))
 
-    def _clips(self, recipe: Recipe, settings: TrainingConfig, device: torch.device) -> tuple[ClipMemory, ClipMemory]:
-        pipeline = recipe.pipeline
+    def _clips(self, settings: TrainingConfig) -> tuple[ClipSet, ClipSet, dict[str, str]]:
+        """Clips to train on and to hold out, and why those that are left out cannot be read."""
         every = ClipSet(self.data)
-
-        bad = BadClips(settings.max_bad_clips)
-
-        def memory(clips: ClipSet) -> ClipMemory:
-            return ClipMemory(clips, (pipeline.height, pipeline.width), pipeline.num_frames, device, bad=bad)
-
         if self.held_out is not None:
             kept, held_out = len(every), ClipSet(self.held_out)
         else:
@@ -185,7 +183,14 @@ class Train:
             held_out = every.subset(kept, len(every))
         if self.limit is not None and not 1 <= self.limit <= kept:
             raise InputError(f"--limit must be 1 to {kept}, the clips there are to train on, found {self.limit}")
-        return memory(every.subset(0, self.limit or kept)), memory(held_out)
+        clips = every.subset(0, self.limit or kept)
+        left_out: dict[str, str] = {}
+        if settings.max_bad_clips:
+            # Only where damaged clips are expected is every clip read in advance; else the first one ends the run.
+            clips, left_out = readable_clips(clips, settings.max_bad_clips)
+            held_out, more = readable_clips(held_out, settings.max_bad_clips - len(left_out))
+            left_out |= more
+        return clips, held_out, left_out
 
     def _initial_weights(self) -> Path | None:
         """The model folder to start from."""

@@ -29,7 +29,7 @@ def encode_actor_masks(encoder: ConditionEncoder, source: EncodedSource, row: in
 def build_actor_masks(
     encoder: ConditionEncoder, source: EncodedSource, key: str, root: Path, autocast: torch.dtype | None
 ) -> Shards:
-    """The cache of these latents, with a row for each of the source's; see :func:`mask2iv.training.cache.build_cache`.
+    """The cache of these latents, with a row for each of the source's clips; see :func:`mask2iv.training.cache.build_cache`.
 
     Args:
         encoder: frozen encoders.
@@ -44,4 +44,4 @@ def build_actor_masks(
             return {ACTOR_MASKS: encode_actor_masks(encoder, source, row)}
 
     own = hashlib.sha256(f"{key} {ACTOR_MASKS}".encode()).hexdigest()
-    return build_shards(len(source.kept), compute, own, root, {"of": key, "part": ACTOR_MASKS}, "encode actors")
+    return build_shards(len(source.clip_ids), compute, own, root, {"of": key, "part": ACTOR_MASKS}, "encode actors")

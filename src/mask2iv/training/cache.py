@@ -14,7 +14,6 @@ from torch import nn
 from mask2iv.conditions import ConditionEncoder, only_object
 from mask2iv.data.dataset import ClipItem, collate
 from mask2iv.data.store import ClipSet
-from mask2iv.errors import InputError
 from mask2iv.files import sha256_file
 from mask2iv.masks import labels_to_tensor
 from mask2iv.training.clips import ClipMemory
@@ -65,17 +64,15 @@ class EncodedSource(Protocol):
     """Where a stage gets its encoded clips.
 
     Attributes:
-        kept: index in the clip set of each of its rows; clips that cannot be read have none.
         clip_ids: their names, in order.
         size: (H, W) of the frames.
     """
 
-    kept: Sequence[int]
     clip_ids: Sequence[str]
     size: tuple[int, int]
 
     def rows(self, indices: Sequence[int]) -> EncodedClips:
-        """These rows."""
+        """The clips of these indices."""
 
 
 def cache_key(clips: ClipSet, modules: Iterable[nn.Module], settings: str) -> str:
@@ -127,14 +124,10 @@ def encode_clip(encoder: ConditionEncoder, item: ClipItem) -> EncodedClips:
 
 
 class FreshlyEncoded:
-    """Encodes clips each time they are asked for: no disk space, at the price of the encoders in every step.
-
-    A clip that cannot be read ends the run: only a cache knows before the first step which ones to leave out.
-    """
+    """Encodes clips each time they are asked for: no disk space, at the price of the encoders in every step."""
 
     def __init__(self, encoder: ConditionEncoder, clips: ClipMemory) -> None:
         self.encoder, self.clips = encoder, clips
-        self.kept: Sequence[int] = range(len(clips))
         self.clip_ids: Sequence[str] = clips.clips.ids
         self.size = clips.dataset.size
 
@@ -156,15 +149,14 @@ class LatentCache:
 
     def __init__(self, shards: Shards, clips: ClipMemory) -> None:
         self.shards = shards
-        self.kept: Sequence[int] = shards.kept
-        self.clip_ids: Sequence[str] = [clips.clips.ids[index] for index in shards.kept]
+        self.clip_ids: Sequence[str] = clips.clips.ids
         self.size = clips.dataset.size
 
     def __len__(self) -> int:
-        return len(self.kept)
+        return len(self.shards)
 
     def rows(self, indices: Sequence[int]) -> EncodedClips:
-        """These rows.
+        """The clips of these indices.
 
         Raises:
             InputError: a shard was removed or damaged since the cache was opened.
@@ -184,30 +176,22 @@ def build_cache(
 
     Args:
         encoder: frozen encoders.
-        clips: what to encode; those that cannot be read are named to its ``bad``.
+        clips: what to encode.
         key: of :func:`cache_key`.
         root: folder of caches.
         autocast: precision of the encoders' matrix products; None for that of their weights.
 
     Raises:
-        InputError: more clips cannot be read than ``clips.bad`` allows, or none can.
+        InputError: a clip cannot be read.
     """
 
-    def compute(index: int) -> dict[str, torch.Tensor] | None:
-        try:
-            item = clips.dataset[index]
-        except InputError as error:
-            clips.bad.leave_out(clips.clips.ids[index], error)
-            return None
+    def compute(index: int) -> dict[str, torch.Tensor]:
+        item = clips.item(index)
         with torch.autocast(encoder.device.type, autocast, enabled=autocast is not None):
             tensors = encode_clip(encoder, item).tensors()
         return {**tensors, "labels": _pack(tensors["labels"])}
 
     shards = build_shards(len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "encode")
-    for index in sorted(set(range(len(clips))) - set(shards.kept)):
-        clips.bad.leave_out(clips.clips.ids[index], InputError("it was damaged when the cache was made"))
-    if not shards.kept:
-        raise InputError(f"none of the {len(clips)} clips can be read")
     return LatentCache(shards, clips)
 
 

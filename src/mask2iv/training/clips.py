@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Sequence
 
@@ -13,35 +14,33 @@ from mask2iv.data.dataset import ClipDataset, ClipItem, collate
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import reason
-from mask2iv.training.samples import Samples
 
 
-class BadClips:
-    """Clips that cannot be read: each is named once and left out, up to a limit.
+def readable_clips(clips: ClipSet, limit: int) -> tuple[ClipSet, dict[str, str]]:
+    """The clips that can be read, and for each of the others, by its id, why not; these are named on standard error.
 
     Args:
-        limit: clips left out before the run stops; each process counts those it meets.
+        clips: a clip set; every clip is decoded once.
+        limit: clips that may be left out.
+
+    Raises:
+        InputError: more than that cannot be read.
     """
-
-    def __init__(self, limit: int = 0) -> None:
-        self.limit = limit
-        self.found: dict[str, str] = {}
-
-    def leave_out(self, clip_id: str, error: InputError) -> None:
-        """Name a clip on standard error.
-
-        Raises:
-            InputError: that is one too many.
-        """
-        if clip_id in self.found:
-            return
-        self.found[clip_id] = reason(error)
-        if len(self.found) > self.limit:
-            raise InputError(
-                f"clip {clip_id} cannot be read: {reason(error)}; training.max_bad_clips={self.limit} allows no more "
-                "such clips: write them again, or raise that number to train without them"
-            ) from error
-        tqdm.write(f"left out: clip {clip_id} cannot be read: {reason(error)}", file=sys.stderr)
+    left_out: dict[str, str] = {}
+    for index, clip_id in enumerate(tqdm(clips.ids, unit="clip", desc="check")):
+        try:
+            clips[index]
+        except InputError as error:
+            left_out[clip_id] = reason(error)
+            if len(left_out) > limit:
+                raise InputError(
+                    f"clip {clip_id} cannot be read: {reason(error)}; it is one more than training.max_bad_clips="
+                    f"{limit} allows to leave out ({', '.join(left_out)}): write these clips again"
+                ) from error
+            tqdm.write(f"left out: clip {clip_id} cannot be read: {reason(error)}", file=sys.stderr)
+    rest = copy.copy(clips)
+    rest.rows = [row for row in clips.rows if row["clip_id"] not in left_out]
+    return rest, left_out
 
 
 class ClipMemory:
@@ -53,7 +52,6 @@ class ClipMemory:
         num_frames: T of the batches.
         device: where the batches go; the clips kept in memory stay in main memory.
         budget: bytes kept in memory.
-        bad: receives the clips that cannot be read; None allows none.
     """
 
     def __init__(
@@ -63,12 +61,10 @@ class ClipMemory:
         num_frames: int,
         device: torch.device | None = None,
         budget: int = 8 * 2**30,
-        bad: BadClips | None = None,
     ) -> None:
         self.clips = clips
         self.device = device or torch.device("cpu")
         self.dataset = ClipDataset(clips, size, num_frames)
-        self.bad = bad or BadClips()
         self._room = budget
         self._items: dict[int, ClipItem] = {}
 
@@ -84,37 +80,18 @@ class ClipMemory:
         """One decoded clip; see :class:`ClipDataset`."""
         if index in self._items:
             return self._items[index]
-        item = self.dataset[index]
+        try:
+            item = self.dataset[index]
+        except InputError as error:
+            raise InputError(
+                f"clip {self.clips.ids[index]} cannot be read: {reason(error)}; write it again, or set "
+                "training.max_bad_clips to train without such clips"
+            ) from error
         size = int(item["video"].nbytes + item["labels"].nbytes)
         if size <= self._room:
             self._items[index] = item
             self._room -= size
         return item
-
-    def readable(self, indices: Sequence[int]) -> list[int]:
-        """Positions in `indices` of the clips that can be read; the others are left out of the batch, by name.
-
-        Raises:
-            InputError: too many clips cannot be read, or none of these can.
-        """
-        positions = []
-        for position, index in enumerate(indices):
-            try:
-                self.item(index)
-            except InputError as error:
-                self.bad.leave_out(self.clips.ids[index], error)
-            else:
-                positions.append(position)
-        if not positions:
-            raise InputError(
-                f"none of the clips {', '.join(self.clips.ids[i] for i in indices)} of a batch can be read"
-            )
-        return positions
-
-    def readable_samples(self, samples: Samples) -> tuple[list[int], list[torch.Generator]]:
-        """Rows and generators of those samples whose clips can be read; see :meth:`readable`."""
-        positions, generators = self.readable(samples.rows), samples.generators()
-        return [samples.rows[one] for one in positions], [generators[one] for one in positions]
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The clips of these indices, assembled."""

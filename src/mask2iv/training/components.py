@@ -55,6 +55,7 @@ class TrainContext:
         clips, held_out: training and validation clips.
         model_dir: the model folder.
         run: where the training happens.
+        left_out: why each clip that is not trained on cannot be read, by its id.
         initial: model folder whose networks a stage starts from; None starts from random ones.
         cache_dir: where latents are cached; None for a folder of the model folder. Models trained on the same clips
             with the same encoders may share it.
@@ -65,6 +66,7 @@ class TrainContext:
     held_out: ClipMemory
     model_dir: Path
     run: Run
+    left_out: Mapping[str, str]
     initial: Path | None = None
     cache_dir: Path | None = None
 
@@ -194,8 +196,7 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
             context.run.directory if main else None,
         )
         validation = Validation(partial(measured.figures, stage), MEASURES[name])
-        ids = [context.clips.clips.ids[batches.clip(row)] for row in range(len(batches))]
-        trainer = train_stage(stage, schedule, batches, ids, context.run, validation)
+        trainer = train_stage(stage, schedule, batches, context.clips.clips.ids, context.run, validation)
         stage = _plain_stage(context, trainer, name, change_std)
         trained = {f"{name}_unet": stage.unet, f"{name}_resampler": stage.resampler, "scheduler": scheduler}
         if stage.controlnet is not None:
@@ -255,8 +256,7 @@ def _stage_data(context: TrainContext, name: StageName, encoder: ConditionEncode
     source, actor_masks = build_cache(encoder, clips, key, root, _AUTOCAST[precision]), None
     if name == "video" and context.recipe.pipeline.video_conditioning.needs_actor_masks:
         actor_masks = build_actor_masks(encoder, source, key, root, _AUTOCAST[precision])
-    captions = [clips.captions[index] for index in source.kept]
-    return StageData(source, captions, torch.full((len(captions),), rate), actor_masks)
+    return StageData(source, clips.captions, torch.full((len(clips),), rate), actor_masks)
 
 
 TRAINERS: Mapping[str, Callable[[TrainContext], dict[str, float]]] = {

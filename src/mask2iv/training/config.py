@@ -89,7 +89,7 @@ class TrainingConfig:
         log_every: steps between lines of ``log.jsonl``.
         report_to: also log to TensorBoard files beside the run, or to Weights & Biases.
         max_bad_steps: steps with a NaN or infinite loss that a run skips before it stops.
-        max_bad_clips: clips that cannot be read that a run leaves out before it stops.
+        max_bad_clips: clips that may be left out because they cannot be read; above 0, all are read at the start.
     """
 
     max_steps: int = 1000

@@ -69,13 +69,12 @@ def train_encoders(
         return contrastive_loss(model, token_ids(tokenizer, batch.captions).to(clips.device), pixels)
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
-        rows, _ = clips.readable_samples(samples)
-        return {"loss": batch_loss(clips.frames(rows, [last] * len(rows)))}
+        return {"loss": batch_loss(clips.frames(samples.rows, [last] * len(samples)))}
 
     def figures(step: int) -> dict[str, float]:
-        rows = held_out.readable(range(min(64, len(held_out))))
-        batch = held_out.frames(rows, [last] * len(rows))
-        return {"loss": float(batch_loss(batch)), "guessing": float(torch.tensor(len(rows)).log())}
+        count = min(64, len(held_out))
+        batch = held_out.frames(range(count), [last] * count)
+        return {"loss": float(batch_loss(batch)), "guessing": float(torch.tensor(count).log())}
 
     validation = Validation(figures, "loss", larger_is_better=False)
     # The contrast is among all samples of a batch: it cannot be computed in parts.

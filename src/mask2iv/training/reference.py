@@ -34,9 +34,9 @@ def train_reference(
     codec.requires_grad_(False)
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
-        rows, generators = clips.readable_samples(samples)
+        generators = samples.generators()
         frames = [int(torch.randint(0, clips.dataset.num_frames, (1,), generator=g)) for g in generators]
-        batch = clips.frames(rows, frames)
+        batch = clips.frames(samples.rows, frames)
         pairs = zip(batch.labels.split(1), generators, strict=True)
         labels = torch.cat([perturb_labels(one, 0.2, generator=generator) for one, generator in pairs])
         video, masks = random_crops(batch.video, labels, recipe.crop, generators)
@@ -52,7 +52,7 @@ def train_reference(
 
     def figures(step: int) -> dict[str, float]:
         before, after, shown = [], [], []
-        for index in held_out.readable(range(min(32, len(held_out)))):
+        for index in range(min(32, len(held_out))):
             batch = held_out.batch([index])
             target, masks = batch.video[:, :, -1], labels_to_tensor(batch.labels)
             decoded = codec.decode(codec.encode(target))

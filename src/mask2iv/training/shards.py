@@ -30,48 +30,38 @@ from mask2iv.files import atomic_write, reason, write_json
 
 ROWS_PER_SHARD = 32
 """What a stopped build loses at most; clips encoded at full size take 84 MB a shard."""
-_INDEX = "index"
 
 
 class Shards:
-    """A complete folder.
-
-    Args:
-        folder: of the shards.
-        count: of the rows that were asked for.
-
-    Attributes:
-        kept: int, ascending: the rows that are there; those that could not be computed are missing.
-    """
+    """A complete folder of ``count`` rows."""
 
     def __init__(self, folder: Path, count: int) -> None:
-        self.folder = folder
-        self._places: list[tuple[int, int]] = []
-        self.kept: list[int] = []
-        for shard in range(_shard_count(count)):
-            with _opened(_shard_path(folder, shard)) as file:
-                indices = file.get_tensor(_INDEX).tolist()
-            self._places += [(shard, row) for row in range(len(indices))]
-            self.kept += indices
+        self.folder, self.count = folder, count
 
     def __len__(self) -> int:
-        return len(self.kept)
+        return self.count
 
-    def row(self, position: int) -> dict[str, torch.Tensor]:
-        """The tensors [1, ...] of the row at this position in :attr:`kept`.
+    def row(self, index: int) -> dict[str, torch.Tensor]:
+        """The tensors of a row, [1, ...] each.
 
         Raises:
             InputError: a shard was removed or damaged since the folder was opened.
         """
-        shard, row = self._places[position]
-        # Opened for each row, which takes microseconds: any number of shards, and nothing to share with workers.
-        with _opened(_shard_path(self.folder, shard)) as file:
-            return {name: file.get_slice(name)[row : row + 1] for name in file.keys() if name != _INDEX}  # noqa: SIM118
+        shard, row = divmod(index, ROWS_PER_SHARD)
+        path = _shard_path(self.folder, shard)
+        try:
+            # Opened for each row, which takes microseconds: any number of shards, and nothing to share with workers.
+            with safe_open(path, framework="pt") as file:
+                return {name: file.get_slice(name)[row : row + 1] for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise InputError(
+                f"latent cache: {path} cannot be read: {reason(error)}; start again to rebuild it"
+            ) from error
 
 
 def build_shards(
     count: int,
-    compute: Callable[[int], dict[str, torch.Tensor] | None],
+    compute: Callable[[int], dict[str, torch.Tensor]],
     key: str,
     root: Path,
     contents: dict[str, Any],
@@ -81,7 +71,7 @@ def build_shards(
 
     Args:
         count: of the rows.
-        compute: a row's tensors, [1, ...] each; None leaves it out.
+        compute: a row's tensors, [1, ...] each.
         key: hash of everything that the rows depend on.
         root: folder of such folders.
         contents: what the rows are, noted beside them.
@@ -108,12 +98,10 @@ def build_shards(
 
 
 def _write_shard(
-    indices: range, compute: Callable[[int], dict[str, torch.Tensor] | None], shard: int, key: str, folder: Path
+    indices: range, compute: Callable[[int], dict[str, torch.Tensor]], shard: int, key: str, folder: Path
 ) -> None:
-    rows = {index: row for index in indices if (row := compute(index)) is not None}
-    names = next(iter(rows.values()), {})
-    tensors = {name: torch.cat([row[name].cpu() for row in rows.values()]).contiguous() for name in names}
-    tensors[_INDEX] = torch.tensor(list(rows), dtype=torch.int64)
+    rows = [compute(index) for index in indices]
+    tensors = {name: torch.cat([row[name].cpu() for row in rows]).contiguous() for name in rows[0]}
     with atomic_write(_shard_path(folder, shard)) as temporary:
         save_file(tensors, temporary, metadata={"key": key})
 
@@ -124,15 +112,6 @@ def _shard_count(rows: int) -> int:
 
 def _shard_path(folder: Path, shard: int) -> Path:
     return folder / f"shard-{shard:05d}.safetensors"
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"latent cache: {path} cannot be read: {reason(error)}; start again to rebuild it") from error
 
 
 def _is_done(folder: Path, shard: int, key: str) -> bool:

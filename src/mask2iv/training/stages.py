@@ -81,10 +81,6 @@ class StageBatches:
     def __len__(self) -> int:
         return len(self.data.captions)
 
-    def clip(self, row: int) -> int:
-        """Index in the clip set of a row of the data; clips that cannot be read have no row."""
-        return self.data.cache.kept[row]
-
     def undisturbed(self) -> StageBatches:
         """The same data with every condition given and no mask perturbed."""
         plain = copy.copy(self)

@@ -56,7 +56,7 @@ def sample_crops(
 def validate_vae(codec: LatentCodec, clips: ClipMemory, count: int, picture: Path | None = None) -> dict[str, float]:
     """PSNR in dB of frames and IoU of snapped mask images, over frames spread over `count` held-out clips."""
     ratios, ious, shown = [], {Label.ACTOR: [0, 0], Label.OBJECT: [0, 0]}, []
-    for index in clips.readable(range(min(count, len(clips)))):
+    for index in range(min(count, len(clips))):
         batch = clips.batch([index])
         frame = index % batch.labels.shape[1]
         image, labels = batch.video[:, :, frame], batch.labels[:, frame : frame + 1]
@@ -91,8 +91,8 @@ def train_vae(
     codec = LatentCodec(autoencoder).to(clips.device)
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
-        rows, generators = clips.readable_samples(samples)
-        images = sample_crops(clips, recipe, rows, generators)
+        generators = samples.generators()
+        images = sample_crops(clips, recipe, samples.rows, generators)
         latents = autoencoder.encode(images, return_dict=False)[0]
         # Moments of the whole batch, over all processes: the noise is relative to the latents' spread.
         energy = latents.float().square().mean()
@@ -123,7 +123,7 @@ def train_vae(
 def latent_std(codec: LatentCodec, clips: ClipMemory) -> float:
     """Standard deviation of unscaled latents over frames and mask images."""
     values = []
-    for index in clips.readable(range(min(32, len(clips)))):
+    for index in range(min(32, len(clips))):
         batch = clips.batch([index])
         frames = torch.cat([batch.video[:, :, -1], labels_to_tensor(batch.labels[:, -1:])[:, :, 0]])
         values.append(codec.encode(frames) / codec.scaling_factor)

@@ -74,7 +74,7 @@ class StageValidation:
             generator = torch.Generator().manual_seed(row)
             sampled = stage.generate(self.scheduler, latents.shape, [conditions], [], 0.0, generator)
             decoded = codec.decode(sampled)
-            measured.append(self._measure(decoded, batches.clip(row)))
+            measured.append(self._measure(decoded, row))
             rows.append((f"clip {row}, encoded and decoded", to_uint8(codec.decode(latents)[0])))
             rows.append((f"clip {row}, generated", to_uint8(decoded[0])))
         if self.directory is not None:
