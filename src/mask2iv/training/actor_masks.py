@@ -29,7 +29,7 @@ def encode_actor_masks(encoder: ConditionEncoder, source: EncodedSource, row: in
 def build_actor_masks(
     encoder: ConditionEncoder, source: EncodedSource, key: str, root: Path, autocast: torch.dtype | None
 ) -> Shards:
-    """The cache of these latents, with a row for each of the source's clips; see :func:`mask2iv.training.cache.build_cache`.
+    """The cache of these latents, a row for each of the source's clips; see :func:`mask2iv.training.cache.build_cache`.
 
     Args:
         encoder: frozen encoders.
