@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -21,8 +22,14 @@ def vec(*values: float) -> Array:
 def unit(v: ArrayLike) -> Array:
     """v scaled to length 1."""
     a = np.asarray(v, dtype=np.float64)
-    scaled: Array = a / max(float(np.linalg.norm(a)), 1e-12)
+    scaled: Array = a / max(math.sqrt(a.dot(a)), 1e-12)
     return scaled
+
+
+def cross(a: Array, b: Array) -> Array:
+    """The vector product of two vectors [3]; np.cross takes ten times as long for these."""
+    (ax, ay, az), (bx, by, bz) = a.tolist(), b.tolist()
+    return np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
 
 
 def rotation(axis: ArrayLike, angle: float) -> Array:
@@ -43,7 +50,7 @@ def frame(x: ArrayLike, z: ArrayLike) -> Array:
     ex = unit(x)
     ez = np.asarray(z, dtype=np.float64)
     ez = unit(ez - ex * float(ez @ ex))
-    return np.stack([ex, np.cross(ez, ex), ez], axis=1)
+    return np.stack([ex, cross(ez, ex), ez], axis=1)
 
 
 def frame_z(z: ArrayLike) -> Array:

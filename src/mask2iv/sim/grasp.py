@@ -14,6 +14,8 @@ from mask2iv.sim.tasks import Task
 Rng = np.random.Generator
 CONTACT_DISTANCE = 0.008
 """Actor and object touch when their shapes are nearer than this, metres."""
+DEEPEST = -0.012
+"""Deeper overlap of actor and object or table than this (metres) is not believable."""
 _CLEARANCE = 0.001
 
 
@@ -131,7 +133,7 @@ def plan_grasp(scene: Scene, rng: Rng) -> Grasp:
     """Solve the first touch of a task, with the target resting on the table.
 
     Raises:
-        Implausible: the tool does not reach the object.
+        Implausible: the tool does not reach the object, or only through the table.
         Unreachable: the arm is too short.
     """
     task = scene.task
@@ -147,6 +149,9 @@ def plan_grasp(scene: Scene, rng: Rng) -> Grasp:
     scene.set_tool(grasp.tool, grasp.closed)
     if not scene.touches():
         raise Implausible("no contact")
+    # Told by every frame of the motion too, but cheaper here.
+    if scene.stage.distance(scene.whole, scene.table, 0.0)[0] < DEEPEST:
+        raise Implausible("actor inside table")
     return grasp
 
 

@@ -9,12 +9,10 @@ import numpy as np
 from mask2iv.contract import BoolArray
 from mask2iv.sim.actors import Hand
 from mask2iv.sim.geometry import UP, Array, Pose, blend, min_jerk, rotation, unit, vec
-from mask2iv.sim.grasp import Grasp, Implausible, Scene
+from mask2iv.sim.grasp import DEEPEST, Grasp, Implausible, Scene
 from mask2iv.sim.tasks import Task
 
 Rng = np.random.Generator
-_DEEPEST = -0.012
-"""Deeper overlap of actor and object than this (metres) is not believable."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +126,9 @@ def check(scene: Scene, frames: list[Frame]) -> BoolArray:
         frame.show(scene)
         contact[k] = scene.touches()
         depth, _ = stage.distance(scene.touching, scene.target, 0.0)
-        if depth < _DEEPEST:
+        if depth < DEEPEST:
             raise Implausible("actor inside object")
-        if stage.distance(scene.whole, scene.table, 0.0)[0] < _DEEPEST:
+        if stage.distance(scene.whole, scene.table, 0.0)[0] < DEEPEST:
             raise Implausible("actor inside table")
         if stage.distance(scene.whole, fixed, 0.0)[0] < -0.006:
             raise Implausible("collision")
