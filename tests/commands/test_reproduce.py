@@ -19,12 +19,13 @@ from mask2iv.stages.components import load_component, read_index
 from mask2iv.stages.pipeline import Mask2IVPipeline
 from mask2iv.stages.stage import Stage
 
+METRICS = "psnr,ssim,lpips,interaction"
 SEEN = {"generator": [3], "progress": False}
 
 
 def reproduce(table: str, data: Path, base: Path, out: Path, *flags: str) -> int:
     shared = ["--scale", "tiny", "--data", str(data), "--base", str(base), "--out", str(out), "--threads", "1"]
-    return main(["reproduce", table, *shared, "--steps", "2", "--sampling-steps", "1", *flags])
+    return main(["reproduce", table, *shared, "--steps", "2", "--sampling-steps", "1", "--metrics", METRICS, *flags])
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,11 @@ def test_the_table_of_systems_has_a_figure_and_a_record_for_each_row(made: Path)
         "dynamicrafter-zero-shot", "dynamicrafter", "coshand", "interdyn", "mask2iv-text", "mask2iv", "mask2iv-true",
     ]  # fmt: skip
     for row in table["rows"]:
-        assert all(figure["low"] <= figure["value"] <= figure["high"] for figure in row["figures"].values())
+        assert all(
+            figure["low"] <= figure["value"] <= figure["high"]
+            for figure in row["own"].values()
+            if figure["value"] is not None
+        )
     provenance = table["provenance"]
     assert set(provenance["trained"]) == {
         "dynamicrafter-foreign", "dynamicrafter", "coshand", "interdyn", "joint", "mask2iv",
@@ -58,26 +63,30 @@ def test_the_table_of_systems_has_a_figure_and_a_record_for_each_row(made: Path)
     assert provenance["settings"]["base_sha256"]
     assert provenance["hardware"]["threads"] == 1
     text = (made / "table-systems.md").read_text()
-    assert text.count("\n| ") == len(names) + 2
+    assert text.count("\n| ") == (len(names) + 2) + (len(names) - 1 + 2), "figures, then differences from the last row"
     assert "Every network: recipe tiny, 2 steps of 2 clips" in text
     lines = list(csv.DictReader((made / "table-systems.csv").read_text().splitlines()))
     assert {line["row"] for line in lines} == set(names)
     psnr = next(line for line in lines if line["row"] == "coshand" and line["figure"] == "psnr")
-    assert float(psnr["value"]) == table["rows"][2]["figures"]["psnr"]["value"]
+    assert float(psnr["value"]) == table["rows"][2]["own"]["psnr"]["value"]
+    assert {"psnr", "ssim", "target_error", "object_miou"} <= set(table["rows"][2]["own"])
+    assert "lpips" in provenance["not_measured"]
+    psnr = [row["own"]["psnr"]["value"] for row in table["rows"]]
+    less = [row["less_reference"]["psnr"]["value"] for row in table["rows"][:-1]]
+    assert less == pytest.approx([value - psnr[-1] for value in psnr[:-1]])
+    assert not table["rows"][-1]["less_reference"]
 
 
 def test_rows_that_were_not_run_say_so_and_rows_of_both_tables_are_run_once(made: Path) -> None:
     text = (made / "table-ablation.md").read_text()
     assert "| + object mask | true actor and object masks | not run |" in text
-    for given in ("text", "target", "text, target"):
-        [line] = [line for line in text.splitlines() if line.startswith(f"| both in one model | {given} |")]
-        assert "not run" not in line
+    assert all(f"| both in one model | {given} | not run" not in text for given in ("text", "target", "text, target"))
     assert "### Trajectories (stage 1)" in text
     rows = {row["row"]: row for row in json.loads((made / "table-ablation.json").read_text())["rows"]}
     systems = {row["row"]: row for row in json.loads((made / "table-systems.json").read_text())["rows"]}
-    assert rows["interdyn"]["figures"] == systems["interdyn"]["figures"], "shown since it was run before"
-    assert rows["mask2iv-true"]["figures"] == systems["mask2iv-true"]["figures"]
-    assert rows["both-concat"]["figures"] is None
+    assert rows["interdyn"]["own"]["psnr"] == systems["interdyn"]["own"]["psnr"], "shown since it was run before"
+    assert rows["mask2iv-true"]["own"]["psnr"] == systems["mask2iv-true"]["own"]["psnr"]
+    assert rows["both-concat"]["own"] is None
     assert not (made / "models" / "both-concat").exists()
 
 

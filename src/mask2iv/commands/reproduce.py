@@ -52,12 +52,12 @@ class Reproduce:
     """Training steps of every network. Default: the recipe's."""
     sampling_steps: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint="")] = None
     """Sampling steps of each stage. Default: the recipe's."""
-    metrics: Annotated[str | None, tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")] = None
-    """Metrics of videos, as of mask2iv evaluate. Default: all but fid; what lacks its weights is left out and named."""
-    weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=PLACE", help_behavior_hint="")] = ()
-    """Weights of metrics, as of mask2iv evaluate."""
     limit: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
     """Evaluate on the first N clips only. Default: all."""
+    metrics: Annotated[str | None, tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")] = None
+    """As of mask2iv evaluate. Default: all but fid; what lacks its weights is not measured, and said."""
+    weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=PLACE", help_behavior_hint="")] = ()
+    """Weights of metrics, as of mask2iv evaluate."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Of training and of sampling."""
     sharpen: bool = False

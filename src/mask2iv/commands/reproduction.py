@@ -20,7 +20,7 @@ from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.evaluation.measure import Measurer
 from mask2iv.evaluation.runner import EvaluationConfig
-from mask2iv.evaluation.systems import Figures, evaluation_name, score, write_tables
+from mask2iv.evaluation.systems import evaluation_name, gather, score, write_tables
 from mask2iv.evaluation.weights import choose_metrics, parse_weights
 from mask2iv.files import alone, atomic_directory, read_json, sha256_file, write_json
 from mask2iv.manifest import versions, weights_digest
@@ -53,35 +53,39 @@ class Reproduction:
         get_variant(self.recipe)
         self.clips = self._test_clips()
         self.base = self._base()
-        self.settings = self._settings()
         self.measurer = Measurer.load(choose_metrics(command.metrics), parse_weights(command.weights), device)
+        self.settings = self._settings()
         self._claim()
 
     def run(self) -> str:
         """Train, evaluate, write the table. Returns its Markdown."""
         command, rows = self.command, TABLES[self.command.table]
-        found: dict[str, Figures] = {}
+        done = []
         for row in rows:
             if row.foreign and command.data_other is None:
                 print(f"{row.name}: not run; it is trained on another benchmark, give --data-other", file=sys.stderr)
             elif not command.rows or row.name in command.rows:
-                found[row.name] = self._score(row)
+                self._score(row)
+                done.append(row.name)
         # What earlier calls and the rows just made have ready for the others.
-        ready = [row for row in rows if row.name not in found and self._was_run(row)]
-        found |= {row.name: self._score(row) for row in ready}
+        ready = [row for row in rows if row.name not in done and self._was_run(row)]
+        for row in ready:
+            self._score(row)
+        shown = [row for row in rows if row.name in done or row in ready]
+        found = gather(shown, self.out / "evaluations")
         return write_tables(
             self.out / command.table,
             [(row, self._title(row), found.get(row.name)) for row in rows],
-            self._provenance([row for row in rows if row.name in found]),
+            self._provenance(shown),
         )
 
-    def _score(self, row: Row) -> Figures:
-        """A row's figures, trained and evaluated now as far as it was not."""
+    def _score(self, row: Row) -> None:
+        """Train and evaluate a row as far as that was not done."""
         command, evaluations = self.command, self.out / "evaluations"
         settings = EvaluationConfig(steps=command.sampling_steps, seed=command.seed)
         folders = {name: self._trained(name, row.foreign) for name in row.variants}
         with alone(evaluations / f"{evaluation_name(row)}.lock"):
-            return score(folders, row, self.clips, settings, evaluations, self._sources(), self.device, self.measurer)
+            score(folders, row, self.clips, settings, evaluations, self._sources(), self.device, self.measurer)
 
     # --- what all rows share
 
@@ -241,23 +245,21 @@ class Reproduction:
         batch = get_variant(self.recipe).of("video").training.batch_size
         hours = ", ".join(f"{name} {record['hours']:.2f}" for name, record in trained.items())
         own, shared = self.settings, ", decoded with its reference decoder" if command.sharpen else ""
-        missing = "".join(f" Not measured: {name}, {why}." for name, why in self.measurer.missing.items())
         line = (
             f"Every network: recipe {self.recipe}, {own['training_steps']} steps of {batch} clips, seed {own['seed']}, "
             f"data index {own['data_index_sha256'][:12]}; base {own['base_sha256'][:12]}{shared}. Evaluated on "
             f"{len(self.clips)} clips (index {self._sources()['data_index_sha256'][:12]}), seed {command.seed}. In "
-            f"brackets: 95 % bootstrap intervals over clips. Hours of training: {hours or 'none'}, on "
-            f"{hardware['processor']}, {hardware['threads']} threads.{missing}"
+            f"brackets: 95 % intervals (bootstrap over clips; jackknife for Frechet distances). Hours of "
+            f"training: {hours or 'none'}, on {hardware['processor']}, {hardware['threads']} threads."
         )
+        missing = self.measurer.missing
+        if missing:
+            line += f" Not measured for want of weights: {', '.join(missing)}."
         return {
             "line": line,
+            "not_measured": missing,
             "settings": self.settings,
-            "evaluation": {
-                **self._sources(),
-                "clips": len(self.clips),
-                "sampling_steps": command.sampling_steps,
-                **self.measurer.protocol(),
-            },
+            "evaluation": {**self._sources(), "clips": len(self.clips), "sampling_steps": command.sampling_steps},
             "trained": trained,
             "hardware": hardware,
             "versions": versions(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +13,19 @@ import torch
 
 from mask2iv.contract import Clip
 from mask2iv.evaluation.answers import END_TO_END, VIDEO
+from mask2iv.evaluation.compare import Run, compare, read_run
 from mask2iv.evaluation.measure import Measurer
-from mask2iv.evaluation.report import COLUMNS, Form, cell, percent
+from mask2iv.evaluation.metrics import Figure
+from mask2iv.evaluation.report import COLUMNS, cell
+from mask2iv.evaluation.rows import TITLES
 from mask2iv.evaluation.runner import EvaluationConfig, evaluate
-from mask2iv.evaluation.summary import PICTURES
 from mask2iv.files import atomic_write, write_json
 from mask2iv.manifest import weights_digest
 from mask2iv.stages.pipeline import Mask2IVPipeline
 from mask2iv.variants import Row
 
-Figures = dict[str, Mapping[str, Any]]
-DISTANCES = ("fvd", "fvd-sim", "fid")
-
-VIDEO_COLUMNS = {name: (title, form) for name, (title, form, _) in COLUMNS.items() if name in (*DISTANCES, *PICTURES)}
-TRAJECTORY_COLUMNS: dict[str, tuple[str, Form]] = {
-    "final_distance_mean": ("final distance (%)", percent),
-    "vanished_share": ("object gone at the end (%)", percent),
-    "object_miou": ("object mIoU", "{:.3f}".format),
-    "actor_miou": ("actor mIoU", "{:.3f}".format),
-    "touch_share": ("moving object touches actor (%)", percent),
-}
-
-
-def columns_of(row: Row) -> dict[str, tuple[str, Form]]:
-    """Title and form of each figure that a row can have, by name."""
-    return TRAJECTORY_COLUMNS if row.video is None else VIDEO_COLUMNS
+REFERENCE = Row("mask2iv-true", "", "", "mask2iv")
+"""The system that others are compared with, pair by pair: Mask2IV along true masks."""
 
 
 def evaluation_name(row: Row) -> str:
@@ -76,8 +64,8 @@ def score(
     sources: Mapping[str, Any],
     device: torch.device,
     measurer: Measurer,
-) -> Figures:
-    """Evaluate a row, or read its figures where that is done; goes on with one that was interrupted.
+) -> None:
+    """Evaluate a row; goes on with one that was interrupted, and does nothing anew that was done.
 
     Args:
         folders: model folder of each of the row's variants.
@@ -87,29 +75,58 @@ def score(
         out: folder of evaluations.
         sources: ``data`` and ``data_index_sha256``.
         device: where to compute.
-        measurer: the metrics, alike for all rows.
-
-    Returns:
-        Those figures of :func:`columns_of` that were measured, by name.
+        measurer: the metrics.
     """
     stage, condition = ("trajectory" if row.video is None else "video"), settings.condition
-    if row.video is not None and row.trajectory is not None and row.asked is not None:
+    if row.video is not None and row.trajectory is not None:
         stage, condition = "end-to-end", row.asked
     settings = replace(settings, stage=stage, condition=condition)  # type: ignore[arg-type]
-    name = evaluation_name(row)
-    model = {"model": name, "model_sha256": " ".join(weights_digest(folders[name]) for name in row.variants)}
-    pipeline = load_system(folders, row, device)
-    result = evaluate(pipeline, clips, settings, out / name, {**model, **sources}, measurer)
-    made_by = VIDEO if stage == "video" else END_TO_END
-    if row.video is None:
-        found = result["trajectory"][row.asked]
-    else:
-        distances = {name: of[made_by] for name, of in result.get("distribution", {}).items()}
-        found = {**distances, **result[made_by]["model"]}
-    return {name: found[name] for name in columns_of(row) if name in found}
+    model = {
+        "model": evaluation_name(row),
+        "model_sha256": " ".join(weights_digest(folders[name]) for name in row.variants),
+    }
+    system = load_system(folders, row, device)
+    evaluate(system, clips, settings, out / evaluation_name(row), {**model, **sources}, measurer)
 
 
 # --- tables
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is known of a row: its figures by measure, and how they differ from those of :data:`REFERENCE`."""
+
+    own: Mapping[str, Figure]
+    less_reference: Mapping[str, Figure]
+
+
+def gather(rows: Sequence[Row], evaluations: Path) -> dict[str, Figures]:
+    """Figures of rows whose evaluations are finished, by the row's name.
+
+    Raises:
+        InputError: evaluations that were not made under one protocol.
+    """
+    found: dict[str, Figures] = {}
+    for group in ([row for row in rows if row.video], [row for row in rows if not row.video]):
+        names = dict.fromkeys(evaluation_name(row) for row in group)
+        first = evaluation_name(REFERENCE)
+        runs = {name: read_run(evaluations / name) for name in sorted(names, key=lambda name: name != first)}
+        if not runs:
+            continue
+        comparison = compare(list(runs.values()))
+        for row in group:
+            entry = _entry(row, runs[evaluation_name(row)])
+            # The first run is what others are compared with; stage 1, asked in several ways, is compared with nothing.
+            against = comparison.differences.get(entry, {}) if row.video and first in runs else {}
+            found[row.name] = Figures(comparison.figures[entry], against)
+    return found
+
+
+def _entry(row: Row, run: Run) -> str:
+    """What a comparison calls a row."""
+    of_stage_2 = VIDEO if row.trajectory is None else END_TO_END
+    system = f"stage 1 from {row.asked}" if row.video is None else of_stage_2
+    return run.name if len(run.systems) == 1 else f"{run.name}: {TITLES.get(system, system)}"
 
 
 def write_tables(path: Path, rows: Sequence[tuple[Row, str, Figures | None]], provenance: Mapping[str, Any]) -> str:
@@ -125,42 +142,55 @@ def write_tables(path: Path, rows: Sequence[tuple[Row, str, Figures | None]], pr
         ("Videos", [entry for entry in rows if entry[0].video is not None]),
         ("Trajectories (stage 1)", [entry for entry in rows if entry[0].video is None]),
     ):
-        if chosen:
-            blocks += [f"### {heading}", _markdown(chosen)]
+        if any(figures for _, _, figures in chosen):
+            blocks += [f"### {heading}", _markdown(chosen, "own")]
+        if any(figures.less_reference for _, _, figures in chosen if figures):
+            blocks += ["Less Mask2IV along true masks, paired by clip:", _markdown(chosen, "less_reference")]
     text = "\n\n".join([*blocks, str(provenance["line"])]) + "\n"
     with atomic_write(path.with_suffix(".md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
     with atomic_write(path.with_suffix(".csv")) as temporary:
         temporary.write_text(_csv(rows), encoding="utf-8")
     table = [
-        {"row": row.name, "title": title, "given": row.given, "figures": figures or None}
+        {
+            "row": row.name,
+            "title": title,
+            "given": row.given,
+            **{part: _json(getattr(figures, part)) if figures else None for part in ("own", "less_reference")},
+        }
         for row, title, figures in rows
     ]
     write_json(path.with_suffix(".json"), {"rows": table, "provenance": provenance})
     return text
 
 
-def _markdown(rows: Sequence[tuple[Row, str, Figures | None]]) -> str:
-    measured = {name for _, _, figures in rows for name in figures or ()}
-    columns = {name: column for name, column in columns_of(rows[0][0]).items() if name in measured}
-    lines = [["system", "given", *(title for title, _ in columns.values())], ["---", "---", *["---:"] * len(columns)]]
+def _json(figures: Mapping[str, Figure]) -> dict[str, Any]:
+    return {name: figure.to_dict() for name, figure in figures.items()}
+
+
+def _markdown(rows: Sequence[tuple[Row, str, Figures | None]], part: str) -> str:
+    known = [getattr(figures, part) for _, _, figures in rows if figures]
+    measures = [name for name in COLUMNS if any(name in figures for figures in known)]
+    lines = [["system", "given", *(COLUMNS[name][0] for name in measures)], ["---", "---", *["---:"] * len(measures)]]
     for row, title, figures in rows:
-        cells = ["not run"] * len(columns)
-        if figures is not None:
-            cells = [cell(figures[name], form) if name in figures else "-" for name, (_, form) in columns.items()]
+        own = getattr(figures, part) if figures else {}
+        if part == "less_reference" and not own:
+            continue
+        missing = "-" if figures else "not run"
+        cells = [cell(own[name].to_dict(), COLUMNS[name][1]) if name in own else missing for name in measures]
         lines.append([title, row.given, *cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _csv(rows: Sequence[tuple[Row, str, Figures | None]]) -> str:
-    """One line per figure, empty where a row was not run."""
+    """One line per figure; one without a figure where a row was not run."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", "title", "given", "figure", "value", "low", "high", "clips"])
     for row, title, figures in rows:
-        for key in figures if figures is not None else columns_of(row):
-            found = (figures or {}).get(key, {})
-            writer.writerow(
-                [row.name, title, row.given, key, *(found.get(n) for n in ("value", "low", "high", "clips"))]
-            )
+        found = {} if figures is None else {name: one for name, one in figures.own.items() if name in COLUMNS}
+        for name, figure in found.items():
+            writer.writerow([row.name, title, row.given, name, figure.value, figure.low, figure.high, figure.clips])
+        if not found:
+            writer.writerow([row.name, title, row.given, *[""] * 5])
     return text.getvalue()
