@@ -39,7 +39,7 @@ from mask2iv.masks import labels_to_tensor
 from mask2iv.training.clips import ClipMemory
 
 CLIPS_PER_SHARD = 32
-"""What a stopped build loses at most; at full size a shard takes 84 MB."""
+"""What a stopped build loses at most; at full size a shard takes 85 MB."""
 _LAYOUT = "sharded latents, labels of two bits, 1"
 _LABELS_PER_BYTE = 4
 
