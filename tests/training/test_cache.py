@@ -1,6 +1,5 @@
 """The latent cache: built in pieces by anybody, never stale, and training from it is training without it."""
 
-import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -122,26 +121,6 @@ def test_damaged_shards_and_those_of_another_key_are_made_anew(
         assert file.metadata()["key"] == "c" * 63 + "d"
     after = build_cache(encoder, memory, "c" * 64, tmp_path, None).rows(range(6)).tensors()
     assert all(torch.equal(before[name], after[name]) for name in before)
-
-
-def test_clips_that_cannot_be_read_are_named_and_left_out_if_allowed(
-    encoder: ConditionEncoder, tiny_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(caching, "CLIPS_PER_SHARD", 2)
-    shutil.copytree(tiny_clips, tmp_path / "clips")
-    for name in ("clip-1", "clip-2", "clip-3"):
-        (tmp_path / "clips" / "clips" / name / "video.mp4").write_bytes(b"no video")
-    memory = ClipMemory(ClipSet(tmp_path / "clips"), (32, 64), 4)
-    with pytest.raises(InputError, match=r"clip-1.video.mp4 cannot be read"):
-        build_cache(encoder, memory, "f" * 64, tmp_path, None)
-    named: list[str] = []
-    for _ in range(2):
-        named.clear()
-        cache = build_cache(encoder, memory, "f" * 64, tmp_path, None, lambda clip_id, _: named.append(clip_id))
-        assert set(named) == {"clip-1", "clip-2", "clip-3"}, "at every start, not only when it is made"
-        assert (cache.clip_ids, cache.indices) == (["clip-0", "clip-4", "clip-5"], [0, 4, 5])
-    whole = FreshlyEncoded(encoder, ClipMemory(ClipSet(tiny_clips), (32, 64), 4))
-    assert torch.equal(cache.rows([1]).labels, whole.rows([4]).labels)
 
 
 def test_labels_survive_two_bits() -> None:

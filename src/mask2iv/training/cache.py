@@ -17,8 +17,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -81,30 +80,19 @@ class EncodedClips:
             return EncodedClips(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 
-Unreadable = Callable[[str, InputError], None]
-"""Called with the id of a clip that cannot be read, and why; may raise what it is given."""
-
-
-def refuse(clip_id: str, error: InputError) -> None:
-    """No clip may be unreadable."""
-    raise error
-
-
 class EncodedSource(Protocol):
     """Where a stage gets its encoded clips.
 
     Attributes:
         clip_ids: their names, in order.
-        indices: of each of them in the clip set; those that cannot be read are missing.
         size: (H, W) of the frames.
     """
 
     clip_ids: Sequence[str]
-    indices: Sequence[int]
     size: tuple[int, int]
 
-    def rows(self, numbers: Sequence[int]) -> EncodedClips:
-        """The clips of these numbers, which count through :attr:`clip_ids`."""
+    def rows(self, indices: Sequence[int]) -> EncodedClips:
+        """The clips of these indices."""
 
 
 def cache_key(clips: ClipSet, modules: Iterable[nn.Module], settings: str) -> str:
@@ -162,12 +150,11 @@ class FreshlyEncoded:
     def __init__(self, encoder: ConditionEncoder, clips: ClipMemory) -> None:
         self.encoder, self.clips = encoder, clips
         self.clip_ids: Sequence[str] = clips.clips.ids
-        self.indices: Sequence[int] = range(len(clips))
         self.size = clips.dataset.size
 
-    def rows(self, numbers: Sequence[int]) -> EncodedClips:
-        """The clips of these numbers."""
-        return EncodedClips.join([encode_clip(self.encoder, self.clips, number) for number in numbers])
+    def rows(self, indices: Sequence[int]) -> EncodedClips:
+        """The clips of these indices."""
+        return EncodedClips.join([encode_clip(self.encoder, self.clips, index) for index in indices])
 
 
 # --- the cache on disk
@@ -178,48 +165,31 @@ class LatentCache:
 
     Args:
         folder: of its shards.
-        clips: of which it is; those left out when it was made are missing.
-        unreadable: is told of each that was left out.
-
-    Raises:
-        InputError: all of them were.
+        clip_ids: of its clips, in order.
+        size: (H, W) of the frames.
     """
 
-    def __init__(self, folder: Path, clips: ClipMemory, unreadable: Unreadable) -> None:
-        self.folder, self.size = folder, clips.dataset.size
-        names = clips.clips.ids
-        self._places: list[tuple[Path, int]] = []
-        indices: list[int] = []
-        for shard in range(_shards(len(clips))):
-            path = _shard_path(folder, shard)
-            left_out: dict[str, str] = json.loads(_metadata(path)["left_out"])
-            for clip_id, why in left_out.items():
-                unreadable(clip_id, InputError(why))
-            first = shard * CLIPS_PER_SHARD
-            kept = [i for i in range(first, min(first + CLIPS_PER_SHARD, len(clips))) if names[i] not in left_out]
-            self._places += [(path, row) for row in range(len(kept))]
-            indices += kept
-        if not indices:
-            raise InputError(f"none of the {len(clips)} clips can be read")
-        self.indices: Sequence[int] = indices
-        self.clip_ids: Sequence[str] = [names[index] for index in self.indices]
+    def __init__(self, folder: Path, clip_ids: Sequence[str], size: tuple[int, int]) -> None:
+        self.folder, self.clip_ids, self.size = folder, clip_ids, size
 
     def __len__(self) -> int:
         return len(self.clip_ids)
 
-    def rows(self, numbers: Sequence[int]) -> EncodedClips:
-        """The clips of these numbers.
+    def rows(self, indices: Sequence[int]) -> EncodedClips:
+        """The clips of these indices.
 
         Raises:
             InputError: a shard was removed or damaged since the cache was opened.
         """
-        return EncodedClips.join([self._row(*self._places[number]) for number in numbers])
+        return EncodedClips.join([self._row(index) for index in indices])
 
-    def _row(self, path: Path, row: int) -> EncodedClips:
+    def _row(self, index: int) -> EncodedClips:
+        shard, row = divmod(index, CLIPS_PER_SHARD)
+        path = _shard_path(self.folder, shard)
         try:
             # Opened for each row, which takes microseconds: any number of shards, and nothing to share with workers.
             with safe_open(path, framework="pt") as file:
-                values = {f.name: file.get_slice(f.name)[row : row + 1] for f in fields(EncodedClips)}
+                values = {name: file.get_slice(name)[row : row + 1] for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             raise InputError(
                 f"latent cache: {path} cannot be read: {reason(error)}; start again to rebuild it"
@@ -229,12 +199,7 @@ class LatentCache:
 
 
 def build_cache(
-    encoder: ConditionEncoder,
-    clips: ClipMemory,
-    key: str,
-    root: Path,
-    autocast: torch.dtype | None,
-    unreadable: Unreadable = refuse,
+    encoder: ConditionEncoder, clips: ClipMemory, key: str, root: Path, autocast: torch.dtype | None
 ) -> LatentCache:
     """The cache of this key below `root`, with the shards that it lacks encoded now.
 
@@ -244,10 +209,9 @@ def build_cache(
         key: of :func:`cache_key`.
         root: folder of caches.
         autocast: precision of the encoders' matrix products; None for that of their weights.
-        unreadable: is told of clips that cannot be read; those it lets pass are left out.
     """
     folder = root / key[:16]
-    count = _shards(len(clips))
+    count = -(-len(clips) // CLIPS_PER_SHARD)
     missing = [shard for shard in range(count) if not _is_done(folder, shard, key)]
     if missing and not (folder / "cache.json").is_file():
         what = {"key": key, "clips": len(clips), "clips_per_shard": CLIPS_PER_SHARD, "size": list(clips.dataset.size)}
@@ -261,49 +225,29 @@ def build_cache(
                         left.append(shard)
                         continue
                     if not _is_done(folder, shard, key):
-                        _write_shard(encoder, clips, shard, key, folder, autocast, unreadable)
+                        _write_shard(encoder, clips, shard, key, folder, autocast)
                     bar.update()
             missing = left
-    return LatentCache(folder, clips, unreadable)
+    return LatentCache(folder, clips.clips.ids, clips.dataset.size)
 
 
 def _write_shard(
-    encoder: ConditionEncoder,
-    clips: ClipMemory,
-    shard: int,
-    key: str,
-    folder: Path,
-    autocast: torch.dtype | None,
-    unreadable: Unreadable,
+    encoder: ConditionEncoder, clips: ClipMemory, shard: int, key: str, folder: Path, autocast: torch.dtype | None
 ) -> None:
-    first = shard * CLIPS_PER_SHARD
-    rows, left_out = [], {}
-    for index in range(first, min(first + CLIPS_PER_SHARD, len(clips))):
-        try:
-            with torch.autocast(encoder.device.type, autocast, enabled=autocast is not None):
-                rows.append(encode_clip(encoder, clips, index).to(torch.device("cpu")))
-        except InputError as error:
-            unreadable(clips.clips.ids[index], error)
-            left_out[clips.clips.ids[index]] = str(error)
-    tensors = EncodedClips.join(rows).tensors() if rows else {}
-    if rows:
-        tensors["labels"] = _pack(tensors["labels"])
+    start = shard * CLIPS_PER_SHARD
+    rows = []
+    for index in range(start, min(start + CLIPS_PER_SHARD, len(clips))):
+        with torch.autocast(encoder.device.type, autocast, enabled=autocast is not None):
+            rows.append(encode_clip(encoder, clips, index).to(torch.device("cpu")))
+    tensors = EncodedClips.join(rows).tensors()
+    tensors["labels"] = _pack(tensors["labels"])
     with atomic_write(_shard_path(folder, shard)) as temporary:
         contiguous = {name: value.contiguous() for name, value in tensors.items()}
-        save_file(contiguous, temporary, metadata={"key": key, "left_out": json.dumps(left_out)})
-
-
-def _shards(clips: int) -> int:
-    return -(-clips // CLIPS_PER_SHARD)
+        save_file(contiguous, temporary, metadata={"key": key})
 
 
 def _shard_path(folder: Path, shard: int) -> Path:
     return folder / f"shard-{shard:05d}.safetensors"
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    with safe_open(path, framework="pt") as file:
-        return dict(file.metadata() or {})
 
 
 def _is_done(folder: Path, shard: int, key: str) -> bool:
@@ -311,7 +255,8 @@ def _is_done(folder: Path, shard: int, key: str) -> bool:
     if not path.is_file():
         return False
     try:
-        return _metadata(path).get("key") == key
+        with safe_open(path, framework="pt") as file:
+            return bool((file.metadata() or {}).get("key") == key)
     except (OSError, SafetensorError):
         return False
 

@@ -229,10 +229,8 @@ def _initial(context: TrainContext, name: StageName) -> Stage | None:
 
 
 def _stage_data(context: TrainContext, recipe: StageRecipe, encoder: ConditionEncoder, clips: ClipMemory) -> StageData:
-    encoded = _encoded(context, recipe, encoder, clips)
     rate = clips.clips.fps * (clips.dataset.num_frames - 1) / max(clips.clips.num_frames - 1, 1)
-    captions = [clips.captions[index] for index in encoded.indices]
-    return StageData(encoded, captions, torch.full((len(captions),), rate))
+    return StageData(_encoded(context, recipe, encoder, clips), clips.captions, torch.full((len(clips),), rate))
 
 
 def _encoded(context: TrainContext, recipe: StageRecipe, encoder: ConditionEncoder, clips: ClipMemory) -> EncodedSource:
