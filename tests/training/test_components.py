@@ -151,3 +151,14 @@ def test_a_stage_starts_from_given_weights_of_its_own_sizes_only(
     assert "use the recipe that these weights were trained with" in capsys.readouterr().err
     assert train("vae", tiny_clips, out, *start) == 2
     assert "for the stages trajectory and video" in capsys.readouterr().err
+
+
+def test_words_that_the_text_encoder_does_not_know_are_named(
+    tiny_clips: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_clips, tmp_path / "clips")
+    index = tmp_path / "clips" / "index.jsonl"
+    index.write_text(index.read_text().replace("pushing a can", "polishing a samovar"))
+    flags = ("--set", "trajectory.training.max_steps=1", "--initial-weights", str(tiny_model))
+    assert train("trajectory", tmp_path / "clips", tmp_path / "model", *flags) == 0
+    assert "mean nothing to the text encoder: polishing, samovar;" in capsys.readouterr().err
