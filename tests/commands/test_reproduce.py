@@ -70,6 +70,7 @@ def test_the_table_of_systems_has_a_figure_and_a_record_for_each_row(made: Path)
     psnr = next(line for line in lines if line["row"] == "coshand" and line["figure"] == "psnr")
     assert float(psnr["value"]) == table["rows"][2]["own"]["psnr"]["value"]
     assert {"psnr", "ssim", "target_error", "object_miou"} <= set(table["rows"][2]["own"])
+    assert not {"object_miou", "background_psnr"} & set(table["rows"][5]["own"]), "its trajectory is its own"
     assert "lpips" in provenance["not_measured"]
     psnr = [row["own"]["psnr"]["value"] for row in table["rows"]]
     less = [row["less_reference"]["psnr"]["value"] for row in table["rows"][:-1]]

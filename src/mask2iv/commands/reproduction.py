@@ -254,7 +254,7 @@ class Reproduction:
         )
         missing = self.measurer.missing
         if missing:
-            line += f" Not measured for want of weights: {', '.join(missing)}."
+            line += f" Not measured: {', '.join(missing)} (reasons in the JSON)."
         return {
             "line": line,
             "not_measured": missing,

@@ -24,6 +24,8 @@ from mask2iv.manifest import weights_digest
 from mask2iv.stages.pipeline import Mask2IVPipeline
 from mask2iv.variants import Row
 
+TO_THE_REQUESTED = ("object_miou", "actor_miou", "background_psnr")
+"""Measures of a video against the trajectory that it was to follow."""
 REFERENCE = Row("mask2iv-true", "", "", "mask2iv")
 """The system that others are compared with, pair by pair: Mask2IV along true masks."""
 
@@ -118,8 +120,14 @@ def gather(rows: Sequence[Row], evaluations: Path) -> dict[str, Figures]:
             entry = _entry(row, runs[evaluation_name(row)])
             # The first run is what others are compared with; stage 1, asked in several ways, is compared with nothing.
             against = comparison.differences.get(entry, {}) if row.video and first in runs else {}
-            found[row.name] = Figures(comparison.figures[entry], against)
+            found[row.name] = Figures(_comparable(row, comparison.figures[entry]), _comparable(row, against))
     return found
+
+
+def _comparable(row: Row, figures: Mapping[str, Figure]) -> dict[str, Figure]:
+    """Without what is measured against a trajectory that the row predicted itself, where others have the true one."""
+    own_trajectory = row.video is not None and row.trajectory is not None
+    return {name: figure for name, figure in figures.items() if not (own_trajectory and name in TO_THE_REQUESTED)}
 
 
 def _entry(row: Row, run: Run) -> str:
