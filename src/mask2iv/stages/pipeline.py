@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 from transformers import CLIPTextModel, CLIPVisionModel, PreTrainedTokenizerBase
 
-from mask2iv.conditions import ConditionEncoder, video_channels
+from mask2iv.conditions import ConditionEncoder
 from mask2iv.contract import Trajectory, UInt8Array
-from mask2iv.diffusion.samplers import DDIMScheduler, SamplingStep
+from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.solvers import make_sampler
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory
@@ -27,32 +25,13 @@ from mask2iv.models.unet import VideoUNet
 from mask2iv.stages.acceleration import Accelerated
 from mask2iv.stages.components import load_component, model_folder, read_index, save_component, write_index
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.stages.inputs import (
-    OnStep,
-    SamplingPlan,
-    SharedEncoder,
-    as_list,
-    check_image,
-    listed,
-    positive,
-    sample_seeds,
-)
+from mask2iv.stages.inputs import SharedEncoder, as_list, check_image, listed, positive, sample_seeds
+from mask2iv.stages.sampling import SamplingOptions, StepCallback
 from mask2iv.stages.stage import Stage
 from mask2iv.stages.trajectory import Guidance, TrajectoryRequest, predict_trajectories, trajectory_requests
-from mask2iv.stages.video import VideoRequest, render_videos, video_requests
+from mask2iv.stages.video import VideoRequest, check_video_networks, render_videos, video_requests
 
 Generators = torch.Generator | Sequence[torch.Generator | int] | None
-StepCallback = Callable[["Mask2IVPipeline", int, int, dict[str, Any]], dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class _Options:
-    """How to sample, alike for both stages; see :meth:`Mask2IVPipeline.trajectory`."""
-
-    batch_size: int
-    sampler: str | None
-    callback: StepCallback | None
-    progress: bool
 
 
 @dataclass
@@ -111,10 +90,12 @@ class Mask2IVPipeline(Accelerated):
             LatentCodec(vae, config.latent_patch), tokenizer, text_encoder, image_encoder, config.text_skip_last
         ).eval()
         self.scheduler: Any = scheduler
-        self.trajectory_stage = _stage(trajectory_unet, trajectory_resampler, config.trajectory_change_std)
-        if video_unet is not None:
-            _check_video_networks(config, video_unet, video_controlnet)
-        self.video_stage = _stage(video_unet, video_resampler, config.video_change_std, video_controlnet)
+        self.trajectory_stage = self.video_stage = None
+        if trajectory_unet is not None and trajectory_resampler is not None:
+            self.trajectory_stage = Stage(trajectory_unet, trajectory_resampler, config.trajectory_change_std).eval()
+        if video_unet is not None and video_resampler is not None:
+            check_video_networks(config, video_unet, video_controlnet)
+            self.video_stage = Stage(video_unet, video_resampler, config.video_change_std, video_controlnet).eval()
         self.reference_decoder = reference_decoder
         super().__init__()
 
@@ -233,7 +214,7 @@ class Mask2IVPipeline(Accelerated):
             sample_seeds(generator, len(requests)),
             Guidance.of(self.config, guidance_scale, target_guidance_scale, guidance_rescale),
             num_inference_steps,
-            _Options(batch_size, sampler, callback_on_step_end, progress),
+            SamplingOptions(batch_size, sampler, callback_on_step_end, progress),
         )
 
     def render(
@@ -278,7 +259,7 @@ class Mask2IVPipeline(Accelerated):
             video_requests(self.config, images, paths, prompts, self.size(height, width)),
             sample_seeds(generator, count),
             num_inference_steps,
-            _Options(batch_size, sampler, callback_on_step_end, progress),
+            SamplingOptions(batch_size, sampler, callback_on_step_end, progress),
         )
 
     def __call__(
@@ -320,7 +301,7 @@ class Mask2IVPipeline(Accelerated):
         requests = trajectory_requests(*given, self.size(height, width), num_videos_per_prompt)
         shared, seeds = SharedEncoder(self.encoder), sample_seeds(generator, len(requests))
         guidance = Guidance.of(self.config, guidance_scale, target_guidance_scale, guidance_rescale)
-        options = _Options(batch_size, sampler, callback_on_step_end, progress)
+        options = SamplingOptions(batch_size, sampler, callback_on_step_end, progress)
         trajectories = self._predict(shared, requests, seeds, guidance, num_inference_steps, options)
         takes_text = self.config.video_conditioning.text
         prompts = [one.prompt if takes_text else None for one in requests]
@@ -365,11 +346,11 @@ class Mask2IVPipeline(Accelerated):
         seeds: Sequence[int],
         guidance: Guidance,
         steps: int | None,
-        options: _Options,
+        options: SamplingOptions,
     ) -> list[Trajectory]:
         stage = self._require(self.trajectory_stage, "trajectory")
         steps = positive(steps, self.config.num_inference_steps, "num_inference_steps")
-        with self._plan("trajectory", steps, len(requests), options) as plan:
+        with options.plan(self, "trajectory", steps, len(requests)) as plan:
             return predict_trajectories(stage, encoder, plan, self.config, requests, guidance, seeds)
 
     def _render(
@@ -378,71 +359,17 @@ class Mask2IVPipeline(Accelerated):
         requests: Sequence[VideoRequest],
         seeds: Sequence[int],
         steps: int | None,
-        options: _Options,
+        options: SamplingOptions,
     ) -> list[UInt8Array]:
         stage = self._require(self.video_stage, "video")
         for request in requests:
             self.size(*request.size)
         steps = positive(steps, self.config.video_num_inference_steps, "video_num_inference_steps")
-        with self._plan("video", steps, len(requests), options) as plan:
+        with options.plan(self, "video", steps, len(requests)) as plan:
             return render_videos(stage, encoder, self.reference_decoder, plan, self.config, requests, seeds)
-
-    @contextmanager
-    def _plan(self, name: str, steps: int, outputs: int, options: _Options) -> Iterator[SamplingPlan]:
-        """How to sample a stage's outputs, with a progress bar."""
-        batch_size = positive(options.batch_size, 1, "batch_size")
-        # A GPU wants few large calls. A CPU gains nothing from them, and separate calls keep a single output's bits.
-        stack = batch_size > 1 or self.encoder.device.type == "cuda"
-        solver = self.solver(options.sampler)
-        with tqdm(total=steps * outputs, desc=name, unit="step", disable=not options.progress) as bar:
-            yield SamplingPlan(
-                solver, steps, batch_size, stack, lambda count: self._watcher(bar, count, options.callback)
-            )
-
-    def _watcher(self, bar: tqdm, count: int, callback: StepCallback | None) -> OnStep:
-        """Moves the progress bar and calls the user's callback after each step of `count` outputs."""
-
-        def watch(step: SamplingStep) -> torch.Tensor | None:
-            bar.update(count)
-            if callback is None:
-                return None
-            replaced: torch.Tensor | None = callback(
-                self, step.index, int(step.timestep), {"latents": step.latents}
-            ).get("latents")
-            return replaced
-
-        return watch
 
     @staticmethod
     def _require(stage: Stage | None, name: str) -> Stage:
         if stage is None:
             raise InputError(f"this model folder has no {name} stage; train or import it, or join two folders")
         return stage
-
-
-def _stage(
-    unet: VideoUNet | None,
-    resampler: Resampler | None,
-    change_std: float | None,
-    controlnet: ControlNet | None = None,
-) -> Stage | None:
-    return None if unet is None or resampler is None else Stage(unet, resampler, change_std, controlnet).eval()
-
-
-def _check_video_networks(config: PipelineConfig, unet: VideoUNet, controlnet: ControlNet | None) -> None:
-    conditioning = config.video_conditioning
-    wanted, found = video_channels(conditioning, unet.config.out_channels), unet.config.in_channels
-    if wanted != found:
-        raise InputError(
-            f"video_unet has {found} input channels, but the model's video_conditioning needs {wanted}; the folder's "
-            "model_index.json and its weights do not belong together"
-        )
-    if (conditioning.control == "controlnet") != (controlnet is not None):
-        raise InputError(
-            f"the model's video_conditioning.control is {conditioning.control!r}, but its folder holds "
-            f"{'no' if controlnet is None else 'a'} video_controlnet"
-        )
-    if not conditioning.frames_together and unet.config.mixes_frames:
-        raise InputError(
-            "the model's video_conditioning makes each frame by itself, but its video_unet has temporal layers"
-        )

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from mask2iv.conditions import Conditions, video_conditions
+from mask2iv.conditions import Conditions, video_channels, video_conditions
 from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.masks import labels_to_tensor
+from mask2iv.models.controlnet import ControlNet
 from mask2iv.models.reference import ReferenceDecoder
+from mask2iv.models.unet import VideoUNet
 from mask2iv.stages.config import PipelineConfig
 from mask2iv.stages.inputs import OnStep, SamplingPlan, SharedEncoder, image_tensor, join_conditions, stage_generator
 from mask2iv.stages.stage import Stage
@@ -42,6 +44,30 @@ class VideoRequest:
         else:
             labels = torch.from_numpy(np.ascontiguousarray(self.trajectory.labels))[None]
         return image_tensor(self.image, self.size), labels_to_tensor(config.video_conditioning.shown(labels))
+
+
+def check_video_networks(config: PipelineConfig, unet: VideoUNet, controlnet: ControlNet | None) -> None:
+    """Whether stage 2's networks are those of ``config.video_conditioning``.
+
+    Raises:
+        InputError: they are not; the folder's index and weights do not belong together.
+    """
+    conditioning = config.video_conditioning
+    wanted, found = video_channels(conditioning, unet.config.out_channels), unet.config.in_channels
+    if wanted != found:
+        raise InputError(
+            f"video_unet has {found} input channels, but the model's video_conditioning needs {wanted}; the folder's "
+            "model_index.json and its weights do not belong together"
+        )
+    if (conditioning.control == "controlnet") != (controlnet is not None):
+        raise InputError(
+            f"the model's video_conditioning.control is {conditioning.control!r}, but its folder holds "
+            f"{'no' if controlnet is None else 'a'} video_controlnet"
+        )
+    if not conditioning.frames_together and unet.config.mixes_frames:
+        raise InputError(
+            "the model's video_conditioning makes each frame by itself, but its video_unet has temporal layers"
+        )
 
 
 def video_inputs(config: PipelineConfig, trajectory: Any, prompt: Any) -> dict[str, Any]:
