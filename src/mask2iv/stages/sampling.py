@@ -45,10 +45,8 @@ class SamplingOptions:
             bar.update(count)
             if self.callback is None:
                 return None
-            given = {"latents": step.latents}
-            replaced: torch.Tensor | None = self.callback(pipeline, step.index, int(step.timestep), given).get(
-                "latents"
-            )
+            returned = self.callback(pipeline, step.index, int(step.timestep), {"latents": step.latents})
+            replaced: torch.Tensor | None = returned.get("latents")
             return replaced
 
         return watch
