@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
+from mask2iv.checkpoint import cannot_write
 from mask2iv.conditions import ConditionEncoder
 from mask2iv.data.vocabulary import words_of
 from mask2iv.diffusion.samplers import DDIMScheduler
@@ -77,7 +79,10 @@ class TrainContext:
             known = read_index(self.model_dir)[1] if (self.model_dir / INDEX).is_file() else {}
             for name, component in components.items():
                 remove_leftovers(self.model_dir, prefix=name)
-                save_component(self.model_dir, name, component)
+                try:
+                    save_component(self.model_dir, name, component)
+                except (OSError, SafetensorError) as error:
+                    raise cannot_write(str(self.model_dir / name), self.run.directory, error) from error
                 known[name] = type(component).__name__
             write_index(self.model_dir, self.recipe.pipeline, known)
         self.run.accelerator.wait_for_everyone()
