@@ -16,6 +16,7 @@ from mask2iv.errors import InputError
 from mask2iv.models.layers import SampleDropout
 from mask2iv.training.config import TrainingConfig
 from mask2iv.training.loop import Run, Trainer, Validation
+from mask2iv.training.processes import start_processes
 from mask2iv.training.samples import Samples, rows_at, step_samples
 
 CONFIG = TrainingConfig(
@@ -37,7 +38,8 @@ def make(run: Run, config: TrainingConfig = CONFIG, stop_at: int | None = None) 
         if samples.step == stop_at:
             raise Interrupted
         x = torch.stack([torch.randn(3, generator=generator) for generator in samples.generators()])
-        return {"loss": (model(x).squeeze(1) - x.sum(dim=1)).square().mean()}
+        x = x.to(next(model.parameters()).device)
+        return {"loss": (model(x).squeeze(1).float() - x.sum(dim=1)).square().mean()}
 
     return Trainer(model, config, run, loss, NAMES, Validation(lambda step: {"step": float(step)}, "step"))
 
@@ -245,3 +247,21 @@ def test_dropout_of_a_sample_follows_its_seed_wherever_it_stands() -> None:
     assert both.unique().tolist() == [0.0, 2.0]
     assert abs(float(both.mean()) - 1) < 0.1
     assert torch.equal(layer.eval()(x), x)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_run_on_a_gpu_resumes_with_its_scaler(precision: str, tmp_path: Path) -> None:
+    config = replace(CONFIG, mixed_precision=precision, ema_device="cpu", optimizer="adamw-fused")
+
+    def trained(folder: Path, stop_at: int | None = None, resume: str | None = None) -> list[torch.Tensor]:
+        with start_processes(config, "cuda", folder) as accelerator:
+            trainer = make(Run(folder, accelerator, resume, {"run": "a"}), config, stop_at)
+            trainer.run()
+            return weights(trainer)
+
+    straight = trained(tmp_path / "straight")
+    with pytest.raises(Interrupted):
+        trained(tmp_path / "broken", stop_at=7)
+    for a, b in zip(straight, trained(tmp_path / "broken", resume="latest"), strict=True):
+        torch.testing.assert_close(a, b)

@@ -106,6 +106,8 @@ class Train:
         directory = self.out / "training" / self.component
         settings: TrainingConfig = recipe.of(self.component).training
         with start_processes(settings, self.device, directory) as accelerator:
+            if accelerator.is_fsdp2 and self.component not in ("trajectory", "video"):
+                raise InputError(f"{self.component} is small and not sharded: launch without --use_fsdp (DDP)")
             pipeline, device = recipe.pipeline, accelerator.device
             *sets, left_out = self._clips(settings)
             clips, held_out = (

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
+from mask2iv.checkpoint import cannot_write
 from mask2iv.conditions import ConditionEncoder, VideoConditioning
 from mask2iv.data.vocabulary import words_of
 from mask2iv.diffusion.samplers import DDIMScheduler
@@ -117,7 +119,10 @@ class TrainContext:
             known = read_index(self.model_dir)[1] if (self.model_dir / INDEX).is_file() else {}
             for name, component in components.items():
                 remove_leftovers(self.model_dir, prefix=name)
-                save_component(self.model_dir, name, component)
+                try:
+                    save_component(self.model_dir, name, component)
+                except (OSError, SafetensorError) as error:
+                    raise cannot_write(str(self.model_dir / name), self.run.directory, error) from error
                 known[name] = type(component).__name__
             self._write_index(known)
         self.run.accelerator.wait_for_everyone()

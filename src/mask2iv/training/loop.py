@@ -57,8 +57,8 @@ class Validation:
     """What a component is measured by on held-out clips.
 
     Attributes:
-        figures: maps a step to figures; called with the moving average in place. With sharded weights every process
-            calls it and only the main one may write; else the main one alone does.
+        figures: maps a step to figures; called with the moving average in place. The main process alone calls it, but
+            with sharded weights every process does, and only the main one may write.
         measure: the figure that decides which weights are the best.
         larger_is_better: of the measure.
     """
