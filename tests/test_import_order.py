@@ -7,7 +7,7 @@ import mask2iv
 
 LEVELS = [
     {"errors"},
-    {"contract", "files", "config"},
+    {"contract", "files", "config", "extras"},
     {"morphology", "manifest"},
     {"masks"},
     {"media"},

@@ -55,7 +55,6 @@ OFFLOADS: dict[str, Callable[[Mask2IVPipeline], None]] = {
 
 @pytest.mark.parametrize("kind", OFFLOADS)
 def test_offloaded_networks_compute_the_same(pipe: Mask2IVPipeline, clips: ClipSet, kind: str) -> None:
-    pytest.importorskip("accelerate")
     plain = generate(pipe, clips)
     OFFLOADS[kind](pipe)
     assert_same(generate(pipe, clips), plain)
@@ -143,7 +142,6 @@ def embedded_video() -> UInt8Array:
 
 @pytest.mark.parametrize("kind", ["int8", "fp8"])
 def test_quantised_weights_are_smaller_and_change_little(embedded_video: UInt8Array, kind: str) -> None:
-    pytest.importorskip("torchao")
     pipe = Mask2IVPipeline.from_pretrained("embedded")
     before = stored_bytes(pipe)
     pipe.quantize(kind)  # type: ignore[arg-type]
@@ -200,22 +198,15 @@ def refuse(pipe: Mask2IVPipeline, folder: Path, what: str) -> None:
     ],
 )
 def test_what_does_not_go_together_is_refused(pipe: Mask2IVPipeline, tmp_path: Path, what: str, message: str) -> None:
-    if what in ("offload twice", "move", "stream"):
-        pytest.importorskip("accelerate")
     with pytest.raises(InputError, match=message):
         refuse(pipe, tmp_path, what)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("package", "extra"), [("torchao", "quant"), ("accelerate", "offload")])
-def test_a_missing_package_names_its_extra(
-    pipe: Mask2IVPipeline, monkeypatch: pytest.MonkeyPatch, package: str, extra: str
-) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    calls = {"torchao": lambda: pipe.quantize("int8"), "accelerate": lambda: pipe.enable_model_cpu_offload("cpu")}
-    with pytest.raises(InputError, match=rf'needs {package}: pip install "mask2iv\[{extra}\]"'):
-        calls[package]()
-    assert pipe.offloading is None
+def test_a_missing_package_names_its_extra(pipe: Mask2IVPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchao", None)
+    with pytest.raises(InputError, match=r'quantize needs torchao: pip install "mask2iv\[quant\]"'):
+        pipe.quantize("int8")
     assert pipe.quantization is None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,8 @@ def test_the_log_tells_rates_and_memory_and_tensorboard_gets_them_too(
 def test_a_missing_library_names_the_extra(
     tiny_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mask2iv.training.processes.find_spec", lambda name: None)
+    for library in ("wandb", "bitsandbytes"):
+        monkeypatch.setitem(sys.modules, library, None)
     for flag, extra in (("report_to=wandb", "wandb"), ("optimizer=adamw-8bit", "adamw8bit")):
         assert train("vae", tiny_clips, tmp_path / "model", "--set", f"vae.training.{flag}") == 2
         assert f'pip install "mask2iv[{extra}]"' in capsys.readouterr().err

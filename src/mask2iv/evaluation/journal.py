@@ -17,6 +17,7 @@ from mask2iv.evaluation.frechet import frechet_figure
 from mask2iv.evaluation.measure import TRUE_VIDEO, Features
 from mask2iv.evaluation.page import write_page
 from mask2iv.evaluation.rows import Ranking, Row, flat
+from mask2iv.extras import require
 from mask2iv.files import atomic_write, read_json, reason, write_json
 from mask2iv.filmstrip import filmstrip
 from mask2iv.media import write_png
@@ -41,7 +42,7 @@ class Journal:
 
     def __init__(self, out: Path, protocol: Mapping[str, Any], rank: Ranking, first: int, keep: int) -> None:
         self.out, self.rank, self.first, self.keep = out, rank, first, keep
-        _pyarrow()  # it is needed last, and should be missed first
+        require("pyarrow", "evaluation")  # it is needed last, and should be missed first
         self.rows: list[Row] = _claim(out, protocol)
 
     def add(
@@ -155,19 +156,10 @@ def read_features(out: Path, clip_ids: Sequence[str], metric: str) -> dict[str, 
 
 def write_table(rows: Sequence[Row], path: Path) -> None:
     """One row per clip and one column per measure, as Parquet."""
-    pyarrow = _pyarrow()
+    pyarrow, parquet = require("pyarrow", "evaluation"), require("pyarrow.parquet", "evaluation")
     table = pyarrow.Table.from_pylist([{**{name: row[name] for name in _DETAILS}, **flat(row)} for row in rows])
     with atomic_write(path) as temporary:
-        pyarrow.parquet.write_table(table, temporary)
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise InputError("evaluation needs pyarrow to write tables: pip install 'mask2iv[eval]'") from error
-    return pyarrow
+        parquet.write_table(table, temporary)
 
 
 def _claim(out: Path, protocol: Mapping[str, Any]) -> list[Row]:

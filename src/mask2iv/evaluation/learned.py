@@ -22,6 +22,7 @@ from mask2iv.contract import UInt8Array
 from mask2iv.data.dataset import select_frames
 from mask2iv.errors import InputError
 from mask2iv.evaluation.weights import Weights
+from mask2iv.extras import missing
 
 I3D_FRAMES, I3D_SIZE = 10, 224
 """Fewest frames that I3D takes, and the side to which it resizes by itself."""
@@ -64,9 +65,10 @@ class LPIPS(nn.Module):
         Raises:
             InputError: the file is missing or holds something else, or torchmetrics is not installed.
         """
+        # Only its file is needed: importing it takes seconds.
         spec = find_spec("torchmetrics")
         if spec is None or spec.origin is None:
-            raise InputError("LPIPS needs the channel weights in torchmetrics: pip install 'mask2iv[eval]'")
+            raise missing("torchmetrics", "LPIPS, for its channel weights,")
         channel_weights = Path(spec.origin).parent / "functional" / "image" / "lpips_models" / "alex.pth"
         net = cls()
         try:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from mask2iv.errors import InputError
+from mask2iv.extras import missing
 
 _LOAD_ERRORS = (ImportError, OSError, AttributeError, RuntimeError, TypeError)
 """What MuJoCo and PyOpenGL raise where a flavour of OpenGL is missing or finds no device."""
@@ -31,7 +32,7 @@ def require_mujoco() -> ModuleType:
             return importlib.import_module("mujoco")
         except _LOAD_ERRORS as error:
             if isinstance(error, ModuleNotFoundError) and error.name == "mujoco":
-                raise InputError('the interaction generator needs mujoco: pip install "mask2iv[sim]"') from error
+                raise missing("mujoco", "the interaction generator") from error
             failures.append(f"{flavour}: {error}")
             _unbind_opengl()
     raise _no_opengl("; ".join(failures))

@@ -12,6 +12,7 @@ from torch import nn
 
 from mask2iv.conditions import ConditionEncoder
 from mask2iv.errors import InputError
+from mask2iv.extras import require
 from mask2iv.models.compilation import Compilation
 from mask2iv.models.graphs import CudaGraphRecorder, StepGraphs
 from mask2iv.models.reference import ReferenceDecoder
@@ -23,25 +24,6 @@ QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
 
 TILE_SIZE = 256
 """Pixels along the side of a tile."""
-
-_EXTRAS = {"accelerate": ("offload", "offload"), "torchao": ("quantize", "quant")}
-"""What needs a package, and the extra it is in."""
-
-
-def require(module: str) -> Any:
-    """Import `module` of accelerate or torchao: the one gate to both, and to what of diffusers needs them.
-
-    Raises:
-        InputError: not installed; names the extra.
-    """
-    package = "torchao" if module.startswith("torchao") else "accelerate"
-    try:
-        # First by itself: what needs it might else complain in other words.
-        importlib.import_module(package)
-    except ImportError as error:
-        field, extra = _EXTRAS[package]
-        raise InputError(f'{field}: this needs {package}: pip install "mask2iv[{extra}]"') from error
-    return importlib.import_module(module)
 
 
 class Accelerated:
@@ -98,7 +80,7 @@ class Accelerated:
         if kind not in QUANTIZATIONS:
             raise InputError(f"quantize must be one of {', '.join(QUANTIZATIONS)}, found {kind!r}")
         self._require_unquantised("quantize")
-        torchao = require("torchao.quantization")
+        torchao = require("torchao.quantization", "quantize")
         config = {"int8": torchao.Int8WeightOnlyConfig, "fp8": torchao.Float8WeightOnlyConfig}[kind]
         for network in (*self._unets(), self.encoder.text_encoder, self.encoder.image_encoder):
             torchao.quantize_(network, config())
@@ -162,7 +144,7 @@ class Accelerated:
         """Keep the networks in main memory and bring them to `device` to compute, one at a time.
 
         Raises:
-            InputError: accelerate is not installed, or already offloaded.
+            InputError: already offloaded.
         """
         self._begin_offloading("model", device).one_at_a_time(self._parts(), torch.device(device))
 
@@ -181,16 +163,17 @@ class Accelerated:
         :meth:`enable_model_cpu_offload` does. Arguments as in ``diffusers.hooks.apply_group_offloading``.
 
         Raises:
-            InputError: accelerate is not installed, already offloaded, or arguments that diffusers refuses.
+            InputError: already offloaded, or arguments that diffusers refuses.
         """
+        from diffusers.hooks.group_offloading import apply_group_offloading
+
         offload = self._begin_offloading("group", onload_device)
         unets = list(self._unets())
         rest = [part for part in self._parts() if part not in unets]
         offload.one_at_a_time(rest, torch.device(onload_device))
-        hooks = require("diffusers.hooks")
         for unet in unets:
             try:
-                hooks.apply_group_offloading(
+                apply_group_offloading(
                     unet,
                     onload_device=torch.device(onload_device),
                     offload_device=torch.device(offload_device),
@@ -251,7 +234,6 @@ class Accelerated:
     def _begin_offloading(self, kind: Literal["model", "group"], device: torch.device | str) -> Any:
         if self.offloading is not None:
             raise InputError(f"offload: this pipeline is offloaded already ({self.offloading}); load it again")
-        require("accelerate")
         module = importlib.import_module("mask2iv.stages.offload")
         for unet in self._unets():
             if unet.graphs is not None:

@@ -9,8 +9,8 @@ import torch
 from diffusers.training_utils import EMAModel
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from mask2iv.extras import require
 from mask2iv.training.config import TrainingConfig
-from mask2iv.training.processes import require
 
 BETAS = (0.9, 0.99)
 
@@ -27,8 +27,7 @@ def make_optimizer(parameters: Sequence[torch.nn.Parameter], config: TrainingCon
     ]
     groups = [group for group in groups if group["params"]]
     if config.optimizer == "adamw-8bit":
-        require("bitsandbytes", "adamw8bit", "training.optimizer adamw-8bit")
-        import bitsandbytes
+        bitsandbytes = require("bitsandbytes", "training.optimizer adamw-8bit")
 
         optimizer = bitsandbytes.optim.AdamW8bit(groups, lr=config.learning_rate, betas=BETAS)
         return cast(torch.optim.Optimizer, optimizer)

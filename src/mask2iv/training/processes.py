@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs
 
 from mask2iv.errors import InputError
+from mask2iv.extras import require
 from mask2iv.training.config import TrainingConfig
 
 PATIENCE = timedelta(hours=6)
@@ -28,16 +28,6 @@ _SUPPORTED = (
     DistributedType.MULTI_GPU,
     DistributedType.FSDP,
 )
-
-
-def require(module: str, extra: str, what: str) -> None:
-    """The gate of the optional libraries of training.
-
-    Raises:
-        InputError: `module` is not installed; names the extra that brings it.
-    """
-    if find_spec(module) is None:
-        raise InputError(f'{what} needs {module}: pip install "mask2iv[{extra}]"')
 
 
 @contextmanager
@@ -59,9 +49,9 @@ def start_processes(config: TrainingConfig, device: str, project_dir: Path) -> I
     if cpu and config.mixed_precision == "fp16":
         raise InputError("training.mixed_precision fp16 needs a GPU; use bf16 or no on the CPU")
     if config.report_to == "tensorboard":
-        require("tensorboard", "train", "--report_to tensorboard")
+        require("tensorboard", "--report_to tensorboard")
     if config.report_to == "wandb":
-        require("wandb", "wandb", "--report_to wandb")
+        require("wandb", "--report_to wandb")
     AcceleratorState._reset_state(reset_partial_state=True)  # a process may run several trainings
     accelerator = Accelerator(
         cpu=cpu,

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from mask2iv.extras import require
 from mask2iv.files import atomic_directory, write_json
 from mask2iv.models.attention import TemporalTransformer
 from mask2iv.models.layers import TemporalConvBlock
 from mask2iv.training.config import LoraTargets, TrainingConfig
-from mask2iv.training.processes import require
 
 ALWAYS_ADAPTED = ("unet.conv_in",)
 """The layer where the conditions' channels enter; a new condition is learnt there first."""
@@ -59,7 +59,7 @@ def choose_trainable(stage: nn.Module, config: TrainingConfig) -> None:
         InputError: adapters without peft.
     """
     if config.lora_rank:
-        require("peft", "train", "training.lora_rank")
+        require("peft", "training.lora_rank")
         from peft import inject_adapter_in_model
 
         layers = adapted_layers(stage, config.lora_targets, config.freeze_temporal)
