@@ -60,11 +60,7 @@ class Bench:
         from mask2iv.manifest import versions
         from mask2iv.stages.pipeline import Mask2IVPipeline
 
-        for flag, number, least in (("batch", self.batch, 1), ("runs", self.runs, 1), ("threads", self.threads, 0)):
-            if number < least:
-                raise InputError(f"--{flag} must be at least {least}, found {number}")
-        if self.steps is not None and self.steps < 1:
-            raise InputError(f"--steps must be at least 1, found {self.steps}")
+        self._check()
         size = None if self.size is None else parse_size(self.size)
         device = pick_device(self.device)
         wanted: tuple[str, ...] = _ONCE if self.model == "full" and device.type == "cpu" else PARTS
@@ -116,3 +112,10 @@ class Bench:
         said = {name: value for name, value in report.items() if name not in ("parts", "versions")}
         print(", ".join(f"{name} {value}" for name, value in said.items()), end="\n\n")
         print(table(report))
+
+    def _check(self) -> None:
+        for flag, number, least in (("batch", self.batch, 1), ("runs", self.runs, 1), ("threads", self.threads, 0)):
+            if number < least:
+                raise InputError(f"--{flag} must be at least {least}, found {number}")
+        if self.steps is not None and self.steps < 1:
+            raise InputError(f"--steps must be at least 1, found {self.steps}")
