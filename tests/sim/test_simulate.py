@@ -125,6 +125,9 @@ def test_known_draw_needs_no_search(renderer: Renderer) -> None:
     np.testing.assert_array_equal(again.trajectory.labels, found.trajectory.labels)
     assert sum(rejected.values()) == found.metadata["draw"]
     assert none == {}
+    assert found.metadata["draw"] > 0
+    with pytest.raises(InputError, match="draw 0 of seed 4"):
+        simulate_clip(config, 4, 2, renderer, draw=0, pictures=False)
 
 
 def test_something_stands_in_the_line_of_sight(renderer: Renderer) -> None:

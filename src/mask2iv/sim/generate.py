@@ -54,8 +54,9 @@ def simulate_clip(
         The clip, and how often a draw was thrown away for which reason before it.
 
     Raises:
-        InputError: negative seed or index, a renderer of another size, or no headless OpenGL.
-        RuntimeError: no plausible draw in 400 attempts, or the given one is not plausible.
+        InputError: negative seed or index, a renderer of another size, no headless OpenGL, or a given draw that is not
+            plausible.
+        RuntimeError: no plausible draw in 400 attempts.
     """
     if seed < 0 or index < 0:
         raise InputError(f"seed and index must not be negative, found {seed} and {index}")
@@ -86,6 +87,11 @@ def _first_plausible(
             rejected[str(reason)] += 1
         except Unreachable:
             rejected["out of reach"] += 1
+    if draw is not None:
+        raise InputError(
+            f"draw {draw} of seed {seed}, index {index} is not plausible here ({', '.join(rejected)}); install the "
+            "versions of numpy and mujoco that constraints.txt names"
+        )
     raise RuntimeError(f"no plausible clip for seed {seed}, index {index}: {dict(rejected)}")
 
 
