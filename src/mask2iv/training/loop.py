@@ -337,8 +337,10 @@ class Trainer:
     def _log(self, record: dict[str, Any]) -> None:
         if not self.accelerator.is_main_process:
             return
+        # JSON has no word for NaN: a skipped step's loss is null.
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
         with (self.where.directory / "log.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps(finite) + "\n")
         if self.config.report_to != "none":
             values = {name: value for name, value in record.items() if isinstance(value, int | float)}
             values |= {f"validation/{name}": value for name, value in record.get("validation", {}).items()}
