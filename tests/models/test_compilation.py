@@ -74,7 +74,7 @@ def test_a_failure_is_said_once_and_computed_without() -> None:
     compilation.add(net)
     with pytest.warns(RuntimeWarning, match="going on without it.*TemporalTransformer.*no compiler today") as said:
         found = net(*inputs())
-    assert len(said) == 1
+    assert len([one for one in said if one.category is RuntimeWarning]) == 1, "whatever else PyTorch has to say"
     assert torch.equal(found, expected)
     assert "no compiler today" in (compilation.failure or "")
 

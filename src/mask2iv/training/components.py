@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +22,7 @@ from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, remove_leftovers
 from mask2iv.models.autoencoder import LatentCodec
+from mask2iv.models.text import unknown_words
 from mask2iv.recipes import Recipe, StageRecipe
 from mask2iv.stages.components import INDEX, load_component, read_index, save_component, write_index
 from mask2iv.stages.stage import Stage
@@ -177,6 +179,8 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
             context.load("image_encoder", "encoders").requires_grad_(False),
             pipeline.text_skip_last,
         )
+        if name == "trajectory" and stage_recipe.drop_text < 1 and context.run.accelerator.is_main_process:
+            _warn_of_unknown_words(encoder, context.clips.captions)
         batches, held_out = (
             StageBatches(
                 name,
@@ -210,6 +214,17 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
         return trainer.progress.figures
 
     return train
+
+
+def _warn_of_unknown_words(encoder: ConditionEncoder, captions: list[str]) -> None:
+    """A closed vocabulary is that of the clips its encoders were trained on; other words all look the same to it."""
+    words = {word: None for caption in captions for word in unknown_words(encoder.tokenizer, caption)}
+    if words:
+        print(
+            f"mask2iv: warning: captions: words that mean nothing to the text encoder: {', '.join(words)}; they cannot "
+            "steer what is trained (`mask2iv train encoders` makes encoders that know them)",
+            file=sys.stderr,
+        )
 
 
 def _plain_stage(context: TrainContext, trainer: Trainer, name: StageName, change_std: float | None) -> Stage:
