@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,6 +16,19 @@ from mask2iv.data.store import ClipSetWriter
 
 CLIPS, FRAMES, HEIGHT, WIDTH, FPS = 6, 4, 32, 64, 8.0
 COMPONENTS = ("vae", "encoders", "reference", "trajectory", "video")
+
+
+@pytest.fixture(scope="session")
+def checkpoints() -> ModuleType:
+    """Makers of small original checkpoints, tests/golden/checkpoints.py; the test folders are not packages."""
+    spec = importlib.util.spec_from_file_location(
+        "tests_checkpoints", Path(__file__).parent / "golden" / "checkpoints.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def make_clip(index: int) -> Clip:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
 import torch
@@ -97,12 +97,6 @@ class Conditions:
 
     def __getitem__(self, index: slice) -> Conditions:
         return Conditions(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
-
-    def with_text(self, text: torch.Tensor, image_features: torch.Tensor | None = None) -> Conditions:
-        """The same with other text tokens (and image tokens), for guidance branches."""
-        return replace(
-            self, text=text, image_features=self.image_features if image_features is None else image_features
-        )
 
 
 def trajectory_channels(layout: MaskLayout, latent_channels: int) -> int:

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from PIL import Image, ImageOps
 
@@ -157,6 +157,26 @@ def remove_leftovers(folder: str | os.PathLike[str], prefix: str = "") -> list[P
     return found
 
 
+def lock(file: IO[Any], wait: bool) -> bool:
+    """Take the kernel's lock on an open file; it ends when the file is closed, or with its process.
+
+    Args:
+        file: the lock file.
+        wait: until the process that holds it lets go.
+
+    Returns:
+        False where another process holds it and `wait` is not set.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 @contextmanager
 def alone(path: str | os.PathLike[str]) -> Iterator[None]:
     """Holds the lock file ``path`` during the block; waits, and says so, while another process holds it.
@@ -165,11 +185,9 @@ def alone(path: str | os.PathLike[str]) -> Iterator[None]:
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock(file, wait=False):
             print(f"{Path(path).stem}: waiting for another process that works on it", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file, wait=True)
         yield
 
 

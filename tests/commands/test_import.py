@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,31 +19,20 @@ pytestmark = pytest.mark.usefixtures("no_open_clip")
 EMBEDDED = "embedded"
 
 
-def _checkpoints() -> ModuleType:
-    path = Path(__file__).parents[1] / "golden" / "checkpoints.py"
-    spec = importlib.util.spec_from_file_location("tests_checkpoints", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(tmp_path_factory: pytest.TempPathFactory, checkpoints: ModuleType) -> Path:
     """Checkpoints of both stages and of DynamiCrafter, their configuration, a vocabulary, and damaged ones."""
     folder = tmp_path_factory.mktemp("files")
-    made = _checkpoints()
-    state, config = made.small_checkpoint()
+    state, config = checkpoints.small_checkpoint()
     torch.save({"state_dict": {**state, "object_embedder.weight": torch.zeros(2)}}, folder / "stage.ckpt")
-    torch.save({"state_dict": made.small_checkpoint(channels=8)[0]}, folder / "plain.ckpt")
+    torch.save({"state_dict": checkpoints.small_checkpoint(channels=8)[0]}, folder / "plain.ckpt")
     (folder / "broken.ckpt").write_bytes((folder / "stage.ckpt").read_bytes()[:5000])
     (folder / "flags.json").write_text(json.dumps(config))
     (folder / "unknown.json").write_text(json.dumps({"unets": {}}))
     config["unet"]["chanels"] = 3
     (folder / "flag.json").write_text(json.dumps(config))
     (folder / "list.json").write_text("[]")
-    made.write_vocabulary(folder / "bpe.txt.gz")
+    checkpoints.write_vocabulary(folder / "bpe.txt.gz")
     return folder
 
 

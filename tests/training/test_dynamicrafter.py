@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -36,21 +35,10 @@ RESAMPLER = {"dim": 32, "depth": 1, "dim_head": 16, "heads": 2, "embedding_dim":
 FEW_STEPS = {"max_steps": 2, "batch_size": 4, "gradient_accumulation_steps": 2, "checkpoint_every": 2}
 
 
-def _checkpoints() -> ModuleType:
-    path = Path(__file__).parents[1] / "golden" / "checkpoints.py"
-    spec = importlib.util.spec_from_file_location("tests_checkpoints", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory, no_open_clip: None) -> Path:
+def start(tmp_path_factory: pytest.TempPathFactory, no_open_clip: None, checkpoints: ModuleType) -> Path:
     """A small DynamiCrafter, imported and widened for both stages."""
     folder = tmp_path_factory.mktemp("dynamicrafter")
-    checkpoints = _checkpoints()
     state, config = checkpoints.small_checkpoint(channels=8)
     torch.save({"state_dict": state}, folder / "model.ckpt")
     (folder / "sizes.json").write_text(json.dumps(config))

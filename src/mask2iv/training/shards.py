@@ -14,7 +14,6 @@ set may be larger than memory.
 from __future__ import annotations
 
 import errno
-import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +25,7 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_write, reason, write_json
+from mask2iv.files import atomic_write, lock, reason, write_json
 
 ROWS_PER_SHARD = 32
 """What a stopped build loses at most; clips encoded at full size take 84 MB a shard."""
@@ -131,14 +130,13 @@ def _locked(path: Path, wait: bool) -> Iterator[bool]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = lock(file, wait)
         except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
-                yield False
-                return
             # A file system without locks: work may be done twice, and is still right, since files appear whole.
             if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP):
                 raise
-        yield True
-        # Whoever waits for this file looks for the shard next, and finds it.
-        path.unlink(missing_ok=True)
+            held = True
+        yield held
+        if held:
+            # Whoever waits for this file looks for the shard next, and finds it.
+            path.unlink(missing_ok=True)
