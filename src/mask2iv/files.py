@@ -130,6 +130,18 @@ def flush_to_disk(folder: str | os.PathLike[str], recursive: bool = True) -> Non
             os.close(descriptor)
 
 
+def copy_linked(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Copy a folder; its files become hard links where the file system can. For files that are never written into."""
+    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy(source, target)
+
+
 def remove_directory(path: str | os.PathLike[str]) -> None:
     """Remove a folder so that it is there whole or not at all, even when the program is killed half-way."""
     retired = _sibling(Path(os.path.abspath(path)))

@@ -162,3 +162,13 @@ def test_words_that_the_text_encoder_does_not_know_are_named(
     flags = ("--set", "trajectory.training.max_steps=1", "--initial-weights", str(tiny_model))
     assert train("trajectory", tmp_path / "clips", tmp_path / "model", *flags) == 0
     assert "mean nothing to the text encoder: polishing, samovar;" in capsys.readouterr().err
+    assert train("trajectory", tmp_path / "clips", tmp_path / "taught", *flags, "--add-words") == 0
+    assert "mean nothing" not in capsys.readouterr().err
+    before, after = (Mask2IVPipeline.from_pretrained(folder) for folder in (tmp_path / "model", tmp_path / "taught"))
+    assert after.unknown_words("a hand polishing a Samovar") == []
+    known, new = "a hand pushing a can", ["a hand polishing a can", "a hand samovar a can"]
+    texts = {text: after.encoder.text([text]) for text in (known, *new)}
+    assert train("video", tmp_path / "clips", tmp_path / "taught", "--add-words") == 2
+    assert "--add-words: video of recipe tiny reads no captions" in capsys.readouterr().err
+    assert torch.equal(texts[known], before.encoder.text([known])), "known words keep their embeddings"
+    assert not torch.allclose(texts[new[0]], texts[new[1]], atol=1e-3), "new words differ"

@@ -68,6 +68,8 @@ class Train:
     """A checkpoint folder, or "latest" to go on where the run stopped (or start)."""
     initial_weights: str | None = None
     """Start stage 1 or 2 from the networks of this model: a folder, or "embedded"; else from random ones."""
+    add_words: bool = False
+    """Give a text encoder with a closed vocabulary the words of the captions that it lacks; else they are warned of."""
     cache: Path | None = None
     """Folder of the cached latents, which models with the same encoders may share; default: one in --out."""
     mixed_precision: MixedPrecision | None = None
@@ -97,6 +99,8 @@ class Train:
     def run(self) -> None:
         recipe = config.override(get_variant(self.recipe), (*self.set, *self._shortcuts()))
         recipe.of(self.component)
+        if self.add_words and not recipe.reads_captions(self.component):
+            raise InputError(f"--add-words: {self.component} of recipe {recipe.name} reads no captions; leave it out")
         if self.dry_run:
             self._plan(recipe)
             return
@@ -114,7 +118,9 @@ class Train:
                 ClipMemory(one, (pipeline.height, pipeline.width), pipeline.num_frames, device) for one in sets
             )
             run = Run(directory, accelerator, self.resume_from_checkpoint, self._identity(recipe, initial))
-            context = TrainContext(recipe, clips, held_out, self.out, run, left_out, initial, self.cache)
+            context = TrainContext(
+                recipe, clips, held_out, self.out, run, left_out, initial, self.cache, self.add_words
+            )
             started = time.time()
             figures = TRAINERS[self.component](context)
             if accelerator.is_main_process:

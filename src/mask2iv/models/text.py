@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
     CLIPConfig,
     CLIPModel,
@@ -59,6 +59,38 @@ def unknown_words(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[str]:
         if tokenizer.unk_token_id in ids:
             found.append(word)
     return found
+
+
+@torch.no_grad()
+def add_words(
+    tokenizer: PreTrainedTokenizerBase, encoder: CLIPTextModel, words: Sequence[str], seed: int = 0
+) -> CLIPTextModel:
+    """Further words for a closed vocabulary, each with a token and an embedding of its own.
+
+    Known words keep theirs, so that what was trained with them still holds. The new embeddings are drawn, with the mean
+    and spread of the known ones: a network that is trained with them learns what they mean.
+
+    Args:
+        tokenizer: gets the words; lower case.
+        encoder: stays as it is.
+        words: words that it does not know (:func:`unknown_words`), without punctuation.
+        seed: of the draw.
+
+    Returns:
+        A text encoder with the new embeddings.
+    """
+    weights = encoder.state_dict()
+    name = next(key for key in weights if key.endswith("token_embedding.weight"))
+    known = weights[name]
+    # Whole words only: "two" shall not be found in "network".
+    tokenizer.add_tokens([AddedToken(word, single_word=True, normalized=True) for word in words])  # type: ignore[arg-type]
+    drawn = torch.randn(len(tokenizer) - len(known), known.shape[1], generator=torch.Generator().manual_seed(seed))
+    mean, spread = known.float().mean(dim=0), known.float().std(dim=0)
+    weights[name] = torch.cat([known, (mean + spread * drawn.to(mean)).to(known)])
+    config = CLIPTextConfig.from_dict({**encoder.config.to_dict(), "vocab_size": len(tokenizer)})
+    larger = CLIPTextModel(config).to(known)
+    larger.load_state_dict(weights)
+    return larger.eval()
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> torch.Tensor:

@@ -159,3 +159,9 @@ class Recipe:
                 "from --initial-weights"
             )
         return getattr(self, component)
+
+    def reads_captions(self, component: str) -> bool:
+        """Whether a component of this recipe is a stage that is trained with the clips' captions."""
+        if component == "video" and not self.pipeline.video_conditioning.text:
+            return False
+        return component in ("trajectory", "video") and self.of(component).drop_text < 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -20,9 +18,9 @@ from mask2iv.data.vocabulary import words_of
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, remove_leftovers
+from mask2iv.files import atomic_directory, copy_linked, remove_leftovers
 from mask2iv.models.autoencoder import LatentCodec
-from mask2iv.models.text import unknown_words
+from mask2iv.models.text import add_words, unknown_words
 from mask2iv.recipes import Recipe, StageRecipe
 from mask2iv.stages.components import INDEX, load_component, read_index, save_component, write_index
 from mask2iv.stages.stage import Stage
@@ -43,13 +41,6 @@ FROZEN = ("vae", "tokenizer", "text_encoder", "image_encoder", "reference_decode
 _AUTOCAST: Mapping[str, torch.dtype | None] = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy(source, target)
-
-
 @dataclass(frozen=True)
 class TrainContext:
     """Everything a training run is given.
@@ -63,6 +54,7 @@ class TrainContext:
         initial: model folder whose networks a stage starts from; None starts from random ones.
         cache_dir: where latents are cached; None for a folder of the model folder. Models trained on the same clips
             with the same encoders may share it.
+        add_words: whether a text encoder with a closed vocabulary gets the words of the captions that it lacks.
     """
 
     recipe: Recipe
@@ -73,6 +65,7 @@ class TrainContext:
     left_out: Mapping[str, str]
     initial: Path | None = None
     cache_dir: Path | None = None
+    add_words: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -109,9 +102,28 @@ class TrainContext:
             names = [name for name in FROZEN if name in given and name not in known]
             for name in names:
                 with atomic_directory(self.model_dir / name, overwrite=True) as folder:
-                    shutil.copytree(self.initial / name, folder, copy_function=_link, dirs_exist_ok=True)
+                    copy_linked(self.initial / name, folder)
             if names:
                 self._write_index({**known, **{name: given[name] for name in names}})
+        self.run.accelerator.wait_for_everyone()
+
+    def teach_words(self) -> None:
+        """Deal with captions' words that the text encoder does not know: add them, or warn; the main process does."""
+        if self.run.accelerator.is_main_process:
+            tokenizer = self.load("tokenizer", "encoders")
+            captions = self.clips.captions + self.held_out.captions
+            words = sorted({word for caption in captions for word in words_of(unknown_words(tokenizer, caption))})
+            if words and self.add_words:
+                larger = add_words(tokenizer, self.load("text_encoder", "encoders"), words)
+                # The encoder first: one that knows more words than its tokenizer is harmless, and is grown again.
+                self.save({"text_encoder": larger})
+                self.save({"tokenizer": tokenizer})
+            elif words:
+                print(
+                    "mask2iv: warning: captions: words that mean nothing to the text encoder: "
+                    f"{', '.join(words)}; they cannot steer what is trained (--add-words gives it these words)",
+                    file=sys.stderr,
+                )
         self.run.accelerator.wait_for_everyone()
 
     def save(self, components: Mapping[str, Any]) -> None:
@@ -171,6 +183,8 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
         context.adopt()
         stage_recipe: StageRecipe = recipe.of(name)
         change_std = getattr(pipeline, f"{name}_change_std")
+        if recipe.reads_captions(name):
+            context.teach_words()
         stage = make_stage(stage_recipe, change_std, _initial(context, name), _conditioning(context, name))
         encoder = ConditionEncoder(
             context.codec(),
@@ -179,8 +193,6 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
             context.load("image_encoder", "encoders").requires_grad_(False),
             pipeline.text_skip_last,
         )
-        if name == "trajectory" and stage_recipe.drop_text < 1 and context.run.accelerator.is_main_process:
-            _warn_of_unknown_words(encoder, context.clips.captions)
         batches, held_out = (
             StageBatches(
                 name,
@@ -214,17 +226,6 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
         return trainer.progress.figures
 
     return train
-
-
-def _warn_of_unknown_words(encoder: ConditionEncoder, captions: list[str]) -> None:
-    """A closed vocabulary is that of the clips its encoders were trained on; other words all look the same to it."""
-    words = {word: None for caption in captions for word in unknown_words(encoder.tokenizer, caption)}
-    if words:
-        print(
-            f"mask2iv: warning: captions: words that mean nothing to the text encoder: {', '.join(words)}; they cannot "
-            "steer what is trained (`mask2iv train encoders` makes encoders that know them)",
-            file=sys.stderr,
-        )
 
 
 def _plain_stage(context: TrainContext, trainer: Trainer, name: StageName, change_std: float | None) -> Stage:
