@@ -153,16 +153,11 @@ class _Attempt:
         noise = float(self.effects.uniform(1.5, 5.0)) if self.effects.random() < config.noise else 0.0
         if noise and pictures:
             video = add_noise(video, noise, self.effects)
-        metadata: dict[str, Any] = {
-            "seed": self.seed,
-            "index": self.index,
-            "draw": self.number,
-            "direction": task.direction,
-            "side": {"hand": task.side, "hands": "both"}.get(self.actor, ""),
+        metadata = {
+            **self._about_task(),
             "actor_visible_at_start": bool((labels[0] == Label.ACTOR).sum() >= 0.002 * labels[0].size),
             "object_pose": [_pose_list(f.base) for f in played[0]],
             "object_joint": [float(f.joint) for f in played[0]] if task.target.joint is not None else [],
-            "object_instance": task.target.instance,
             "camera": {
                 "position": _floats(camera.position),
                 "quaternion": _floats(to_quaternion(camera.r)),
@@ -172,8 +167,6 @@ class _Attempt:
             "distractors": [model.name for model in placed],
             "distractor_instances": [model.instance for model in placed],
             "occluder": occluder,
-            "receptacle": task.receptacle[0].name if task.receptacle else "",
-            "receptacle_instance": task.receptacle[0].instance if task.receptacle else "",
             "shutter": round(shutter, 3),
             "sensor_noise": round(noise, 3),
         }
@@ -188,6 +181,20 @@ class _Attempt:
             contact=np.logical_or.reduce(touch),
             metadata=metadata,
         )
+
+    def _about_task(self) -> dict[str, Any]:
+        """What was drawn before the scene was built."""
+        task = self.task
+        return {
+            "seed": self.seed,
+            "index": self.index,
+            "draw": self.number,
+            "direction": task.direction,
+            "side": {"hand": task.side, "hands": "both"}.get(self.actor, ""),
+            "object_instance": task.target.instance,
+            "receptacle": task.receptacle[0].name if task.receptacle else "",
+            "receptacle_instance": task.receptacle[0].instance if task.receptacle else "",
+        }
 
     def _build_room(self, builder: StageBuilder, camera: Camera, actors: list[Actor]) -> dict[str, str]:
         config, scene, rng = self.config, "", self.rng
