@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,11 +108,28 @@ def cannot_write(what: str, run_dir: Path, error: BaseException) -> InputError:
     )
 
 
+@contextmanager
+def told_of_a_full_disk(run_dir: Path) -> Iterator[None]:
+    """Turns a full disk, wherever a run meets it, into the message of :func:`cannot_write`.
+
+    Raises:
+        InputError: the disk, or what the user may fill of it, is full.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if not is_disk_full(error):
+            raise
+        name = getattr(error, "filename", None) or f"beside {run_dir}"
+        raise cannot_write(str(name), run_dir, error) from error
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether an exception says that there is no space left."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    return isinstance(error, SafetensorError) and "No space left" in str(error)
+    said = ("No space left", "quota exceeded")
+    return isinstance(error, SafetensorError) and any(words in str(error) for words in said)
 
 
 Piece = list[tuple[str, int, int]]

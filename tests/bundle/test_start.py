@@ -37,6 +37,19 @@ def test_an_empty_folder_needs_clips_and_the_components_before(tmp_path: Path) -
         assert value(command, "--set") == "video.training.max_steps=3"
 
 
+def test_what_other_weights_bring_along_is_not_trained(tmp_path: Path) -> None:
+    def components(*flags: str) -> list[str]:
+        todo = planned(*flags, "--out", str(tmp_path / "run"), "--data", "x")
+        return [command[1] for command in todo.train]
+
+    assert components("video", "--initial-weights", "embedded") == ["video"]
+    assert components("all", "--initial-weights=embedded") == ["trajectory", "video"]
+    assert components("video", "--recipe", "dynamicrafter-512-video", "--initial-weights", "start") == ["video"]
+    assert components("video", "--recipe", "tiny:dynamicrafter") == ["vae", "encoders", "video"]
+    todo = planned("trajectory", "--add-words", "--out", str(tmp_path / "run"), "--data", "x")
+    assert ["--add-words" in command for command in todo.train] == [False, False, True]
+
+
 def test_a_dry_run_simulates_nothing(tmp_path: Path) -> None:
     assert planned("vae", "--out", str(tmp_path / "run"), "--dry-run").simulate is None
 

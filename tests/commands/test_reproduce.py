@@ -115,6 +115,30 @@ def test_a_second_call_trains_nothing_and_an_interrupted_row_goes_on_from_its_ch
     assert (out / "table-systems.md").read_text() == text
 
 
+def test_all_rows_can_start_from_one_image_to_video_network(
+    tiny_clips: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ("--rows", "dynamicrafter-zero-shot", "coshand", "mask2iv")
+    pretrain = ("--pretrain", "1", "--limit", "1")
+    assert reproduce("table-systems", tiny_clips, tiny_model, tmp_path, *rows, *pretrain) == 2
+    assert "--pretrain needs the clips to pretrain on: give --data-other" in capsys.readouterr().err
+    other = ("--data-other", str(tiny_clips))
+    assert reproduce("table-systems", tiny_clips, tiny_model, tmp_path, *rows, *pretrain, *other) == 0
+    table = json.loads((tmp_path / "table-systems.json").read_text())
+    trained = table["provenance"]["trained"]
+    components = {"dynamicrafter-foreign": "video", "coshand": "video", "mask2iv": "video", "joint": "trajectory"}
+    steps = {n: record["config"][components[n]]["training"]["max_steps"] for n, record in trained.items()}
+    assert steps == {"dynamicrafter-foreign": 1, "coshand": 2, "mask2iv": 2, "joint": 2}
+    for name in ("coshand", "mask2iv", "joint"):
+        component = components[name]
+        manifest = json.loads((tmp_path / "models" / name / "training" / component / "manifest.json").read_text())
+        assert manifest["image_to_video"]
+        assert Path(manifest["initial_weights"]["path"]) == tmp_path / "models" / "dynamicrafter-foreign"
+    assert "begun from one image-to-video network, trained for 1 steps" in (tmp_path / "table-systems.md").read_text()
+    assert reproduce("table-systems", tiny_clips, tiny_model, tmp_path, "--rows", "interdyn", *other) == 2
+    assert "another pretraining_steps (1, now 0)" in capsys.readouterr().err
+
+
 def test_rows_made_otherwise_are_not_mixed_with(
     made: Path, tiny_clips: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,11 +1,13 @@
 """Training through the command line: order of the components, resuming, the latent cache."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from mask2iv.cli import main
@@ -166,9 +168,50 @@ def test_words_that_the_text_encoder_does_not_know_are_named(
     assert "mean nothing" not in capsys.readouterr().err
     before, after = (Mask2IVPipeline.from_pretrained(folder) for folder in (tmp_path / "model", tmp_path / "taught"))
     assert after.unknown_words("a hand polishing a Samovar") == []
-    known, new = "a hand pushing a can", ["a hand polishing a can", "a hand samovar a can"]
+    index.write_text(index.read_text().replace("pushing a box", "waxing a box"))
+    again = ("--set", "trajectory.training.max_steps=1", "--initial-weights", str(tmp_path / "taught"))
+    assert train("trajectory", tmp_path / "clips", tmp_path / "more", *again, "--add-words") == 0
+    after = Mask2IVPipeline.from_pretrained(tmp_path / "more")
+    known, new = "a hand pushing a can", ["a hand polishing a can", "a hand samovar a can", "a hand waxing a can"]
     texts = {text: after.encoder.text([text]) for text in (known, *new)}
     assert train("video", tmp_path / "clips", tmp_path / "taught", "--add-words") == 2
     assert "--add-words: video of recipe tiny reads no captions" in capsys.readouterr().err
     assert torch.equal(texts[known], before.encoder.text([known])), "known words keep their embeddings"
-    assert not torch.allclose(texts[new[0]], texts[new[1]], atol=1e-3), "new words differ"
+    for one, other in itertools.combinations(new, 2):
+        assert not torch.allclose(texts[one], texts[other], atol=1e-3), "new words differ, whenever they were added"
+
+
+def test_a_run_is_not_resumed_on_other_clips_or_with_other_frozen_components(
+    tiny_clips: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "model"
+    shutil.copytree(tiny_model, out, ignore=shutil.ignore_patterns("training"))
+    assert train("video", tiny_clips, out) == 0
+    go_on = ("--resume_from_checkpoint", "latest", "--set", "video.training.max_steps=6")
+    assert train("video", tiny_clips, out, "--held-out", str(tiny_clips), *go_on) == 2
+    assert "belongs to another run (clips was" in capsys.readouterr().err
+    early = ("--resume_from_checkpoint", str(out / "training" / "video" / "checkpoint-00000002"))
+    assert train("video", tiny_clips, out, *early) == 2
+    assert "later checkpoints than checkpoint-00000002 (checkpoint-00000004)" in capsys.readouterr().err
+    config = out / "image_encoder" / "config.json"
+    config.write_text(config.read_text() + " ")
+    assert train("video", tiny_clips, out, *go_on) == 2
+    assert "belongs to another run (frozen was" in capsys.readouterr().err
+    assert train("video", tiny_clips, out, "--initial-weights", str(out)) == 2
+    assert "--initial-weights and --out are the same folder" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_full_while_clips_are_encoded_ends_the_run_with_a_message(
+    tiny_clips: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("mask2iv.training.shards.save_file", full)
+    shutil.copytree(tiny_model, tmp_path / "model", ignore=shutil.ignore_patterns("training"))
+    assert train("video", tiny_clips, tmp_path / "model") == 2
+    assert "No space left on device (os error 28); there is no checkpoint yet; free space" in capsys.readouterr().err

@@ -65,7 +65,7 @@ def alone(
 def test_two_processes_give_the_losses_and_weights_of_one(
     way: str, alone: Path, start: Callable[..., list[BaseProcess]], tiny_clips: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    """With dropout and perturbed masks, so that every kind of random draw is compared; then one process goes on."""
+    """With dropout and perturbed masks, so that every kind of random draw is compared; then both go on, then one."""
     out, output = copy_model(tiny_model, tmp_path / "model"), tmp_path / "output"
     finish(start(arguments(tiny_clips, out), output, 2, **(FSDP if way == "fsdp" else {})), output)
     assert losses(out) == pytest.approx(losses(alone), rel=1e-5)
@@ -79,9 +79,13 @@ def test_two_processes_give_the_losses_and_weights_of_one(
     moved = sum(float((value - begun[name]).square().sum()) for name, value in expected.items())
     apart = sum(float((value - together[name]).square().sum()) for name, value in expected.items())
     assert apart < 1e-4 * moved
-    shutil.rmtree(out / "training" / "video" / "checkpoint-00000004")
-    finish(start(arguments(tiny_clips, out, "--resume_from_checkpoint", "latest"), output), output)
-    assert losses(out) == pytest.approx(losses(alone), rel=1e-5)
+    for processes in (2, 1):
+        shutil.rmtree(out / "training" / "video" / "checkpoint-00000004")
+        more = FSDP if way == "fsdp" and processes == 2 else {}
+        finish(
+            start(arguments(tiny_clips, out, "--resume_from_checkpoint", "latest"), output, processes, **more), output
+        )
+        assert losses(out) == pytest.approx(losses(alone), rel=1e-5)
 
 
 def test_a_failure_on_one_process_ends_all(

@@ -22,7 +22,7 @@ from mask2iv import cli
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import read_json
-from mask2iv.recipes import get_recipe
+from mask2iv.variants import get_variant
 
 COMPONENTS = {
     "vae": (),
@@ -33,6 +33,8 @@ COMPONENTS = {
 }
 """Trained components in their order, and those that each reads."""
 
+_FROZEN = ("vae", "encoders", "reference")
+_STARTS = ("--initial-weights", "--initial_weights", "--image-to-video", "--image_to_video")
 _LEAST_SIDE = 64
 """Objects must be seen; recipes for tests are smaller."""
 # In a process of its own: the first flavour of OpenGL that a process loads stays.
@@ -87,7 +89,8 @@ def plan(given: argparse.Namespace, rest: Sequence[str]) -> Plan:
     Raises:
         InputError: an unknown recipe, or clips of other settings where the simulated ones go.
     """
-    pipeline = get_recipe(given.recipe).pipeline
+    recipe = get_variant(given.recipe)
+    pipeline = recipe.pipeline
     data, simulate = given.data, None
     if data is None:
         data = given.out.with_name(given.out.name + "-data")
@@ -106,10 +109,22 @@ def plan(given: argparse.Namespace, rest: Sequence[str]) -> Plan:
                 str(len(os.sched_getaffinity(0))),
             ]
     wanted = list(COMPONENTS) if given.component == "all" else [*COMPONENTS[given.component], given.component]
+    # What the weights that training starts from bring along, or the recipe has from elsewhere, is not trained.
+    brought = _FROZEN if any(flag.partition("=")[0] in _STARTS for flag in rest) else ()
+    wanted = [name for name in wanted if name in recipe.components and name not in brought]
+    if given.component != "all" and given.component not in wanted:
+        wanted.append(given.component)  # `mask2iv train` says what is wrong with it
     todo = [name for name in wanted if name == given.component or not _is_trained(given.out, name)]
     flags = ["--data", str(data), "--out", str(given.out), "--recipe", given.recipe]
     flags += ["--resume_from_checkpoint", given.resume_from_checkpoint, *rest]
-    return Plan(data, simulate, [["train", name, *flags] for name in todo])
+
+    def own(name: str) -> list[str]:
+        """Without the flags that are for another component."""
+        if name == given.component or recipe.reads_captions(name):
+            return flags
+        return [flag for flag in flags if flag not in ("--add-words", "--add_words")]
+
+    return Plan(data, simulate, [["train", name, *own(name)] for name in todo])
 
 
 def _are_there(data: Path, given: argparse.Namespace, size: tuple[int, int]) -> bool:

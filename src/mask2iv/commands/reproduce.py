@@ -48,6 +48,9 @@ class Reproduce:
     """Recipe the rows derive from. Default: tiny, or embedded on a GPU and embedded-cpu without one."""
     rows: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ROW ...")] = ()
     """Only these rows, by name; the table shows the others as far as they were run before."""
+    pretrain: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Train an image-to-video network on --data-other for N steps first and start all others from it, as the paper's
+    start from DynamiCrafter; it is also the zero-shot row. 0: all start from random weights."""
     steps: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
     """Training steps of every network. Default: the recipe's."""
     sampling_steps: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint="")] = None
@@ -78,10 +81,13 @@ class Reproduce:
             ("steps", self.steps, 1),
             ("sampling-steps", self.sampling_steps, 1),
             ("threads", self.threads, 0),
+            ("pretrain", self.pretrain, 0),
             ("seed", self.seed, 0),
         ):
             if number is not None and number < least:
                 raise InputError(f"--{flag} must be at least {least}, found {number}")
+        if self.pretrain and self.data_other is None:
+            raise InputError("--pretrain needs the clips to pretrain on: give --data-other")
         device = pick_device(self.device)
         if self.scale == "full":
             print(FULL_SCALE)

@@ -130,6 +130,7 @@ class Reproduction:
             "held_out_index_sha256": None if command.held_out is None else _index_hash(command.held_out),
             "other_index_sha256": None if command.data_other is None else _index_hash(command.data_other),
             "training_steps": self._budget("video", self.recipe)["max_steps"],
+            "pretraining_steps": command.pretrain,
             "seed": command.seed,
             "sharpen": command.sharpen,
         }
@@ -137,8 +138,8 @@ class Reproduction:
     def _claim(self) -> None:
         path = self.out / "reproduce.json"
         found = read_json(path) if path.is_file() else {}
-        # The other benchmark may be added later: it is the affair of one row.
-        late = ("other_index_sha256",)
+        # The other benchmark may be added later, where it is the affair of one row.
+        late = () if self.command.pretrain else ("other_index_sha256",)
         differing = [
             name
             for name, value in self.settings.items()
@@ -159,12 +160,12 @@ class Reproduction:
         command = self.command
         folder = self.out / "models" / (variant + _FOREIGN * foreign)
         recipe, component = f"{self.recipe}:{variant}", VARIANTS[variant].component
+        start = None if foreign or not command.pretrain else self._trained("dynamicrafter", foreign=True)
         with alone(folder.with_suffix(".lock")):
             if not (folder / INDEX).is_file():
                 self._lay_base(folder, get_variant(recipe))
-            self._train(
-                component, recipe, folder, command.data_other if foreign and command.data_other else command.data
-            )
+            data = command.data_other if foreign and command.data_other else command.data
+            self._train(component, recipe, folder, data, command.pretrain if foreign else 0, start)
         return folder
 
     def _lay_base(self, folder: Path, recipe: Recipe) -> None:
@@ -175,14 +176,26 @@ class Reproduction:
                 shutil.copytree(self.base / name, target / name)
             write_index(target, recipe.pipeline, {name: known[name] for name in self._shared()})
 
-    def _train(self, component: str, recipe: str, folder: Path, data: Path) -> None:
+    def _train(
+        self, component: str, recipe: str, folder: Path, data: Path, steps: int = 0, start: Path | None = None
+    ) -> None:
         """Train a component of a model folder, unless its manifest says that this was done.
+
+        Args:
+            component: what to train.
+            recipe: its recipe.
+            folder: the model folder.
+            data: clips to train on.
+            steps: other than everybody's; 0: theirs.
+            start: folder of the image-to-video network to start from.
 
         Raises:
             InputError: it was trained otherwise.
         """
         command = self.command
-        budget = [f"{component}.training.{name}={value}" for name, value in self._budget(component, recipe).items()]
+        budget = [
+            f"{component}.training.{name}={value}" for name, value in self._budget(component, recipe, steps).items()
+        ]
         path = folder / "training" / component / "manifest.json"
         if path.is_file():
             wanted = config.to_dict(config.override(get_variant(recipe), budget))
@@ -201,6 +214,7 @@ class Reproduction:
             out=folder,
             recipe=recipe,
             held_out=command.held_out,
+            image_to_video=start,
             resume_from_checkpoint="latest",
             cache=self.out / "cache" / _index_hash(data)[:12],
             set=tuple(budget),
@@ -208,12 +222,12 @@ class Reproduction:
             threads=command.threads,
         ).run()
 
-    def _budget(self, component: str, recipe: str) -> dict[str, int]:
+    def _budget(self, component: str, recipe: str, steps: int = 0) -> dict[str, int]:
         """Settings of the optimisation that all rows share; the rate decays over the same share of the steps."""
         own = get_variant(recipe).of(component).training
-        if self.command.steps is None or component not in ("trajectory", "video"):
+        steps = steps or self.command.steps or 0
+        if not steps or component not in ("trajectory", "video"):
             return {"max_steps": own.max_steps, "seed": self.command.seed}
-        steps = self.command.steps
         decay = min(steps, round(own.decay_steps * steps / own.max_steps))
         return {"max_steps": steps, "decay_steps": decay, "seed": self.command.seed}
 
@@ -245,6 +259,11 @@ class Reproduction:
         batch = get_variant(self.recipe).of("video").training.batch_size
         hours = ", ".join(f"{name} {record['hours']:.2f}" for name, record in trained.items())
         own, shared = self.settings, ", decoded with its reference decoder" if command.sharpen else ""
+        if command.pretrain:
+            shared += (
+                f"; begun from one image-to-video network, trained for {command.pretrain} steps on other clips (index "
+                f"{own['other_index_sha256'][:12]}), which is the zero-shot row"
+            )
         line = (
             f"Every network: recipe {self.recipe}, {own['training_steps']} steps of {batch} clips, seed {own['seed']}, "
             f"data index {own['data_index_sha256'][:12]}; base {own['base_sha256'][:12]}{shared}. Evaluated on "

@@ -15,6 +15,7 @@ import torch
 import tyro
 
 from mask2iv import config
+from mask2iv.checkpoint import told_of_a_full_disk
 from mask2iv.data.store import ClipSet, read_header
 from mask2iv.errors import InputError
 from mask2iv.files import sha256_file, write_json
@@ -68,6 +69,9 @@ class Train:
     """A checkpoint folder, or "latest" to go on where the run stopped (or start)."""
     initial_weights: str | None = None
     """Start stage 1 or 2 from the networks of this model: a folder, or "embedded"; else from random ones."""
+    image_to_video: Path | None = None
+    """Start stage 1 or 2 from the image-to-video network of this folder (variant dynamicrafter) instead, as the paper's
+    start from DynamiCrafter: new input channels begin at zero."""
     add_words: bool = False
     """Give a text encoder with a closed vocabulary the words of the captions that it lacks; else they are warned of."""
     cache: Path | None = None
@@ -106,7 +110,7 @@ class Train:
             return
         if self.threads:
             torch.set_num_threads(self.threads)
-        initial = self._initial_weights()
+        initial = self._start()
         directory = self.out / "training" / self.component
         settings: TrainingConfig = recipe.of(self.component).training
         with start_processes(settings, self.device, directory) as accelerator:
@@ -114,17 +118,21 @@ class Train:
                 raise InputError(f"{self.component} is small and not sharded: launch without --use_fsdp (DDP)")
             pipeline, device = recipe.pipeline, accelerator.device
             *sets, left_out = self._clips(settings)
+            identity = self._identity(recipe, initial, [one.ids for one in sets])
             clips, held_out = (
                 ClipMemory(one, (pipeline.height, pipeline.width), pipeline.num_frames, device) for one in sets
             )
-            run = Run(directory, accelerator, self.resume_from_checkpoint, self._identity(recipe, initial))
+            run = Run(directory, accelerator, self.resume_from_checkpoint, identity)
+            from_video = self.image_to_video is not None
             context = TrainContext(
-                recipe, clips, held_out, self.out, run, left_out, initial, self.cache, self.add_words
+                recipe, clips, held_out, self.out, run, left_out, initial, from_video, self.cache, self.add_words
             )
             started = time.time()
-            figures = TRAINERS[self.component](context)
+            with told_of_a_full_disk(directory):
+                figures = TRAINERS[self.component](context)
+                if accelerator.is_main_process:
+                    self._write_manifest(context, figures, time.time() - started)
             if accelerator.is_main_process:
-                self._write_manifest(context, figures, time.time() - started)
                 print(f"{self.component}: {json.dumps(figures)} -> {self.out / self.component}")
 
     def _shortcuts(self) -> list[str]:
@@ -158,7 +166,8 @@ class Train:
                 "held_out_clips": len(context.held_out),
                 "initial_weights": None
                 if initial is None
-                else {"path": self.initial_weights, **weight_hashes(initial)},
+                else {"path": str(self.image_to_video or self.initial_weights), **weight_hashes(initial)},
+                "image_to_video": context.from_video,
                 "figures": figures,
                 "seconds": round(seconds, 1),
                 "device": str(context.device),
@@ -178,6 +187,8 @@ class Train:
             every: int = read_header(self.data)["num_clips"]
             kept = every if self.held_out is not None else every - held_out_count(every)
             clips = min(self.limit or kept, kept)
+        if int(os.environ.get("RANK", "0")):
+            return  # one of the launched processes says it
         print("\n".join(found.lines(clips)), file=sys.stderr)
         print(json.dumps({"config": config.to_dict(recipe), "estimate": found.to_dict(clips)}, indent=2))
 
@@ -196,28 +207,42 @@ class Train:
         if settings.max_bad_clips:
             # Only where damaged clips are expected is every clip read in advance; else the first one ends the run.
             clips, left_out = readable_clips(clips, settings.max_bad_clips)
-            held_out, more = readable_clips(held_out, settings.max_bad_clips - len(left_out))
-            left_out |= more
+            held_out, left_out = readable_clips(held_out, settings.max_bad_clips, left_out)
+            for name, one in (("--data", clips), ("the clips held out", held_out)):
+                if not len(one):
+                    raise InputError(f"{name}: none of the clips can be read ({', '.join(left_out)}); write them again")
         return clips, held_out, left_out
 
-    def _initial_weights(self) -> Path | None:
-        """The model folder to start from."""
-        if self.initial_weights is None:
+    def _start(self) -> Path | None:
+        """The model folder whose networks training starts from."""
+        given = {"--initial-weights": self.initial_weights, "--image-to-video": self.image_to_video}
+        given = {flag: value for flag, value in given.items() if value is not None}
+        if not given:
             return None
+        if len(given) > 1:
+            raise InputError("--initial-weights and --image-to-video: training starts from one of them; leave one out")
+        [(flag, value)] = given.items()
         if self.component not in ("trajectory", "video"):
-            raise InputError(f"--initial-weights is for the stages trajectory and video, not for {self.component}")
-        return model_folder(self.initial_weights, "--initial-weights")
+            raise InputError(f"{flag} is for the stages trajectory and video, not for {self.component}")
+        folder = model_folder(str(value), flag)
+        if folder.resolve() == self.out.resolve():
+            # The run would replace what it started from, and could not be resumed.
+            raise InputError(f"{flag} and --out are the same folder, {folder}; choose another --out")
+        return folder
 
-    def _identity(self, recipe: Recipe, initial: Path | None) -> dict[str, Any]:
+    def _identity(self, recipe: Recipe, initial: Path | None, ids: list[list[str]]) -> dict[str, Any]:
         """What must not change when a run is resumed: everything but how long it goes on and what it reports."""
         settings = config.to_dict(recipe)
         for name in FREE_TO_CHANGE:
             settings[self.component]["training"].pop(name)
         text = json.dumps([settings["pipeline"], settings["schedule"], settings[self.component]], sort_keys=True)
+        digests = [hashlib.sha256("\n".join(names).encode()).hexdigest() for names in ids]
         return {
             "component": self.component,
             "settings": hashlib.sha256(text.encode()).hexdigest(),
             "data": sha256_file(self.data / "index.jsonl"),
-            "limit": self.limit,
+            "clips": digests[0],
+            "held_out": digests[1],
             "initial_weights": None if initial is None else weights_digest(initial),
+            "image_to_video": self.image_to_video is not None,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,30 +62,32 @@ def unknown_words(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[str]:
     return found
 
 
+def _generator(word: str) -> torch.Generator:
+    return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(word.encode()).digest()[:7]))
+
+
 @torch.no_grad()
-def add_words(
-    tokenizer: PreTrainedTokenizerBase, encoder: CLIPTextModel, words: Sequence[str], seed: int = 0
-) -> CLIPTextModel:
+def add_words(tokenizer: PreTrainedTokenizerBase, encoder: CLIPTextModel, words: Sequence[str]) -> CLIPTextModel:
     """Further words for a closed vocabulary, each with a token and an embedding of its own.
 
-    Known words keep theirs, so that what was trained with them still holds. The new embeddings are drawn, with the mean
-    and spread of the known ones: a network that is trained with them learns what they mean.
+    Known words keep theirs, so that what was trained with them still holds. A new embedding follows from its word,
+    drawn with the mean and spread of the known ones; a network that is trained with it learns what it means.
 
     Args:
         tokenizer: gets the words; lower case.
         encoder: stays as it is.
         words: words that it does not know (:func:`unknown_words`), without punctuation.
-        seed: of the draw.
 
     Returns:
         A text encoder with the new embeddings.
     """
     weights = encoder.state_dict()
     name = next(key for key in weights if key.endswith("token_embedding.weight"))
-    known = weights[name]
+    # An encoder may be ahead of its tokenizer: both were to be saved, and the second was not.
+    known = weights[name][: len(tokenizer)]
     # Whole words only: "two" shall not be found in "network".
     tokenizer.add_tokens([AddedToken(word, single_word=True, normalized=True) for word in words])  # type: ignore[arg-type]
-    drawn = torch.randn(len(tokenizer) - len(known), known.shape[1], generator=torch.Generator().manual_seed(seed))
+    drawn = torch.stack([torch.randn(known.shape[1], generator=_generator(word)) for word in words])
     mean, spread = known.float().mean(dim=0), known.float().std(dim=0)
     weights[name] = torch.cat([known, (mean + spread * drawn.to(mean)).to(known)])
     config = CLIPTextConfig.from_dict({**encoder.config.to_dict(), "vocab_size": len(tokenizer)})

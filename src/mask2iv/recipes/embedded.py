@@ -15,7 +15,9 @@ LATENT_PATCH = 2
 """Latent cells of 16 x 16 pixels: on 2 x 2 times coarser grids a small UNet can be wide where the compute is."""
 
 _LAYOUT: MaskLayout = "joint"
-_TRAINING = TrainingConfig(gradient_clip=1.0, mixed_precision="bf16", checkpoint_every=500, validate_every=1000)
+_TRAINING = TrainingConfig(
+    gradient_clip=1.0, adam_beta2=0.99, mixed_precision="bf16", checkpoint_every=500, validate_every=1000
+)
 
 
 def _steps(base: TrainingConfig, steps: int, decay: int) -> TrainingConfig:
@@ -71,6 +73,7 @@ def embedded() -> Recipe:
     encoders = TrainingConfig(
         batch_size=64,
         learning_rate=1e-3,
+        adam_beta2=0.99,
         warmup_steps=30,
         weight_decay=0.1,
         gradient_clip=1.0,
@@ -127,7 +130,14 @@ def tiny() -> Recipe:
     """Seconds of training at 32x64 and 4 frames, with v-prediction: proves that everything runs, claims nothing."""
     base = embedded()
     training = TrainingConfig(
-        max_steps=4, batch_size=2, learning_rate=1e-3, gradient_clip=1.0, ema_decay=0.5, checkpoint_every=2, log_every=1
+        max_steps=4,
+        batch_size=2,
+        learning_rate=1e-3,
+        adam_beta2=0.99,
+        gradient_clip=1.0,
+        ema_decay=0.5,
+        checkpoint_every=2,
+        log_every=1,
     )
     small = {"text_width": 32, "text_layers": 1, "image_width": 32, "image_layers": 1, "heads": 2, "image_size": 32}
     widths = (16, 32, 64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from tqdm import tqdm
@@ -16,17 +16,20 @@ from mask2iv.errors import InputError
 from mask2iv.files import reason
 
 
-def readable_clips(clips: ClipSet, limit: int) -> tuple[ClipSet, dict[str, str]]:
+def readable_clips(
+    clips: ClipSet, limit: int, before: Mapping[str, str] | None = None
+) -> tuple[ClipSet, dict[str, str]]:
     """The clips that can be read, and for each of the others, by its id, why not; these are named on standard error.
 
     Args:
         clips: a clip set; every clip is decoded once.
         limit: clips that may be left out.
+        before: those of another set that were left out already; they count, and are in the answer.
 
     Raises:
         InputError: more than that cannot be read.
     """
-    left_out: dict[str, str] = {}
+    left_out = dict(before or {})
     for index, clip_id in enumerate(tqdm(clips.ids, unit="clip", desc="check")):
         try:
             clips[index]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from mask2iv.data.vocabulary import words_of
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, copy_linked, remove_leftovers
+from mask2iv.files import atomic_directory, copy_linked, remove_leftovers, sha256_file
 from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.models.text import add_words, unknown_words
 from mask2iv.recipes import Recipe, StageRecipe
@@ -29,6 +30,7 @@ from mask2iv.training.cache import FreshlyEncoded, build_cache, cache_key
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.encoders import train_encoders
 from mask2iv.training.loop import Run, Trainer, Validation
+from mask2iv.training.pretrained import from_image_to_video
 from mask2iv.training.reference import train_reference
 from mask2iv.training.stages import StageBatches, StageData, StageName, make_stage, train_stage
 from mask2iv.training.trainable import merge_adapters, save_adapter
@@ -52,6 +54,7 @@ class TrainContext:
         run: where the training happens.
         left_out: why each clip that is not trained on cannot be read, by its id.
         initial: model folder whose networks a stage starts from; None starts from random ones.
+        from_video: whether it starts from that folder's image-to-video network, whichever stage it is.
         cache_dir: where latents are cached; None for a folder of the model folder. Models trained on the same clips
             with the same encoders may share it.
         add_words: whether a text encoder with a closed vocabulary gets the words of the captions that it lacks.
@@ -64,6 +67,7 @@ class TrainContext:
     run: Run
     left_out: Mapping[str, str]
     initial: Path | None = None
+    from_video: bool = False
     cache_dir: Path | None = None
     add_words: bool = False
 
@@ -126,6 +130,14 @@ class TrainContext:
                 )
         self.run.accelerator.wait_for_everyone()
 
+    def vouch_for(self, frozen: Sequence[str]) -> None:
+        """Make the frozen components part of what the run is: it is not resumed with others."""
+        digest = hashlib.sha256()
+        for name in frozen:
+            for path in sorted((self.model_dir / name).iterdir()):
+                digest.update(f"{name}/{path.name} {sha256_file(path)}\n".encode())
+        self.run.identity["frozen"] = digest.hexdigest()
+
     def save(self, components: Mapping[str, Any]) -> None:
         """Write trained components and list them in the index; the main process does."""
         if self.run.accelerator.is_main_process:
@@ -170,6 +182,7 @@ def _encoders(context: TrainContext) -> dict[str, float]:
 
 
 def _reference(context: TrainContext) -> dict[str, float]:
+    context.vouch_for(("vae",))
     decoder, figures = train_reference(
         context.recipe.of("reference"), context.codec(), context.clips, context.held_out, context.run
     )
@@ -193,6 +206,7 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
             context.load("image_encoder", "encoders").requires_grad_(False),
             pipeline.text_skip_last,
         )
+        context.vouch_for(("vae", "tokenizer", "text_encoder", "image_encoder"))
         batches, held_out = (
             StageBatches(
                 name,
@@ -249,13 +263,17 @@ def _initial(context: TrainContext, name: StageName) -> Stage | None:
     if context.initial is None:
         return None
     _, components = read_index(context.initial)
-    parts = [f"{name}_unet", f"{name}_resampler"]
+    source = "video" if context.from_video else name
+    parts = [f"{source}_unet", f"{source}_resampler"]
+    flag = "--image-to-video" if context.from_video else "--initial-weights"
     for part in parts:
         if part not in components:
-            raise InputError(f"--initial-weights: {context.initial} holds no {part}; give a folder with this stage")
-    optional = f"{name}_controlnet"
+            raise InputError(f"{flag}: {context.initial} holds no {part}; give a folder with this stage")
+    optional = f"{source}_controlnet"
     parts += [optional] if optional in components else []
     unet, resampler, *rest = (load_component(context.initial, part, components[part], torch.float32) for part in parts)
+    if context.from_video:
+        return from_image_to_video(name, context.recipe.of(name), unet, resampler)
     return Stage(unet, resampler, controlnet=rest[0] if rest else None)
 
 

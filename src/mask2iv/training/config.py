@@ -67,6 +67,7 @@ class TrainingConfig:
         decay_steps: steps of the fall to zero at the end; 0 keeps the rate. Set it to max_steps - warmup_steps for a
             fall over the whole run.
         optimizer: AdamW as PyTorch runs it, its fused kernel, or with states in 8 bits (bitsandbytes).
+        adam_beta2: decay of AdamW's average of squared gradients (the first is 0.9).
         weight_decay: of AdamW, on weights of two and more dimensions.
         gradient_clip: largest gradient norm (paper: 0.5).
         ema_decay: of the moving average that is kept as the result.
@@ -100,6 +101,7 @@ class TrainingConfig:
     warmup_steps: int = 0
     decay_steps: int = 0
     optimizer: OptimizerName = "adamw"
+    adam_beta2: float = 0.999
     weight_decay: float = 0.01
     gradient_clip: float = 0.5
     ema_decay: float = 0.999
@@ -140,8 +142,9 @@ class TrainingConfig:
         for name in ("learning_rate", "gradient_clip", "lora_alpha"):
             if not getattr(self, name) > 0:
                 raise InputError(f"training.{name} must be positive, found {getattr(self, name)}")
-        if not 0 <= self.ema_decay < 1:
-            raise InputError(f"training.ema_decay must be in [0, 1), found {self.ema_decay}")
+        for name in ("ema_decay", "adam_beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"training.{name} must be in [0, 1), found {getattr(self, name)}")
         if self.batch_size % self.gradient_accumulation_steps:
             raise InputError(
                 f"training.batch_size is {self.batch_size}, which gradient_accumulation_steps="

@@ -19,6 +19,7 @@ from mask2iv.conditions import Conditions
 from mask2iv.diffusion.losses import weighted_mse
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.models.autoencoder import embedded_autoencoder
+from mask2iv.models.controlnet import ControlNet
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
@@ -28,6 +29,8 @@ from mask2iv.stages.stage import Stage
 from mask2iv.training.config import TrainingConfig
 from mask2iv.training.encoders import contrastive_loss, make_clip
 from mask2iv.training.memory import pass_memory
+from mask2iv.training.samples import step_samples
+from mask2iv.training.stages import control_config
 from mask2iv.training.trainable import choose_trainable
 
 _AUTOCAST: Mapping[str, torch.dtype | None] = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -180,11 +183,14 @@ def estimate(recipe: Recipe, component: str, processes: int = 1, compare: bool =
         compare: also count a pass with gradient checkpointing switched the other way.
 
     Raises:
-        InputError: the recipe does not train the component, or the adapters it asks for need a library that is missing.
+        InputError: the recipe does not train the component, a batch that the processes cannot share evenly, or adapters
+            that need a library that is missing.
     """
     settings: TrainingConfig = recipe.of(component).training
     at_once = settings.batch_size // settings.gradient_accumulation_steps
-    at_once = at_once if component == "encoders" else max(at_once // processes, 1)
+    if component != "encoders":
+        step_samples(settings, 1, 0, 0, processes)  # refuses a batch that cannot be divided
+        at_once //= processes
     module, loss = build_probe(recipe, component, at_once, torch.device("meta"))
     is_stage = isinstance(module, Stage)
     if is_stage:
@@ -234,12 +240,15 @@ def _stage(recipe: Recipe, name: str, count: int) -> _Probe:
     settings: StageRecipe = recipe.of(name)
     pipeline, unet = recipe.pipeline, settings.unet
     stage = Stage(VideoUNet(unet), Resampler(settings.resampler), getattr(pipeline, f"{name}_change_std"))
+    controlled = name == "video" and pipeline.video_conditioning.control == "controlnet"
+    if controlled:
+        stage.controlnet = ControlNet(control_config(unet))
     cells = [side // (8 * pipeline.latent_patch) for side in (pipeline.height, pipeline.width)]
     frames, channels = pipeline.num_frames, unet.out_channels
     tokens = _image_tokens(recipe.encoders)
     latents = torch.zeros(count, channels, frames, *cells)
     conditions = Conditions(
-        concat=torch.zeros(count, unet.in_channels - channels, frames, *cells),
+        concat=torch.zeros(count, unet.in_channels - channels + controlled * channels, frames, *cells),
         text=torch.zeros(count, unet.text_tokens, unet.context_dim),
         image_features=torch.zeros(count, tokens, settings.resampler.embedding_dim),
         fps=torch.zeros(count),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,6 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from tqdm import tqdm
 
-from mask2iv.checkpoint import cannot_write, is_disk_full
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_write, remove_leftovers
 from mask2iv.training.config import TrainingConfig
@@ -159,19 +158,14 @@ class Trainer:
         """Train to the last step and leave the weights to keep in the module. Returns the last validation's figures.
 
         Raises:
-            InputError: a checkpoint that cannot be resumed, a full disk, or too many bad steps.
+            InputError: a checkpoint that cannot be resumed or written, or too many bad steps.
         """
-        try:
-            self._start()
-            self._train()
-            if self.config.keep == "best" and self.validation is not None:
-                load_best(self)
-            else:
-                self.ema.copy_to_parameters()
-        except OSError as error:
-            if not is_disk_full(error):
-                raise
-            raise cannot_write(str(error.filename or "the log"), self.where.directory, error) from error
+        self._start()
+        self._train()
+        if self.config.keep == "best" and self.validation is not None:
+            load_best(self)
+        else:
+            self.ema.copy_to_parameters()
         self.module.eval()
         return self.progress.figures
 
@@ -216,7 +210,7 @@ class Trainer:
                     record |= self.speed.look() | peak_memory(self.accelerator.device)
                     seconds = round(bar.format_dict["elapsed"], 1) if main else 0.0
                     self._log({"step": progress.step, "seconds": seconds, **record})
-                    bar.set_postfix(loss=f"{record['loss']:.4f}", rate=f"{record['clips_per_second']:.3g} clips/s")
+                    bar.set_postfix(_shown(record))
                 last = progress.step == config.max_steps
                 if last or (config.validate_every and progress.step % config.validate_every == 0):
                     self._apart(self._validate)
@@ -358,6 +352,19 @@ class Trainer:
                     kept.append(line)
         with atomic_write(path) as temporary:
             temporary.write_text("".join(line + "\n" for line in kept))
+
+
+def _shown(record: Mapping[str, float]) -> dict[str, str]:
+    """What the progress bar shows of a line of the log."""
+    names = {
+        "loss": "loss",
+        "gradient_norm": "norm",
+        "learning_rate": "rate",
+        "clips_per_second": "clips/s",
+        "tflops": "TFLOP/s",
+        "peak_cuda_gib" if "peak_cuda_gib" in record else "peak_rss_gib": "GiB",
+    }
+    return {short: f"{record[name]:.3g}" for name, short in names.items() if name in record}
 
 
 def _plain(config: TrainingConfig) -> dict[str, Any]:

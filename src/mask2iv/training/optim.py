@@ -12,8 +12,6 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from mask2iv.extras import require
 from mask2iv.training.config import TrainingConfig
 
-BETAS = (0.9, 0.99)
-
 
 def make_optimizer(parameters: Sequence[torch.nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
     """AdamW of the chosen kind; weight decay on weights of two and more dimensions.
@@ -26,13 +24,14 @@ def make_optimizer(parameters: Sequence[torch.nn.Parameter], config: TrainingCon
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
+    betas = (0.9, config.adam_beta2)
     if config.optimizer == "adamw-8bit":
         bitsandbytes = require("bitsandbytes", "training.optimizer adamw-8bit")
 
-        optimizer = bitsandbytes.optim.AdamW8bit(groups, lr=config.learning_rate, betas=BETAS)
+        optimizer = bitsandbytes.optim.AdamW8bit(groups, lr=config.learning_rate, betas=betas)
         return cast(torch.optim.Optimizer, optimizer)
     fused = True if config.optimizer == "adamw-fused" else None
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=BETAS, fused=fused)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=fused)
 
 
 def local(tensor: torch.Tensor) -> Any:

@@ -117,6 +117,12 @@ def restore(trainer: Trainer, wanted: str | None) -> None:
     path = resolve_checkpoint(directory, wanted)
     if path is None:
         return
+    later = [other.name for other in list_checkpoints(directory) if step_of(other) > step_of(path)]
+    if later:
+        raise InputError(
+            f"--resume_from_checkpoint: {directory} has later checkpoints than {path.name} ({', '.join(later)}), which "
+            "would be taken for this run's; remove them to go on from there"
+        )
     tensors, state = load_checkpoint(path, ("model", "ema", "optimizer"))
     for key, value in trainer.where.identity.items():
         if state["identity"].get(key) != value:
