@@ -228,7 +228,7 @@ def load_checkpoint(
         return {name: _read_group(path, name, state) for name in names}, state
     except (OSError, SafetensorError, InputError, KeyError) as error:
         earlier = [str(one) for one in list_checkpoints(path.parent) if one.name < path.name]
-        advice = f"resume from the one before: --resume_from_checkpoint {earlier[-1]}" if earlier else "start anew"
+        advice = f"remove it to go on from the one before, {earlier[-1]}" if earlier else "start anew"
         raise InputError(f"checkpoint {path} cannot be read ({reason(error)}); {advice}") from error
 
 
