@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from mask2iv.errors import InputError
 from mask2iv.models import UNetConfig, VideoUNet
 from mask2iv.models.compilation import REGIONS, Compilation
 
@@ -79,7 +78,9 @@ def test_a_failure_is_said_once_and_computed_without() -> None:
     assert "no compiler today" in (compilation.failure or "")
 
 
-def test_what_can_never_work_is_refused_at_once() -> None:
+def test_what_can_never_work_is_given_up_at_once() -> None:
     torch._dynamo.reset()
-    with pytest.raises(InputError, match=r"torch.compile does not work here: .*no compiler today"):
-        Compilation(**options(broken)).probe(torch.device("cpu"))
+    with pytest.warns(
+        RuntimeWarning, match=r"torch.compile does not work here: .*no compiler today.*; going on without"
+    ):
+        assert not Compilation(**options(broken)).works(torch.device("cpu"))

@@ -110,6 +110,7 @@ def test_without_words_only_the_empty_prompt_is_taken(tmp_path: Path, tokenizer:
     empty = PreTrainedTokenizerFast.from_pretrained(tmp_path / "empty", local_files_only=True)
     assert torch.equal(token_ids(empty, ["", ""]), token_ids(tokenizer, ["", ""]))
     assert has_no_words(empty)
+    assert token_ids(empty_prompt_tokenizer(49408, 77), [""])[0].tolist() == [49406, 49407, *[0] * 75], "CLIP's own ids"
     assert not has_no_words(tokenizer)
     with pytest.raises(InputError, match=r"'box'.*open_clip_torch"):
         token_ids(empty, ["", "box"])

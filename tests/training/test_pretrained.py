@@ -89,6 +89,9 @@ def test_training_starts_from_it_by_a_flag(
     for component, variant in (("video", "interdyn"), ("trajectory", "joint")):
         assert train(component, variant, tmp_path / variant, "--image-to-video", str(start)) == 0
     assert (tmp_path / "interdyn" / "video_controlnet").is_dir()
+    parts = ["--parts", "network,video", "--runs", "1", "--steps", "1"]
+    for name in ("start", "interdyn"):
+        assert main(["bench", "--model", str(tmp_path / name), *parts]) == 0, "models of every kind are timed"
     capsys.readouterr()
     assert (
         train(

@@ -93,10 +93,12 @@ class Bench:
             del pipeline  # what no call needs must not count in the peak memory
         with enough_memory():
             figures = speed_report(calls, device, dtype, self.runs, uncompiled)
+        failure = None if plain else pipeline.compile_failure
         report = {
             "model": self.model,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
             **acceleration.settings,
+            **({} if failure is None else {"not_compiled": failure}),
             "threads": torch.get_num_threads(),
             "batch": self.batch,
             "size": self.size or f"{config.height}x{config.width}",

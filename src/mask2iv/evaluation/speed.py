@@ -22,6 +22,7 @@ from mask2iv.models.official_tokenizer import empty_prompt_tokenizer
 from mask2iv.stages.config import PipelineConfig
 from mask2iv.stages.official.layout import OriginalConfig, original_parts
 from mask2iv.stages.pipeline import Mask2IVPipeline
+from mask2iv.stages.video import video_inputs
 
 PARTS = ("network", "vae_encode", "vae_decode", "text", "image", "trajectory", "video", "generation")
 """One network call; the autoencoder on a whole clip; the encoders; stage 1, stage 2, and both with everything."""
@@ -167,8 +168,10 @@ def part_calls(
         calls["trajectory"] = lambda: pipeline.trajectory([image] * batch, **scene, **common)
     if pipeline.video_stage is not None:
         still = Trajectory(np.repeat((mask * np.uint8(Label.OBJECT))[None], frames, axis=0), config.fps)
-        calls["video"] = lambda: pipeline.render(image, [still] * batch, generator=generators, **common)
-    if pipeline.trajectory_stage is not None and pipeline.video_stage is not None:
+        taken = video_inputs(config, [still] * batch, ["a hand"] * batch)
+        calls["video"] = lambda: pipeline.render([image] * batch, **taken, generator=generators, **common)
+    both = pipeline.trajectory_stage is not None and pipeline.video_stage is not None
+    if both and config.video_conditioning.takes_masks:
         calls["generation"] = lambda: pipeline([image] * batch, **scene, **common, video_num_inference_steps=steps)
     return {name: calls[name] for name in PARTS if name in calls}
 

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from mask2iv.errors import InputError
 from mask2iv.models.attention import SpatialTransformer, TemporalTransformer
 from mask2iv.models.layers import ResBlock
 
@@ -32,6 +31,9 @@ class Compilation:
 
     Args:
         options: of ``torch.compile``.
+
+    Attributes:
+        failure: why it was given up; None if it was not.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -40,19 +42,19 @@ class Compilation:
         config: Any = torch._dynamo.config
         config.recompile_limit = max(config.recompile_limit, RECOMPILE_LIMIT)
 
-    def probe(self, device: torch.device) -> None:
-        """Compile something small on `device`.
-
-        Raises:
-            InputError: that did not work; says why.
-        """
+    def works(self, device: torch.device) -> bool:
+        """Compile something small on `device`: whether that works; a warning says why not."""
         try:
             torch.compile(lambda x: x.sin() + 1, **self._options)(torch.ones(8, device=device))
         except FAILURES as error:
-            raise InputError(
-                f"compile: torch.compile does not work here: {_reason(error)}; it needs a C++ compiler on a CPU, "
-                "Triton and a C compiler on a GPU; install them, or go without"
-            ) from error
+            self.failure = f"torch.compile does not work here: {_reason(error)}"
+            warnings.warn(
+                f"{self.failure}; going on without it. It needs a C++ compiler on a CPU, Triton and a C compiler on a "
+                "GPU",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return self.failure is None
 
     def add(self, network: nn.Module) -> None:
         """Have the network's parts compiled when they are first called."""

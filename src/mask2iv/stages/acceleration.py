@@ -89,24 +89,21 @@ class Accelerated:
     def compile(self, **options: Any) -> None:
         """Compile the repeated parts of the U-Nets when they are first called, see :mod:`mask2iv.models.compilation`.
 
-        The first call of each size takes minutes. If a part then cannot be compiled, all goes on without, and a warning
-        says why.
+        The first call of each size takes minutes. If nothing can be compiled here, or a part then cannot, all goes on
+        without, a warning says why, and so does :attr:`compile_failure`.
 
         Args:
             options: of ``torch.compile``; by default whole graphs and fixed shapes.
-
-        Raises:
-            InputError: nothing can be compiled here; says why.
         """
         compilation = Compilation(**{"fullgraph": True, "dynamic": False, **options})
-        compilation.probe(self.encoder.device)
-        for unet in self._unets():
-            compilation.add(unet)
+        if compilation.works(self.encoder.device):
+            for unet in self._unets():
+                compilation.add(unet)
         self._compilation = compilation
 
     @property
     def compile_failure(self) -> str | None:
-        """Why :meth:`compile` was given up on the way; None if it was not."""
+        """Why :meth:`compile` was given up; None if it was not."""
         return None if self._compilation is None else self._compilation.failure
 
     def enable_cuda_graphs(self) -> None:

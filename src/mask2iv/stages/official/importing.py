@@ -18,7 +18,7 @@ from mask2iv.conditions import MaskLayout
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, read_json, reason, sha256_file, write_json
+from mask2iv.files import atomic_directory, read_json, reason, remove_leftovers, sha256_file, write_json
 from mask2iv.manifest import versions
 from mask2iv.models.official_encoders import text_config_from_original
 from mask2iv.models.official_tokenizer import REMEDY, clip_tokenizer, empty_prompt_tokenizer, find_vocabulary
@@ -101,6 +101,8 @@ def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[s
     tokenizer = clip_tokenizer(vocabulary, length) if vocabulary else empty_prompt_tokenizer(vocabulary_size, length)
     inventory = take_inventory(source, parts, NoiseSchedule(config.schedule))
     scheduler = DDIMScheduler.from_schedule(config.schedule, config.timestep_spacing, eta=1.0)
+    # A conversion that was killed leaves gigabytes under a hidden name.
+    remove_leftovers(out.parent, prefix=out.name)
     with atomic_directory(out) as folder, disk_faults(out):
         components = _write_networks(folder, source, parts, settings)
         for name, component in (("tokenizer", tokenizer), ("scheduler", scheduler)):
