@@ -4,8 +4,7 @@
         --curve "stage 1" runs/a/training/trajectory/log.jsonl runs/b/training/trajectory/log.jsonl
 
 Several logs of a curve are runs that began where the one before ended. Dots: the training loss, the mean since the dot
-before; line:
-the loss on held-out clips at fixed noise, with the moving average.
+before; lines: the loss on the run's held-out clips at fixed noise, with the moving average.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ Points = list[tuple[float, float]]
 
 @dataclass
 class Curve:
-    """Losses by step, counted over all logs."""
+    """Losses by step, counted over all logs; those on held-out clips by run, since runs may have different ones."""
 
     title: str
     training: Points = field(default_factory=list)
-    held_out: Points = field(default_factory=list)
+    held_out: list[Points] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
 
 
@@ -41,14 +40,16 @@ def read(title: str, logs: list[Path], average: int = 4) -> Curve:
         for start in range(0, len(losses), average):
             part = losses[start : start + average]
             curve.training.append((part[-1][0], sum(loss for _, loss in part) / len(part)))
-        curve.held_out += [(begun + line["step"], line["validation"]["loss"]) for line in lines if "validation" in line]
+        curve.held_out.append(
+            [(begun + line["step"], line["validation"]["loss"]) for line in lines if "validation" in line]
+        )
         begun += max(line["step"] for line in lines)
     return curve
 
 
 def panel(curve: Curve, offset: int) -> list[str]:
     """The SVG elements of a curve, `offset` pixels to the right."""
-    every = curve.training + curve.held_out
+    every = [*curve.training, *(point for run in curve.held_out for point in run)]
     last, high = max(step for step, _ in every), 1.05 * max(loss for _, loss in every)
 
     def place(step: float, loss: float) -> tuple[float, float]:
@@ -68,11 +69,11 @@ def panel(curve: Curve, offset: int) -> list[str]:
         parts.append(f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{floor}" stroke="#999" stroke-dasharray="3 3"/>')
     for x, y in (place(*point) for point in curve.training):
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="1.6" fill="#7aa6d8"/>')
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in curve.held_out))
-    parts.append(f'<polyline points="{line}" fill="none" stroke="#c0392b" stroke-width="1.6"/>')
-    parts += [
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#c0392b"/>' for x, y in (place(*one) for one in curve.held_out)
-    ]
+    for run in curve.held_out:
+        points = [place(*point) for point in run]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        parts.append(f'<polyline points="{line}" fill="none" stroke="#c0392b" stroke-width="1.6"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#c0392b"/>' for x, y in points]
     middle = offset + (WIDTH + LEFT) / 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">steps of four clips</text>')
     return parts
