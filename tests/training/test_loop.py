@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -137,9 +138,12 @@ def test_a_damaged_checkpoint_is_named_with_the_one_before(tmp_path: Path, make_
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    match = "checkpoint-00000010 cannot be read .*--resume_from_checkpoint .*checkpoint-00000008"
+    match = "checkpoint-00000010 cannot be read .*remove it to go on from the one before, .*checkpoint-00000008"
     with pytest.raises(InputError, match=match):
         make(make_run(tmp_path, longer, "latest"), longer).run()
+    with pytest.raises(InputError, match="later checkpoints than checkpoint-00000008 "):
+        make(make_run(tmp_path, longer, str(tmp_path / "checkpoint-00000008")), longer).run()
+    shutil.rmtree(path.parent)
     earlier = make(make_run(tmp_path, longer, str(tmp_path / "checkpoint-00000008")), longer)
     earlier.run()
     assert earlier.step == 12
@@ -209,6 +213,7 @@ def test_a_gradient_scaler_is_stored_and_an_overflow_is_no_bad_step(tmp_path: Pa
     state = load_checkpoint(tmp_path / "checkpoint-00000010", ())[1]
     assert state["scaler"] == first.accelerator.scaler.state_dict()
     assert state["scaler"]["scale"] < 2.0**127
+    shutil.rmtree(tmp_path / "checkpoint-00000010")
     middle = scaled(tmp_path, str(tmp_path / "checkpoint-00000008"))
     middle.run()
     assert middle.accelerator.scaler.state_dict() == state["scaler"]

@@ -117,8 +117,9 @@ class Train:
             if accelerator.is_fsdp2 and self.component not in ("trajectory", "video"):
                 raise InputError(f"{self.component} is small and not sharded: launch without --use_fsdp (DDP)")
             pipeline, device = recipe.pipeline, accelerator.device
-            *sets, left_out = self._clips(settings)
+            sets = self._clips()
             identity = self._identity(recipe, initial, [one.ids for one in sets])
+            sets, left_out = self._readable(sets, settings.max_bad_clips)
             clips, held_out = (
                 ClipMemory(one, (pipeline.height, pipeline.width), pipeline.num_frames, device) for one in sets
             )
@@ -192,8 +193,8 @@ class Train:
         print("\n".join(found.lines(clips)), file=sys.stderr)
         print(json.dumps({"config": config.to_dict(recipe), "estimate": found.to_dict(clips)}, indent=2))
 
-    def _clips(self, settings: TrainingConfig) -> tuple[ClipSet, ClipSet, dict[str, str]]:
-        """Clips to train on and to hold out, and why those that are left out cannot be read."""
+    def _clips(self) -> tuple[ClipSet, ClipSet]:
+        """Clips to train on and to hold out."""
         every = ClipSet(self.data)
         if self.held_out is not None:
             kept, held_out = len(every), ClipSet(self.held_out)
@@ -202,16 +203,20 @@ class Train:
             held_out = every.subset(kept, len(every))
         if self.limit is not None and not 1 <= self.limit <= kept:
             raise InputError(f"--limit must be 1 to {kept}, the clips there are to train on, found {self.limit}")
-        clips = every.subset(0, self.limit or kept)
-        left_out: dict[str, str] = {}
-        if settings.max_bad_clips:
+        return every.subset(0, self.limit or kept), held_out
+
+    @staticmethod
+    def _readable(sets: tuple[ClipSet, ClipSet], limit: int) -> tuple[tuple[ClipSet, ClipSet], dict[str, str]]:
+        """Without clips that cannot be read, up to `limit` of them, and why each cannot."""
+        if not limit:
             # Only where damaged clips are expected is every clip read in advance; else the first one ends the run.
-            clips, left_out = readable_clips(clips, settings.max_bad_clips)
-            held_out, left_out = readable_clips(held_out, settings.max_bad_clips, left_out)
-            for name, one in (("--data", clips), ("the clips held out", held_out)):
-                if not len(one):
-                    raise InputError(f"{name}: none of the clips can be read ({', '.join(left_out)}); write them again")
-        return clips, held_out, left_out
+            return sets, {}
+        clips, left_out = readable_clips(sets[0], limit)
+        held_out, left_out = readable_clips(sets[1], limit, left_out)
+        for name, one in (("--data", clips), ("the clips held out", held_out)):
+            if not len(one):
+                raise InputError(f"{name}: none of the clips can be read ({', '.join(left_out)}); write them again")
+        return (clips, held_out), left_out
 
     def _start(self) -> Path | None:
         """The model folder whose networks training starts from."""

@@ -59,8 +59,8 @@ def _embedded_pipeline() -> PipelineConfig:
         latent_patch=LATENT_PATCH,
         trajectory_change_std=0.47,
         video_change_std=0.77,
-        # Chosen on eight validation clips. More steps sharpen a trajectory's actor; a video of so little trained a
-        # network loses 0.6 dB with the second step already, since each leaves some of its noise in the picture.
+        # Chosen from the curve in docs/performance.md. A network of so little training answers with a mean of what may
+        # happen, and further steps move away from it: 0.5 dB are lost with a video's second one already.
         num_inference_steps=4,
         video_num_inference_steps=1,
         guidance_scale=2.0,
