@@ -33,6 +33,7 @@ COMPONENTS = {
 }
 """Trained components in their order, and those that each reads."""
 
+# What the folder that training starts from holds besides the stages, and the flags that name such a folder.
 _FROZEN = ("vae", "encoders", "reference")
 _STARTS = ("--initial-weights", "--initial_weights", "--image-to-video", "--image_to_video")
 _LEAST_SIDE = 64

@@ -124,9 +124,17 @@ class Train:
                 ClipMemory(one, (pipeline.height, pipeline.width), pipeline.num_frames, device) for one in sets
             )
             run = Run(directory, accelerator, self.resume_from_checkpoint, identity)
-            from_video = self.image_to_video is not None
             context = TrainContext(
-                recipe, clips, held_out, self.out, run, left_out, initial, from_video, self.cache, self.add_words
+                recipe,
+                clips,
+                held_out,
+                self.out,
+                run,
+                left_out,
+                initial=initial,
+                from_video=self.image_to_video is not None,
+                cache_dir=self.cache,
+                add_words=self.add_words,
             )
             started = time.time()
             with told_of_a_full_disk(directory):

@@ -76,7 +76,7 @@ def add_words(tokenizer: PreTrainedTokenizerBase, encoder: CLIPTextModel, words:
     Args:
         tokenizer: gets the words; lower case.
         encoder: stays as it is.
-        words: words that it does not know (:func:`unknown_words`), without punctuation.
+        words: words without punctuation; those that are known already are left as they are.
 
     Returns:
         A text encoder with the new embeddings.
@@ -85,11 +85,12 @@ def add_words(tokenizer: PreTrainedTokenizerBase, encoder: CLIPTextModel, words:
     name = next(key for key in weights if key.endswith("token_embedding.weight"))
     # An encoder may be ahead of its tokenizer: both were to be saved, and the second was not.
     known = weights[name][: len(tokenizer)]
+    words = [word for word in dict.fromkeys(words) if unknown_words(tokenizer, word)]
     # Whole words only: "two" shall not be found in "network".
     tokenizer.add_tokens([AddedToken(word, single_word=True, normalized=True) for word in words])  # type: ignore[arg-type]
-    drawn = torch.stack([torch.randn(known.shape[1], generator=_generator(word)) for word in words])
+    drawn = [torch.randn(1, known.shape[1], generator=_generator(word)) for word in words]
     mean, spread = known.float().mean(dim=0), known.float().std(dim=0)
-    weights[name] = torch.cat([known, (mean + spread * drawn.to(mean)).to(known)])
+    weights[name] = torch.cat([known, *((mean + spread * one.to(mean)).to(known) for one in drawn)])
     config = CLIPTextConfig.from_dict({**encoder.config.to_dict(), "vocab_size": len(tokenizer)})
     larger = CLIPTextModel(config).to(known)
     larger.load_state_dict(weights)
