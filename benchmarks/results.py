@@ -14,9 +14,8 @@ from typing import Any
 
 from mask2iv.files import read_json
 
-DIRECTIONS = "all four directions"
+DIRECTIONS, STAYS = "all four directions", "object stays, no actor"
 # What is measured: title, factor, decimals, where the figure is, where the trivial answer's is.
-STAYS = "object stays, no actor"
 LINES: tuple[tuple[str, float, int, tuple[str, ...], tuple[str, ...] | None], ...] = (
     *(
         (f"{title} {measure}", factor, decimals, ("trajectory", asked, name), ("trajectory", STAYS, name))
