@@ -74,7 +74,9 @@ def test_a_long_prompt_is_cut_and_still_ends(tokenizer: PreTrainedTokenizerBase)
     assert unknown_words(tokenizer, "anything at all") == []
 
 
-def test_every_form_of_the_vocabulary_gives_the_same(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+def test_every_form_of_the_vocabulary_gives_the_same(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bpe = write_bpe(tmp_path / "again.txt.gz")
     wheel = tmp_path / "open_clip_torch-9.9.9-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
@@ -88,7 +90,9 @@ def test_every_form_of_the_vocabulary_gives_the_same(tokenizer: PreTrainedTokeni
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(MERGES) + "\n")
     prompts = ["a hand, a BOX!", ""]
     expected = token_ids(tokenizer, prompts)
-    for source in (bpe, wheel, folder, tmp_path / "tokenizer"):
+    # The hub itself is out of reach of a test: its download hands out the files of one model.
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda name, file: {"some/clip": folder}[name] / file)
+    for source in (bpe, wheel, folder, tmp_path / "tokenizer", "some/clip"):
         vocabulary = find_vocabulary(str(source), SIZE)
         assert vocabulary is not None
         assert torch.equal(token_ids(clip_tokenizer(vocabulary), prompts), expected), source
