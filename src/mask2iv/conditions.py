@@ -104,6 +104,20 @@ def trajectory_channels(layout: MaskLayout, latent_channels: int) -> int:
     return latent_channels * (4 if layout == "joint" else 3)
 
 
+def with_new_channels(stage: Literal["trajectory", "video"], weight: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+    """An image-to-video network's first convolution made one of a stage, [O, 2 C + N, k, k].
+
+    Stage 1 has its mask conditions between noisy and image latent, stage 2 the trajectory behind them.
+
+    Args:
+        stage: which of the two.
+        weight: of the convolution of [noisy latent, image latent], [O, 2 C, k, k].
+        new: weights of the stage's own channels, [O, N, k, k].
+    """
+    noisy, image = weight.chunk(2, dim=1)
+    return torch.cat([noisy, new, image] if stage == "trajectory" else [noisy, image, new], dim=1)
+
+
 def trajectory_conditions(
     layout: MaskLayout,
     mask_latent: torch.Tensor,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from mask2iv.data.store import FORMAT, VERSION, ClipSet
+from mask2iv.data.store import ClipSet, finish_set, index_line
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, copy_linked, write_json
+from mask2iv.files import atomic_directory, copy_linked
 
 
 def join_clip_sets(sets: Sequence[ClipSet], out: Path) -> None:
@@ -37,21 +36,9 @@ def join_clip_sets(sets: Sequence[ClipSet], out: Path) -> None:
             if clip_id in owner:
                 raise InputError(f"clip set: {owner[clip_id].directory} and {one.directory} both hold a clip {clip_id}")
             owner[clip_id] = one
-    rows = {row["clip_id"]: row for one in sets for row in one.rows}
+    lines = {row["clip_id"]: index_line(row) for one in sets for row in one.rows}
+    sources = [{"num_clips": len(one), **one.info["provenance"]} for one in sets]
     with atomic_directory(out) as target:
         for clip_id, one in owner.items():
             copy_linked(one.directory / "clips" / clip_id, target / "clips" / clip_id)
-        lines = (json.dumps(rows[clip_id], ensure_ascii=False, sort_keys=True) for clip_id in sorted(rows))
-        (target / "index.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        write_json(
-            target / "clipset.json",
-            {
-                "format": FORMAT,
-                "version": VERSION,
-                "fps": first.fps,
-                "size": list(first.size),
-                "num_frames": first.num_frames,
-                "num_clips": len(rows),
-                "provenance": {"joined": [{"num_clips": len(one), **one.info["provenance"]} for one in sets]},
-            },
-        )
+        finish_set(target, lines, first.size, first.num_frames, first.fps, {"joined": sources})

@@ -119,7 +119,7 @@ class ClipSetWriter:
             "metadata": dict(clip.metadata),
         }
         try:
-            line = json.dumps(row, ensure_ascii=False, allow_nan=False, sort_keys=True)
+            line = index_line(row)
         except (TypeError, ValueError) as error:
             raise InputError(f"{where}: metadata must be plain JSON values: {reason(error)}") from error
         folder = self.directory / "clips" / clip.clip_id
@@ -130,19 +130,45 @@ class ClipSetWriter:
     def _close(self) -> None:
         if not self._lines:
             raise InputError(f"clip set: no clip was added to {self.directory}")
-        with atomic_write(self.directory / "index.jsonl") as temporary:
-            text = "".join(f"{self._lines[clip_id]}\n" for clip_id in sorted(self._lines))
-            temporary.write_text(text, encoding="utf-8")
-        header = {
-            "format": FORMAT,
-            "version": VERSION,
-            "fps": self.fps,
-            "size": list(self.size),
-            "num_frames": self.num_frames,
-            "num_clips": len(self._lines),
-            "provenance": self.provenance,
-        }
-        write_json(self.directory / "clipset.json", header)
+        finish_set(self.directory, self._lines, self.size, self.num_frames, self.fps, self.provenance)
+
+
+def index_line(row: Mapping[str, Any]) -> str:
+    """A clip's line of the index.
+
+    Raises:
+        TypeError, ValueError: values that JSON has not.
+    """
+    return json.dumps(row, ensure_ascii=False, allow_nan=False, sort_keys=True)
+
+
+def finish_set(
+    directory: Path,
+    lines: Mapping[str, str],
+    size: tuple[int, int],
+    num_frames: int,
+    fps: float,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write the index, then the header that makes a folder of clips a set.
+
+    Args:
+        directory: holds the clips' files.
+        lines: of the index (:func:`index_line`), by clip id.
+        size, num_frames, fps, provenance: see :class:`ClipSetWriter`.
+    """
+    with atomic_write(directory / "index.jsonl") as temporary:
+        temporary.write_text("".join(f"{lines[clip_id]}\n" for clip_id in sorted(lines)), encoding="utf-8")
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "fps": fps,
+        "size": list(size),
+        "num_frames": num_frames,
+        "num_clips": len(lines),
+        "provenance": dict(provenance),
+    }
+    write_json(directory / "clipset.json", header)
 
 
 class ClipSet(Sequence[Clip]):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
+from mask2iv.conditions import with_new_channels
 from mask2iv.errors import InputError
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
 from mask2iv.recipes import StageRecipe
 from mask2iv.stages.stage import Stage
-from mask2iv.training.stages import StageName
+from mask2iv.training.stages import StageName, load_fitting
 
 _TEMPORAL = ("temporal", "init_attention")
 _FIRST = "conv_in.weight"
@@ -38,26 +36,14 @@ def from_image_to_video(name: StageName, recipe: StageRecipe, unet: VideoUNet, r
             f"({2 * latent}); give a folder trained with the variant dynamicrafter"
         )
     weights = dict(unet.state_dict())
-    noisy, image = weights[_FIRST].chunk(2, dim=1)
-    new = image.new_zeros(image.shape[0], recipe.unet.in_channels - 2 * latent, *image.shape[2:])
-    weights[_FIRST] = torch.cat([noisy, new, image] if name == "trajectory" else [noisy, image, new], dim=1)
+    first = weights[_FIRST]
+    new = first.new_zeros(first.shape[0], recipe.unet.in_channels - 2 * latent, *first.shape[2:])
+    weights[_FIRST] = with_new_channels(name, first, new)
     if not recipe.unet.temporal_attention:
         weights = {key: value for key, value in weights.items() if not any(part in key for part in _TEMPORAL)}
     tokens = dict(resampler.state_dict())
     tokens["latents"] = tokens["latents"][:, : recipe.resampler.num_queries * recipe.resampler.video_length]
     stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler))
-    _load(stage.unet, weights)
-    _load(stage.resampler, tokens)
+    load_fitting(stage.unet, weights, "--image-to-video: unet")
+    load_fitting(stage.resampler, tokens, "--image-to-video: resampler")
     return stage
-
-
-def _load(module: VideoUNet | Resampler, weights: dict[str, Tensor]) -> None:
-    wanted = {key: list(value.shape) for key, value in module.state_dict().items()}
-    found = {key: list(value.shape) for key, value in weights.items()}
-    for key in sorted(wanted.keys() | found.keys()):
-        if wanted.get(key) != found.get(key):
-            raise InputError(
-                f"--image-to-video: {key} has shape {wanted.get(key)} in the recipe, found {found.get(key)}; use the "
-                "recipe that these weights were trained with"
-            )
-    module.load_state_dict(weights)

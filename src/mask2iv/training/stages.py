@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -237,12 +237,21 @@ def control_config(unet: UNetConfig) -> ControlNetConfig:
 def _start_from(stage: Stage, initial: Stage) -> None:
     both = stage.controlnet is not None and initial.controlnet is not None
     for name in ("unet", "resampler", *(["controlnet"] if both else [])):
-        wanted, found = getattr(stage, name), getattr(initial, name)
-        shapes = {key: tuple(value.shape) for key, value in found.state_dict().items()}
-        for key, value in wanted.state_dict().items():
-            if shapes.get(key) != tuple(value.shape):
-                raise InputError(
-                    f"--initial-weights: {name} {key} has shape {list(value.shape)} in the recipe, found "
-                    f"{list(shapes.get(key, ()))}; use the recipe that these weights were trained with"
-                )
-        wanted.load_state_dict(found.state_dict())
+        load_fitting(getattr(stage, name), getattr(initial, name).state_dict(), f"--initial-weights: {name}")
+
+
+def load_fitting(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], what: str) -> None:
+    """Load weights of exactly the module's names and shapes; ``what`` names them in messages.
+
+    Raises:
+        InputError: others.
+    """
+    wanted = {key: list(value.shape) for key, value in module.state_dict().items()}
+    found = {key: list(value.shape) for key, value in weights.items()}
+    for key in {**wanted, **found}:
+        if wanted.get(key) != found.get(key):
+            raise InputError(
+                f"{what} {key} has shape {wanted.get(key, [])} in the recipe, found {found.get(key, [])}; use the "
+                "recipe that these weights were trained with"
+            )
+    module.load_state_dict(weights)

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mask2iv import config as configuration
-from mask2iv.conditions import MaskLayout
+from mask2iv.conditions import MaskLayout, with_new_channels
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
@@ -269,15 +269,11 @@ def _widened(part: Part) -> Part:
 
 
 def _widening(stage: StageName, how: NewChannels) -> Callable[[Tensor], Tensor]:
-    """What makes DynamiCrafter's first convolution, of [noisy latent, image latent], one of a stage here.
-
-    Stage 1 has its mask condition between the two, stage 2 the trajectory behind them.
-    """
+    """What makes DynamiCrafter's first convolution, of [noisy latent, image latent], one of a stage here."""
 
     def widen(weight: Tensor) -> Tensor:
-        noisy, image = weight.chunk(2, dim=1)
-        new = image if how == "copy" else torch.zeros_like(image)
-        return torch.cat([noisy, new, image] if stage == "trajectory" else [noisy, image, new], dim=1)
+        _, image = weight.chunk(2, dim=1)
+        return with_new_channels(stage, weight, image if how == "copy" else torch.zeros_like(image))
 
     return widen
 
