@@ -67,8 +67,11 @@ def test_the_table_of_systems_has_a_figure_and_a_record_for_each_row(made: Path)
     assert "Every network: recipe tiny, 2 steps of 2 clips" in text
     lines = list(csv.DictReader((made / "table-systems.csv").read_text().splitlines()))
     assert {line["row"] for line in lines} == set(names)
-    psnr = next(line for line in lines if line["row"] == "coshand" and line["figure"] == "psnr")
-    assert float(psnr["value"]) == table["rows"][2]["own"]["psnr"]["value"]
+    psnr = {
+        line["kind"]: float(line["value"]) for line in lines if (line["row"], line["measure"]) == ("coshand", "psnr")
+    }
+    assert psnr["figure"] == table["rows"][2]["own"]["psnr"]["value"]
+    assert psnr["difference"] == table["rows"][2]["less_reference"]["psnr"]["value"]
     assert {"psnr", "ssim", "target_error", "object_miou"} <= set(table["rows"][2]["own"])
     assert not {"object_miou", "background_psnr"} & set(table["rows"][5]["own"]), "its trajectory is its own"
     assert "lpips" in provenance["not_measured"]
@@ -88,6 +91,11 @@ def test_rows_that_were_not_run_say_so_and_rows_of_both_tables_are_run_once(made
     assert rows["interdyn"]["own"]["psnr"] == systems["interdyn"]["own"]["psnr"], "shown since it was run before"
     assert rows["mask2iv-true"]["own"]["psnr"] == systems["mask2iv-true"]["own"]["psnr"]
     assert rows["both-concat"]["own"] is None
+    for name, joint in (("text-only", "joint-text"), ("position-only", "joint-position")):
+        own, base = (rows[row]["own"]["object_iou"]["value"] for row in (name, joint))
+        assert rows[name]["less_reference"]["object_iou"]["value"] == pytest.approx(own - base)
+        assert not rows[joint]["less_reference"], "the joint model is what models of stage 1 are compared with"
+    assert "Less the joint model asked in the same way, paired by clip:" in text
     assert not (made / "models" / "both-concat").exists()
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,18 +70,38 @@ class Comparison:
     """Figures of several systems, and how much each differs from the first.
 
     Attributes:
-        clips: that all share; every figure is of these.
+        clip_ids: that all share; every figure is of these.
+        entries: lines by name.
         measures: columns, keys of :data:`~mask2iv.evaluation.report.COLUMNS`.
         figures: by entry and measure.
-        differences: of each entry after the first, less the first, paired by clip.
         notes: what was overridden.
     """
 
-    clips: int
+    clip_ids: Sequence[str]
+    entries: Mapping[str, Entry]
     measures: list[str]
     figures: dict[str, dict[str, Figure]]
-    differences: dict[str, dict[str, Figure]]
     notes: list[str]
+
+    @property
+    def clips(self) -> int:
+        """How many clips all share."""
+        return len(self.clip_ids)
+
+    @cached_property
+    def differences(self) -> dict[str, dict[str, Figure]]:
+        """Of each entry after the first, less the first, paired by clip."""
+        first, *others = self.figures
+        return {other: self.less(other, first) for other in others}
+
+    def less(self, name: str, other: str) -> dict[str, Figure]:
+        """An entry less another one, paired by clip: measures that both have."""
+        own, base = self.figures[name], self.figures[other]
+        return {
+            measure: _difference(self.entries[name], self.entries[other], self.clip_ids, measure)
+            for measure in self.measures
+            if measure in own and measure in base
+        }
 
 
 def read_run(folder: Path, name: str | None = None) -> Run:
@@ -133,13 +154,7 @@ def compare(
         if unknown:
             raise InputError(f"--measures: {unknown[0]!r} is not measured; choose of {', '.join(shown)}")
         shown = [name for name in shown if name in measures]
-    first, *others = entries
-    differences = {
-        other.name: {name: _difference(other, first, shared, name) for name in shown if name in found[other.name]
-                     and name in found[first.name]}
-        for other in others
-    }  # fmt: skip
-    return Comparison(len(shared), shown, found, differences, notes)
+    return Comparison(shared, {entry.name: entry for entry in entries}, shown, found, notes)
 
 
 def table(comparison: Comparison, form: Format = "markdown") -> str:

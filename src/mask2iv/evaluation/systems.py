@@ -26,8 +26,15 @@ from mask2iv.variants import Row
 
 TO_THE_REQUESTED = ("object_miou", "actor_miou", "background_psnr")
 """Measures of a video against the trajectory that it was to follow."""
-REFERENCE = Row("mask2iv-true", "", "", "mask2iv")
-"""The system that others are compared with, pair by pair: Mask2IV along true masks."""
+
+
+def reference(row: Row) -> Row:
+    """What a row is compared with, clip by clip: a video system with Mask2IV along true masks, a model of stage 1 with
+    the joint one, asked in the same way.
+    """
+    if row.video is None:
+        return replace(row, trajectory="joint")
+    return replace(row, video="mask2iv", trajectory=None, asked=None, foreign=False)
 
 
 def evaluation_name(row: Row) -> str:
@@ -96,7 +103,7 @@ def score(
 
 @dataclass(frozen=True)
 class Figures:
-    """What is known of a row: its figures by measure, and how they differ from those of :data:`REFERENCE`."""
+    """What is known of a row: its figures by measure, and how they differ from those of its :func:`reference`."""
 
     own: Mapping[str, Figure]
     less_reference: Mapping[str, Figure]
@@ -110,17 +117,14 @@ def gather(rows: Sequence[Row], evaluations: Path) -> dict[str, Figures]:
     """
     found: dict[str, Figures] = {}
     for group in ([row for row in rows if row.video], [row for row in rows if not row.video]):
-        names = dict.fromkeys(evaluation_name(row) for row in group)
-        first = evaluation_name(REFERENCE)
-        runs = {name: read_run(evaluations / name) for name in sorted(names, key=lambda name: name != first)}
-        if not runs:
+        if not group:
             continue
+        runs = {name: read_run(evaluations / name) for name in sorted({evaluation_name(row) for row in group})}
         comparison = compare(list(runs.values()))
         for row in group:
-            entry = _entry(row, runs[evaluation_name(row)])
-            # The first run is what others are compared with; stage 1, asked in several ways, is compared with nothing.
-            against = comparison.differences.get(entry, {}) if row.video and first in runs else {}
-            found[row.name] = Figures(_comparable(row, comparison.figures[entry]), _comparable(row, against))
+            entry, other = _entry(row, runs), _entry(reference(row), runs)
+            less = comparison.less(entry, other) if entry and other and entry != other else {}
+            found[row.name] = Figures(_comparable(row, comparison.figures[str(entry)]), _comparable(row, less))
     return found
 
 
@@ -130,8 +134,11 @@ def _comparable(row: Row, figures: Mapping[str, Figure]) -> dict[str, Figure]:
     return {name: figure for name, figure in figures.items() if not (own_trajectory and name in TO_THE_REQUESTED)}
 
 
-def _entry(row: Row, run: Run) -> str:
-    """What a comparison calls a row."""
+def _entry(row: Row, runs: Mapping[str, Run]) -> str | None:
+    """What a comparison calls a row; None where it was not run."""
+    run = runs.get(evaluation_name(row))
+    if run is None:
+        return None
     of_stage_2 = VIDEO if row.trajectory is None else END_TO_END
     system = f"stage 1 from {row.asked}" if row.video is None else of_stage_2
     return run.name if len(run.systems) == 1 else f"{run.name}: {TITLES.get(system, system)}"
@@ -146,14 +153,18 @@ def write_tables(path: Path, rows: Sequence[tuple[Row, str, Figures | None]], pr
         provenance: how the figures came about: ``line`` goes under the Markdown table, all of it into the JSON.
     """
     blocks = []
-    for heading, chosen in (
-        ("Videos", [entry for entry in rows if entry[0].video is not None]),
-        ("Trajectories (stage 1)", [entry for entry in rows if entry[0].video is None]),
+    for heading, compared_with, chosen in (
+        ("Videos", "Mask2IV along true masks", [entry for entry in rows if entry[0].video is not None]),
+        (
+            "Trajectories (stage 1)",
+            "the joint model asked in the same way",
+            [entry for entry in rows if entry[0].video is None],
+        ),
     ):
         if any(figures for _, _, figures in chosen):
             blocks += [f"### {heading}", _markdown(chosen, "own")]
         if any(figures.less_reference for _, _, figures in chosen if figures):
-            blocks += ["Less Mask2IV along true masks, paired by clip:", _markdown(chosen, "less_reference")]
+            blocks += [f"Less {compared_with}, paired by clip:", _markdown(chosen, "less_reference")]
     text = "\n\n".join([*blocks, str(provenance["line"])]) + "\n"
     with atomic_write(path.with_suffix(".md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -191,14 +202,17 @@ def _markdown(rows: Sequence[tuple[Row, str, Figures | None]], part: str) -> str
 
 
 def _csv(rows: Sequence[tuple[Row, str, Figures | None]]) -> str:
-    """One line per figure; one without a figure where a row was not run."""
+    """One line per figure and per difference; one without either where a row was not run."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "title", "given", "figure", "value", "low", "high", "clips"])
+    writer.writerow(["row", "title", "given", "measure", "kind", "value", "low", "high", "clips"])
     for row, title, figures in rows:
-        found = {} if figures is None else {name: one for name, one in figures.own.items() if name in COLUMNS}
-        for name, figure in found.items():
-            writer.writerow([row.name, title, row.given, name, figure.value, figure.low, figure.high, figure.clips])
-        if not found:
-            writer.writerow([row.name, title, row.given, *[""] * 5])
+        parts = {} if figures is None else {"figure": figures.own, "difference": figures.less_reference}
+        for kind, part in parts.items():
+            for name in COLUMNS:
+                if (one := part.get(name)) is not None:
+                    found = [one.value, one.low, one.high, one.clips]
+                    writer.writerow([row.name, title, row.given, name, kind, *found])
+        if figures is None:
+            writer.writerow([row.name, title, row.given, *[""] * 6])
     return text.getvalue()
