@@ -13,6 +13,7 @@ import torch
 
 from mask2iv.cli import main
 from mask2iv.media import write_png
+from mask2iv.stages.pipeline import Mask2IVPipeline
 
 pytestmark = pytest.mark.usefixtures("no_open_clip")
 
@@ -95,6 +96,22 @@ def test_dynamicrafter_is_widened(desk: Path) -> None:
     }
 
 
+def test_dynamicrafter_as_it_is(desk: Path) -> None:
+    flags = ["--config", "flags.json", "--tokenizer", "bpe.txt.gz", "--widen-for", "none", "--dtype", "fp32"]
+    assert main(["import", "plain.ckpt", "--stage", "dynamicrafter", "--out", "model", *flags]) == 0
+    assert json.loads(Path("model/import_report.json").read_text())["widened"] is None
+    image = np.full((32, 64, 3), 120, dtype=np.uint8)
+    pipeline = Mask2IVPipeline.from_pretrained("model")
+    seeds = {"num_inference_steps": 1, "generator": [3], "progress": False}
+    one, other = (pipeline.render(image, prompt=prompt, **seeds) for prompt in ("a hand pushing a box", "a red box"))
+    assert one[0].shape == (4, 32, 64, 3)
+    assert not np.array_equal(one[0], other[0]), "it reads the prompt"
+    assert main(["export-official", "model", "--stage", "video", "--out", "back.ckpt"]) == 0
+    back, source = (torch.load(name, weights_only=True)["state_dict"] for name in ("back.ckpt", "plain.ckpt"))
+    assert all(torch.equal(back[key], source[key]) for key in back)
+    assert set(source) == set(back)
+
+
 VIDEO = ("--stage", "video", "--config", "flags.json")
 REFUSED = [
     (("import",), "CKPT must be given"),
@@ -112,6 +129,10 @@ REFUSED = [
     (("import", "stage.ckpt", *VIDEO, "--layout", "512"), "--layout and --config both describe the model"),
     (("import", "stage.ckpt", *VIDEO, "--new-channels", "copy"), "--new-channels copy is for --stage dynamicrafter"),
     (("import", "stage.ckpt", *VIDEO, "--widen-for", "video"), "--widen-for video is for --stage dynamicrafter"),
+    (
+        ("import", "plain.ckpt", "--stage", "dynamicrafter", "--widen-for", "none", "--new-channels", "copy"),
+        "--widen-for none adds no channels: leave --new-channels out",
+    ),
     (("import", "stage.ckpt", *VIDEO, "--tokenizer", "flags.json"), "--tokenizer flags.json cannot be read"),
     (("import", "stage.ckpt", *VIDEO[:3], "unknown.json"), "--config.unets: unknown configuration key"),
     (("import", "stage.ckpt", *VIDEO[:3], "flag.json"), "U-Net flags: chanels is not known"),

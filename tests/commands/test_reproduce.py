@@ -159,9 +159,9 @@ def test_rows_made_otherwise_are_not_mixed_with(
 def test_full_scale_says_what_it_needs(tmp_path: Path, tiny_clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shared = ["--data", str(tiny_clips), "--out", str(tmp_path / "out"), "--device", "cpu"]
     assert main(["reproduce", "table-systems", "--scale", "full", *shared]) == 2
-    captured = capsys.readouterr()
-    assert "a CUDA GPU" in captured.out
-    assert "it lacks a CUDA device and --base with the released weights" in captured.err
+    message = capsys.readouterr().err
+    assert "It needs a CUDA GPU" in message
+    assert "found no CUDA device and no --image-to-video" in message
     assert not (tmp_path / "out").exists()
 
 

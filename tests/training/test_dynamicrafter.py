@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from mask2iv.cli import main
+from mask2iv.conditions import VideoConditioning
 from mask2iv.files import sha256_file
+from mask2iv.manifest import weights_digest
 from mask2iv.models.config import ResamplerConfig, UNetConfig
 from mask2iv.models.official import unet_config_from_original
 from mask2iv.recipes import RECIPES, get_recipe
@@ -35,30 +39,38 @@ RESAMPLER = {"dim": 32, "depth": 1, "dim_head": 16, "heads": 2, "embedding_dim":
 FEW_STEPS = {"max_steps": 2, "batch_size": 4, "gradient_accumulation_steps": 2, "checkpoint_every": 2}
 
 
-@pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory, no_open_clip: None, checkpoints: ModuleType) -> Path:
-    """A small DynamiCrafter, imported and widened for both stages."""
-    folder = tmp_path_factory.mktemp("dynamicrafter")
+def imported(folder: Path, checkpoints: ModuleType, *flags: str) -> Path:
+    """A small DynamiCrafter of random weights in the original layout, imported."""
     state, config = checkpoints.small_checkpoint(channels=8)
     torch.save({"state_dict": state}, folder / "model.ckpt")
     (folder / "sizes.json").write_text(json.dumps(config))
-    flags = ["--stage", "dynamicrafter", "--dtype", "fp32", "--config", str(folder / "sizes.json")]
-    flags += ["--tokenizer", str(checkpoints.write_vocabulary(folder / "bpe.txt.gz"))]
+    flags += ("--stage", "dynamicrafter", "--dtype", "fp32", "--config", str(folder / "sizes.json"))
+    flags += ("--tokenizer", str(checkpoints.write_vocabulary(folder / "bpe.txt.gz")))
     assert main(["import", str(folder / "model.ckpt"), *flags, "--out", str(folder / "start")]) == 0
     return folder / "start"
 
 
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory, no_open_clip: None, checkpoints: ModuleType) -> Path:
+    """A small DynamiCrafter, imported and widened for both stages."""
+    return imported(tmp_path_factory.mktemp("dynamicrafter"), checkpoints)
+
+
+def small(*components: str) -> list[str]:
+    """Flags that scale the recipe down to that checkpoint."""
+    sizes: dict[str, Any] = {"pipeline.height": 32, "pipeline.width": 64, "pipeline.num_frames": 4}
+    for component in components:
+        sizes |= {f"{component}.unet.{name}": value for name, value in UNET.items()}
+        sizes |= {f"{component}.resampler.{name}": value for name, value in RESAMPLER.items()}
+        sizes |= {f"{component}.resampler.video_length": 4}
+        sizes |= {f"{component}.training.{name}": value for name, value in FEW_STEPS.items()}
+    return [word for name, value in sizes.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+
+
 def fine_tune(kind: str, start: Path, data: Path, out: Path, *flags: str, recipe: str = "") -> int:
-    component = COMPONENT[kind]
-    sizes = {"pipeline.height": 32, "pipeline.width": 64, "pipeline.num_frames": 4}
-    sizes |= {f"{component}.unet.{name}": value for name, value in UNET.items()}
-    sizes |= {f"{component}.resampler.{name}": value for name, value in RESAMPLER.items()}
-    sizes |= {f"{component}.resampler.video_length": 4}
-    sizes |= {f"{component}.training.{name}": value for name, value in FEW_STEPS.items()}
-    sets = [word for name, value in sizes.items() for word in ("--set", f"{name}={json.dumps(value)}")]
-    name = recipe or f"dynamicrafter-512-{kind}"
+    component, name = COMPONENT[kind], recipe or f"dynamicrafter-512-{kind}"
     base = ["train", component, "--recipe", name, "--data", str(data), "--out", str(out), "--threads", "1"]
-    return main([*base, "--initial-weights", str(start), *sets, *flags])
+    return main([*base, "--initial-weights", str(start), *small(component), *flags])
 
 
 @pytest.mark.parametrize("kind", ["text", "position"])
@@ -106,6 +118,46 @@ def test_the_frozen_components_must_come_from_somewhere(
     assert "does not train vae, only video" in capsys.readouterr().err
     assert fine_tune("video", start, tiny_clips, tmp_path / "mine", "--set", "video.unet.num_res_blocks=2") == 2
     assert "use the recipe that these weights were trained with" in capsys.readouterr().err
+
+
+def test_the_tables_start_from_an_imported_dynamicrafter(
+    checkpoints: ModuleType, tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, out = imported(tmp_path, checkpoints, "--widen-for", "none"), tmp_path / "tables"
+    assert read_index(start)[0].video_conditioning == VideoConditioning(control="none", text=True)
+    flags = ["--scale", "tiny", "--recipe", "dynamicrafter-512", "--data", str(tiny_clips), "--out", str(out)]
+    flags += ["--sampling-steps", "1", "--limit", "1", "--metrics", "psnr", "--threads", "1", "--steps", "2"]
+    rows = ("dynamicrafter-zero-shot", "coshand", "mask2iv-text")
+    flags += ["--rows", *rows, *small("trajectory", "video")]
+    assert main(["reproduce", "table-systems", "--image-to-video", str(start), *flags]) == 0
+    table = json.loads((out / "table-systems.json").read_text())
+    assert [row["row"] for row in table["rows"] if row["own"]] == list(rows)
+    trained = table["provenance"]["trained"]
+    assert trained["dynamicrafter-foreign"] == {"weights_sha256": weights_digest(start), "path": str(start)}
+    assert trained["coshand"]["config"]["name"] == "dynamicrafter-512:coshand"
+    begun = load_file(start / "video_unet" / "diffusion_pytorch_model.safetensors")
+    for name, stage in (("joint", "trajectory"), ("mask2iv", "video")):
+        unet = load_file(out / "models" / name / f"{stage}_unet" / "diffusion_pytorch_model.safetensors")
+        same = [key for key in begun if begun[key].shape == unet[key].shape and torch.equal(begun[key], unet[key])]
+        assert bool(same) == (name == "joint"), "stage 1 keeps the temporal layers"
+        assert all(torch.allclose(begun[key], unet[key], atol=1e-3) for key in begun if key != "conv_in.weight")
+    assert "begun from the image-to-video network of" in (out / "table-systems.md").read_text()
+    capsys.readouterr()
+    assert main(["reproduce", "table-systems", "--image-to-video", str(out / "models" / "mask2iv"), *flags]) == 2
+    assert "takes masks; give a folder trained as variant dynamicrafter, or imported by" in capsys.readouterr().err
+    twice = ["--image-to-video", str(start), "--pretrain", "1", "--data-other", str(tiny_clips)]
+    assert main(["reproduce", "table-systems", *twice, *flags]) == 2
+    assert "leave --pretrain out" in capsys.readouterr().err
+
+
+def test_the_recipe_of_both_stages_is_made_of_the_papers() -> None:
+    both = get_recipe("dynamicrafter-512")
+    text, video = get_recipe("dynamicrafter-512-text"), get_recipe("dynamicrafter-512-video")
+    assert both.of("trajectory").unet == replace(text.of("trajectory").unet, in_channels=16), "a target's latent more"
+    assert both.of("trajectory").training == text.of("trajectory").training
+    assert both.of("video") == replace(video.of("video"), drop_text=0.1), "only rows with a prompt are given one"
+    assert both.pipeline == replace(video.pipeline, mask_layout="joint")
+    assert both.schedule == text.schedule
 
 
 def test_the_recipes_are_the_papers() -> None:

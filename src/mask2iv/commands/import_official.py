@@ -50,8 +50,11 @@ class Import:
     """Constructor flags of a model of other sizes."""
     new_channels: Annotated[Literal["zero", "copy"] | None, _optional("{zero,copy}")] = None
     """With --stage dynamicrafter: weights of the input channels it lacks, zero (the default) or those of the image."""
-    widen_for: Annotated[Literal["trajectory", "video", "both"] | None, _optional("{trajectory,video,both}")] = None
-    """With --stage dynamicrafter: the stages whose networks are written. Default: both."""
+    widen_for: Annotated[
+        Literal["trajectory", "video", "both", "none"] | None, _optional("{trajectory,video,both,none}")
+    ] = None
+    """With --stage dynamicrafter: the stages whose networks are written; none keeps it as it is, an image-to-video
+    network to compare with, or to start from (--image-to-video). Default: both."""
     trajectory: Annotated[Path | None, _optional("DIR")] = None
     """Join: the folder with stage 1."""
     video: Annotated[Path | None, _optional("DIR")] = None
@@ -84,6 +87,8 @@ class Import:
         for flag, value in (("--new-channels", self.new_channels), ("--widen-for", self.widen_for)):
             if value is not None and self.stage != "dynamicrafter":
                 raise InputError(f"{flag} {value} is for --stage dynamicrafter; leave it out")
+        if self.widen_for == "none" and self.new_channels is not None:
+            raise InputError("--widen-for none adds no channels: leave --new-channels out")
         from mask2iv.stages.official.importing import ImportSettings, import_checkpoint
         from mask2iv.stages.official.summary import import_summary
 

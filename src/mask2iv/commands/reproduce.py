@@ -10,11 +10,10 @@ import tyro
 
 from mask2iv.errors import InputError
 
-FULL_SCALE = """--scale full reproduces the paper's own training: 16 frames of 320x512, the 1.4 billion parameters of
-DynamiCrafter-512, batches of 16, up to 100000 steps for each of the table's networks. It needs
-  - a CUDA GPU that holds such a network in training, for days,
-  - the released DynamiCrafter-512 weights as a model folder (mask2iv import --stage dynamicrafter), given as --base,
-  - HOI4D or BridgeData V2 as a clip set, given as --data."""
+_FULL_SCALE = """--scale full is the paper's own training: 16 frames of 320x512, the 1.4 billion parameters of
+DynamiCrafter-512, batches of 16, 100000 steps for each of the table's networks (or --steps). It needs a CUDA GPU that
+holds such a network in training, for days, and the released DynamiCrafter-512 weights as --image-to-video (mask2iv
+import --stage dynamicrafter --widen-for none --dtype fp32)"""
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Reproduce:
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder of everything that is made."""
     scale: Literal["tiny", "embedded", "full"] = "embedded"
-    """Sizes: tiny runs through in seconds and claims nothing; full is the paper's."""
+    """Sizes: tiny runs through in seconds and claims nothing; full is the paper's, for a GPU and released weights."""
     data_test: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """Clip set to evaluate on. Default: the last 5 % of --data (1 to 64 clips), which are then not trained on."""
     data_other: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
@@ -43,14 +42,21 @@ class Reproduce:
     held_out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """Clip set for the filmstrips and losses during training. Default: the last 5 % of --data."""
     base: Annotated[str | None, tyro.conf.arg(metavar="embedded|FOLDER", help_behavior_hint="")] = None
-    """Model whose autoencoder and encoders all rows share. Default: the shipped one; at tiny scale, trained first."""
+    """Model whose autoencoder and encoders all rows share. Default: that of --image-to-video; without it the shipped
+    one; at tiny scale, trained first."""
     recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
-    """Recipe the rows derive from. Default: tiny, or embedded on a GPU and embedded-cpu without one."""
+    """Recipe the rows derive from. Default: by scale tiny; embedded on a GPU, embedded-cpu without; dynamicrafter-512.
+    """
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Override a setting of the recipe, for all rows: key=value, e.g. video.training.batch_size=8; may be repeated."""
     rows: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ROW ...")] = ()
     """Only these rows, by name; the table shows the others as far as they were run before."""
     pretrain: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Train an image-to-video network on --data-other for N steps first and start all others from it, as the paper's
     start from DynamiCrafter; it is also the zero-shot row. 0: all start from random weights."""
+    image_to_video: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """Start all from the image-to-video network of this folder instead: an imported DynamiCrafter, or one trained as
+    variant dynamicrafter. It is the zero-shot row as it is, and its autoencoder and encoders are everybody's."""
     steps: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
     """Training steps of every network. Default: the recipe's."""
     sampling_steps: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint="")] = None
@@ -88,17 +94,17 @@ class Reproduce:
                 raise InputError(f"--{flag} must be at least {least}, found {number}")
         if self.pretrain and self.data_other is None:
             raise InputError("--pretrain needs the clips to pretrain on: give --data-other")
+        for flag, value in (("--pretrain", self.pretrain), ("--base", self.base)):
+            if self.image_to_video is not None and value:
+                raise InputError(f"--image-to-video brings the network, autoencoder and encoders: leave {flag} out")
         device = pick_device(self.device)
         if self.scale == "full":
-            print(FULL_SCALE)
             lacking = [
-                *([] if device.type == "cuda" else ["a CUDA device"]),
-                *([] if self.base not in (None, "embedded") else ["--base with the released weights"]),
+                *([] if device.type == "cuda" else ["no CUDA device"]),
+                *([] if self.image_to_video is not None else ["no --image-to-video"]),
             ]
-            reason = (
-                f"it lacks {' and '.join(lacking)}" if lacking else "its networks are trained by mask2iv train only"
-            )
-            raise InputError(f"--scale full cannot be run here: {reason}; use --scale embedded")
+            if lacking:
+                raise InputError(f"{_FULL_SCALE}; found {' and '.join(lacking)}. Else use --scale embedded")
         if self.threads:
             torch.set_num_threads(self.threads)
         print(Reproduction(self, device).run(), end="")

@@ -50,7 +50,8 @@ class Reproduction:
         if unknown:
             raise InputError(f"--rows: {unknown[0]!r} is no row of {command.table}; its rows are {', '.join(names)}")
         self.recipe = command.recipe or self._default_recipe()
-        get_variant(self.recipe)
+        for variant in VARIANTS:
+            self._variant(variant)
         self.clips = self._test_clips()
         self.base = self._base()
         self.measurer = Measurer.load(choose_metrics(command.metrics), parse_weights(command.weights), device)
@@ -62,8 +63,11 @@ class Reproduction:
         command, rows = self.command, TABLES[self.command.table]
         done = []
         for row in rows:
-            if row.foreign and command.data_other is None:
-                print(f"{row.name}: not run; it is trained on another benchmark, give --data-other", file=sys.stderr)
+            if row.foreign and command.data_other is None and command.image_to_video is None:
+                print(
+                    f"{row.name}: not run; it is trained on another benchmark, give --data-other (or --image-to-video)",
+                    file=sys.stderr,
+                )
             elif not command.rows or row.name in command.rows:
                 self._score(row)
                 done.append(row.name)
@@ -89,9 +93,15 @@ class Reproduction:
 
     # --- what all rows share
 
+    def _variant(self, name: str) -> Recipe:
+        """The recipe of a variant, with what --set changes."""
+        return config.override(get_variant(f"{self.recipe}:{name}"), self.command.set)
+
     def _default_recipe(self) -> str:
         if self.command.scale == "tiny":
             return "tiny"
+        if self.command.scale == "full":
+            return "dynamicrafter-512"
         return "embedded" if self.device.type == "cuda" else "embedded-cpu"
 
     def _test_clips(self) -> ClipSet:
@@ -104,16 +114,25 @@ class Reproduction:
     def _base(self) -> Path:
         """The model folder with the shared components."""
         command = self.command
-        if command.base is not None or command.scale != "tiny":
+        if command.image_to_video is not None:
+            folder = model_folder(str(command.image_to_video), "--image-to-video")
+            found = read_index(folder, "--image-to-video")[0].video_conditioning
+            if found.takes_masks:
+                raise InputError(
+                    f"--image-to-video: stage 2 of {folder} takes masks; give a folder trained as variant "
+                    "dynamicrafter, or imported by --stage dynamicrafter --widen-for none"
+                )
+        elif command.base is not None or command.scale != "tiny":
             folder = model_folder(command.base or "embedded", "--base")
         else:
             folder = self.out / "base"
             with alone(self.out / "base.lock"):
                 for component in ("vae", "encoders", *(["reference"] if command.sharpen else [])):
-                    self._train(component, self.recipe, folder, command.data)
+                    self._train(component, "mask2iv", folder, command.data)
         lacking = [name for name in self._shared() if name not in read_index(folder, "--base")[1]]
         if lacking:
-            raise InputError(f"--base: {folder} holds no {lacking[0]}; give a folder in which it was trained")
+            flag = "--base" if command.image_to_video is None else "--image-to-video"
+            raise InputError(f"{flag}: {folder} holds no {lacking[0]}; give a folder in which it was trained")
         return folder
 
     def _shared(self) -> tuple[str, ...]:
@@ -129,8 +148,10 @@ class Reproduction:
             "data_index_sha256": _index_hash(command.data),
             "held_out_index_sha256": None if command.held_out is None else _index_hash(command.held_out),
             "other_index_sha256": None if command.data_other is None else _index_hash(command.data_other),
-            "training_steps": self._budget("video", self.recipe)["max_steps"],
+            "set": list(command.set),
+            "training_steps": self._budget("video", "mask2iv")["max_steps"],
             "pretraining_steps": command.pretrain,
+            "image_to_video_sha256": None if command.image_to_video is None else weights_digest(self.base),
             "seed": command.seed,
             "sharpen": command.sharpen,
         }
@@ -158,15 +179,25 @@ class Reproduction:
     def _trained(self, variant: str, foreign: bool) -> Path:
         """The model folder of a variant, trained now as far as it was not."""
         command = self.command
-        folder = self.out / "models" / (variant + _FOREIGN * foreign)
-        recipe, component = f"{self.recipe}:{variant}", VARIANTS[variant].component
-        start = None if foreign or not command.pretrain else self._trained("dynamicrafter", foreign=True)
+        folder = self._folder(variant, foreign)
+        if foreign and command.image_to_video is not None:
+            return folder
+        start = command.image_to_video
+        if command.pretrain and not foreign:
+            start = self._trained("dynamicrafter", foreign=True)
         with alone(folder.with_suffix(".lock")):
             if not (folder / INDEX).is_file():
-                self._lay_base(folder, get_variant(recipe))
+                self._lay_base(folder, self._variant(variant))
             data = command.data_other if foreign and command.data_other else command.data
-            self._train(component, recipe, folder, data, command.pretrain if foreign else 0, start)
+            steps = command.pretrain if foreign else 0
+            self._train(VARIANTS[variant].component, variant, folder, data, steps, start)
         return folder
+
+    def _folder(self, variant: str, foreign: bool) -> Path:
+        """Where a variant's networks are, or will be."""
+        if foreign and self.command.image_to_video is not None:
+            return self.base
+        return self.out / "models" / (variant + _FOREIGN * foreign)
 
     def _lay_base(self, folder: Path, recipe: Recipe) -> None:
         """Start a model folder with the components that no row trains."""
@@ -177,13 +208,13 @@ class Reproduction:
             write_index(target, recipe.pipeline, {name: known[name] for name in self._shared()})
 
     def _train(
-        self, component: str, recipe: str, folder: Path, data: Path, steps: int = 0, start: Path | None = None
+        self, component: str, variant: str, folder: Path, data: Path, steps: int = 0, start: Path | None = None
     ) -> None:
         """Train a component of a model folder, unless its manifest says that this was done.
 
         Args:
             component: what to train.
-            recipe: its recipe.
+            variant: of the recipe.
             folder: the model folder.
             data: clips to train on.
             steps: other than everybody's; 0: theirs.
@@ -193,12 +224,11 @@ class Reproduction:
             InputError: it was trained otherwise.
         """
         command = self.command
-        budget = [
-            f"{component}.training.{name}={value}" for name, value in self._budget(component, recipe, steps).items()
-        ]
+        budget = self._budget(component, variant, steps).items()
+        changes = (*command.set, *(f"{component}.training.{name}={value}" for name, value in budget))
         path = folder / "training" / component / "manifest.json"
         if path.is_file():
-            wanted = config.to_dict(config.override(get_variant(recipe), budget))
+            wanted = config.to_dict(config.override(self._variant(variant), changes))
             found = read_json(path)
             same_data = found.get("data", {}).get("index_sha256") == _index_hash(data)
             if found.get("config") == wanted and same_data:
@@ -212,19 +242,19 @@ class Reproduction:
             component=component,  # type: ignore[arg-type]
             data=data,
             out=folder,
-            recipe=recipe,
+            recipe=f"{self.recipe}:{variant}",
             held_out=command.held_out,
             image_to_video=start,
             resume_from_checkpoint="latest",
             cache=self.out / "cache" / _index_hash(data)[:12],
-            set=tuple(budget),
+            set=changes,
             device=self.device.type,  # type: ignore[arg-type]
             threads=command.threads,
         ).run()
 
-    def _budget(self, component: str, recipe: str, steps: int = 0) -> dict[str, int]:
+    def _budget(self, component: str, variant: str, steps: int = 0) -> dict[str, int]:
         """Settings of the optimisation that all rows share; the rate decays over the same share of the steps."""
-        own = get_variant(recipe).of(component).training
+        own = self._variant(variant).of(component).training
         steps = steps or self.command.steps or 0
         if not steps or component not in ("trajectory", "video"):
             return {"max_steps": own.max_steps, "seed": self.command.seed}
@@ -237,7 +267,7 @@ class Reproduction:
         return (self.out / "evaluations" / evaluation_name(row) / "metrics.json").is_file()
 
     def _title(self, row: Row) -> str:
-        own = get_variant(self.recipe).of("trajectory").loss_weight
+        own = self._variant("joint").of("trajectory").loss_weight
         other = "without foreground weight" if own != 1.0 else "with foreground weight"
         return row.title.format(weight=other)
 
@@ -256,14 +286,16 @@ class Reproduction:
             "threads": torch.get_num_threads(),
         }
         command = self.command
-        batch = get_variant(self.recipe).of("video").training.batch_size
-        hours = ", ".join(f"{name} {record['hours']:.2f}" for name, record in trained.items())
+        batch = self._variant("mask2iv").of("video").training.batch_size
+        hours = ", ".join(f"{name} {record['hours']:.2f}" for name, record in trained.items() if "hours" in record)
         own, shared = self.settings, ", decoded with its reference decoder" if command.sharpen else ""
         if command.pretrain:
             shared += (
                 f"; begun from one image-to-video network, trained for {command.pretrain} steps on other clips (index "
                 f"{own['other_index_sha256'][:12]}), which is the zero-shot row"
             )
+        elif command.image_to_video:
+            shared += f"; begun from the image-to-video network of {command.image_to_video}, which is the zero-shot row"
         line = (
             f"Every network: recipe {self.recipe}, {own['training_steps']} steps of {batch} clips, seed {own['seed']}, "
             f"data index {own['data_index_sha256'][:12]}; base {own['base_sha256'][:12]}{shared}. Evaluated on "
@@ -286,7 +318,9 @@ class Reproduction:
 
     def _record(self, variant: str, foreign: bool) -> Mapping[str, Any]:
         """How a variant was trained."""
-        folder = self.out / "models" / (variant + _FOREIGN * foreign)
+        folder = self._folder(variant, foreign)
+        if folder == self.base:
+            return {"weights_sha256": weights_digest(folder), "path": str(folder)}
         run = folder / "training" / VARIANTS[variant].component
         manifest = read_json(run / "manifest.json")
         return {

@@ -1,4 +1,4 @@
-"""Fine-tuning of DynamiCrafter-512 as in the paper, one recipe for each of its three networks.
+"""Fine-tuning of DynamiCrafter-512 as in the paper, one recipe for each of its three networks, and one of both stages.
 
 They start from an imported folder (``mask2iv import --stage dynamicrafter``, or a released Mask2IV checkpoint), whose
 autoencoder, CLIP encoders and tokenizer stay as they are. Sizes, schedule and sampling are those of the original.
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from mask2iv.conditions import trajectory_channels
+from mask2iv.models.config import UNetConfig
 from mask2iv.recipes.types import Recipe, StageRecipe
 from mask2iv.stages.official.importing import pipeline_config
 from mask2iv.stages.official.layout import preset
@@ -33,6 +35,7 @@ _TRAINING = TrainingConfig(
 # DynamiCrafter leaves out the text in 5 % of the samples, the image in 5 % and both in 5 %. Here each is drawn by
 # itself, with the same share of samples without it.
 _STAGE = StageRecipe(drop_text=0.1, drop_image=0.1, training=_TRAINING)
+_TRAJECTORY = replace(_STAGE, training=replace(_TRAINING, freeze_temporal=True))
 
 
 def _recipe(name: str) -> Recipe:
@@ -41,11 +44,28 @@ def _recipe(name: str) -> Recipe:
     if kind == "video":
         stage = replace(_STAGE, drop_text=1.0, perturb=0.2)  # the prompt is empty
         return Recipe(name, pipeline_config(preset("512"), "video"), schedule, video=stage)
-    stage = replace(_STAGE, training=replace(_TRAINING, freeze_temporal=True))
+    stage = _TRAJECTORY
     if kind == "position":
         stage = replace(stage, drop_text=1.0)
         return Recipe(name, pipeline_config(preset("512"), "trajectory-position"), schedule, trajectory=stage)
     return Recipe(name, pipeline_config(preset("512"), "trajectory-text"), schedule, trajectory=stage)
+
+
+def _both() -> Recipe:
+    """Both stages, for the tables of systems and ablations; stage 1 is one joint model, asked by text, target or both.
+
+    The image-to-video rows are fine-tuned with prompts, as DynamiCrafter was trained; rows with masks see none.
+    """
+    pipeline = replace(pipeline_config(preset("512"), "video"), mask_layout="joint")
+    unet = UNetConfig()
+    joint = replace(unet, in_channels=trajectory_channels("joint", unet.out_channels))
+    return Recipe(
+        "dynamicrafter-512",
+        pipeline,
+        preset("512").schedule,
+        trajectory=replace(_TRAJECTORY, unet=joint, drop_text=0.3, drop_target=0.5),
+        video=replace(_STAGE, perturb=0.2),
+    )
 
 
 def _lora(name: str) -> Recipe:
@@ -59,6 +79,7 @@ def _lora(name: str) -> Recipe:
 
 _NAMES = ("dynamicrafter-512-text", "dynamicrafter-512-position", "dynamicrafter-512-video")
 DYNAMICRAFTER: dict[str, Callable[[], Recipe]] = {
+    "dynamicrafter-512": _both,
     **{name: partial(_recipe, name) for name in _NAMES},
     **{f"{name}-lora": partial(_lora, f"{name}-lora") for name in _NAMES},
 }

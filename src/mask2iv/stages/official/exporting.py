@@ -75,7 +75,9 @@ def export_checkpoint(
         name: load_component(folder, name, names[name], precision)
         for name in (f"{stage}_unet", f"{stage}_resampler", *_SHARED)
     }
-    _check_networks(folder, config, loaded[f"{stage}_unet"], loaded["vae"])
+    # An image-to-video network takes no masks.
+    conditions = 2 if stage == "trajectory" or config.video_conditioning.takes_masks else 1
+    _check_networks(folder, loaded[f"{stage}_unet"], loaded["vae"], conditions)
     extras, aliases, use_linear = load_extras(folder, stage) or ({}, {}, True)
     parts = parts_of_networks(
         loaded[f"{stage}_unet"],
@@ -114,9 +116,9 @@ def _check_layout(folder: Path, config: PipelineConfig, names: Mapping[str, str]
         raise _foreign(folder, f"its {stage} stage predicts changes of the first frame ({stage}_change_std)")
 
 
-def _check_networks(folder: Path, config: PipelineConfig, unet: Any, vae: Any) -> None:
+def _check_networks(folder: Path, unet: Any, vae: Any, conditions: int) -> None:
     sizes, kl = unet.config, vae.config
-    channels = 3 * kl["latent_channels"]
+    channels = (1 + conditions) * kl["latent_channels"]
     if sizes.in_channels != channels:
         raise _foreign(folder, f"its U-Net takes {sizes.in_channels} channels, not {channels}")
     if (sizes.text_tokens, sizes.image_tokens_per_frame) != (77, 16):

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mask2iv import config as configuration
-from mask2iv.conditions import MaskLayout, with_new_channels
+from mask2iv.conditions import MaskLayout, VideoConditioning, with_new_channels
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
@@ -56,7 +56,8 @@ class ImportSettings:
         layout: the published model it is of; "auto" recognises it.
         config: JSON file of an :class:`OriginalConfig`, for a model of other sizes.
         new_channels: weights of the input channels that DynamiCrafter lacks: zero, or those of the image latent.
-        widen_for: the stages whose networks DynamiCrafter becomes.
+        widen_for: the stages whose networks DynamiCrafter becomes; "none": it stays the image-to-video network it is,
+            in the place of stage 2.
         shard_bytes: see :func:`mask2iv.stages.components.write_weights`.
     """
 
@@ -66,15 +67,24 @@ class ImportSettings:
     layout: Literal["auto"] | Layout = "auto"
     config: Path | None = None
     new_channels: NewChannels = "zero"
-    widen_for: Literal["trajectory", "video", "both"] = "both"
+    widen_for: Literal["trajectory", "video", "both", "none"] = "both"
     shard_bytes: int = SHARD_BYTES
 
     @property
     def stages(self) -> tuple[StageName, ...]:
         """The stages whose networks are written."""
+        if self.stage == "dynamicrafter" and self.widen_for == "both":
+            return ("trajectory", "video")
+        if self.stage == "dynamicrafter" and self.widen_for == "trajectory":
+            return ("trajectory",)
         if self.stage == "dynamicrafter":
-            return ("trajectory", "video") if self.widen_for == "both" else (self.widen_for,)
+            return ("video",)
         return ("video",) if self.stage == "video" else ("trajectory",)
+
+    @property
+    def widens(self) -> bool:
+        """Whether the U-Net gets input channels that the checkpoint lacks."""
+        return self.stage == "dynamicrafter" and self.widen_for != "none"
 
     @property
     def takes_text(self) -> bool:
@@ -111,7 +121,10 @@ def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[s
         for stage in settings.stages:
             linear = bool(config.unet.get("use_linear", False))
             save_extras(folder, stage, inventory, linear, DTYPES[settings.dtype])
-        write_index(folder, pipeline_config(config, settings.stage), dict(sorted(components.items())))
+        pipeline = pipeline_config(config, settings.stage)
+        if settings.stage == "dynamicrafter" and not settings.widens:
+            pipeline = replace(pipeline, video_conditioning=VideoConditioning(control="none", text=True))
+        write_index(folder, pipeline, dict(sorted(components.items())))
         report = _report(source, settings, layout, inventory, prompts=vocabulary is not None)
         write_json(folder / REPORT, report)
     return report
@@ -196,7 +209,7 @@ def _write_networks(
             plan.append((part.name, part, None))
             continue
         for stage in settings.stages:
-            if part.name == "unet" and settings.stage == "dynamicrafter":
+            if part.name == "unet" and settings.widens:
                 plan.append((f"{stage}_unet", _widened(part), _widening(stage, settings.new_channels)))
             else:
                 plan.append((f"{stage}_{part.name}", part, None))
@@ -306,9 +319,7 @@ def _report(
         "layout": layout,
         "dtype": settings.dtype,
         "prompts": prompts,
-        "widened": {"for": list(settings.stages), "new_channels": settings.new_channels}
-        if settings.stage == "dynamicrafter"
-        else None,
+        "widened": {"for": list(settings.stages), "new_channels": settings.new_channels} if settings.widens else None,
         "keys": inventory.to_dict(),
         "versions": versions(),
     }
