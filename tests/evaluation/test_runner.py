@@ -236,3 +236,13 @@ def test_numbers_below_one_are_refused(flag: str, tmp_path: Path, capsys: pytest
     flags = ["evaluate", "--data", str(tmp_path), "--out", str(tmp_path / "out"), flag, "0"]
     assert main(flags) == 2
     assert f"{flag} must be at least 1" in capsys.readouterr().err
+
+
+def test_references_are_measured_once_for_a_clip_and_never_taken_for_another_ones(tiny_clips: Path) -> None:
+    one, other = list(ClipSet(tiny_clips))[:2]
+    measurer = Measurer.load(("psnr",))
+    found = measurer.references(one)
+    assert measurer.references(replace(one, caption="another caption")) is found
+    # The same clip at another size or length goes by the same name.
+    namesake = measurer.references(replace(other, clip_id=one.clip_id))
+    assert namesake == Measurer.load(("psnr",)).references(other) != found

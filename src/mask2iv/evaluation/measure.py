@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ STILL, TRUE_VIDEO = "still", "true"
 """Systems beside the evaluated ones: the first frame repeated, and the true video itself (the ceiling)."""
 
 Features = dict[str, NDArray[np.float32]]
+References = tuple[dict[str, dict[str, float | None]], dict[str, Features]]
 
 PROTOCOLS = {
     "psnr": "dB, from the mean squared error of a video over the frames after the first; at most 100",
@@ -56,6 +58,7 @@ class Measurer:
     video_text: VideoText | None = None
     sim: FeatureNet | None = None
     tracker: Tracker | None = None
+    _references: dict[str, References] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(
@@ -102,6 +105,8 @@ class Measurer:
             "t2v": 0 if self.video_text is None else self.video_text.frames,
         }
         short = {name: least for name, least in needed.items() if name in self.chosen and num_frames < least}
+        if short:
+            self._references.clear()
         self.chosen = tuple(name for name in self.chosen if name not in short)
         for name, least in short.items():
             self.missing[name] = f"it takes clips of {least} frames or more, and these have {num_frames}"
@@ -156,8 +161,18 @@ class Measurer:
             found["fid"] = self.inception.features_of(video)
         return found
 
-    def references(self, clip: Clip) -> tuple[dict[str, dict[str, float | None]], dict[str, Features]]:
-        """Measures and features of the true video and of the first frame repeated."""
+    def references(self, clip: Clip) -> References:
+        """Measures and features of the true video and of the first frame repeated.
+
+        They are the same whatever is evaluated, so each clip's are kept: a table has a dozen rows of the same clips.
+        """
+        true = clip.trajectory
+        digest = hashlib.sha256(clip.video.tobytes() + true.labels.tobytes() + str(true.fps).encode()).hexdigest()
+        if digest not in self._references:
+            self._references[digest] = self._measured_references(clip)
+        return self._references[digest]
+
+    def _measured_references(self, clip: Clip) -> References:
         still = baselines.repeat_first_frame(clip)
         measured: dict[str, dict[str, float | None]] = {
             TRUE_VIDEO: {**self.interaction(clip, clip.video, clip.trajectory)},
