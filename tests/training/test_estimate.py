@@ -16,6 +16,7 @@ from mask2iv.recipes import get_recipe
 from mask2iv.training.config import TrainingConfig
 from mask2iv.training.estimate import Estimate, Memory, device_memory, estimate
 from mask2iv.training.memory import pass_memory
+from mask2iv.variants import get_variant
 
 
 def dry_run(capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[dict[str, Any], str]:
@@ -115,6 +116,9 @@ def test_fewer_clips_at_once_and_gradient_checkpointing_take_less() -> None:
     assert shared.trained + shared.frozen == whole.trained
     assert whole.memory_other is not None
     assert whole.memory_other.passes < whole.memory.passes / 2, "checkpointing"
+    control = estimate(get_variant("embedded-cpu:interdyn"), "video")
+    assert control.memory_other is not None
+    assert control.memory_other.passes < control.memory.passes / 2, "of the ControlNet too"
 
 
 def test_a_pass_is_counted_to_the_byte() -> None:

@@ -69,6 +69,20 @@ class Stage(nn.Module):
         self.resampler = resampler
         self.controlnet = controlnet
 
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """Of the UNet and of a ControlNet, what gradient checkpointing recomputes."""
+        return [block for net in self._nets for block in net.blocks]
+
+    @property
+    def _nets(self) -> list[VideoUNet]:
+        return [self.unet, *([] if self.controlnet is None else [self.controlnet])]
+
+    def enable_gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Recompute the blocks in the backward pass instead of keeping their activations: slower, far less memory."""
+        for net in self._nets:
+            net.enable_gradient_checkpointing(enabled)
+
     def context(self, text: torch.Tensor, image_features: torch.Tensor) -> torch.Tensor:
         """Cross-attention context [B, L + Q*T, D]: text tokens, then the image tokens frame by frame."""
         return torch.cat([text, self.resampler(image_features)], dim=1)

@@ -202,8 +202,8 @@ def estimate(recipe: Recipe, component: str, processes: int = 1, compare: bool =
     def memory(checkpointing: bool) -> Memory:
         blocks: list[nn.Module] = []
         if isinstance(module, Stage):
-            module.unet.enable_gradient_checkpointing(checkpointing)
-            blocks = module.unet.blocks if checkpointing else []
+            module.enable_gradient_checkpointing(checkpointing)
+            blocks = module.blocks if checkpointing else []
         dtype = _AUTOCAST[settings.mixed_precision]
         passes = pass_memory(module, loss, dtype, settings.gradient_accumulation_steps, blocks)
         return device_memory(settings, trained, frozen, encoders, passes, processes)

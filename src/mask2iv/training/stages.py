@@ -194,7 +194,7 @@ def make_stage(
         _start_from(stage, initial)
     if stage.controlnet is not None and (initial is None or initial.controlnet is None):
         stage.controlnet.copy_from(stage.unet)
-    stage.unet.enable_gradient_checkpointing(training.gradient_checkpointing)
+    stage.enable_gradient_checkpointing(training.gradient_checkpointing)
     choose_trainable(stage, training)
     return stage
 
