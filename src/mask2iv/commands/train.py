@@ -59,8 +59,9 @@ class Train:
     out: Path
     """Model folder; components trained before are read from it, the new one is written into it."""
     recipe: str = "embedded"
-    """Named configuration: embedded, embedded-cpu, tiny, or dynamicrafter-512-text, -position or -video, each also with
-    -lora behind it; RECIPE:VARIANT for a baseline or ablation of it."""
+    """Named configuration: embedded, embedded-cpu, tiny, dynamicrafter-512 (a joint stage 1, and stage 2), or
+    dynamicrafter-512-text, -position or -video, each also with -lora; RECIPE:VARIANT for a baseline or ablation of it.
+    """
     held_out: Path | None = None
     """Clip set for validation; default: the last 5 % of --data (1 to 64 clips), which are then not trained on."""
     limit: int | None = None
