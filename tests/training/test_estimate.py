@@ -98,6 +98,7 @@ def test_what_follows_from_the_number_of_weights() -> None:
     assert memory(optimizer="adamw-fused").peak == 18800 + 7000
     assert memory(optimizer="adamw-8bit").optimizer == 2000
     assert memory(ema_device="cpu").moving_average == 0
+    assert memory(ema_decay=0.0).moving_average == 0
     assert memory(2).buckets == 4000
 
 

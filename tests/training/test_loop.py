@@ -96,6 +96,27 @@ def test_the_result_is_the_moving_average(tmp_path: Path, make_run: MakeRun) -> 
     assert equal(weights(trainer), averages(trainer))
 
 
+def test_without_an_average_the_result_is_the_last_steps_weights(tmp_path: Path, make_run: MakeRun) -> None:
+    config = replace(CONFIG, ema_decay=0.0, validate_every=3)
+    straight = make(make_run(tmp_path / "straight", config), config)
+    validated: list[list[torch.Tensor]] = []
+
+    def figures(step: int) -> dict[str, float]:
+        validated.append(weights(straight))
+        return {"step": float(step)}
+
+    straight.validation = Validation(figures, "step")
+    straight.run()
+    assert equal(weights(straight), validated[-1])
+    assert not equal(validated[-1], validated[-2])
+    with pytest.raises(Interrupted):
+        make(make_run(tmp_path / "broken", config), config, stop_at=7).run()
+    resumed = make(make_run(tmp_path / "broken", config, "latest"), config)
+    resumed.run()
+    assert equal(weights(resumed), weights(straight))
+    assert resumed.ema.steps == straight.ema.steps == 10
+
+
 def test_the_best_weights_are_kept_by_choice(tmp_path: Path, make_run: MakeRun) -> None:
     """The measure falls after step 6; its weights are those of a run that ends there."""
     config = replace(CONFIG, validate_every=3, keep="best")

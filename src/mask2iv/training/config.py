@@ -70,7 +70,7 @@ class TrainingConfig:
         adam_beta2: decay of AdamW's average of squared gradients (the first is 0.9).
         weight_decay: of AdamW, on weights of two and more dimensions.
         gradient_clip: largest gradient norm (paper: 0.5).
-        ema_decay: of the moving average that is kept as the result.
+        ema_decay: of the moving average that is kept as the result; 0: the weights themselves are.
         ema_device: where the moving average is kept; "cpu" saves its share of GPU memory and costs a copy each step.
         mixed_precision: "bf16" or "fp16" run matrix products and convolutions in that precision; the weights stay in
             float32. fp16 scales the loss and needs a GPU.

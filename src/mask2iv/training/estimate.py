@@ -165,7 +165,7 @@ def device_memory(
         weights=(trained + frozen) * _FLOAT32,
         encoders=encoders * _FLOAT32,
         optimizer=round(trained * _MOMENTS[settings.optimizer]),
-        moving_average=0 if settings.ema_device == "cpu" else trained * _FLOAT32,
+        moving_average=trained * _FLOAT32 if settings.ema_decay and settings.ema_device == "same" else 0,
         passes=passes,
         # PyTorch's default AdamW makes the square roots of all second moments at once.
         update=trained * _FLOAT32 * (2 if settings.optimizer == "adamw" else 1),

@@ -58,21 +58,20 @@ class MovingAverage:
 
     Args:
         parameters: what is averaged.
-        decay: upper bound of the decay, which rises with the steps.
+        decay: upper bound of the decay, which rises with the steps. With 0 the average is the parameters themselves,
+            and nothing is kept.
         device: where the average is kept; None: beside the parameters.
+
+    Attributes:
+        steps: averaged so far.
     """
 
     def __init__(
         self, parameters: Sequence[torch.Tensor], decay: float, device: torch.device | str | None = None
     ) -> None:
         self.parameters, self.device = list(parameters), device
-        self._model = EMAModel(self._parts(), decay=decay)
-        self._kept: list[torch.Tensor] | None = None
-
-    @property
-    def steps(self) -> int:
-        """Steps averaged so far."""
-        return int(self._model.optimization_step)
+        self._model = EMAModel(self._parts(), decay=decay) if decay else None
+        self.steps = 0
 
     def _parts(self) -> list[Any]:
         parts = (local(parameter) for parameter in self.parameters)
@@ -80,11 +79,16 @@ class MovingAverage:
 
     def step(self) -> None:
         """Take the parameters' present values in."""
-        self._model.step(self._parts())
+        self.steps += 1
+        if self._model is not None:
+            self._model.step(self._parts())
 
     def value(self, index: int) -> torch.Tensor:
         """The average of one parameter, whole; every process must call it when the parameter is sharded."""
-        parameter, average = self.parameters[index], self._model.shadow_params[index]
+        parameter = self.parameters[index]
+        if self._model is None:
+            return whole(parameter.detach())
+        average = self._model.shadow_params[index]
         if not isinstance(parameter, DTensor):
             return cast(torch.Tensor, average)
         part = DTensor.from_local(
@@ -99,19 +103,25 @@ class MovingAverage:
 
     def load(self, averages: Sequence[torch.Tensor], steps: int) -> None:
         """Go on from whole averages."""
+        self.steps = steps
+        if self._model is None:
+            return
         for own, given, parameter in zip(self._model.shadow_params, averages, self.parameters, strict=True):
             own.copy_(local(like(given, parameter)))
         self._model.optimization_step = steps
 
     def swap_in(self) -> None:
         """Put the average into the parameters, and keep their values for :meth:`swap_out`."""
-        self._model.store(local(parameter) for parameter in self.parameters)
-        self.copy_to_parameters()
+        if self._model is not None:
+            self._model.store(local(parameter) for parameter in self.parameters)
+            self.copy_to_parameters()
 
     def swap_out(self) -> None:
         """Put the parameters' own values back."""
-        self._model.restore(local(parameter) for parameter in self.parameters)
+        if self._model is not None:
+            self._model.restore(local(parameter) for parameter in self.parameters)
 
     def copy_to_parameters(self) -> None:
         """Put the average into the parameters."""
-        self._model.copy_to(local(parameter) for parameter in self.parameters)
+        if self._model is not None:
+            self._model.copy_to(local(parameter) for parameter in self.parameters)
