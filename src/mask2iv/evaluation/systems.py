@@ -64,6 +64,15 @@ def load_system(folders: Mapping[str, Path], row: Row, device: torch.device) -> 
     return pipeline.to(device)
 
 
+def as_asked(row: Row, settings: EvaluationConfig) -> EvaluationConfig:
+    """The settings with the stage that a row is measured by, and what its stage 1 is told."""
+    if row.video is None:
+        return replace(settings, stage="trajectory")
+    if row.trajectory is None:
+        return replace(settings, stage="video")
+    return replace(settings, stage="end-to-end", condition=row.asked)
+
+
 def score(
     folders: Mapping[str, Path],
     row: Row,
@@ -86,16 +95,12 @@ def score(
         device: where to compute.
         measurer: the metrics.
     """
-    stage, condition = ("trajectory" if row.video is None else "video"), settings.condition
-    if row.video is not None and row.trajectory is not None:
-        stage, condition = "end-to-end", row.asked
-    settings = replace(settings, stage=stage, condition=condition)  # type: ignore[arg-type]
     model = {
         "model": evaluation_name(row),
         "model_sha256": " ".join(weights_digest(folders[name]) for name in row.variants),
     }
     system = load_system(folders, row, device)
-    evaluate(system, clips, settings, out / evaluation_name(row), {**model, **sources}, measurer)
+    evaluate(system, clips, as_asked(row, settings), out / evaluation_name(row), {**model, **sources}, measurer)
 
 
 # --- tables
