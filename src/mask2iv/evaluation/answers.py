@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import torch
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.errors import InputError
+from mask2iv.seeds import generator_of
 from mask2iv.stages.pipeline import Mask2IVPipeline
 from mask2iv.stages.video import video_inputs
 
@@ -184,5 +184,4 @@ class ModelAnswers:
 
 def clip_generator(seed: int, clip_id: str) -> torch.Generator:
     """The source of a clip's noise: a function of both alone."""
-    digest = hashlib.sha256(f"{seed} {clip_id}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7]))
+    return generator_of(f"{seed} {clip_id}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from transformers import (
 
 from mask2iv.errors import InputError
 from mask2iv.models.official_tokenizer import REMEDY, has_no_words
+from mask2iv.seeds import generator_of
 
 PAD, BOS, EOS, UNK = "<pad>", "<start>", "<end>", "<unknown>"
 
@@ -62,10 +62,6 @@ def unknown_words(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[str]:
     return found
 
 
-def _generator(word: str) -> torch.Generator:
-    return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(word.encode()).digest()[:7]))
-
-
 @torch.no_grad()
 def add_words(tokenizer: PreTrainedTokenizerBase, encoder: CLIPTextModel, words: Sequence[str]) -> CLIPTextModel:
     """Further words for a closed vocabulary, each with a token and an embedding of its own.
@@ -88,7 +84,7 @@ def add_words(tokenizer: PreTrainedTokenizerBase, encoder: CLIPTextModel, words:
     words = [word for word in dict.fromkeys(words) if unknown_words(tokenizer, word)]
     # Whole words only: "two" shall not be found in "network".
     tokenizer.add_tokens([AddedToken(word, single_word=True, normalized=True) for word in words])  # type: ignore[arg-type]
-    drawn = [torch.randn(1, known.shape[1], generator=_generator(word)) for word in words]
+    drawn = [torch.randn(1, known.shape[1], generator=generator_of(word)) for word in words]
     mean, spread = known.float().mean(dim=0), known.float().std(dim=0)
     weights[name] = torch.cat([known, *((mean + spread * one.to(mean)).to(known) for one in drawn)])
     config = CLIPTextConfig.from_dict({**encoder.config.to_dict(), "vocab_size": len(tokenizer)})

@@ -16,6 +16,7 @@ from mask2iv.data.dataset import ClipItem, collate
 from mask2iv.data.store import ClipSet
 from mask2iv.files import sha256_file
 from mask2iv.masks import labels_to_tensor
+from mask2iv.seeds import generator_of
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.shards import Shards, build_shards
 
@@ -98,8 +99,7 @@ def posterior_noise(clip_id: str, part: str) -> list[torch.Generator]:
     The original draws anew each time it sees a clip; with the tiny variance of its posterior that changes nothing that
     a loss would show, and only a fixed draw makes a cache, its rebuilding and training without it agree.
     """
-    digest = hashlib.sha256(f"{clip_id} {part}".encode()).digest()
-    return [torch.Generator().manual_seed(int.from_bytes(digest[:7]))]
+    return [generator_of(f"{clip_id} {part}")]
 
 
 def encode_masks(encoder: ConditionEncoder, labels: torch.Tensor, clip_id: str) -> torch.Tensor:
