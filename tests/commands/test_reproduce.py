@@ -44,6 +44,7 @@ def test_the_table_of_systems_has_a_figure_and_a_record_for_each_row(made: Path)
     names = [row["row"] for row in table["rows"]]
     assert names == [
         "dynamicrafter-zero-shot", "dynamicrafter", "coshand", "interdyn", "mask2iv-text", "mask2iv", "mask2iv-true",
+        "still", "true",
     ]  # fmt: skip
     for row in table["rows"]:
         assert all(
@@ -63,7 +64,8 @@ def test_the_table_of_systems_has_a_figure_and_a_record_for_each_row(made: Path)
     assert provenance["settings"]["base_sha256"]
     assert provenance["hardware"]["threads"] == 1
     text = (made / "table-systems.md").read_text()
-    assert text.count("\n| ") == (len(names) + 2) + (len(names) - 1 + 2), "figures, then differences from the last row"
+    assert text.count("\n| ") == (9 + 2) + (6 + 2), "figures, then differences from Mask2IV along true masks"
+    assert "| first frame repeated | - |" in text
     assert "Every network: recipe tiny, 2 steps of 2 clips" in text
     lines = list(csv.DictReader((made / "table-systems.csv").read_text().splitlines()))
     assert {line["row"] for line in lines} == set(names)
@@ -75,10 +77,12 @@ def test_the_table_of_systems_has_a_figure_and_a_record_for_each_row(made: Path)
     assert {"psnr", "ssim", "target_error", "object_miou"} <= set(table["rows"][2]["own"])
     assert not {"object_miou", "background_psnr"} & set(table["rows"][5]["own"]), "its trajectory is its own"
     assert "lpips" in provenance["not_measured"]
-    psnr = [row["own"]["psnr"]["value"] for row in table["rows"]]
-    less = [row["less_reference"]["psnr"]["value"] for row in table["rows"][:-1]]
-    assert less == pytest.approx([value - psnr[-1] for value in psnr[:-1]])
-    assert not table["rows"][-1]["less_reference"]
+    *others, upper_bound, still, _ = table["rows"]
+    psnr = [row["own"]["psnr"]["value"] for row in others]
+    less = [row["less_reference"]["psnr"]["value"] for row in others]
+    assert less == pytest.approx([value - upper_bound["own"]["psnr"]["value"] for value in psnr])
+    assert not upper_bound["less_reference"] | still["less_reference"]
+    assert still["own"]["target_error"]["value"] > 0
 
 
 def test_rows_that_were_not_run_say_so_and_rows_of_both_tables_are_run_once(made: Path) -> None:
@@ -96,6 +100,8 @@ def test_rows_that_were_not_run_say_so_and_rows_of_both_tables_are_run_once(made
         assert rows[name]["less_reference"]["object_iou"]["value"] == pytest.approx(own - base)
         assert not rows[joint]["less_reference"], "the joint model is what models of stage 1 are compared with"
     assert "Less the joint model asked in the same way, paired by clip:" in text
+    assert "| object stays, no actor | - |" in text
+    assert rows["object slides, no actor"]["own"]["final_distance"]["value"] < 0.05
     assert not (made / "models" / "both-concat").exists()
 
 
@@ -152,6 +158,8 @@ def test_rows_made_otherwise_are_not_mixed_with(
 ) -> None:
     assert reproduce("table-systems", tiny_clips, tiny_model, made, "--seed", "5") == 2
     assert "holds rows made with another seed (0, now 5)" in capsys.readouterr().err
+    assert reproduce("table-systems", tiny_clips, tiny_model, made, "--measures", "psnr,loss") == 2
+    assert "--measures: 'loss' is no measure; choose of fvd, fvd-sim, fid, psnr" in capsys.readouterr().err
     assert reproduce("table-systems", tiny_clips, tiny_model, made, "--rows", "sora") == 2
     assert "'sora' is no row of table-systems; its rows are dynamicrafter-zero-shot" in capsys.readouterr().err
 

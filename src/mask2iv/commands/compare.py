@@ -27,7 +27,7 @@ class Compare:
     measures: Annotated[str | None, tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")] = None
     """Columns, for example psnr,ssim,object_miou. Default: all."""
     references: bool = False
-    """Also show the repeated first frame and the true video."""
+    """Also show the repeated first frame and the true video, or trajectories without a model."""
     format: Literal["markdown", "latex", "csv"] = "markdown"
     """Of the table; latex is for the package booktabs."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None

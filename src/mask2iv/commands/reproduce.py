@@ -65,6 +65,8 @@ class Reproduce:
     """Evaluate on the first N clips only. Default: all."""
     metrics: Annotated[str | None, tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")] = None
     """As of mask2iv evaluate. Default: all but fid; what lacks its weights is not measured, and said."""
+    measures: Annotated[str | None, tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")] = None
+    """Columns of the Markdown tables, for example psnr,ssim,object_iou. Default: all. CSV and JSON hold all."""
     weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=PLACE", help_behavior_hint="")] = ()
     """Weights of metrics, as of mask2iv evaluate."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0

@@ -19,8 +19,9 @@ from mask2iv.commands.train import Train, held_out_start
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.evaluation.measure import Measurer
+from mask2iv.evaluation.report import COLUMNS
 from mask2iv.evaluation.runner import EvaluationConfig
-from mask2iv.evaluation.systems import evaluation_name, gather, score, write_tables
+from mask2iv.evaluation.systems import evaluation_name, gather, reference_rows, score, write_tables
 from mask2iv.evaluation.weights import choose_metrics, parse_weights
 from mask2iv.files import alone, atomic_directory, read_json, sha256_file, write_json
 from mask2iv.manifest import versions, weights_digest
@@ -49,6 +50,10 @@ class Reproduction:
         unknown = [name for name in command.rows if name not in names]
         if unknown:
             raise InputError(f"--rows: {unknown[0]!r} is no row of {command.table}; its rows are {', '.join(names)}")
+        self.measures = None if command.measures is None else [name.strip() for name in command.measures.split(",")]
+        unknown = [name for name in self.measures or () if name not in COLUMNS]
+        if unknown:
+            raise InputError(f"--measures: {unknown[0]!r} is no measure; choose of {', '.join(COLUMNS)}")
         self.recipe = command.recipe or self._default_recipe()
         for variant in VARIANTS:
             self._variant(variant)
@@ -77,10 +82,12 @@ class Reproduction:
             self._score(row)
         shown = [row for row in rows if row.name in done or row in ready]
         found = gather(shown, self.out / "evaluations")
+        references = [row for row in reference_rows(rows) if row.name in found]
         return write_tables(
             self.out / command.table,
-            [(row, self._title(row), found.get(row.name)) for row in rows],
+            [(row, self._title(row), found.get(row.name)) for row in (*rows, *references)],
             self._provenance(shown),
+            self.measures,
         )
 
     def _score(self, row: Row) -> None:

@@ -15,10 +15,10 @@ import numpy as np
 from mask2iv.errors import InputError
 from mask2iv.evaluation.frechet import frechet_difference, frechet_figure
 from mask2iv.evaluation.journal import PROTOCOL, read_features, read_rows
-from mask2iv.evaluation.measure import TRUE_VIDEO
+from mask2iv.evaluation.measure import STILL, TRUE_VIDEO
 from mask2iv.evaluation.metrics import Figure, mean_figure, share_difference, share_figure
 from mask2iv.evaluation.report import COLUMNS, Form
-from mask2iv.evaluation.rows import SYSTEMS, TITLES, Row, systems_of
+from mask2iv.evaluation.rows import SYSTEMS, TITLES, TRIVIAL, Row, systems_of
 from mask2iv.files import read_json
 
 Format = Literal["markdown", "latex", "csv"]
@@ -26,7 +26,8 @@ DISTRIBUTIONS = ("fvd", "fvd-sim", "fid")
 MUST_AGREE = ("data_index_sha256", "split", "clip_ids_sha256", "clips", "scoring", "definitions", "weights", "seeds",
               "masks_found_by", "missing")  # fmt: skip
 """What two protocols must share for their figures to be compared."""
-REFERENCES = ("still", "true")
+REFERENCES = (STILL, TRUE_VIDEO, *TRIVIAL)
+"""What every run measures beside its systems: a still and the true video, or trajectories without a model."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def compare(
     Args:
         runs: the first one is what the others are compared with.
         measures: columns; None for all that the runs have.
-        references: also show the repeated first frame and the true video, as the first run measured them.
+        references: also show :data:`REFERENCES`, as the first run measured them.
         allow_differences: compare runs whose protocols differ, and say so.
 
     Raises:
@@ -210,7 +211,7 @@ def _entries(runs: Sequence[Run], references: bool) -> list[Entry]:
             found.append(Entry(name, run, system))
     if references:
         there = dict(systems_of(next(iter(runs[0].rows.values()))))
-        found += [Entry(TITLES[name], runs[0], name) for name in REFERENCES if name in there]
+        found += [Entry(TITLES.get(name, name), runs[0], name) for name in REFERENCES if name in there]
     return found
 
 
@@ -243,7 +244,7 @@ def _difference(entry: Entry, first: Entry, clip_ids: Sequence[str], name: str) 
 
 
 def _features(entry: Entry, clip_ids: Sequence[str], metric: str) -> tuple[list[Any], list[Any]]:
-    if entry.system not in (*SYSTEMS, *REFERENCES) or metric not in entry.run.protocol["metrics"]:
+    if entry.system not in (*SYSTEMS, STILL, TRUE_VIDEO) or metric not in entry.run.protocol["metrics"]:
         return [], []
     found = read_features(entry.run.folder, clip_ids, metric)
     return found.get(entry.system, []), found.get(TRUE_VIDEO, [])
@@ -274,7 +275,8 @@ def _grid(comparison: Comparison, lines: Mapping[str, Mapping[str, Figure]], for
 def _is_best(figure: Figure, measure: str, lines: Mapping[str, Mapping[str, Figure]]) -> bool:
     """Best of the systems; the references are not in the race."""
     better = COLUMNS[measure][2]
-    racing = [f[measure].value for n, f in lines.items() if measure in f and n not in {TITLES[r] for r in REFERENCES}]
+    references = {TITLES.get(name, name) for name in REFERENCES}
+    racing = [figures[measure].value for n, figures in lines.items() if measure in figures and n not in references]
     values = [value * better for value in racing if value is not None]
     return bool(better and len(values) > 1 and figure.value is not None and figure.value * better == max(values))
 

@@ -13,11 +13,11 @@ import torch
 
 from mask2iv.contract import Clip
 from mask2iv.evaluation.answers import END_TO_END, VIDEO
-from mask2iv.evaluation.compare import Run, compare, read_run
+from mask2iv.evaluation.compare import REFERENCES, Run, compare, read_run
 from mask2iv.evaluation.measure import Measurer
 from mask2iv.evaluation.metrics import Figure
 from mask2iv.evaluation.report import COLUMNS, cell
-from mask2iv.evaluation.rows import TITLES
+from mask2iv.evaluation.rows import TITLES, TRIVIAL
 from mask2iv.evaluation.runner import EvaluationConfig, evaluate
 from mask2iv.files import atomic_write, write_json
 from mask2iv.manifest import weights_digest
@@ -114,8 +114,18 @@ class Figures:
     less_reference: Mapping[str, Figure]
 
 
+def reference_rows(table: Sequence[Row]) -> list[Row]:
+    """What a table's systems stand beside, as rows of their own: :data:`~mask2iv.evaluation.compare.REFERENCES`."""
+    videos = [Row(name, TITLES[name], "-", video=name) for name in REFERENCES if name not in TRIVIAL]
+    trajectories = [Row(name, name, "-", trajectory=name) for name in TRIVIAL]
+    return [
+        *(videos if any(row.video for row in table) else []),
+        *(trajectories if any(not row.video for row in table) else []),
+    ]
+
+
 def gather(rows: Sequence[Row], evaluations: Path) -> dict[str, Figures]:
-    """Figures of rows whose evaluations are finished, by the row's name.
+    """Figures of rows whose evaluations are finished, by the row's name; and of :func:`reference_rows`.
 
     Raises:
         InputError: evaluations that were not made under one protocol.
@@ -125,7 +135,9 @@ def gather(rows: Sequence[Row], evaluations: Path) -> dict[str, Figures]:
         if not group:
             continue
         runs = {name: read_run(evaluations / name) for name in sorted({evaluation_name(row) for row in group})}
-        comparison = compare(list(runs.values()))
+        comparison = compare(list(runs.values()), references=True)
+        for row in reference_rows(group):
+            found[row.name] = Figures(comparison.figures[row.title], {})
         for row in group:
             entry, other = _entry(row, runs), _entry(reference(row), runs)
             less = comparison.less(entry, other) if entry and other and entry != other else {}
@@ -149,14 +161,21 @@ def _entry(row: Row, runs: Mapping[str, Run]) -> str | None:
     return run.name if len(run.systems) == 1 else f"{run.name}: {TITLES.get(system, system)}"
 
 
-def write_tables(path: Path, rows: Sequence[tuple[Row, str, Figures | None]], provenance: Mapping[str, Any]) -> str:
+def write_tables(
+    path: Path,
+    rows: Sequence[tuple[Row, str, Figures | None]],
+    provenance: Mapping[str, Any],
+    measures: Sequence[str] | None = None,
+) -> str:
     """Write ``path`` with the suffixes .md, .csv and .json; returns the Markdown.
 
     Args:
         path: without a suffix.
         rows: each with its title and its figures; None where it was not run.
         provenance: how the figures came about: ``line`` goes under the Markdown table, all of it into the JSON.
+        measures: columns of the Markdown; None for all. The other files hold all.
     """
+    measures = list(COLUMNS) if measures is None else measures
     blocks = []
     for heading, compared_with, chosen in (
         ("Videos", "Mask2IV along true masks", [entry for entry in rows if entry[0].video is not None]),
@@ -167,9 +186,9 @@ def write_tables(path: Path, rows: Sequence[tuple[Row, str, Figures | None]], pr
         ),
     ):
         if any(figures for _, _, figures in chosen):
-            blocks += [f"### {heading}", _markdown(chosen, "own")]
+            blocks += [f"### {heading}", _markdown(chosen, "own", measures)]
         if any(figures.less_reference for _, _, figures in chosen if figures):
-            blocks += [f"Less {compared_with}, paired by clip:", _markdown(chosen, "less_reference")]
+            blocks += [f"Less {compared_with}, paired by clip:", _markdown(chosen, "less_reference", measures)]
     text = "\n\n".join([*blocks, str(provenance["line"])]) + "\n"
     with atomic_write(path.with_suffix(".md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -192,9 +211,9 @@ def _json(figures: Mapping[str, Figure]) -> dict[str, Any]:
     return {name: figure.to_dict() for name, figure in figures.items()}
 
 
-def _markdown(rows: Sequence[tuple[Row, str, Figures | None]], part: str) -> str:
+def _markdown(rows: Sequence[tuple[Row, str, Figures | None]], part: str, wanted: Sequence[str]) -> str:
     known = [getattr(figures, part) for _, _, figures in rows if figures]
-    measures = [name for name in COLUMNS if any(name in figures for figures in known)]
+    measures = [name for name in COLUMNS if name in wanted and any(name in figures for figures in known)]
     lines = [["system", "given", *(COLUMNS[name][0] for name in measures)], ["---", "---", *["---:"] * len(measures)]]
     for row, title, figures in rows:
         own = getattr(figures, part) if figures else {}
