@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -48,3 +49,21 @@ def versions() -> dict[str, str]:
     if torch.cuda.is_available():
         found["cuda_device"] = torch.cuda.get_device_name()
     return found
+
+
+def hardware(device: torch.device) -> dict[str, str | int | None]:
+    """What computes: ``device`` (the processor, or the GPU by its name), ``cores`` and ``threads`` of the machine."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -6,11 +6,12 @@ is named after, is told in docs/benchmarks.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mask2iv.conditions import MaskLayout, VideoConditioning, trajectory_channels, video_channels
+from mask2iv.config import override
 from mask2iv.errors import InputError
 from mask2iv.recipes import Recipe, get_recipe
 
@@ -134,14 +135,18 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
-def get_variant(name: str) -> Recipe:
+def get_variant(name: str, changes: Sequence[str] = ()) -> Recipe:
     """The recipe called ``RECIPE`` or ``RECIPE:VARIANT``.
 
+    Args:
+        name: of the recipe.
+        changes: ``key=value`` overrides of RECIPE, before VARIANT makes its own of it.
+
     Raises:
-        InputError: there is none.
+        InputError: there is none, or an override that does not fit.
     """
     base, separator, variant = name.partition(":")
-    recipe = get_recipe(base)
+    recipe = override(get_recipe(base), changes)
     if not separator:
         return recipe
     if variant not in VARIANTS:

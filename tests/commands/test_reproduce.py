@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from mask2iv.cli import main
-from mask2iv.contract import Label, Trajectory
+from mask2iv.contract import Label, Trajectory, UInt8Array
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.stages.components import load_component, read_index
@@ -219,6 +220,19 @@ def test_image_and_text_to_video_follows_its_prompt_and_takes_no_trajectory(made
         pipe.render(clip.image, clip.trajectory, prompt=clip.caption)
     with pytest.raises(InputError, match="takes one; give a prompt"):
         pipe.render(clip.image)
+
+
+def test_image_and_text_to_video_is_guided_away_from_no_prompt(made: Path, tiny_clips: Path) -> None:
+    clip, pipe = ClipSet(tiny_clips)[0], system(made, "dynamicrafter", loud=True)
+
+    def rendered(scale: float, prompt: str) -> UInt8Array:
+        pipe.config = replace(pipe.config, video_guidance_scale=scale)
+        return pipe.render(clip.image, prompt=prompt, **SEEN)[0]
+
+    plain, guided = rendered(1.0, clip.caption), rendered(7.5, clip.caption)
+    assert not np.array_equal(plain, guided)
+    assert not np.array_equal(guided, rendered(7.5, "a hand"))
+    assert np.array_equal(rendered(0.0, clip.caption), rendered(0.0, "a hand")), "nothing but the branch without it"
 
 
 def test_systems_that_follow_masks_need_them_and_take_no_prompt(made: Path, tiny_clips: Path) -> None:

@@ -138,7 +138,7 @@ def test_a_shadow_is_no_object() -> None:
 def test_a_video_that_goes_elsewhere_does_not_follow() -> None:
     asked, done = carried(), Trajectory(carried().labels[:1].repeat(FRAMES, axis=0))
     video = painted(done)
-    followed = scorecard.of_video(video, resegment(video, asked.labels[0]), asked, asked.object[-1])
+    followed = scorecard.of_video(video, resegment(video, asked.labels[0]), asked, asked.object[-1], asked.object[0])
     assert followed["object_miou"] < 0.4
     assert followed["success"] == 0.0
 

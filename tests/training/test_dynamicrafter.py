@@ -129,9 +129,12 @@ def test_the_tables_start_from_an_imported_dynamicrafter(
     flags += ["--sampling-steps", "1", "--limit", "1", "--metrics", "psnr", "--threads", "1", "--steps", "2"]
     rows = ("dynamicrafter-zero-shot", "coshand", "mask2iv-text")
     flags += ["--rows", *rows, *small("trajectory", "video")]
+    assert main(["reproduce", "table-systems", "--image-to-video", str(start), *flags]) == 2
+    assert "--data-test must be given: recipe dynamicrafter-512 keeps the weights" in capsys.readouterr().err
+    flags += ["--set", "trajectory.training.keep=last", "--set", "video.training.keep=last"]
     assert main(["reproduce", "table-systems", "--image-to-video", str(start), *flags]) == 0
     table = json.loads((out / "table-systems.json").read_text())
-    assert [row["row"] for row in table["rows"] if row["own"]] == list(rows)
+    assert [row["row"] for row in table["rows"] if row["own"]] == [*rows, "still"]
     trained = table["provenance"]["trained"]
     assert trained["dynamicrafter-foreign"] == {"weights_sha256": weights_digest(start), "path": str(start)}
     assert trained["coshand"]["config"]["name"] == "dynamicrafter-512:coshand"
@@ -145,6 +148,19 @@ def test_the_tables_start_from_an_imported_dynamicrafter(
     capsys.readouterr()
     assert main(["reproduce", "table-systems", "--image-to-video", str(out / "models" / "mask2iv"), *flags]) == 2
     assert "takes masks; give a folder trained as variant dynamicrafter, or imported by" in capsys.readouterr().err
+    other = ["--image-to-video", str(start), *flags, "--set", "pipeline.width=32"]
+    assert main(["reproduce", "table-systems", *other]) == 2
+    assert "has width 64, recipe dynamicrafter-512:dynamicrafter 32; all rows must share it" in capsys.readouterr().err
+    scaled = ["--image-to-video", str(start), *flags, "--set", "schedule.base_scale=0.3"]
+    assert main(["reproduce", "table-systems", *scaled]) == 2
+    assert "another noise schedule than recipe" in capsys.readouterr().err
+    # What memory asks for may differ from call to call; what a network becomes may not.
+    thrifty = ["--image-to-video", str(start), *flags, "--set", "video.training.gradient_accumulation_steps=4"]
+    assert main(["reproduce", "table-systems", *thrifty]) == 0
+    assert "training" not in capsys.readouterr().err
+    slower = ["--image-to-video", str(start), *flags, "--set", "video.training.learning_rate=1e-6"]
+    assert main(["reproduce", "table-systems", *slower]) == 2
+    assert "holds rows made with another set" in capsys.readouterr().err
     twice = ["--image-to-video", str(start), "--pretrain", "1", "--data-other", str(tiny_clips)]
     assert main(["reproduce", "table-systems", *twice, *flags]) == 2
     assert "leave --pretrain out" in capsys.readouterr().err
@@ -156,7 +172,7 @@ def test_the_recipe_of_both_stages_is_made_of_the_papers() -> None:
     assert both.of("trajectory").unet == replace(text.of("trajectory").unet, in_channels=16), "a target's latent more"
     assert both.of("trajectory").training == text.of("trajectory").training
     assert both.of("video") == replace(video.of("video"), drop_text=0.1), "only rows with a prompt are given one"
-    assert both.pipeline == replace(video.pipeline, mask_layout="joint")
+    assert both.pipeline == replace(video.pipeline, mask_layout="joint", video_guidance_scale=7.5)
     assert both.schedule == text.schedule
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import shutil
 import sys
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +11,8 @@ import torch
 
 from mask2iv import config
 from mask2iv.commands.reproduce import Reproduce
+from mask2iv.commands.table_checks import claim, image_to_video_folder, lasting, same_settings
+from mask2iv.commands.table_record import budget_line, sampling_line, training_record
 from mask2iv.commands.train import Train, held_out_start
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
@@ -23,8 +21,8 @@ from mask2iv.evaluation.report import COLUMNS
 from mask2iv.evaluation.runner import EvaluationConfig
 from mask2iv.evaluation.systems import evaluation_name, gather, reference_rows, score, write_tables
 from mask2iv.evaluation.weights import choose_metrics, parse_weights
-from mask2iv.files import alone, atomic_directory, read_json, sha256_file, write_json
-from mask2iv.manifest import versions, weights_digest
+from mask2iv.files import alone, atomic_directory, copy_linked, read_json, sha256_file
+from mask2iv.manifest import hardware, versions, weights_digest
 from mask2iv.recipes import Recipe
 from mask2iv.stages.components import INDEX, model_folder, read_index, write_index
 from mask2iv.variants import TABLES, VARIANTS, Row, get_variant
@@ -58,10 +56,11 @@ class Reproduction:
         for variant in VARIANTS:
             self._variant(variant)
         self.clips = self._test_clips()
-        self.base = self._base()
         self.measurer = Measurer.load(choose_metrics(command.metrics), parse_weights(command.weights), device)
+        self.base = self._base()
         self.settings = self._settings()
-        self._claim()
+        # The other benchmark may be added later, where it is the affair of one row.
+        claim(self.out / "reproduce.json", self.settings, [] if command.pretrain else ["other_index_sha256"])
 
     def run(self) -> str:
         """Train, evaluate, write the table. Returns its Markdown."""
@@ -101,8 +100,8 @@ class Reproduction:
     # --- what all rows share
 
     def _variant(self, name: str) -> Recipe:
-        """The recipe of a variant, with what --set changes."""
-        return config.override(get_variant(f"{self.recipe}:{name}"), self.command.set)
+        """The recipe of a variant; --set changes the base recipe, and what a variant is about stays."""
+        return get_variant(f"{self.recipe}:{name}", self.command.set)
 
     def _default_recipe(self) -> str:
         if self.command.scale == "tiny":
@@ -115,20 +114,30 @@ class Reproduction:
         command = self.command
         clips = ClipSet(command.data_test or command.data)
         if command.data_test is None:
+            if any(self._keeps_best(name) for name in VARIANTS):
+                raise InputError(
+                    f"--data-test must be given: recipe {self.recipe} keeps the weights that are best on clips held "
+                    "out, which would be those of the test; or --set both stages' training.keep=last"
+                )
+            if command.held_out is not None:
+                raise InputError(
+                    "--data-test must be given with --held-out: all of --data is trained on, and none is left to test"
+                )
             clips = clips.subset(held_out_start(clips), len(clips))
+        elif _index_hash(command.data_test) == _index_hash(command.data):
+            raise InputError(f"--data-test: {command.data_test} holds the very clips of --data; give others")
         return clips if command.limit is None else clips.subset(0, command.limit)
+
+    def _keeps_best(self, variant: str) -> bool:
+        return bool(self._variant(variant).of(VARIANTS[variant].component).training.keep == "best")
 
     def _base(self) -> Path:
         """The model folder with the shared components."""
         command = self.command
         if command.image_to_video is not None:
-            folder = model_folder(str(command.image_to_video), "--image-to-video")
-            found = read_index(folder, "--image-to-video")[0].video_conditioning
-            if found.takes_masks:
-                raise InputError(
-                    f"--image-to-video: stage 2 of {folder} takes masks; give a folder trained as variant "
-                    "dynamicrafter, or imported by --stage dynamicrafter --widen-for none"
-                )
+            folder = image_to_video_folder(
+                command.image_to_video, self._variant("dynamicrafter"), command.sharpen, command.sampling_steps
+            )
         elif command.base is not None or command.scale != "tiny":
             folder = model_folder(command.base or "embedded", "--base")
         else:
@@ -147,39 +156,26 @@ class Reproduction:
 
     def _settings(self) -> dict[str, Any]:
         """What must be alike for all rows, of both tables."""
-        command = self.command
+        command, base = self.command, weights_digest(self.base)
         return {
             "scale": command.scale,
             "recipe": self.recipe,
-            "base_sha256": weights_digest(self.base),
+            "base_sha256": base,
             "data_index_sha256": _index_hash(command.data),
             "held_out_index_sha256": None if command.held_out is None else _index_hash(command.held_out),
             "other_index_sha256": None if command.data_other is None else _index_hash(command.data_other),
-            "set": list(command.set),
-            "training_steps": self._budget("video", "mask2iv")["max_steps"],
+            "set": lasting(command.set),
+            "training_steps": self._with_budget("video", "mask2iv").of("video").training.max_steps,
             "pretraining_steps": command.pretrain,
-            "image_to_video_sha256": None if command.image_to_video is None else weights_digest(self.base),
+            "image_to_video_sha256": None if command.image_to_video is None else base,
             "seed": command.seed,
             "sharpen": command.sharpen,
+            "test_index_sha256": _index_hash(command.data_test or command.data),
+            "test_clips": len(self.clips),
+            "sampling_steps": command.sampling_steps,
+            "metrics": list(self.measurer.chosen),
+            "weights": self.measurer.weights,
         }
-
-    def _claim(self) -> None:
-        path = self.out / "reproduce.json"
-        found = read_json(path) if path.is_file() else {}
-        # The other benchmark may be added later, where it is the affair of one row.
-        late = () if self.command.pretrain else ("other_index_sha256",)
-        differing = [
-            name
-            for name, value in self.settings.items()
-            if name in found and found[name] != value and not (name in late and None in (found[name], value))
-        ]
-        if differing:
-            raise InputError(
-                f"--out {self.out} holds rows made with another {differing[0]} ({found[differing[0]]!r}, now "
-                f"{self.settings[differing[0]]!r}); all rows of a table must be made alike: choose another folder"
-            )
-        known = {name: value for name, value in found.items() if value is not None}
-        write_json(path, {**self.settings, **known})
 
     # --- training
 
@@ -193,6 +189,8 @@ class Reproduction:
         if command.pretrain and not foreign:
             start = self._trained("dynamicrafter", foreign=True)
         with alone(folder.with_suffix(".lock")):
+            if foreign and command.data_other is None and _manifest(folder, "video").is_file():
+                return folder  # by an earlier call that had the other clips
             if not (folder / INDEX).is_file():
                 self._lay_base(folder, self._variant(variant))
             data = command.data_other if foreign and command.data_other else command.data
@@ -211,7 +209,7 @@ class Reproduction:
         known = read_index(self.base, "--base")[1]
         with atomic_directory(folder, overwrite=True) as target:
             for name in self._shared():
-                shutil.copytree(self.base / name, target / name)
+                copy_linked(self.base / name, target / name)
             write_index(target, recipe.pipeline, {name: known[name] for name in self._shared()})
 
     def _train(
@@ -230,15 +228,11 @@ class Reproduction:
         Raises:
             InputError: it was trained otherwise.
         """
-        command = self.command
-        budget = self._budget(component, variant, steps).items()
-        changes = (*command.set, *(f"{component}.training.{name}={value}" for name, value in budget))
-        path = folder / "training" / component / "manifest.json"
+        command, path = self.command, _manifest(folder, component)
         if path.is_file():
-            wanted = config.to_dict(config.override(self._variant(variant), changes))
-            found = read_json(path)
+            wanted, found = self._with_budget(component, variant, steps), read_json(path)
             same_data = found.get("data", {}).get("index_sha256") == _index_hash(data)
-            if found.get("config") == wanted and same_data:
+            if same_data and same_settings(found.get("config", {}), wanted, component):
                 return
             raise InputError(
                 f"{folder} was trained with other {'settings' if same_data else 'clips'}; remove it, or choose another "
@@ -254,19 +248,25 @@ class Reproduction:
             image_to_video=start,
             resume_from_checkpoint="latest",
             cache=self.out / "cache" / _index_hash(data)[:12],
-            set=changes,
+            of_base=command.set,
+            set=self._budget(component, variant, steps),
             device=self.device.type,  # type: ignore[arg-type]
             threads=command.threads,
         ).run()
 
-    def _budget(self, component: str, variant: str, steps: int = 0) -> dict[str, int]:
+    def _budget(self, component: str, variant: str, steps: int = 0) -> tuple[str, ...]:
         """Settings of the optimisation that all rows share; the rate decays over the same share of the steps."""
         own = self._variant(variant).of(component).training
         steps = steps or self.command.steps or 0
-        if not steps or component not in ("trajectory", "video"):
-            return {"max_steps": own.max_steps, "seed": self.command.seed}
-        decay = min(steps, round(own.decay_steps * steps / own.max_steps))
-        return {"max_steps": steps, "decay_steps": decay, "seed": self.command.seed}
+        values = {"max_steps": own.max_steps, "seed": self.command.seed}
+        if steps and component in ("trajectory", "video"):
+            decay = min(steps, round(own.decay_steps * steps / own.max_steps))
+            values |= {"max_steps": steps, "decay_steps": decay}
+        return tuple(f"{component}.training.{name}={value}" for name, value in values.items())
+
+    def _with_budget(self, component: str, variant: str, steps: int = 0) -> Recipe:
+        """The recipe that a component is trained by."""
+        return config.override(self._variant(variant), self._budget(component, variant, steps))
 
     # --- the table
 
@@ -284,18 +284,13 @@ class Reproduction:
 
     def _provenance(self, rows: list[Row]) -> dict[str, Any]:
         trained = {
-            name + _FOREIGN * row.foreign: self._record(name, row.foreign) for row in rows for name in row.variants
+            name + _FOREIGN * row.foreign: training_record(self._folder(name, row.foreign), VARIANTS[name].component)
+            for row in rows
+            for name in row.variants
         }
-        hardware = {
-            "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-        }
-        command = self.command
-        batch = self._variant("mask2iv").of("video").training.batch_size
-        hours = ", ".join(f"{name} {record['hours']:.2f}" for name, record in trained.items() if "hours" in record)
-        own, shared = self.settings, ", decoded with its reference decoder" if command.sharpen else ""
+        command, own, missing = self.command, self.settings, self.measurer.missing
+        shared = f"base {own['base_sha256'][:12]}"
+        shared += ", decoded with its reference decoder" if command.sharpen else ""
         if command.pretrain:
             shared += (
                 f"; begun from one image-to-video network, trained for {command.pretrain} steps on other clips (index "
@@ -303,58 +298,33 @@ class Reproduction:
             )
         elif command.image_to_video:
             shared += f"; begun from the image-to-video network of {command.image_to_video}, which is the zero-shot row"
-        line = (
-            f"Every network: recipe {self.recipe}, {own['training_steps']} steps of {batch} clips, seed {own['seed']}, "
-            f"data index {own['data_index_sha256'][:12]}; base {own['base_sha256'][:12]}{shared}. Evaluated on "
-            f"{len(self.clips)} clips (index {self._sources()['data_index_sha256'][:12]}), seed {command.seed}. In "
-            f"brackets: 95 % intervals (bootstrap over clips; jackknife for Frechet distances). Hours of "
-            f"training: {hours or 'none'}, on {hardware['processor']}, {hardware['threads']} threads."
+        both = replace(
+            self._with_budget("video", "mask2iv"), trajectory=self._with_budget("trajectory", "joint").trajectory
         )
-        missing = self.measurer.missing
+        lines = [
+            budget_line(both, trained),
+            f"Seed {own['seed']}, data index {own['data_index_sha256'][:12]}; {shared}.",
+            sampling_line(both, command.sampling_steps),
+            f"Evaluated on {len(self.clips)} clips (index {own['test_index_sha256'][:12]}). In brackets: 95 % "
+            "intervals (bootstrap over clips; jackknife for Frechet distances).",
+        ]
         if missing:
-            line += f" Not measured: {', '.join(missing)} (reasons in the JSON)."
+            lines.append(f"Not measured: {', '.join(missing)} (reasons in the JSON).")
         return {
-            "line": line,
+            "line": " ".join(lines),
             "not_measured": missing,
-            "settings": self.settings,
+            "settings": own,
             "evaluation": {**self._sources(), "clips": len(self.clips), "sampling_steps": command.sampling_steps},
             "trained": trained,
-            "hardware": hardware,
+            "hardware": hardware(self.device),
             "versions": versions(),
         }
 
-    def _record(self, variant: str, foreign: bool) -> Mapping[str, Any]:
-        """How a variant was trained."""
-        folder = self._folder(variant, foreign)
-        if folder == self.base:
-            return {"weights_sha256": weights_digest(folder), "path": str(folder)}
-        run = folder / "training" / VARIANTS[variant].component
-        manifest = read_json(run / "manifest.json")
-        return {
-            "hours": round(_logged_seconds(run / "log.jsonl") / 3600, 4),
-            "weights_sha256": weights_digest(folder),
-            **{name: manifest.get(name) for name in ("config", "data", "figures", "device", "threads")},
-        }
 
-
-def _logged_seconds(log: Path) -> float:
-    """Seconds that the steps of a training took, over all its interruptions: the clock of a log restarts with each."""
-    total = last = 0.0
-    for line in log.read_text(encoding="utf-8").splitlines():
-        seconds = json.loads(line).get("seconds")
-        if seconds is not None:
-            total, last = total + (seconds - last if seconds >= last else seconds), seconds
-    return total
+def _manifest(folder: Path, component: str) -> Path:
+    """What the training of a component leaves when it is done."""
+    return folder / "training" / component / "manifest.json"
 
 
 def _index_hash(data: Path) -> str:
     return sha256_file(data / "index.jsonl")
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -19,7 +19,7 @@ from mask2iv.checkpoint import told_of_a_full_disk
 from mask2iv.data.store import ClipSet, read_header
 from mask2iv.errors import InputError
 from mask2iv.files import sha256_file, write_json
-from mask2iv.manifest import versions, weight_hashes, weights_digest
+from mask2iv.manifest import hardware, versions, weight_hashes, weights_digest
 from mask2iv.recipes import Recipe
 from mask2iv.stages.components import model_folder
 from mask2iv.training.clips import ClipMemory, readable_clips
@@ -93,6 +93,8 @@ class Train:
     """Also log to TensorBoard files beside the run, or to Weights & Biases."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Override a setting of the recipe: key=value, e.g. video.training.max_steps=100; may be repeated."""
+    of_base: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
+    """Overrides of the recipe that a variant is made of, before the variant's own changes; no flag."""
     dry_run: bool = False
     """Print the resolved configuration and what the run takes (weights, steps, memory: an estimate), and stop. Standard
     output gets JSON, standard error a summary. Needs no weights, and of --data its header at most."""
@@ -102,7 +104,7 @@ class Train:
     """CPU threads; 0 for PyTorch's default."""
 
     def run(self) -> None:
-        recipe = config.override(get_variant(self.recipe), (*self.set, *self._shortcuts()))
+        recipe = config.override(get_variant(self.recipe, self.of_base), (*self.set, *self._shortcuts()))
         recipe.of(self.component)
         if self.add_words and not recipe.reads_captions(self.component):
             raise InputError(f"--add-words: {self.component} of recipe {recipe.name} reads no captions; leave it out")
@@ -183,7 +185,7 @@ class Train:
                 "device": str(context.device),
                 "processes": accelerator.num_processes,
                 "distributed": accelerator.distributed_type.value,
-                "threads": torch.get_num_threads(),
+                "hardware": hardware(context.device),
                 "versions": versions(),
             },
         )

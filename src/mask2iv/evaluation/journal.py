@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mask2iv import config
 from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.evaluation.frechet import frechet_figure
@@ -21,6 +22,7 @@ from mask2iv.extras import require
 from mask2iv.files import atomic_write, read_json, reason, write_json
 from mask2iv.filmstrip import filmstrip
 from mask2iv.media import write_png
+from mask2iv.stages.config import PipelineConfig
 
 JOURNAL, PROTOCOL, TABLE = "per_clip.jsonl", "protocol.json", "per_clip.parquet"
 _DETAILS = ("clip_id", "caption", "verb", "object_name", "actor")
@@ -171,6 +173,9 @@ def _claim(out: Path, protocol: Mapping[str, Any]) -> list[Row]:
         write_json(path, protocol)
         return []
     found = read_json(path)
+    if "pipeline" in found:
+        # Settings that did not exist when it was written have their defaults.
+        found["pipeline"] = config.to_dict(config.from_dict(PipelineConfig, found["pipeline"]))
     wanted = json.loads(json.dumps(protocol))
     # Hashes tell models and data apart; the same ones may be called by other paths.
     keys = {*found, *wanted} - {"model", "data", "predictions"}

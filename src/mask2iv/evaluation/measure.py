@@ -144,11 +144,15 @@ class Measurer:
         return found
 
     def interaction(self, clip: Clip, video: UInt8Array, requested: Trajectory) -> dict[str, float]:
-        """The scorecard of a video; empty if it was not chosen."""
+        """The scorecard of a video; empty if it was not chosen.
+
+        Masks are found again from the clip's first frame, whatever was requested: a predicted trajectory may lack the
+        object there.
+        """
         if "interaction" not in self.chosen:
             return {}
-        found = (self.tracker or resegment)(video, requested.labels[0], requested.fps)
-        return scorecard.of_video(video, found, requested, clip.target_mask)
+        found = (self.tracker or resegment)(video, clip.trajectory.labels[0], requested.fps)
+        return scorecard.of_video(video, found, requested, clip.target_mask, clip.object_mask)
 
     def features(self, video: UInt8Array) -> Features:
         """Features [n, D] of a video for each metric that compares sets."""

@@ -66,21 +66,23 @@ def of_trajectory(found: Trajectory, target: BoolArray, start: BoolArray) -> Mea
     }
 
 
-def of_video(video: UInt8Array, found: Trajectory, requested: Trajectory, target: BoolArray) -> Measures:
+def of_video(
+    video: UInt8Array, found: Trajectory, requested: Trajectory, target: BoolArray, start: BoolArray
+) -> Measures:
     """What a rendered video tells, with the masks found again in it.
 
     Args:
         video: uint8 [T, H, W, 3].
         found: its masks.
         requested: the trajectory that it was to follow.
-        target: bool [H, W], where the object shall end.
+        target, start: bool [H, W], where the object shall end and where it is in the first frame.
 
     Returns:
         :func:`of_trajectory` of the masks found, and ``object_miou`` and ``actor_miou`` to the requested trajectory,
         ``background_psnr`` and ``flicker`` (see there).
     """
     return {
-        **of_trajectory(found, target, requested.object[0]),
+        **of_trajectory(found, target, start),
         "object_miou": metrics.object_iou(found, requested),
         "actor_miou": metrics.actor_iou(found, requested),
         "background_psnr": background_psnr(video, requested),

@@ -54,9 +54,10 @@ def _recipe(name: str) -> Recipe:
 def _both() -> Recipe:
     """Both stages, for the tables of systems and ablations; stage 1 is one joint model, asked by text, target or both.
 
-    The image-to-video rows are fine-tuned with prompts, as DynamiCrafter was trained; rows with masks see none.
+    Image-to-video variants are trained with prompts and sampled with guidance, as DynamiCrafter is; those with masks
+    see no prompt.
     """
-    pipeline = replace(pipeline_config(preset("512"), "video"), mask_layout="joint")
+    pipeline = replace(pipeline_config(preset("512"), "video"), mask_layout="joint", video_guidance_scale=7.5)
     unet = UNetConfig()
     joint = replace(unet, in_channels=trajectory_channels("joint", unet.out_channels))
     return Recipe(

@@ -27,6 +27,7 @@ class PipelineConfig:
         video_num_inference_steps: default sampling steps of stage 2.
         guidance_scale: default text guidance of stage 1; 1 for none.
         target_guidance_scale: default guidance by the target position in stage 1; 1 for none.
+        video_guidance_scale: text guidance of a stage 2 that takes a prompt; 1 for none.
         guidance_rescale: default guidance rescale, in [0, 1].
         eta: noise added at each DDIM step, in [0, 1].
         sampler: default solver of both stages; see :func:`mask2iv.diffusion.solvers.make_sampler`.
@@ -47,6 +48,7 @@ class PipelineConfig:
     video_num_inference_steps: int = 20
     guidance_scale: float = 2.0
     target_guidance_scale: float = 1.0
+    video_guidance_scale: float = 1.0
     guidance_rescale: float = 0.0
     eta: float = 0.0
     sampler: SamplerName = "ddim"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from mask2iv.diffusion.samplers import SamplingStep
 from mask2iv.errors import InputError
 from mask2iv.masks import load_mask
 from mask2iv.media import resize_image, resize_mask
+from mask2iv.stages.config import PipelineConfig
 
 T = TypeVar("T")
 OnStep = Callable[[SamplingStep], torch.Tensor | None]
@@ -175,6 +176,23 @@ def join_conditions(parts: Sequence[Conditions]) -> Conditions:
     if len(parts) == 1:
         return parts[0]
     return Conditions(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Conditions)})
+
+
+def unprompted(
+    encoder: SharedEncoder, config: PipelineConfig, conditions: Conditions, image: torch.Tensor
+) -> Conditions:
+    """The branch that guidance by text departs from: an empty prompt and, by choice, an all-zero image to CLIP.
+
+    Args:
+        encoder: encodes both.
+        config: says whether the image is left out.
+        conditions: of one sample with its prompt.
+        image: CPU pixels [1, 3, H, W] of that sample.
+    """
+    seen = conditions.image_features
+    if config.drop_image_in_guidance:
+        seen = encoder.image_features(torch.zeros_like(image))
+    return replace(conditions, text=encoder.text(""), image_features=seen)
 
 
 def homogeneous_batches(keys: Sequence[Hashable], batch_size: int) -> list[list[int]]:

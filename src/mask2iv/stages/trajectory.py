@@ -26,6 +26,7 @@ from mask2iv.stages.inputs import (
     positive,
     stage_generator,
     target_labels,
+    unprompted,
 )
 from mask2iv.stages.stage import Stage
 
@@ -177,8 +178,7 @@ def _branches(
     branches = [complete]
     scales: list[float] = []
     if request.prompt:
-        unseen = encoder.image_features(torch.zeros_like(image)) if config.drop_image_in_guidance else features
-        branches.insert(0, Conditions(complete.concat, empty, unseen, fps, first_latent))
+        branches.insert(0, unprompted(encoder, config, complete, image))
         scales.insert(0, guidance.text)
     # In the official position layout the target is part of every training sample, so there is no branch without it.
     if has_target and config.mask_layout == "joint":

@@ -17,7 +17,15 @@ from mask2iv.models.controlnet import ControlNet
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.models.unet import VideoUNet
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.stages.inputs import OnStep, SamplingPlan, SharedEncoder, image_tensor, join_conditions, stage_generator
+from mask2iv.stages.inputs import (
+    OnStep,
+    SamplingPlan,
+    SharedEncoder,
+    image_tensor,
+    join_conditions,
+    stage_generator,
+    unprompted,
+)
 from mask2iv.stages.stage import Stage
 
 
@@ -130,14 +138,16 @@ def render_videos(
     def render(batch: list[int], on_step: OnStep) -> list[UInt8Array]:
         randoms = [stage_generator(seeds[index], 2) for index in batch]
         pixels = [requests[index].pixels(config) for index in batch]
-        conditions = join_conditions(
-            [
-                _conditions(encoder, config, requests[index].prompt, first, masks, random)
-                for index, (first, masks), random in zip(batch, pixels, randoms, strict=True)
-            ]
+        prepared = [
+            _branches(encoder, config, requests[index].prompt, first, masks, random)
+            for index, (first, masks), random in zip(batch, pixels, randoms, strict=True)
+        ]
+        branches = [join_conditions(parts) for parts in zip(*prepared, strict=True)]
+        scales = [config.video_guidance_scale] * (len(branches) - 1)
+        shape = (len(batch), encoder.codec.latent_channels, *branches[0].concat.shape[2:])
+        latents = stage.generate(
+            plan.scheduler, shape, branches, scales, config.guidance_rescale, randoms, on_step, stack=plan.stack
         )
-        shape = (len(batch), encoder.codec.latent_channels, *conditions.concat.shape[2:])
-        latents = stage.generate(plan.scheduler, shape, [conditions], [], 0.0, randoms, on_step)
         videos = []
         for decoded, (first, masks) in zip(encoder.codec.decode(latents), pixels, strict=True):
             frames = decoded.transpose(0, 1)
@@ -150,24 +160,28 @@ def render_videos(
     return plan.run([request.size for request in requests], render)
 
 
-def _conditions(
+def _branches(
     encoder: SharedEncoder,
     config: PipelineConfig,
     prompt: str,
     first: torch.Tensor,
     masks: torch.Tensor,
     random: torch.Generator,
-) -> Conditions:
+) -> list[Conditions]:
+    """Conditions from least to most conditioned: where there is guidance by text, without and with the prompt."""
     conditioning = config.video_conditioning
     image_latent = encoder.latents(first, random)
     mask_latents = encoder.latents(masks, random) if conditioning.takes_masks else None
-    return Conditions(
+    complete = Conditions(
         concat=video_conditions(conditioning, image_latent, mask_latents, config.num_frames),
         text=encoder.text(prompt),
         image_features=encoder.image_features(first),
         fps=torch.full((1,), config.fps, device=encoder.device),
         first=image_latent.unsqueeze(2),
     )
+    if not conditioning.text or config.video_guidance_scale == 1:
+        return [complete]
+    return [unprompted(encoder, config, complete, first), complete]
 
 
 def _bytes(frames: torch.Tensor) -> UInt8Array:

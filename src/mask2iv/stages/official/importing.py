@@ -179,7 +179,9 @@ def _channels(source: OriginalCheckpoint, config: OriginalConfig, stage: StageKi
 
 
 def pipeline_config(config: OriginalConfig, stage: StageKind) -> PipelineConfig:
-    """Official inference: Mask2IV without guidance at 15 frames per second, DynamiCrafter with guidance 7.5."""
+    """Official inference: Mask2IV without guidance at 15 frames per second, DynamiCrafter with guidance 7.5, of which
+    only an unwidened stage 2 takes a prompt.
+    """
     plain = stage == "dynamicrafter"
     layout: MaskLayout = "position" if stage == "trajectory-position" else "text"
     return PipelineConfig(
@@ -194,6 +196,7 @@ def pipeline_config(config: OriginalConfig, stage: StageKind) -> PipelineConfig:
         num_inference_steps=50,
         video_num_inference_steps=50,
         guidance_scale=7.5 if plain else 1.0,
+        video_guidance_scale=7.5 if plain else 1.0,
         guidance_rescale=config.guidance_rescale if plain else 0.7,
         eta=1.0,
     )

@@ -27,10 +27,11 @@ _FREE = {
     "video_num_inference_steps",
     "guidance_scale",
     "target_guidance_scale",
+    "video_guidance_scale",
     "guidance_rescale",
     "drop_image_in_guidance",
 }
-_FROM_VIDEO = ("video_conditioning", "video_change_std", "video_num_inference_steps")
+_FROM_VIDEO = ("video_conditioning", "video_change_std", "video_num_inference_steps", "video_guidance_scale")
 
 
 def join_stages(trajectory: Path, video: Path, out: Path) -> dict[str, Any]:

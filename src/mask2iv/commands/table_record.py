@@ -1,0 +1,76 @@
+"""How the rows of a table came about, as ``mask2iv reproduce`` writes it down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mask2iv.files import read_json
+from mask2iv.manifest import weights_digest
+from mask2iv.recipes import Recipe
+
+
+def training_record(folder: Path, component: str) -> dict[str, Any]:
+    """How a row's networks were trained, from what the training wrote into its folder; of a folder without, where and
+    what it is.
+    """
+    run = folder / "training" / component
+    if not (run / "manifest.json").is_file():
+        return {"weights_sha256": weights_digest(folder), "path": str(folder)}
+    manifest = read_json(run / "manifest.json")
+    return {
+        "hours": round(_logged_seconds(run / "log.jsonl") / 3600, 4),
+        "weights_sha256": weights_digest(folder),
+        **{name: manifest.get(name) for name in ("config", "data", "figures", "hardware")},
+    }
+
+
+def budget_line(recipe: Recipe, trained: Mapping[str, Mapping[str, Any]]) -> str:
+    """What each network was trained with, how videos were sampled, and how long training took on what.
+
+    Args:
+        recipe: of the rows, with everybody's budget.
+        trained: records by :func:`training_record`, by model.
+    """
+    budgets = {
+        stage: f"{training.max_steps} steps of {training.batch_size} clips"
+        for stage, training in (
+            ("stage 1", recipe.of("trajectory").training),
+            ("stage 2", recipe.of("video").training),
+        )
+    }
+    same = len(set(budgets.values())) == 1
+    budget = budgets["stage 1"] if same else ", ".join(f"{stage} {text}" for stage, text in budgets.items())
+    hours = ", ".join(f"{name} {record['hours']:.2f}" for name, record in trained.items() if "hours" in record)
+    found = [machine for record in trained.values() if (machine := record.get("hardware"))]
+    machines = {f"{machine['device']}, {machine['threads']} threads" for machine in found}
+    where = f" ({'; '.join(sorted(machines))})" if machines else ""
+    return (
+        f"Every network: recipe {recipe.name.partition(':')[0]}, {budget}. Hours of training: {hours or 'none'}{where}."
+    )
+
+
+def sampling_line(recipe: Recipe, steps: int | None) -> str:
+    """How answers are sampled.
+
+    Args:
+        recipe: of the rows.
+        steps: of each stage; None: the recipe's.
+    """
+    own = recipe.pipeline
+    return (
+        f"Sampled with {steps or own.num_inference_steps} steps of {own.sampler} in stage 1, "
+        f"{steps or own.video_num_inference_steps} in stage 2, {own.num_frames} frames of {own.height}x{own.width}."
+    )
+
+
+def _logged_seconds(log: Path) -> float:
+    """Seconds that the steps of a training took, over all its interruptions: the clock of a log restarts with each."""
+    total = last = 0.0
+    for line in log.read_text(encoding="utf-8").splitlines():
+        seconds = json.loads(line).get("seconds")
+        if seconds is not None:
+            total, last = total + (seconds - last if seconds >= last else seconds), seconds
+    return total
