@@ -64,11 +64,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     net, sets = load_feature_net(args.network), [ClipSet(path) for path in args.data]
-    found = {clips.directory.name: net.features_of([clip.video for clip in clips]) for clips in sets}
-    for clips in sets:
-        shares = [f"{share:.2f}" for share in accuracies(net, clips, found[clips.directory.name])]
+    found = [net.features_of([clip.video for clip in clips]) for clips in sets]
+    for clips, features in zip(sets, found, strict=True):
+        shares = [f"{share:.2f}" for share in accuracies(net, clips, features)]
         print(f"| {clips.directory.name}, {len(clips)} clips | {' | '.join(shares)} |")
-    rng, true = np.random.default_rng(args.seed), found[sets[0].directory.name]
+    rng, true = np.random.default_rng(args.seed), found[0]
     damaged = {name: net.features_of([change(clip.video, rng) for clip in sets[0]]) for name, change in DAMAGES.items()}
     if args.other is not None:
         damaged["other true clips"] = net.features_of([clip.video for clip in ClipSet(args.other)])

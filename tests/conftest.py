@@ -12,7 +12,7 @@ import pytest
 
 from mask2iv.cli import main
 from mask2iv.contract import Clip, Label, Trajectory, UInt8Array
-from mask2iv.data.store import ClipSetWriter
+from mask2iv.data.store import SIMULATOR, ClipSetWriter
 
 CLIPS, FRAMES, HEIGHT, WIDTH, FPS = 6, 4, 32, 64, 8.0
 COMPONENTS = ("vae", "encoders", "reference", "trajectory", "video")
@@ -60,7 +60,7 @@ def make_clip(index: int) -> Clip:
 def tiny_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip set of 6 clips, 4 frames of 32x64."""
     folder = tmp_path_factory.mktemp("tiny") / "clips"
-    with ClipSetWriter(folder, (HEIGHT, WIDTH), FRAMES, FPS, {"generator": "tests"}) as writer:
+    with ClipSetWriter(folder, (HEIGHT, WIDTH), FRAMES, FPS, {"generator": SIMULATOR}) as writer:
         for index in range(CLIPS):
             writer.add(make_clip(index))
     return folder

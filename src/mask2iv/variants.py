@@ -164,7 +164,7 @@ class Row:
     Attributes:
         name: short, for flags and folders.
         title: in the table.
-        given: what the system is given besides the first frame.
+        given: what the system is given besides the first frame; models of stage 1 also get that frame's masks.
         video: variant of stage 2; None: stage 1 is measured.
         trajectory: variant of stage 1; None: stage 2 follows the true masks, or none.
         asked: how stage 1 is asked: one of :data:`mask2iv.evaluation.answers.CONDITIONS`.
@@ -190,8 +190,8 @@ SYSTEMS = (
     Row("dynamicrafter", "DynamiCrafter, fine-tuned", "text", "dynamicrafter"),
     Row("coshand", "CosHand", "true actor masks", "coshand"),
     Row("interdyn", "InterDyn", "true actor masks", "interdyn"),
-    Row("mask2iv-text", "Mask2IV", "object mask, text", "mask2iv", "joint", "text"),
-    Row("mask2iv", "Mask2IV", "object mask, text, target", "mask2iv", "joint", "position and text"),
+    Row("mask2iv-text", "Mask2IV", "first frame's masks, text", "mask2iv", "joint", "text"),
+    Row("mask2iv", "Mask2IV", "first frame's masks, text, target", "mask2iv", "joint", "position and text"),
     Row("mask2iv-true", "Mask2IV, upper bound", "true actor and object masks", "mask2iv"),
 )
 

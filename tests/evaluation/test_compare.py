@@ -3,13 +3,15 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mask2iv.cli import main
-from mask2iv.data.store import ClipSet
+from mask2iv.contract import Trajectory
+from mask2iv.data.store import ClipSet, ClipSetWriter
 from mask2iv.errors import InputError
 from mask2iv.evaluation.compare import compare, read_run, table
 from mask2iv.media import write_video
@@ -64,6 +66,37 @@ def test_the_command_writes_latex_and_csv(runs: list[Path], tmp_path: Path) -> N
     assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in rows if row["value"])
 
 
+def test_distances_between_sets_are_compared_and_an_interrupted_run_keeps_its_features(
+    tiny_clips: Path, tmp_path: Path
+) -> None:
+    clips = ClipSet(tiny_clips)
+    with ClipSetWriter(tmp_path / "long", clips.size, 8, clips.fps, clips.info["provenance"]) as writer:
+        for clip in clips:
+            slow = Trajectory(np.repeat(clip.trajectory.labels, 2, axis=0), clips.fps)
+            writer.add(replace(clip, video=np.repeat(clip.video, 2, axis=0), trajectory=slow, contact=None))
+    flags = ["--data", str(tmp_path / "long"), "--metrics", "psnr,fvd-sim", "--device", "cpu"]
+    for name in ("near", "still"):
+        for clip in ClipSet(tmp_path / "long"):
+            video = clip.video if name == "near" else np.repeat(clip.video[:1], 8, axis=0)
+            write_video(tmp_path / "videos" / name / f"{clip.clip_id}.mp4", video, 8.0, crf=20, pixel_format="yuv444p")
+        theirs = ["--predictions", str(tmp_path / "videos" / name), "--out", str(tmp_path / name)]
+        assert main(["evaluate", *flags, *theirs]) == 0
+    found = compare([read_run(tmp_path / name) for name in ("near", "still")], references=True)
+    near, still = (found.figures[name]["fvd-sim"].value for name in ("near", "still"))
+    assert near is not None
+    assert still is not None
+    assert near < still == pytest.approx(found.figures["first frame repeated"]["fvd-sim"].value, rel=0.2)
+    assert found.differences["still"]["fvd-sim"].value == pytest.approx(still - near)
+    # As if it had been stopped after four clips.
+    before = json.loads((tmp_path / "near" / "metrics.json").read_text())["distribution"]
+    journal = tmp_path / "near" / "per_clip.jsonl"
+    journal.write_text("".join(line + "\n" for line in journal.read_text().splitlines()[:4]))
+    (tmp_path / "near" / "metrics.json").unlink()
+    theirs = ["--predictions", str(tmp_path / "videos" / "near"), "--out", str(tmp_path / "near")]
+    assert main(["evaluate", *flags, *theirs]) == 0
+    assert json.loads((tmp_path / "near" / "metrics.json").read_text())["distribution"] == before
+
+
 def test_another_protocol_is_refused_by_name(
     runs: list[Path], tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,6 +109,8 @@ def test_another_protocol_is_refused_by_name(
     assert main(["compare", *both, "--allow-differences"]) == 0
     shown = capsys.readouterr().out
     assert "4 clips" in shown
+    assert main(["compare", *both, "--allow-differences", "--format", "csv"]) == 0
+    assert "not under one protocol: near and few differ in clip_ids" in capsys.readouterr().out
     assert "Not under one protocol: near and few differ in clip" in shown
 
 

@@ -24,9 +24,9 @@ def by_root(a: np.ndarray, b: np.ndarray) -> float:
 def test_it_agrees_with_scipys_matrix_root() -> None:
     a, b = sets(60, 8)
     assert frechet_distance(a, b) == pytest.approx(by_root(a, b), rel=1e-9)
-    # The same in two dimensions, worked out once with scipy 1.17.
+    # Worked out once with scipy 1.17's matrix root.
     fixed = np.array([[0.0, 1.0], [2.0, 1.5], [1.0, -1.0], [3.0, 0.0]]), np.array([[1.0, 0.0], [2.0, 2.0], [0.0, 1.0]])
-    assert frechet_distance(*fixed) == pytest.approx(by_root(*fixed), abs=1e-9)
+    assert frechet_distance(*fixed) == pytest.approx(0.9376003298055382, abs=1e-9)
 
 
 def test_fewer_clips_than_features_and_equal_sets() -> None:
@@ -52,6 +52,23 @@ def test_intervals_hold_the_value_and_need_two_clips() -> None:
     assert figure.high is not None
     assert figure.low < figure.value < figure.high
     assert frechet_figure([a[:1]], [b[:1]]).value is None
+    few = frechet_figure([a[:5], a[5:10]], [b[:5], b[5:10]])
+    assert few.value is not None
+    assert few.low is few.high is None, "of two clips none can be left out"
+
+
+def test_the_jackknifes_width_is_that_of_leaving_out_groups() -> None:
+    """Of 30 clips in 20 groups: clip i is in group i modulo 20; the standard error by its formula."""
+    a, b = ([x[None] for x in part[:30]] for part in sets(30, 3))
+    figure = frechet_figure(a, b)
+    left = []
+    for group in range(20):
+        kept = [i for i in range(30) if i % 20 != group]
+        left.append(by_root(*(np.concatenate([part[i] for i in kept]) for part in (a, b))))
+    error = np.sqrt(19 / 20 * np.square(np.array(left) - np.mean(left)).sum())
+    assert figure.high is not None
+    assert figure.value is not None
+    assert figure.high - figure.value == pytest.approx(1.96 * error, rel=1e-6)
 
 
 def test_a_difference_of_one_with_itself_is_nothing_for_certain() -> None:

@@ -42,7 +42,9 @@ def test_true_videos_score_like_the_true_videos(tiny_clips: Path, tmp_path: Path
     assert found["protocol"]["scoring"]["num_frames"] == 4
 
 
-def test_a_video_is_held_against_the_trajectory_beside_it(tiny_clips: Path, tmp_path: Path) -> None:
+def test_a_video_is_held_against_the_trajectory_beside_it(
+    tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = foreign(tiny_clips, tmp_path / "theirs")
     clips = ClipSet(tiny_clips)
     assert score(tiny_clips, folder, tmp_path / "plain") == 0
@@ -60,6 +62,10 @@ def test_a_video_is_held_against_the_trajectory_beside_it(tiny_clips: Path, tmp_
         for name in ("plain", "other")
     )
     assert other < plain - 0.3
+    # Videos and trajectories together tell one answer from another.
+    save_trajectory_file(ClipSet(tiny_clips)[1].trajectory, folder / "clip-1" / "labels.npz")
+    assert score(tiny_clips, folder, tmp_path / "other") == 2
+    assert "holds an evaluation that differs in predictions_sha256" in capsys.readouterr().err
 
 
 def test_missing_videos_are_an_error_or_stated(

@@ -18,6 +18,7 @@ from mask2iv.evaluation.answers import clip_generator
 from mask2iv.evaluation.measure import Measurer
 from mask2iv.evaluation.metrics import psnr
 from mask2iv.evaluation.report import markdown
+from mask2iv.evaluation.rows import ranking
 from mask2iv.evaluation.runner import EvaluationConfig, evaluate
 from mask2iv.stages.pipeline import Mask2IVPipeline
 
@@ -29,7 +30,7 @@ def told_clips(tiny_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """The tiny clips, with the direction of their captions noted as simulated clips note it."""
     clips = ClipSet(tiny_clips)
     folder = tmp_path_factory.mktemp("told") / "clips"
-    with ClipSetWriter(folder, clips.size, clips.num_frames, clips.fps, {}) as writer:
+    with ClipSetWriter(folder, clips.size, clips.num_frames, clips.fps, clips.info["provenance"]) as writer:
         for clip in clips:
             writer.add(replace(clip, metadata={"direction": clip.caption.split()[-1]}))
     return folder
@@ -157,7 +158,7 @@ def test_clips_are_brought_to_the_models_size_and_must_show_the_object(
 
 def test_end_to_end_renders_what_stage_1_predicts(tiny_clips: Path, tiny_model: Path, tmp_path: Path) -> None:
     pipeline = Mask2IVPipeline.from_pretrained(tiny_model)
-    clips, settings = ClipSet(tiny_clips)[:2], EvaluationConfig("end-to-end", 1, condition="position")
+    clips, settings = ClipSet(tiny_clips).subset(0, 2), EvaluationConfig("end-to-end", 1, condition="position")
     measurer = Measurer.load(("psnr", "interaction"))
     found = evaluate(pipeline, clips, settings, tmp_path / "out", SOURCES, measurer)
     assert found["protocol"]["condition"] == "position"
@@ -242,7 +243,53 @@ def test_references_are_measured_once_for_a_clip_and_never_taken_for_another_one
     one, other = list(ClipSet(tiny_clips))[:2]
     measurer = Measurer.load(("psnr",))
     found = measurer.references(one)
-    assert measurer.references(replace(one, caption="another caption")) is found
+    assert measurer.references(replace(one, clip_id="the-same")) is found
+    assert measurer.references(replace(one, caption="another caption")) is not found, "T2V depends on it"
     # The same clip at another size or length goes by the same name.
     namesake = measurer.references(replace(other, clip_id=one.clip_id))
     assert namesake == Measurer.load(("psnr",)).references(other) != found
+
+
+def test_masks_of_real_videos_are_not_found_by_the_simulators_rules(tiny_clips: Path, tmp_path: Path) -> None:
+    """Without SAM 2 the scorecard of videos is said to be missing; that of trajectories stays."""
+    clips = ClipSet(tiny_clips)
+    with ClipSetWriter(tmp_path / "real", clips.size, 8, clips.fps, {"generator": "mask2iv clips"}) as writer:
+        for clip in clips[:2]:
+            labels = np.repeat(clip.trajectory.labels, 2, axis=0)
+            writer.add(
+                replace(
+                    clip, video=np.repeat(clip.video, 2, axis=0), trajectory=Trajectory(labels, clips.fps), contact=None
+                )
+            )
+    real = ClipSet(tmp_path / "real")
+    assert clips.simulated
+    assert not real.simulated
+    measurer = Measurer.load(("psnr", "fvd-sim", "interaction"))
+    measurer.fit(8, real.simulated)
+    assert measurer.chosen == ("psnr", "interaction")
+    assert "hf download facebook/sam2.1-hiera-large" in measurer.missing["interaction (of videos)"]
+    assert "knows simulated clips only" in measurer.missing["fvd-sim"]
+    assert measurer.protocol()["masks_found_by"] == "nothing"
+    assert measurer.interaction(real[0], real[0].video, real[0].trajectory) == {}
+
+
+def test_a_video_is_scored_from_the_true_first_frame_though_its_own_trajectory_lacks_the_object(
+    tiny_clips: Path,
+) -> None:
+    clip = ClipSet(tiny_clips)[0]
+    predicted = clip.trajectory.labels.copy()
+    predicted[0][predicted[0] == Label.OBJECT] = Label.BACKGROUND
+    measurer = Measurer.load(("interaction",))
+    asked, lost = (
+        measurer.interaction(clip, clip.video, Trajectory(labels, 8.0))
+        for labels in (clip.trajectory.labels, predicted)
+    )
+    assert asked["target_error"] == lost["target_error"] < 0.05
+    assert asked["size_kept"] == lost["size_kept"]
+
+
+def test_without_a_measure_of_single_videos_none_is_best_or_worst() -> None:
+    assert ranking(["video"], [], ("fvd", "fid")).better == 0
+    lpips = ranking(["video"], [], ("fvd", "lpips"))
+    assert lpips({"video": {"lpips": 0.1}}) > lpips({"video": {"lpips": 0.2}})
+    assert lpips.name == "video/lpips"

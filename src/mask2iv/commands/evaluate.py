@@ -169,7 +169,9 @@ class Evaluate:
             if number is not None and number < lowest:
                 raise InputError(f"--{name.replace('_', '-')} must be at least {lowest}, found {number}")
         if self.predictions is not None:
-            given = {"model": self.model, "steps": self.steps, "sampler": self.sampler, "condition": self.condition}
+            given = {"model": self.model, "steps": self.steps, "sampler": self.sampler, "condition": self.condition,
+                     "stage": None if self.stage == "both" else self.stage, "seed": self.seed or None,
+                     "seeds": None if self.seeds == 1 else self.seeds}  # fmt: skip
             used = [name for name, value in given.items() if value is not None]
             if used:
                 raise InputError(f"--{used[0]} is of no use with --predictions, whose videos exist; leave it out")
@@ -178,3 +180,7 @@ class Evaluate:
             used = [name for name, value in given.items() if value is not None]
             if used:
                 raise InputError(f"--{used[0]} belongs to --predictions; a model has its own frames and size")
+            if self.condition is not None and self.stage != "end-to-end":
+                raise InputError(
+                    "--condition belongs to --stage end-to-end; else stage 1 is asked in every way it takes"
+                )

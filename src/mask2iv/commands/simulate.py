@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mask2iv import __version__
 from mask2iv.commands.arguments import parse_size
 from mask2iv.contract import Clip
-from mask2iv.data.store import ClipSetWriter
+from mask2iv.data.store import SIMULATOR, ClipSetWriter
 from mask2iv.errors import InputError
 from mask2iv.sim import SimConfig, simulate_clips
 from mask2iv.sim.benchmark import BENCHMARKS, CLIPS, Entry, benchmark_clips, read_record
@@ -112,7 +112,7 @@ class Simulate:
         """Write the clip set; returns the last digest."""
         rejected: Counter[str] = Counter()
         digest = ""
-        provenance = {"generator": "mask2iv simulate", "version": __version__, **about, **asdict(config)}
+        provenance = {"generator": SIMULATOR, "version": __version__, **about, **asdict(config)}
         size = (config.height, config.width)
         with ClipSetWriter(self.out, size, config.num_frames, config.fps, provenance) as writer:
             try:

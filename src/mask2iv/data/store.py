@@ -31,6 +31,8 @@ from mask2iv.media import read_video, write_video
 FORMAT = "mask2iv-clipset"
 VERSION = 1
 VIDEO_CRF = 8
+SIMULATOR = "mask2iv simulate"
+"""Generator in the provenance of simulated clips."""
 _CLIP_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _ROW_TYPES: dict[str, type | tuple[type, ...]] = {
     "clip_id": str,
@@ -202,6 +204,12 @@ class ClipSet(Sequence[Clip]):
             for name in ("video.mp4", "labels.npz"):
                 if not (self._folder(row) / name).is_file():
                     raise InputError(f"clip set: clip {row['clip_id']} lacks its file {self._folder(row) / name}")
+
+    @property
+    def simulated(self) -> bool:
+        """Whether all clips were made by ``mask2iv simulate``."""
+        provenance = self.info["provenance"]
+        return all(one.get("generator") == SIMULATOR for one in provenance.get("joined", [provenance]))
 
     @property
     def ids(self) -> list[str]:

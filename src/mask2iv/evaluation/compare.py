@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mask2iv.errors import InputError
+from mask2iv.evaluation.answers import END_TO_END
 from mask2iv.evaluation.frechet import frechet_difference, frechet_figure
 from mask2iv.evaluation.journal import PROTOCOL, read_features, read_rows
 from mask2iv.evaluation.measure import STILL, TRUE_VIDEO
@@ -26,6 +27,8 @@ DISTRIBUTIONS = ("fvd", "fvd-sim", "fid")
 MUST_AGREE = ("data_index_sha256", "split", "clip_ids_sha256", "clips", "scoring", "definitions", "weights", "seeds",
               "masks_found_by", "missing")  # fmt: skip
 """What two protocols must share for their figures to be compared."""
+TO_THE_REQUESTED = ("object_miou", "actor_miou", "background_psnr")
+"""Measures of a video against the trajectory that it was to follow."""
 REFERENCES = (STILL, TRUE_VIDEO, *TRIVIAL)
 """What every run measures beside its systems: a still and the true video, or trajectories without a model."""
 
@@ -149,6 +152,11 @@ def compare(
         raise InputError(f"{', '.join(names)} have no clip in common")
     entries = _entries(runs, references)
     found = {entry.name: _figures(entry, shared) for entry in entries}
+    if len({entry.system for entry in entries if entry.system in SYSTEMS}) > 1:
+        # Systems that follow what they predicted themselves beside others that follow what they were given.
+        for entry in entries:
+            if entry.system == END_TO_END:
+                found[entry.name] = {k: v for k, v in found[entry.name].items() if k not in TO_THE_REQUESTED}
     shown = [name for name in COLUMNS if any(name in figures for figures in found.values())]
     if measures is not None:
         unknown = [name for name in measures if name not in shown]
@@ -181,7 +189,7 @@ def table(comparison: Comparison, form: Format = "markdown") -> str:
         + "".join(f" Not under one protocol: {note}." for note in comparison.notes)
     )
     if form == "latex":
-        parts[-1] = f"% {parts[-1]}"
+        parts[-1] = _tex(parts[-1])
     return "\n\n".join(parts) + "\n"
 
 
@@ -191,7 +199,9 @@ def _differences(runs: Sequence[Run]) -> list[str]:
         for key in MUST_AGREE:
             one, other = first.protocol.get(key) or None, run.protocol.get(key) or None
             if key == "weights" and isinstance(one, dict) and isinstance(other, dict):
-                one, other = ({k: v for k, v in x.items() if k in one and k in other} for x in (one, other))
+                shared = one.keys() & other.keys()
+                # The same file may have another name.
+                one, other = ({k: x[k].get("sha256", x[k]["name"]) for k in shared} for x in (one, other))
             if one != other:
                 found.append(f"{first.name} and {run.name} differ in {key} ({_brief(one)} and {_brief(other)})")
     return found
@@ -315,6 +325,8 @@ def _csv(comparison: Comparison) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["system", "measure", "kind", "value", "low", "high", "clips"])
+    for note in comparison.notes:
+        writer.writerow([f"not under one protocol: {note}", "", "note", "", "", "", ""])
     for kind, lines in (("figure", comparison.figures), ("difference", comparison.differences)):
         for name, figures in lines.items():
             for measure in comparison.measures:

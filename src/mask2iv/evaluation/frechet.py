@@ -14,6 +14,9 @@ from mask2iv.evaluation.metrics import Figure
 GROUPS = 20
 """Groups of clips that the jackknife leaves out one by one; fewer where there are fewer clips."""
 
+_Z = 1.96
+"""Half a 95 % interval in standard errors."""
+
 Array = NDArray[Any]
 
 
@@ -52,8 +55,10 @@ def frechet_figure(a: Sequence[Array], b: Sequence[Array]) -> Figure:
     if len(a) < 2 or len(a) != len(b):
         return Figure(None, None, None, len(a))
     value, parts = frechet_distance(np.concatenate(a), np.concatenate(b)), _left_out(a, b)
-    half = 1.96 * _jackknife_error(parts)
-    return Figure(value, max(value - half, 0.0), value + half, len(a))
+    error = _jackknife_error(parts)
+    if error is None:
+        return Figure(value, None, None, len(a))
+    return Figure(value, max(value - _Z * error, 0.0), value + _Z * error, len(a))
 
 
 def frechet_difference(a: Sequence[Array], b: Sequence[Array], true: Sequence[Array]) -> Figure:
@@ -62,8 +67,10 @@ def frechet_difference(a: Sequence[Array], b: Sequence[Array], true: Sequence[Ar
         return Figure(None, None, None, len(true))
     pooled = [np.concatenate(x) for x in (a, b, true)]
     value = frechet_distance(pooled[0], pooled[2]) - frechet_distance(pooled[1], pooled[2])
-    half = 1.96 * _jackknife_error(_left_out(a, true) - _left_out(b, true))
-    return Figure(value, value - half, value + half, len(true))
+    error = _jackknife_error(_left_out(a, true) - _left_out(b, true))
+    if error is None:
+        return Figure(value, None, None, len(true))
+    return Figure(value, value - _Z * error, value + _Z * error, len(true))
 
 
 def _left_out(a: Sequence[Array], b: Sequence[Array]) -> Array:
@@ -77,7 +84,8 @@ def _left_out(a: Sequence[Array], b: Sequence[Array]) -> Array:
     )
 
 
-def _jackknife_error(parts: Array) -> float:
+def _jackknife_error(parts: Array) -> float | None:
+    """Standard error; None where there were too few clips."""
     count = len(parts)
     error = float(np.sqrt((count - 1) / count * np.square(parts - parts.mean()).sum()))
-    return error if np.isfinite(error) else 0.0
+    return error if np.isfinite(error) else None

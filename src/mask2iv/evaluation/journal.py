@@ -36,14 +36,14 @@ class Journal:
         protocol: plain JSON values; ``model``, ``data`` and ``predictions``, which are mere names, may differ.
         rank: by which the best and the worst clips are found.
         first: filmstrips of so many clips, in their order.
-        keep: filmstrips of so many of the best and of the worst.
+        keep: filmstrips of so many of the best and of the worst; of none where nothing tells clips apart.
 
     Raises:
         InputError: the folder holds something else, or an evaluation under another protocol.
     """
 
     def __init__(self, out: Path, protocol: Mapping[str, Any], rank: Ranking, first: int, keep: int) -> None:
-        self.out, self.rank, self.first, self.keep = out, rank, first, keep
+        self.out, self.rank, self.first, self.keep = out, rank, first, keep if rank.better else 0
         require("pyarrow", "evaluation")  # it is needed last, and should be missed first
         self.rows: list[Row] = _claim(out, protocol)
 

@@ -18,7 +18,7 @@ from mask2iv.evaluation.features import SHIPPED, FeatureNet, feature_net_digest,
 from mask2iv.evaluation.learned import I3D, I3D_FRAMES, LPIPS, Inception, VideoText
 from mask2iv.evaluation.resegment import resegment
 from mask2iv.evaluation.tracking import Tracker
-from mask2iv.evaluation.weights import METRICS, NEEDS, Weights, unavailable
+from mask2iv.evaluation.weights import HOW_TO_GET, METRICS, NEEDS, Weights, unavailable
 
 STILL, TRUE_VIDEO = "still", "true"
 """Systems beside the evaluated ones: the first frame repeated, and the true video itself (the ceiling)."""
@@ -58,6 +58,7 @@ class Measurer:
     video_text: VideoText | None = None
     sim: FeatureNet | None = None
     tracker: Tracker | None = None
+    finds_masks: bool = True
     _references: dict[str, References] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -96,8 +97,23 @@ class Measurer:
             built.weights["sam2"] = given["sam2"].identity()
         return built
 
-    def fit(self, num_frames: int) -> None:
-        """Move metrics whose networks need more frames than the clips have to the missing ones."""
+    def fit(self, num_frames: int, simulated: bool) -> None:
+        """Move metrics that cannot be measured of such clips to the missing ones.
+
+        Args:
+            num_frames: of the clips; some networks need more.
+            simulated: whether the clips are. Masks of real videos are found by SAM 2 alone, and the shipped network of
+                FVD-sim knows none.
+        """
+        self.finds_masks = simulated or self.tracker is not None
+        if "interaction" in self.chosen and not self.finds_masks:
+            self.missing["interaction (of videos)"] = (
+                "these are not simulated clips, in whose videos masks are found by colour and motion; get SAM 2 by: "
+                f"{HOW_TO_GET['sam2']}"
+            )
+        if "fvd-sim" in self.chosen and not simulated and self.weights["fvd-sim"]["name"] == SHIPPED.name:
+            self.chosen = tuple(name for name in self.chosen if name != "fvd-sim")
+            self.missing["fvd-sim"] = "its network knows simulated clips only, and these are others; use fvd"
         needed = {
             "fvd": 0 if self.i3d is None else I3D_FRAMES,
             "fvd-sim": 0 if self.sim is None else self.sim.config.frames,
@@ -120,8 +136,18 @@ class Measurer:
             "metrics": {name: PROTOCOLS[name] for name in self.chosen},
             "unavailable": self.missing,
             "weights": self.weights,
-            "masks_found_by": "SAM 2" if self.tracker is not None else "colour and motion (simulation)",
+            "masks_found_by": self._masks_found_by(),
         }
+
+    def _masks_found_by(self) -> str:
+        if self.tracker is not None:
+            return "SAM 2"
+        return "colour and motion (simulation)" if self.finds_masks else "nothing"
+
+    @property
+    def of_pictures(self) -> tuple[str, ...]:
+        """The chosen metrics that say something of each single video."""
+        return tuple(name for name in self.chosen if name != "interaction" or self.finds_masks)
 
     @property
     def distributions(self) -> tuple[str, ...]:
@@ -149,7 +175,7 @@ class Measurer:
         Masks are found again from the clip's first frame, whatever was requested: a predicted trajectory may lack the
         object there.
         """
-        if "interaction" not in self.chosen:
+        if "interaction" not in self.chosen or not self.finds_masks:
             return {}
         found = (self.tracker or resegment)(video, clip.trajectory.labels[0], requested.fps)
         return scorecard.of_video(video, found, requested, clip.target_mask, clip.object_mask)
@@ -171,7 +197,8 @@ class Measurer:
         They are the same whatever is evaluated, so each clip's are kept: a table has a dozen rows of the same clips.
         """
         true = clip.trajectory
-        digest = hashlib.sha256(clip.video.tobytes() + true.labels.tobytes() + str(true.fps).encode()).hexdigest()
+        told = f"{true.fps} {clip.caption}".encode()
+        digest = hashlib.sha256(clip.video.tobytes() + true.labels.tobytes() + told).hexdigest()
         if digest not in self._references:
             self._references[digest] = self._measured_references(clip)
         return self._references[digest]

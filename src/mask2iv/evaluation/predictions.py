@@ -47,6 +47,10 @@ class PredictionAnswers:
         if not folder.is_dir():
             raise InputError(f"--predictions: {folder} is not a folder")
         numbered = sorted(path for path in folder.glob("seed-*") if path.is_dir())
+        if numbered and _videos(folder):
+            raise InputError(
+                f"--predictions: {folder} holds videos beside {numbered[0].name}; keep one kind of answers"
+            )
         self.folders = numbered or [folder]
         found = [_videos(path) for path in self.folders]
         present = {name for names in found for name in names}
@@ -66,12 +70,14 @@ class PredictionAnswers:
         self._videos = found
 
     def digest_lines(self) -> list[str]:
-        """SHA-256 and name of each video, which tell predictions apart."""
-        pairs = [(path.name, names) for path, names in zip(self.folders, self._videos, strict=True)]
+        """SHA-256 and name of each video and of the files of its trajectory, which tell predictions apart."""
+        several = len(self.folders) > 1
         return [
-            f"{sha256_file(names[clip_id])}  {name if len(pairs) > 1 else ''}/{clip_id}"
-            for name, names in pairs
+            f"{sha256_file(path)}  {folder.name if several else ''}/{clip_id}{_aside(path, source)}"
+            for folder, names in self._pairs()
             for clip_id in self.clip_ids
+            for source in [_trajectory_of(folder, clip_id)]
+            for path in [names[clip_id], *([] if source is None else _files(source))]
         ]
 
     def answers(self, clips: Sequence[Clip]) -> list[Answers]:
@@ -96,13 +102,10 @@ class PredictionAnswers:
                 f"--predictions: {path} is {_shape(video.shape)}; clip {clip.clip_id} is scored at {_shape(wanted)}: "
                 "write it so, or choose --frames and --size for all"
             )
-        own = folder / clip.clip_id
-        sources = [place for place in (own / "labels.npz", own / "trajectory") if place.exists()]
-        trajectory = load_trajectory(sources[0]) if sources else clip.trajectory
+        source = _trajectory_of(folder, clip.clip_id)
+        trajectory = clip.trajectory if source is None else load_trajectory(source)
         if trajectory.labels.shape != wanted:
-            raise InputError(f"--predictions: {sources[0]} is {_shape(trajectory.labels.shape)}, not {_shape(wanted)}")
-        if not trajectory.object[0].any():
-            raise InputError(f"--predictions: {sources[0]} does not show the object in its first frame")
+            raise InputError(f"--predictions: {source} is {_shape(trajectory.labels.shape)}, not {_shape(wanted)}")
         return video, trajectory
 
 
@@ -114,6 +117,21 @@ def _videos(folder: Path) -> dict[str, Path]:
             raise InputError(f"--predictions: {path} and {found[path.parent.name]} are both of one clip; keep one")
         found[path.parent.name] = path
     return found
+
+
+def _trajectory_of(folder: Path, clip_id: str) -> Path | None:
+    """The file or folder of the trajectory that a video was to follow; None for the clip's own."""
+    places = (folder / clip_id / name for name in ("labels.npz", "trajectory"))
+    return next((place for place in places if place.exists()), None)
+
+
+def _files(source: Path) -> list[Path]:
+    return [source] if source.is_file() else sorted(path for path in source.iterdir() if path.is_file())
+
+
+def _aside(path: Path, source: Path | None) -> str:
+    """What tells the files of a trajectory from the video beside them."""
+    return f"/{path.name}" if source is not None and (path == source or path.parent == source) else ""
 
 
 def _some(names: Sequence[str]) -> str:

@@ -190,7 +190,8 @@ _DISTRIBUTION_LEGEND = (
 def protocol_line(result: Mapping[str, Any]) -> str:
     """What was evaluated, on what, and how the figures are to be read."""
     protocol, scoring = result["protocol"], result["protocol"]["scoring"]
-    size = "{num_frames} frames of {height}x{width}".format(**scoring)
+    every = scoring["stride"] if isinstance(scoring["stride"], str) else f"every {scoring['stride']}th from the first"
+    size = "{num_frames} frames ({every}) of {height}x{width} ({resize})".format(**scoring, every=every)
     parts = [f"{protocol['clips']} clips, {size}"]
     if "model_sha256" in protocol:
         steps = {"trajectory": protocol["num_inference_steps"], "video": protocol["video_num_inference_steps"]}

@@ -36,17 +36,19 @@ _DETAILS = ("clip_id", "caption", "verb", "object_name", "actor")
 
 @dataclass(frozen=True)
 class Ranking:
-    """By which measure clips are called good or bad; larger is better.
+    """By which measure clips are called good or bad.
 
     Attributes:
         name: "system/measure", a key of :func:`flat`.
+        better: 1 where larger values are, -1 where smaller ones are, 0 where clips are not told apart.
     """
 
     name: str
+    better: int = 1
 
     def __call__(self, row: Row) -> float:
         value = flat(row).get(self.name)
-        return -math.inf if value is None else value
+        return -math.inf if value is None else value * self.better
 
 
 def ranking(systems: Sequence[str], conditions: Sequence[str], chosen: Sequence[str]) -> Ranking:
@@ -55,8 +57,12 @@ def ranking(systems: Sequence[str], conditions: Sequence[str], chosen: Sequence[
     """
     if not systems:
         return Ranking(f"stage 1 from {conditions[0]}/object_iou")
-    measures = {"psnr": "psnr_changed", "ssim": "ssim", "v2v": "v2v", "interaction": "object_miou"}
-    return Ranking(f"{systems[0]}/{next((m for name, m in measures.items() if name in chosen), 'psnr_changed')}")
+    measures = {"psnr": "psnr_changed", "ssim": "ssim", "lpips": "lpips", "v2v": "v2v", "t2v": "t2v",
+                "interaction": "object_miou"}  # fmt: skip
+    measure = next((measure for name, measure in measures.items() if name in chosen), None)
+    if measure is None:
+        return Ranking(f"{systems[0]}/psnr_changed", 0)
+    return Ranking(f"{systems[0]}/{measure}", -1 if measure == "lpips" else 1)
 
 
 def clip_row(

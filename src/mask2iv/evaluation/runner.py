@@ -57,7 +57,8 @@ def evaluate(
 
     Args:
         pipeline: the model, on the device to use.
-        clips: held-out clips; brought to the model's size and length.
+        clips: held-out clips; brought to the model's size and length. Masks are found again in the videos of a
+            :class:`~mask2iv.data.store.ClipSet` that is simulated, or by SAM 2.
         settings: what is generated.
         out: a new folder, or the one of an unfinished or finished evaluation under the same protocol.
         sources: ``model``, ``model_sha256``, ``data`` and ``data_index_sha256``, noted in the protocol.
@@ -136,8 +137,8 @@ def _run(
     if not len(clips):
         raise InputError("there are no clips to evaluate on")
     measurer = measurer or Measurer.load(DEFAULT_METRICS)
-    measurer.fit(scoring["num_frames"])
-    rank = ranking(source.systems, source.conditions, measurer.chosen)
+    measurer.fit(scoring["num_frames"], getattr(clips, "simulated", False))
+    rank = ranking(source.systems, source.conditions, measurer.of_pictures)
     protocol = {
         **sources,
         "clips": len(clips),
@@ -162,7 +163,7 @@ def _run(
             journal.save()
     result = {
         "protocol": protocol,
-        **summarise(journal.rows),
+        **summarise(journal.rows, settings.seeds),
         **journal.distributions(measurer.distributions),
         **journal.ranked(),
     }

@@ -26,8 +26,12 @@ ALL_DIRECTIONS = "all four directions"
 Row = Mapping[str, Any]
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+def summarise(rows: Sequence[Row], seeds: int = 1) -> dict[str, Any]:
     """All figures of the rows of ``per_clip.jsonl``, each as a :class:`~mask2iv.evaluation.metrics.Figure` in JSON.
+
+    Args:
+        rows: of the clips.
+        seeds: answers per clip.
 
     Returns:
         ``seconds`` (of generation: in all, and the mean per answer of each stage) and, where the rows have them,
@@ -35,7 +39,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
         still, and the gain over it), ``interaction`` (per system, of the still and of the true videos), and
         ``breakdown`` (per verb and per object).
     """
-    summary: dict[str, Any] = {"seconds": _seconds(rows)}
+    summary: dict[str, Any] = {"seconds": _seconds(rows, seeds)}
     if "way" in rows[0]:
         names = list(rows[0]["trajectory"])
         summary["trajectory"] = {name: _trajectory_figures([row["trajectory"][name] for row in rows]) for name in names}
@@ -69,11 +73,11 @@ def contact_figure(found: Sequence[Row]) -> Figure:
     return share_figure([one["touching_frames"] for one in found], [one["moving_frames"] for one in found])
 
 
-def _seconds(rows: Sequence[Row]) -> dict[str, Any]:
+def _seconds(rows: Sequence[Row], seeds: int) -> dict[str, Any]:
     stages = list(rows[0]["seconds"])
     seconds = {stage: sum(row["seconds"][stage] for row in rows) / len(rows) for stage in stages}
     per_clip = {"trajectory": sum(name in CONDITIONS for name in rows[0].get("trajectory", ())), "video": 1}
-    total = sum(seconds[stage] * per_clip[stage] * len(rows) for stage in stages)
+    total = sum(seconds[stage] * per_clip[stage] * len(rows) * seeds for stage in stages)
     return {"total": round(total, 1), "per_sample": {stage: round(seconds[stage], 3) for stage in stages}}
 
 

@@ -24,9 +24,6 @@ from mask2iv.manifest import weights_digest
 from mask2iv.stages.pipeline import Mask2IVPipeline
 from mask2iv.variants import Row
 
-TO_THE_REQUESTED = ("object_miou", "actor_miou", "background_psnr")
-"""Measures of a video against the trajectory that it was to follow."""
-
 
 def reference(row: Row) -> Row:
     """What a row is compared with, clip by clip: a video system with Mask2IV along true masks, a model of stage 1 with
@@ -141,14 +138,9 @@ def gather(rows: Sequence[Row], evaluations: Path) -> dict[str, Figures]:
         for row in group:
             entry, other = _entry(row, runs), _entry(reference(row), runs)
             less = comparison.less(entry, other) if entry and other and entry != other else {}
-            found[row.name] = Figures(_comparable(row, comparison.figures[str(entry)]), _comparable(row, less))
+            assert entry is not None  # its run is among those that were read
+            found[row.name] = Figures(comparison.figures[entry], less)
     return found
-
-
-def _comparable(row: Row, figures: Mapping[str, Figure]) -> dict[str, Figure]:
-    """Without what is measured against a trajectory that the row predicted itself, where others have the true one."""
-    own_trajectory = row.video is not None and row.trajectory is not None
-    return {name: figure for name, figure in figures.items() if not (own_trajectory and name in TO_THE_REQUESTED)}
 
 
 def _entry(row: Row, runs: Mapping[str, Run]) -> str | None:

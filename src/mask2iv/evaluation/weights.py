@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -80,9 +81,15 @@ class Weights:
         return module.eval()
 
     def identity(self) -> dict[str, str]:
-        """What the protocol says of them: the place's last name and, of a file, its digest."""
+        """What the protocol says of them: the last name and digest of a file or folder, or a hub repository's name."""
         path = Path(self.place)
-        return {"name": path.name, **({"sha256": sha256_file(path)} if path.is_file() else {})}
+        if path.is_file():
+            return {"name": path.name, "sha256": sha256_file(path)}
+        if path.is_dir():
+            files = sorted(path.glob("*.safetensors")) or sorted(path.glob("*.bin"))
+            digest = hashlib.sha256("".join(sha256_file(file) for file in files).encode())
+            return {"name": path.name, "sha256": digest.hexdigest()}
+        return {"name": self.place}
 
 
 def parse_weights(entries: Iterable[str]) -> dict[str, Weights]:
