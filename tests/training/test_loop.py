@@ -115,6 +115,7 @@ def test_without_an_average_the_result_is_the_last_steps_weights(tmp_path: Path,
     resumed.run()
     assert equal(weights(resumed), weights(straight))
     assert resumed.ema.steps == straight.ema.steps == 10
+    assert not list((tmp_path / "straight").glob("checkpoint-*/ema*")), "no second copy of the weights"
 
 
 def test_the_best_weights_are_kept_by_choice(tmp_path: Path, make_run: MakeRun) -> None:

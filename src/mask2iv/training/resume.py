@@ -69,7 +69,7 @@ def save(trainer: Trainer) -> None:
     parameters = trainer.parameters
     groups = {
         "model": TensorGroup(parameters, lambda name: whole(parameters[name].detach())),
-        "ema": _averages(trainer),
+        **({"ema": _averages(trainer)} if trainer.config.ema_decay else {}),
         "optimizer": _optimizer(trainer),
     }
     scaler = trainer.accelerator.scaler
@@ -123,7 +123,9 @@ def restore(trainer: Trainer, wanted: str | None) -> None:
             f"--resume_from_checkpoint: {directory} has later checkpoints than {path.name} ({', '.join(later)}), which "
             "would be taken for this run's; remove them to go on from there"
         )
-    tensors, state = load_checkpoint(path, ("model", "ema", "optimizer"))
+    # Without decay the average is the model itself.
+    average = "ema" if trainer.config.ema_decay else "model"
+    tensors, state = load_checkpoint(path, tuple(dict.fromkeys(("model", average, "optimizer"))))
     for key, value in trainer.where.identity.items():
         if state["identity"].get(key) != value:
             raise InputError(
@@ -131,7 +133,7 @@ def restore(trainer: Trainer, wanted: str | None) -> None:
                 f"{state['identity'].get(key)!r}, now {value!r}); use another --out"
             )
     put_weights(trainer, tensors["model"])
-    trainer.ema.load([tensors["ema"][name] for name in trainer.parameters], state["ema_steps"])
+    trainer.ema.load([tensors[average][name] for name in trainer.parameters], state["ema_steps"])
     _restore_optimizer(trainer, tensors["optimizer"])
     if trainer.accelerator.scaler is not None and state["scaler"] is not None:
         trainer.accelerator.scaler.load_state_dict(state["scaler"])
