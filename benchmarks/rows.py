@@ -2,7 +2,8 @@
 
     python benchmarks/rows.py tables/sim-hoi table-systems --data sim-hoi-test --clip 3 --out systems-hoi.jpg
 
-The answers are those that were evaluated: each clip's noise follows from its name.
+The answers are those that were evaluated with the same ``--seed``: each clip's noise follows from its name. The clips
+must have the model's size and length, and the rows the recipe's sampling steps.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from PIL import Image
 from mask2iv.data.store import ClipSet
 from mask2iv.evaluation.answers import EvaluationConfig, ModelAnswers
 from mask2iv.evaluation.systems import as_asked, evaluation_name, load_system
+from mask2iv.files import read_json
 from mask2iv.filmstrip import filmstrip
 from mask2iv.masks import labels_to_rgb
 from mask2iv.variants import TABLES
@@ -29,17 +31,21 @@ def main() -> None:
     parser.add_argument("table", choices=tuple(TABLES))
     parser.add_argument("--data", type=Path, required=True, help="clip set that was evaluated on")
     parser.add_argument("--clip", type=int, default=0, help="index in the set")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--columns", type=int, default=6)
     parser.add_argument("--out", type=Path, required=True, help="JPEG")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    trained = read_json(args.tables / f"{args.table}.json")["provenance"]["trained"]
     clip = ClipSet(args.data)[args.clip]
     strips = [(f"true video: {clip.caption}", clip.video), ("true masks", labels_to_rgb(clip.trajectory.labels))]
     for row in TABLES[args.table]:
         if not (args.tables / "evaluations" / evaluation_name(row) / "metrics.json").is_file():
             continue
-        folders = {name: args.tables / "models" / (name + "-foreign" * row.foreign) for name in row.variants}
-        source = ModelAnswers(load_system(folders, row, torch.device("cpu")), as_asked(row, EvaluationConfig()))
+        keys = {name: name + "-foreign" * row.foreign for name in row.variants}
+        folders = {name: Path(trained[key].get("path", args.tables / "models" / key)) for name, key in keys.items()}
+        settings = as_asked(row, EvaluationConfig(seed=args.seed))
+        source = ModelAnswers(load_system(folders, row, torch.device("cpu")), settings)
         [answers] = source.answers([clip])
         title = row.title.format(weight="the other foreground weight")
         strips += [

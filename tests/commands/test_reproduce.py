@@ -170,6 +170,7 @@ def test_full_scale_says_what_it_needs(tmp_path: Path, tiny_clips: Path, capsys:
     assert main(["reproduce", "table-systems", "--scale", "full", *shared]) == 2
     message = capsys.readouterr().err
     assert "It needs a CUDA GPU" in message
+    assert message.count("\n") == 1
     assert "found no CUDA device and no --image-to-video" in message
     assert not (tmp_path / "out").exists()
 

@@ -88,6 +88,25 @@ def test_two_processes_give_the_losses_and_weights_of_one(
         assert losses(out) == pytest.approx(losses(alone), rel=1e-5)
 
 
+@pytest.mark.slow
+def test_shards_without_a_moving_average(
+    alone: Path, start: Callable[..., list[BaseProcess]], tiny_clips: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """As the dynamicrafter recipes have it: the weights in training are the result, whole, and are gone on with."""
+    out, output = copy_model(tiny_model, tmp_path / "model"), tmp_path / "output"
+    plain = ("--set", "video.training.ema_decay=0")
+    finish(start(arguments(tiny_clips, out, *plain), output, 2, **FSDP), output)
+    assert losses(out) == pytest.approx(losses(alone), rel=1e-5), "the average takes no part in a step"
+    together = load_file(out / WEIGHTS)
+    shutil.rmtree(out / "training" / "video" / "checkpoint-00000004")
+    finish(start(arguments(tiny_clips, out, *plain, "--resume_from_checkpoint", "latest"), output, 1), output)
+    assert losses(out) == pytest.approx(losses(alone), rel=1e-5)
+    again = load_file(out / WEIGHTS)
+    begun = load_file(tiny_model / WEIGHTS)
+    moved = sum(float((value - begun[name]).square().sum()) for name, value in together.items())
+    assert sum(float((value - again[name]).square().sum()) for name, value in together.items()) < 1e-4 * moved
+
+
 def test_a_failure_on_one_process_ends_all(
     start: Callable[..., list[BaseProcess]], tiny_clips: Path, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -23,7 +23,8 @@ class Import:
     """Import a checkpoint of the original code, or join two imported stages.
 
     The folder works with `mask2iv generate --model` (with both stages, or one by `mask2iv trajectory` and `mask2iv
-    render`) and says in import_report.json where it came from. A plain DynamiCrafter is widened to start training from.
+    render`) and says in import_report.json where it came from. A plain DynamiCrafter is widened to start training from,
+    or kept as it is.
 
         mask2iv import stage1.ckpt --stage trajectory-text --tokenizer open_clip_torch.whl --out stage1
         mask2iv import stage2.ckpt --stage video --out stage2

@@ -10,10 +10,11 @@ import tyro
 
 from mask2iv.errors import InputError
 
-_FULL_SCALE = """--scale full is the paper's own training: 16 frames of 320x512, the 1.4 billion parameters of
-DynamiCrafter-512, batches of 16, 100000 steps for each of the table's networks (or --steps). It needs a CUDA GPU that
-holds such a network in training, for days, and the released DynamiCrafter-512 weights as --image-to-video (mask2iv
-import --stage dynamicrafter --widen-for none --dtype fp32)"""
+_FULL_SCALE = (
+    "--scale full trains DynamiCrafter-512 for each row, 100000 steps of 16 clips of 320x512 or --steps. It needs a "
+    "CUDA GPU, for days, and the released weights as --image-to-video (mask2iv import --stage dynamicrafter "
+    "--widen-for none --dtype fp32)"
+)
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,10 @@ class Reproduce:
     data_test: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """Clip set to evaluate on. Default: the last 5 % of --data (1 to 64 clips), which are then not trained on."""
     data_other: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
-    """Clip set of another benchmark, on which the zero-shot row is trained; without it that row is not run."""
+    """Clip set of another benchmark, on which the zero-shot row is trained. Without it and --image-to-video that row is
+    not run."""
     held_out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
-    """Clip set for the filmstrips and losses during training. Default: the last 5 % of --data."""
+    """Clip set for the filmstrips and losses during training; needs --data-test. Default: the last 5 % of --data."""
     base: Annotated[str | None, tyro.conf.arg(metavar="embedded|FOLDER", help_behavior_hint="")] = None
     """Model whose autoencoder and encoders all rows share. Default: that of --image-to-video; without it the shipped
     one; at tiny scale, trained first."""
@@ -48,7 +50,8 @@ class Reproduce:
     """Recipe the rows derive from. Default: by scale tiny; embedded on a GPU, embedded-cpu without; dynamicrafter-512.
     """
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Override a setting of the recipe, for all rows: key=value, e.g. video.training.batch_size=8; may be repeated."""
+    """Override a setting of the recipe that the rows derive from: key=value, e.g. pipeline.num_frames=8; may be
+    repeated. What a row is about stays."""
     rows: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ROW ...")] = ()
     """Only these rows, by name; the table shows the others as far as they were run before."""
     pretrain: Annotated[int, tyro.conf.arg(metavar="N")] = 0
@@ -96,9 +99,10 @@ class Reproduce:
                 raise InputError(f"--{flag} must be at least {least}, found {number}")
         if self.pretrain and self.data_other is None:
             raise InputError("--pretrain needs the clips to pretrain on: give --data-other")
-        for flag, value in (("--pretrain", self.pretrain), ("--base", self.base)):
+        others = {"--pretrain": self.pretrain, "--base": self.base, "--data-other": self.data_other}
+        for flag, value in others.items():
             if self.image_to_video is not None and value:
-                raise InputError(f"--image-to-video brings the network, autoencoder and encoders: leave {flag} out")
+                raise InputError(f"--image-to-video brings the network that others start from: leave {flag} out")
         device = pick_device(self.device)
         if self.scale == "full":
             lacking = [

@@ -82,7 +82,7 @@ class Train:
     gradient_accumulation_steps: int | None = None
     """Parts that each process computes its samples of a step in, to save memory."""
     gradient_checkpointing: Literal["true", "false"] | None = None
-    """Recompute the UNet's blocks in the backward pass: slower, far less memory."""
+    """Recompute the networks' blocks in the backward pass: slower, far less memory."""
     checkpoints_total_limit: int | None = None
     """Newest checkpoints kept."""
     max_shard_size: str | None = None

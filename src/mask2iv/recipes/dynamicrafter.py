@@ -1,7 +1,8 @@
 """Fine-tuning of DynamiCrafter-512 as in the paper, one recipe for each of its three networks, and one of both stages.
 
-They start from an imported folder (``mask2iv import --stage dynamicrafter``, or a released Mask2IV checkpoint), whose
-autoencoder, CLIP encoders and tokenizer stay as they are. Sizes, schedule and sampling are those of the original.
+They start from an imported folder (``mask2iv import --stage dynamicrafter``, or a released Mask2IV checkpoint; the one
+of both stages by ``--image-to-video`` from an unwidened one), whose autoencoder, CLIP encoders and tokenizer stay as
+they are. Sizes, schedule and sampling are those of the original.
 """
 
 from __future__ import annotations

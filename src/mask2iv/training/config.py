@@ -74,7 +74,7 @@ class TrainingConfig:
         ema_device: where the moving average is kept; "cpu" saves its share of GPU memory and costs a copy each step.
         mixed_precision: "bf16" or "fp16" run matrix products and convolutions in that precision; the weights stay in
             float32. fp16 scales the loss and needs a GPU.
-        gradient_checkpointing: recompute the UNet's blocks in the backward pass (stages): slower, far less memory.
+        gradient_checkpointing: recompute the networks' blocks in the backward pass (stages): slower, far less memory.
         freeze_temporal: train all but the temporal layers (paper; stages, from given weights only).
         lora_rank: above 0, train adapters of this rank in place of the weights (stages, from given weights only).
         lora_alpha: the adapters' output is multiplied by ``lora_alpha / lora_rank``.
