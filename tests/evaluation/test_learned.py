@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -166,6 +167,27 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
 
 
 # --- weights by name
+
+
+def test_a_file_may_lie_on_the_hub(scripted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def download(repository: str, name: str) -> str:
+        asked.append((repository, name))
+        if repository == "someone/nothing":
+            raise huggingface_hub.errors.LocalEntryNotFoundError("no connection")
+        return str(scripted)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    digest = sha256_file(scripted)
+    weights = parse_weights([f"fvd=someone/metrics/i3d/i3d.pt@sha256:{digest}"])["fvd"]
+    assert I3D(weights, CPU).features_of([np.zeros((16, 8, 8, 3), dtype=np.uint8)]).shape[0] == 1
+    assert asked[0] == ("someone/metrics", "i3d/i3d.pt")
+    assert weights.identity()["sha256"] == digest
+    with pytest.raises(InputError, match="is a TorchScript program and runs only with a stated digest"):
+        I3D(parse_weights(["fvd=someone/metrics/i3d.pt"])["fvd"], CPU)
+    with pytest.raises(InputError, match="is no file here, and cannot be had from the hub: no connection"):
+        LPIPS.load(parse_weights(["lpips=someone/nothing/alexnet.pth"])["lpips"])
 
 
 def test_what_lacks_its_weights_comes_with_the_command() -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 
 from mask2iv.errors import InputError
-from mask2iv.files import require_file, sha256_file
+from mask2iv.files import reason, require_file, sha256_file
 
 METRICS = ("psnr", "ssim", "lpips", "fvd", "fvd-sim", "fid", "v2v", "t2v", "interaction")
 """What can be measured, by the name that ``--metrics`` takes."""
 NEEDS = {"lpips": "lpips", "fvd": "fvd", "fid": "fid", "v2v": "video-text", "t2v": "video-text"}
 """Metric to the name of the weights that it cannot do without."""
 _OPTIONAL = ("fvd-sim", "sam2")
+_ON_THE_HUB = re.compile(r"([\w.-]+/[\w.-]+)/([\w./-]+\.\w+)")
 HOW_TO_GET = {
     "lpips": "curl -LO https://download.pytorch.org/models/alexnet-owt-7be5be79.pth && mask2iv evaluate ... "
     "--weights lpips=alexnet-owt-7be5be79.pth",
@@ -39,7 +40,8 @@ class Weights:
 
     Attributes:
         name: a value of :data:`NEEDS`, "fvd-sim" or "sam2".
-        place: file, folder, or (video-text, sam2) the name of a repository on the hub.
+        place: a file, or the name of one on the hub, OWNER/REPOSITORY/FILE; for video-text and sam2 a folder, or the
+            name of a repository.
         sha256: stated digest of a file, checked; None where none was stated.
     """
 
@@ -49,17 +51,33 @@ class Weights:
 
     @property
     def file(self) -> Path:
-        """The file, checked to be there and, where a digest is stated, to have it.
+        """The file, brought from the hub if it lies there, and checked to have the stated digest.
 
         Raises:
-            InputError: it is not, or it has not.
+            InputError: it is not to be had, or has another digest.
         """
-        require_file(self.place, f"--weights {self.name}")
+        path = self._fetched()
+        require_file(path, f"--weights {self.name}")
         if self.sha256 is not None:
-            found = sha256_file(self.place)
+            found = sha256_file(path)
             if found != self.sha256:
                 raise InputError(f"--weights {self.name}: {self.place} has sha256 {found}, not {self.sha256}")
-        return Path(self.place)
+        return path
+
+    def _fetched(self) -> Path:
+        """The file on disk; one that is named but not there may be on the hub."""
+        named = _ON_THE_HUB.fullmatch(self.place)
+        if named is None or Path(self.place).exists() or self.name in ("video-text", "sam2", "fvd-sim"):
+            return Path(self.place)
+        from huggingface_hub import hf_hub_download
+
+        repository, name = named.groups()
+        try:
+            return Path(hf_hub_download(repository, name))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"--weights {self.name}: {self.place} is no file here, and cannot be had from the hub: {reason(error)}"
+            ) from error
 
     def torchscript(self) -> torch.jit.ScriptModule:
         """The TorchScript module in the file. It is a program, so it runs only if its digest was stated.
@@ -68,10 +86,9 @@ class Weights:
             InputError: no digest was stated, it differs, or the file is no such module.
         """
         if self.sha256 is None:
-            require_file(self.place, f"--weights {self.name}")
             raise InputError(
                 f"--weights {self.name}: {self.place} is a TorchScript program and runs only with a stated digest; if "
-                f"you trust its source, give {self.name}={self.place}@sha256:{sha256_file(self.place)}"
+                f"you trust its source, give {self.name}={self.place}@sha256:{sha256_file(self.file)}"
             )
         path = self.file
         try:
@@ -82,7 +99,7 @@ class Weights:
 
     def identity(self) -> dict[str, str]:
         """What the protocol says of them: the last name and digest of a file or folder, or a hub repository's name."""
-        path = Path(self.place)
+        path = self._fetched()
         if path.is_file():
             return {"name": path.name, "sha256": sha256_file(path)}
         if path.is_dir():
