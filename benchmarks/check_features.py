@@ -19,6 +19,7 @@ from mask2iv.contract import UInt8Array
 from mask2iv.data.store import ClipSet
 from mask2iv.evaluation.features import QUESTIONS, SHIPPED, FeatureNet, load_feature_net
 from mask2iv.evaluation.frechet import frechet_figure
+from mask2iv.evaluation.report import cell
 
 Damage = Callable[[UInt8Array, np.random.Generator], UInt8Array]
 
@@ -74,7 +75,7 @@ def main() -> None:
         damaged["other true clips"] = net.features_of([clip.video for clip in ClipSet(args.other)])
     for name, features in damaged.items():
         figure = frechet_figure([x[None] for x in features], [x[None] for x in true])
-        print(f"| {name} | {figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f}) |")
+        print(f"| {name} | {cell(figure.to_dict(), '{:.2f}'.format)} |")
 
 
 if __name__ == "__main__":

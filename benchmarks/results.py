@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mask2iv.evaluation.report import cell as figure_cell
 from mask2iv.files import read_json
 
 DIRECTIONS, STAYS = "all four directions", "object stays, no actor"
@@ -51,8 +52,7 @@ def cell(found: Mapping[str, Any], path: tuple[str, ...] | None, factor: float, 
         place = place.get(key) if isinstance(place, Mapping) else None
     if path is None or place is None or place["value"] is None:
         return "-"
-    value, low, high = (f"{factor * place[name]:.{decimals}f}" for name in ("value", "low", "high"))
-    return f"{value} ({low} to {high})"
+    return figure_cell(place, lambda number: f"{factor * number:.{decimals}f}")
 
 
 def main() -> None:

@@ -43,7 +43,9 @@ def main() -> None:
         if not (args.tables / "evaluations" / evaluation_name(row) / "metrics.json").is_file():
             continue
         keys = {name: name + "-foreign" * row.foreign for name in row.variants}
-        folders = {name: Path(trained[key].get("path", args.tables / "models" / key)) for name, key in keys.items()}
+        folders = {
+            name: Path(trained.get(key, {}).get("path", args.tables / "models" / key)) for name, key in keys.items()
+        }
         settings = as_asked(row, EvaluationConfig(seed=args.seed))
         source = ModelAnswers(load_system(folders, row, torch.device("cpu")), settings)
         [answers] = source.answers([clip])

@@ -91,3 +91,11 @@ def test_tables_name_known_variants_and_each_row_once() -> None:
         assert all(VARIANTS[name].component == "video" for row in rows for name in [row.video] if name)
         assert all(VARIANTS[name].component == "trajectory" for row in rows for name in [row.trajectory] if name)
         assert all((row.asked is None) == (row.trajectory is None) for row in rows)
+
+
+def test_the_base_is_changed_before_a_variant_makes_its_own_of_it() -> None:
+    changes = ["video.perturb=0.5", "video.resampler.video_length=8"]
+    assert get_variant("tiny:mask2iv", changes).of("video").perturb == 0.5
+    assert get_variant("tiny:both-concat", changes).of("video").perturb == 0.0
+    assert get_variant("tiny:both-concat", changes).of("video").resampler.video_length == 8
+    assert get_variant("tiny:coshand", changes).of("video").resampler.video_length == 1

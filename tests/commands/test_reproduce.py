@@ -175,6 +175,18 @@ def test_full_scale_says_what_it_needs(tmp_path: Path, tiny_clips: Path, capsys:
     assert not (tmp_path / "out").exists()
 
 
+def test_nothing_is_reported_of_clips_that_were_trained_on(
+    tiny_clips: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = ("--data-test", str(tiny_clips))
+    assert reproduce("table-systems", tiny_clips, tiny_model, tmp_path / "out", *same) == 2
+    assert "holds the very clips of --data or --held-out" in capsys.readouterr().err
+    held_out = ("--held-out", str(tiny_clips))
+    assert reproduce("table-systems", tiny_clips, tiny_model, tmp_path / "out", *held_out) == 2
+    assert "--data-test must be given with --held-out" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 # --- what the systems are and see
 
 

@@ -15,10 +15,11 @@ from mask2iv.contract import Label, Trajectory
 from mask2iv.data.store import ClipSet, ClipSetWriter, open_split
 from mask2iv.errors import InputError
 from mask2iv.evaluation.answers import clip_generator
+from mask2iv.evaluation.journal import Journal
 from mask2iv.evaluation.measure import Measurer
 from mask2iv.evaluation.metrics import psnr
 from mask2iv.evaluation.report import markdown
-from mask2iv.evaluation.rows import ranking
+from mask2iv.evaluation.rows import Ranking, ranking
 from mask2iv.evaluation.runner import EvaluationConfig, evaluate
 from mask2iv.stages.pipeline import Mask2IVPipeline
 
@@ -293,3 +294,21 @@ def test_without_a_measure_of_single_videos_none_is_best_or_worst() -> None:
     lpips = ranking(["video"], [], ("fvd", "lpips"))
     assert lpips({"video": {"lpips": 0.1}}) > lpips({"video": {"lpips": 0.2}})
     assert lpips.name == "video/lpips"
+
+
+def test_an_evaluation_of_stage_1_alone_has_no_distances_between_videos(results: Path, tmp_path: Path) -> None:
+    """Though FVD-sim is among the default metrics."""
+    rows = [json.loads(line) for line in (results / "per_clip.jsonl").read_text().splitlines()]
+    journal = Journal(tmp_path / "out", {}, Ranking("stage 1 from text/object_iou"), 0, 0)
+    for row in rows:
+        journal.add({name: row[name] for name in ("clip_id", "caption", "trajectory")}, {}, [])
+    assert journal.distributions(("fvd-sim",)) == {}
+
+
+def test_flags_of_no_use_are_refused(tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = ["evaluate", "--data", str(tiny_clips), "--out", str(tmp_path / "out")]
+    assert main([*base, "--condition", "text"]) == 2
+    assert "--condition belongs to --stage end-to-end" in capsys.readouterr().err
+    for flags in (["--stage", "video"], ["--seed", "3"], ["--seeds", "2"]):
+        assert main([*base, "--predictions", str(tmp_path), *flags]) == 2
+        assert f"{flags[0]} is of no use with --predictions" in capsys.readouterr().err

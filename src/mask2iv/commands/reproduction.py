@@ -124,8 +124,10 @@ class Reproduction:
                     "--data-test must be given with --held-out: all of --data is trained on, and none is left to test"
                 )
             clips = clips.subset(held_out_start(clips), len(clips))
-        elif _index_hash(command.data_test) == _index_hash(command.data):
-            raise InputError(f"--data-test: {command.data_test} holds the very clips of --data; give others")
+        elif _index_hash(command.data_test) in (_index_hash(one) for one in (command.data, command.held_out) if one):
+            raise InputError(
+                f"--data-test: {command.data_test} holds the very clips of --data or --held-out; give others"
+            )
         return clips if command.limit is None else clips.subset(0, command.limit)
 
     def _keeps_best(self, variant: str) -> bool:

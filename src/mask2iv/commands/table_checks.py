@@ -15,8 +15,8 @@ from mask2iv.recipes import Recipe
 from mask2iv.stages.components import load_component, model_folder, read_index
 from mask2iv.training.config import FREE_TO_CHANGE
 
-_LENGTH = ("max_steps", "decay_steps", "keep")
-_FREE = tuple(name for name in FREE_TO_CHANGE if name not in _LENGTH)
+_RESULT = ("max_steps", "decay_steps", "keep", "validate_every", "validation_clips")
+_FREE = tuple(name for name in FREE_TO_CHANGE if name not in _RESULT)
 """Settings of a training that may differ from row to row: those that a resumed run may change without becoming another
 one, as memory asks for."""
 _NEW: Mapping[str, Any] = {"set": [], "image_to_video_sha256": None}
@@ -58,6 +58,8 @@ def claim(path: Path, settings: Mapping[str, Any], late: Sequence[str]) -> None:
         InputError: rows were made with other settings.
     """
     found = {**_NEW, **read_json(path)} if path.is_file() else {}
+    if found:
+        found["set"] = lasting(found["set"])
     differing = [
         name
         for name, value in settings.items()
@@ -93,7 +95,8 @@ def image_to_video_folder(given: Path, recipe: Recipe, sharpen: bool, steps: int
             f"{flag}: {folder} {why}; give a folder trained as variant dynamicrafter, or imported by --stage "
             "dynamicrafter --widen-for none"
         )
-    names = ["height", "width", "num_frames", "latent_patch", "video_change_std", "sampler"]
+    names = ["height", "width", "num_frames", "latent_patch", "video_change_std", "sampler", "eta"]
+    names += ["video_guidance_scale", "guidance_rescale"]
     names += [] if steps else ["video_num_inference_steps"]
     for name in names:
         one, other = getattr(own, name), getattr(recipe.pipeline, name)

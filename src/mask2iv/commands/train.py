@@ -251,6 +251,9 @@ class Train:
         settings = config.to_dict(recipe)
         for name in FREE_TO_CHANGE:
             settings[self.component]["training"].pop(name)
+        if settings["pipeline"]["video_guidance_scale"] == 1.0:
+            # As in runs that were begun before this setting existed.
+            settings["pipeline"].pop("video_guidance_scale")
         text = json.dumps([settings["pipeline"], settings["schedule"], settings[self.component]], sort_keys=True)
         digests = [hashlib.sha256("\n".join(names).encode()).hexdigest() for names in ids]
         return {

@@ -208,8 +208,7 @@ class ClipSet(Sequence[Clip]):
     @property
     def simulated(self) -> bool:
         """Whether all clips were made by ``mask2iv simulate``."""
-        provenance = self.info["provenance"]
-        return all(one.get("generator") == SIMULATOR for one in provenance.get("joined", [provenance]))
+        return _simulated(self.info["provenance"])
 
     @property
     def ids(self) -> list[str]:
@@ -264,6 +263,12 @@ class ClipSet(Sequence[Clip]):
                 f"clip set: {path} holds {list(video.shape[:3])}; the set has {[self.num_frames, *self.size]} (T, H, W)"
             )
         return video
+
+
+def _simulated(provenance: Mapping[str, Any]) -> bool:
+    if "joined" in provenance:
+        return all(_simulated(part) for part in provenance["joined"])
+    return provenance.get("generator") == SIMULATOR
 
 
 def open_split(directory: str | os.PathLike[str], split: str | None = None) -> ClipSet:

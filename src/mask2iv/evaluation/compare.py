@@ -152,8 +152,8 @@ def compare(
         raise InputError(f"{', '.join(names)} have no clip in common")
     entries = _entries(runs, references)
     found = {entry.name: _figures(entry, shared) for entry in entries}
-    if len({entry.system for entry in entries if entry.system in SYSTEMS}) > 1:
-        # Systems that follow what they predicted themselves beside others that follow what they were given.
+    if len({entry.system for entry in entries if entry.system in (*SYSTEMS, STILL, TRUE_VIDEO)}) > 1:
+        # Systems that follow what they predicted themselves beside videos held against what was given.
         for entry in entries:
             if entry.system == END_TO_END:
                 found[entry.name] = {k: v for k, v in found[entry.name].items() if k not in TO_THE_REQUESTED}
@@ -296,9 +296,11 @@ def _is_clear(figure: Figure) -> bool:
 
 
 def _cell(figure: Figure | None, form: Form, bold: bool, style: Format) -> str:
-    if figure is None or figure.value is None or figure.low is None or figure.high is None:
+    if figure is None or figure.value is None:
         return "-" if style == "markdown" else "--"
     value = form(figure.value)
+    if figure.low is None or figure.high is None:
+        return value
     if style == "latex":
         value = f"\\textbf{{{value}}}" if bold else value
         return f"{value} \\scriptsize({form(figure.low)} to {form(figure.high)})"

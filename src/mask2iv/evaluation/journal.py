@@ -77,6 +77,8 @@ class Journal:
     def distributions(self, names: Iterable[str]) -> dict[str, Any]:
         """``{"distribution": {metric: {system: figure}}}``: Frechet distances to the true videos; empty without any."""
         found: dict[str, Any] = {}
+        if not any("reference" in row for row in self.rows):
+            return found  # there are no videos
         for metric in names:
             read = read_features(self.out, [row["clip_id"] for row in self.rows], metric)
             true = read.pop(TRUE_VIDEO, [])

@@ -111,7 +111,8 @@ class Measurer:
                 "these are not simulated clips, in whose videos masks are found by colour and motion; get SAM 2 by: "
                 f"{HOW_TO_GET['sam2']}"
             )
-        if "fvd-sim" in self.chosen and not simulated and self.weights["fvd-sim"]["name"] == SHIPPED.name:
+        shipped = "fvd-sim" in self.chosen and self.weights["fvd-sim"]["sha256"] == feature_net_digest()
+        if shipped and not simulated:
             self.chosen = tuple(name for name in self.chosen if name != "fvd-sim")
             self.missing["fvd-sim"] = "its network knows simulated clips only, and these are others; use fvd"
         needed = {

@@ -93,10 +93,12 @@ COLUMNS: dict[str, tuple[str, Form, int]] = {
 
 
 def cell(figure: Mapping[str, Any], form: Form) -> str:
-    """A figure with its interval, "-" where there is none."""
+    """A figure with its interval, if it has one; "-" where there is none."""
     shown = Figure(**figure)
-    if shown.value is None or shown.low is None or shown.high is None:
+    if shown.value is None:
         return "-"
+    if shown.low is None or shown.high is None:
+        return form(shown.value)
     return f"{form(shown.value)} ({form(shown.low)} to {form(shown.high)})"
 
 

@@ -137,7 +137,7 @@ def _run(
     if not len(clips):
         raise InputError("there are no clips to evaluate on")
     measurer = measurer or Measurer.load(DEFAULT_METRICS)
-    measurer.fit(scoring["num_frames"], getattr(clips, "simulated", False))
+    measurer.fit(scoring["num_frames"], not source.systems or getattr(clips, "simulated", False))
     rank = ranking(source.systems, source.conditions, measurer.of_pictures)
     protocol = {
         **sources,

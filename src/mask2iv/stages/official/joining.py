@@ -17,7 +17,7 @@ from mask2iv.stages.official.importing import REPORT, disk_faults
 from mask2iv.stages.official.inventory import EXTRAS
 
 _SHARED = ("vae", "tokenizer", "text_encoder", "image_encoder", "scheduler", "reference_decoder")
-# Settings of stage 1, or of no meaning to stage 2.
+# Settings of one stage, or of no meaning to a stage 2 that takes no prompt.
 _FREE = {
     "mask_layout",
     "video_conditioning",
