@@ -226,3 +226,10 @@ def test_intervals_are_repeatable_and_as_wide_as_theory_says() -> None:
     assert figure.high == pytest.approx(figure.value + half, abs=0.02)
     constant = metrics.mean_figure([3.0] * 5)
     assert (constant.low, constant.high) == (3.0, 3.0)
+
+
+def test_a_share_that_few_clips_tell_of_is_not_taken_for_zero_in_resamples() -> None:
+    """One clip of a system moves, and touches throughout: no resample knows of another share than 1."""
+    moving, touching = [0.0] * 9 + [4.0], [0.0] * 9 + [4.0]
+    figure = metrics.share_difference(touching, moving, [2.0] * 10, [4.0] * 10)
+    assert (figure.value, figure.low, figure.high) == (0.5, 0.5, 0.5)

@@ -322,7 +322,8 @@ def share_difference(parts: ArrayLike, wholes: ArrayLike, other_parts: ArrayLike
 
     def statistic(sample: Array) -> Any:
         part, whole, other_part, other_whole = (sample[..., i].sum(axis=-1) for i in range(4))
-        return part / np.maximum(whole, 1) - other_part / np.maximum(other_whole, 1)
+        with np.errstate(invalid="ignore"):
+            return part / whole - other_part / other_whole  # NaN where a resample's objects rest: no share is known
 
     return _figure(rows, statistic)
 
@@ -337,5 +338,5 @@ def _figure(rows: Array, statistic: Callable[[Array], Any]) -> Figure:
     if not len(rows):
         return Figure(None, None, None, 0)
     picks = np.random.default_rng(BOOTSTRAP_SEED).integers(len(rows), size=(RESAMPLES, len(rows)))
-    low, high = np.quantile(statistic(rows[picks]), [0.025, 0.975])
+    low, high = np.nanquantile(statistic(rows[picks]), [0.025, 0.975])
     return Figure(float(statistic(rows)), float(low), float(high), len(rows))
