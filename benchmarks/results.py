@@ -50,7 +50,7 @@ def cell(found: Mapping[str, Any], path: tuple[str, ...] | None, factor: float, 
     place: Any = found
     for key in path or ():
         place = place.get(key) if isinstance(place, Mapping) else None
-    if path is None or place is None or place["value"] is None:
+    if path is None or place is None:
         return "-"
     return figure_cell(place, lambda number: f"{factor * number:.{decimals}f}")
 

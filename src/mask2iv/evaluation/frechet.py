@@ -55,10 +55,7 @@ def frechet_figure(a: Sequence[Array], b: Sequence[Array]) -> Figure:
     if len(a) < 2 or len(a) != len(b):
         return Figure(None, None, None, len(a))
     value, parts = frechet_distance(np.concatenate(a), np.concatenate(b)), _left_out(a, b)
-    error = _jackknife_error(parts)
-    if error is None:
-        return Figure(value, None, None, len(a))
-    return Figure(value, max(value - _Z * error, 0.0), value + _Z * error, len(a))
+    return _figure(value, parts, len(a), least=0.0)
 
 
 def frechet_difference(a: Sequence[Array], b: Sequence[Array], true: Sequence[Array]) -> Figure:
@@ -67,10 +64,7 @@ def frechet_difference(a: Sequence[Array], b: Sequence[Array], true: Sequence[Ar
         return Figure(None, None, None, len(true))
     pooled = [np.concatenate(x) for x in (a, b, true)]
     value = frechet_distance(pooled[0], pooled[2]) - frechet_distance(pooled[1], pooled[2])
-    error = _jackknife_error(_left_out(a, true) - _left_out(b, true))
-    if error is None:
-        return Figure(value, None, None, len(true))
-    return Figure(value, value - _Z * error, value + _Z * error, len(true))
+    return _figure(value, _left_out(a, true) - _left_out(b, true), len(true))
 
 
 def _left_out(a: Sequence[Array], b: Sequence[Array]) -> Array:
@@ -84,8 +78,10 @@ def _left_out(a: Sequence[Array], b: Sequence[Array]) -> Array:
     )
 
 
-def _jackknife_error(parts: Array) -> float | None:
-    """Standard error; None where there were too few clips."""
+def _figure(value: float, parts: Array, clips: int, least: float = -np.inf) -> Figure:
+    """With the jackknife's interval, not below `least`; without one where there were too few clips."""
     count = len(parts)
-    error = float(np.sqrt((count - 1) / count * np.square(parts - parts.mean()).sum()))
-    return error if np.isfinite(error) else None
+    half = _Z * float(np.sqrt((count - 1) / count * np.square(parts - parts.mean()).sum()))
+    if not np.isfinite(half):
+        return Figure(value, None, None, clips)
+    return Figure(value, max(value - half, least), value + half, clips)
