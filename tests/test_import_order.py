@@ -8,7 +8,7 @@ import mask2iv
 LEVELS = [
     {"errors"},
     {"contract", "files", "config", "extras"},
-    {"morphology", "manifest", "seeds"},
+    {"alignment", "morphology", "manifest", "seeds"},
     {"masks"},
     {"media"},
     {"segment", "filmstrip", "checkpoint"},
