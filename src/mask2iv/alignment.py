@@ -41,7 +41,7 @@ class _Pose:
         """The map that turns and scales about `centre` (x, y) and then shifts."""
         cos, sin = np.cos(self.angle) * np.exp(self.log_scale), np.sin(self.angle) * np.exp(self.log_scale)
         linear = np.array([[cos, -sin], [sin, cos]])
-        shift = np.array(centre) + (self.x, self.y) - linear @ centre
+        shift = np.add(centre, (self.x, self.y)) - linear @ centre
         return np.column_stack([linear, shift])
 
 
