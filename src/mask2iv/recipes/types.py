@@ -64,21 +64,37 @@ class EncodersRecipe:
 
 @dataclass(frozen=True)
 class ReferenceRecipe:
-    """The reference decoder (see :class:`mask2iv.models.reference.ReferenceDecoder`).
+    """The reference decoder (see :class:`mask2iv.models.reference.ReferenceDecoder`) and how it is trained.
 
     Attributes:
-        width, depth, patch: its size.
-        crop: side of the training crops in pixels.
-        latent_noise: largest standard deviation of the noise added to the latents before decoding, so that it learns to
-            work on generated latents too.
+        widths, depth, patch: its size.
+        crop: height and width of the training windows in pixels, multiples of 4 x patch.
+        latent_noise: where there is no stage 2 to learn from: largest standard deviation of the noise added to the
+            latents before decoding.
+        perturb, redraw: shares of the clips whose masks are dilated or eroded, or whose object is drawn anew as the
+            first frame's, moved; the rest are exact.
+        region_weight: what pixels around object and actors count more than others.
+        gradient_weight: weight of the L1 loss on image gradients.
+        change_weight: weight of the L1 loss on the change between neighbouring frames, against flicker.
+        adversarial_from: step from which a PatchGAN takes part.
+        adversarial_weight, feature_weight: weights of its verdict and of the distance of its features; 0 and it does
+            not take part.
         training: optimisation.
     """
 
-    width: int = 96
-    depth: int = 3
+    widths: tuple[int, int, int] = (96, 160, 256)
+    depth: int = 1
     patch: int = 4
-    crop: int = 96
+    crop: tuple[int, int] = (96, 128)
     latent_noise: float = 0.3
+    perturb: float = 0.25
+    redraw: float = 0.25
+    region_weight: float = 2.0
+    gradient_weight: float = 0.5
+    change_weight: float = 0.5
+    adversarial_from: int = 5000
+    adversarial_weight: float = 0.02
+    feature_weight: float = 0.05
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -129,7 +145,7 @@ class Recipe:
         name: of the recipe.
         pipeline: sizes, layouts, sampling defaults.
         schedule: noise schedule of both stages.
-        vae, encoders, reference, trajectory, video: one per component, in the order in which they are trained.
+        vae, encoders, trajectory, video, reference: one per component, in the order in which they are trained.
     """
 
     name: str
@@ -137,14 +153,14 @@ class Recipe:
     schedule: NoiseScheduleConfig
     vae: AutoencoderRecipe | None = None
     encoders: EncodersRecipe | None = None
-    reference: ReferenceRecipe | None = None
     trajectory: StageRecipe | None = None
     video: StageRecipe | None = None
+    reference: ReferenceRecipe | None = None
 
     @property
     def components(self) -> tuple[str, ...]:
         """Names of the components that this recipe trains."""
-        names = ("vae", "encoders", "reference", "trajectory", "video")
+        names = ("vae", "encoders", "trajectory", "video", "reference")
         return tuple(name for name in names if getattr(self, name) is not None)
 
     def of(self, component: str) -> Any:
