@@ -140,5 +140,4 @@ def join_maps(parts: list[tuple[Floats, Floats, Floats]], like: torch.Tensor) ->
 
 
 def _small(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    small: NDArray[np.float32] = cv2.resize(values, (PICTURE[1], PICTURE[0]), interpolation=cv2.INTER_AREA)
-    return small
+    return np.asarray(cv2.resize(values, (PICTURE[1], PICTURE[0]), interpolation=cv2.INTER_AREA), dtype=np.float32)

@@ -110,9 +110,15 @@ class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return 4 * SHRINK
 
     def forward(
-        self, plans: torch.Tensor, starts: torch.Tensor, known: KnownMaps, code: torch.Tensor, text: torch.Tensor
+        self,
+        plans: torch.Tensor,
+        starts: torch.Tensor,
+        known: KnownMaps,
+        code: torch.Tensor,
+        text: torch.Tensor,
+        times: torch.Tensor | None = None,
     ) -> Painted:
-        """Paint B clips of T frames.
+        """Paint B clips of T frames; each by itself.
 
         Args:
             plans: [B, T, NUMBERS], see :meth:`mask2iv.plan.InteractionPlan.to_array`.
@@ -120,14 +126,17 @@ class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
             known: maps.
             code: of the actors' shape, [B, code].
             text: text tokens, [B, L, D].
+            times: of the frames, [B, T], 0 for the first of a clip and 1 for the last; None: these are all of a clip's.
         """
         frames = plans.shape[1]
+        if times is None:
+            times = torch.linspace(0, 1, frames, device=plans.device, dtype=plans.dtype).expand(len(plans), -1)
         maps = torch.cat(
             [
                 known.moved,
                 known.first_object.unsqueeze(1).expand(-1, frames, -1, -1, -1),
                 known.first_actor.unsqueeze(1).expand(-1, frames, -1, -1, -1),
-                _geometry(plans, starts, known.moved.shape[-2:]),
+                _geometry(plans, starts, times, known.moved.shape[-2:]),
             ],
             dim=2,
         ).flatten(0, 1)
@@ -147,7 +156,7 @@ class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return Painted(actor - 0.5, known.moved.squeeze(2) + thing)
 
 
-def _geometry(plans: torch.Tensor, starts: torch.Tensor, size: torch.Size) -> torch.Tensor:
+def _geometry(plans: torch.Tensor, starts: torch.Tensor, times: torch.Tensor, size: torch.Size) -> torch.Tensor:
     """Each actor's points as seen from every pixel, and the time, [B, T, 2 * 7 + 1, h, w]."""
     batch, frames = plans.shape[:2]
     height, width = size
@@ -170,5 +179,4 @@ def _geometry(plans: torch.Tensor, starts: torch.Tensor, size: torch.Size) -> to
         seen = torch.cat([2 * from_tip, from_entry, beside, girth - beside], dim=2)
         round_centre = numbers[..., 8:9, None, None] - from_centre.square().sum(2, keepdim=True).add(1e-6).sqrt()
         maps.append(torch.cat([seen, round_centre], dim=2) * present[..., None, None])
-    time = torch.linspace(0, 1, frames, device=plans.device, dtype=plans.dtype).view(1, frames, 1, 1, 1)
-    return torch.cat([*maps, time.expand(batch, frames, 1, height, width)], dim=2)
+    return torch.cat([*maps, times.view(batch, frames, 1, 1, 1).expand(-1, -1, 1, height, width)], dim=2)

@@ -102,7 +102,7 @@ class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
         layer = nn.TransformerEncoderLayer(
             width, heads, 4 * width, dropout, activation="gelu", batch_first=True, norm_first=True
         )
-        self.layers = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
+        self.transformer = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
         for name, shape in (("plan", (num_frames, NUMBERS)), ("code", (code,))):
             self.register_buffer(f"{name}_mean", torch.zeros(shape))
             self.register_buffer(f"{name}_std", torch.ones(shape))
@@ -119,7 +119,7 @@ class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
         drawn = torch.cat([self.plan_in(plans), self.code_in(codes).unsqueeze(1)], dim=1) + self.places + steps
         cells = self.picture(scene.picture).flatten(2).transpose(1, 2) + self.cells
         told = [self.facts_in(scene.facts()).unsqueeze(1), self.text_in(scene.text), cells]
-        x = self.layers(torch.cat([drawn, *told], dim=1))
+        x = self.transformer(torch.cat([drawn, *told], dim=1))
         return torch.cat([self.plan_out(x[:, : self.num_frames]).flatten(1), self.code_out(x[:, self.num_frames])], 1)
 
     def encode(self, plans: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
