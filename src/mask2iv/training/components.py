@@ -31,9 +31,9 @@ from mask2iv.training.cache import FreshlyEncoded, build_cache, cache_key
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.encoders import train_encoders
 from mask2iv.training.loop import Run, Trainer, Validation
-from mask2iv.training.painter import PlanRows, train_painter
+from mask2iv.training.painter import train_painter
 from mask2iv.training.planner import train_planner
-from mask2iv.training.plans import build_plans, mirrored_caption
+from mask2iv.training.plans import PlanRows, build_plans, mirrored_caption
 from mask2iv.training.pretrained import from_image_to_video
 from mask2iv.training.reference import train_reference
 from mask2iv.training.rendered import build_rendered, reconstruction, stage_two
