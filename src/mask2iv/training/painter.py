@@ -32,7 +32,13 @@ def _take(values: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
 
 
 def train_painter(
-    recipe: PainterRecipe, rows: PlanRows, names: list[str], held_out: PlanRows, empty: torch.Tensor, run: Run
+    recipe: PainterRecipe,
+    rows: PlanRows,
+    names: list[str],
+    held_out: PlanRows,
+    empty: torch.Tensor,
+    run: Run,
+    start: MaskPainter | None = None,
 ) -> tuple[MaskPainter, dict[str, float]]:
     """Train the painter with the encoder of its shape code (a variational autoencoder's, Kingma and Welling 2014).
 
@@ -43,12 +49,14 @@ def train_painter(
         held_out: to measure on.
         empty: tokens of the empty prompt, [1, L, D].
         run: where it happens.
+        start: a painter to train further; None for a new one.
 
     Returns:
         The painter and its held-out figures: mean IoU of actor and object at the maps' resolution.
     """
     torch.manual_seed(recipe.training.seed)
-    painter = MaskPainter(recipe.widths, recipe.depth, recipe.code, rows.text.shape[-1]).to(rows.device)
+    painter = start or MaskPainter(recipe.widths, recipe.depth, recipe.code, rows.text.shape[-1])
+    painter.to(rows.device)
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
         generators = samples.generators()

@@ -25,6 +25,7 @@ def train_planner(
     held_out: PlanRows,
     empty: torch.Tensor,
     run: Run,
+    start: InteractionPlanner | None = None,
 ) -> tuple[InteractionPlanner, dict[str, float]]:
     """Train the planner; its figure is the loss on held-out clips, with everything told.
 
@@ -36,14 +37,17 @@ def train_planner(
         held_out: to measure on.
         empty: tokens of the empty prompt, [1, L, D].
         run: where it happens.
+        start: a planner to train further, in the units that it has; None for a new one.
     """
     torch.manual_seed(recipe.training.seed)
     frames = rows.tensors["plan"].shape[1]
-    planner = InteractionPlanner(
+    planner = start or InteractionPlanner(
         frames, recipe.width, recipe.layers, recipe.heads, painter.code, rows.text.shape[-1], recipe.dropout
-    ).to(rows.device)
+    )
+    planner.to(rows.device)
     codes, held_codes = (_codes(painter, part) for part in (rows, held_out))
-    planner.fit(_every(rows, "plan"), codes)
+    if start is None:
+        planner.fit(_every(rows, "plan"), codes)
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
         batch = rows.batch(samples.rows)
