@@ -38,19 +38,25 @@ def test_the_plan_of_a_run(tiny_clips: Path, tmp_path: Path, capsys: pytest.Capt
     assert not out.exists(), "nothing is written"
 
 
-@pytest.mark.parametrize("component", ["vae", "reference", "video"])
-def test_weights_are_those_of_the_trained_model(component: str, tiny_model: Path) -> None:
+@pytest.mark.parametrize(
+    ("component", "folders"),
+    [("vae", ["vae"]), ("painter", ["painter"]), ("video", ["video_unet", "video_resampler"])],
+)
+def test_weights_are_those_of_the_trained_model(component: str, folders: list[str], planning_model: Path) -> None:
     from safetensors.torch import load_file
 
-    parts = {"encoders": ["text_encoder", "image_encoder"], "reference": ["reference_decoder"]}
-    folders = parts.get(
-        component, [component] if component == "vae" else [f"{component}_unet", f"{component}_resampler"]
-    )
-    files = [path for folder in folders for path in (tiny_model / folder).glob("*.safetensors")]
+    files = [path for folder in folders for path in (planning_model / folder).glob("*.safetensors")]
     stored = sum(tensor.numel() for path in files for tensor in load_file(path).values())
     found = estimate(get_recipe("tiny"), component, compare=False)
     assert (found.trained, found.frozen) == (stored, 0)
     assert found.memory.peak > found.trained * 16, "weights, gradients and two moments"
+
+
+@pytest.mark.parametrize("component", ["planner", "reference"])
+def test_small_components_are_estimated_too(component: str) -> None:
+    found = estimate(get_recipe("embedded-cpu"), component, compare=False)
+    assert 1e6 < found.trained < 1e7
+    assert found.memory.peak > found.trained * 16
 
 
 def test_data_need_not_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

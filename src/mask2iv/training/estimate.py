@@ -18,17 +18,24 @@ from torch import Tensor, nn
 from mask2iv.conditions import Conditions
 from mask2iv.diffusion.losses import weighted_mse
 from mask2iv.diffusion.schedule import NoiseSchedule
+from mask2iv.distances import SHRINK
 from mask2iv.models.autoencoder import embedded_autoencoder
 from mask2iv.models.controlnet import ControlNet
-from mask2iv.models.reference import ReferenceDecoder
+from mask2iv.models.discriminator import CHANNELS
+from mask2iv.models.painter import KnownMaps, MaskPainter, Painted
+from mask2iv.models.planner import FACTS, PICTURE, PICTURE_CHANNELS, InteractionPlanner, Scene
+from mask2iv.models.reference import FirstFrame
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
+from mask2iv.plan import ACTOR_NUMBERS, ACTORS, NUMBERS, OBJECT_NUMBERS
 from mask2iv.recipes import EncodersRecipe, Recipe, StageRecipe
 from mask2iv.stages.official.layout import original_parts, preset
 from mask2iv.stages.stage import Stage
 from mask2iv.training.config import TrainingConfig
 from mask2iv.training.encoders import contrastive_loss, make_clip
 from mask2iv.training.memory import pass_memory
+from mask2iv.training.painter import painting_loss
+from mask2iv.training.reference import FRAMES_PER_CLIP, ReferencePair
 from mask2iv.training.samples import step_samples
 from mask2iv.training.stages import control_config
 from mask2iv.training.trainable import choose_trainable
@@ -292,16 +299,69 @@ def _encoders(recipe: Recipe, count: int) -> _Probe:
     return model, lambda: contrastive_loss(model, ids, pixels)
 
 
+def _painter(recipe: Recipe, count: int) -> _Probe:
+    settings, frames = recipe.of("painter"), recipe.of("painter").frames
+    painter = MaskPainter(settings.widths, settings.depth, settings.code, _text_width(recipe))
+    size = (recipe.pipeline.height // SHRINK, recipe.pipeline.width // SHRINK)
+    maps = torch.zeros(count, frames, *size)
+    known = KnownMaps(maps.unsqueeze(2), maps[:, :1], maps[:, :1])
+    plans, text = torch.zeros(count, frames, NUMBERS), torch.zeros(count, 1, _text_width(recipe))
+
+    def loss() -> Tensor:
+        code, _ = painter.encoder(Painted(maps, maps))
+        return painting_loss(painter(plans, plans[:, 0, :2], known, code, text), Painted(maps, maps))
+
+    return painter, loss
+
+
+def _planner(recipe: Recipe, count: int) -> _Probe:
+    settings, code = recipe.of("planner"), recipe.of("painter").code
+    sizes = (settings.width, settings.layers, settings.heads, code, _text_width(recipe))
+    planner = InteractionPlanner(recipe.pipeline.num_frames, *sizes)
+    numbers, flags = torch.zeros(count, FACTS), torch.zeros(count, dtype=torch.bool)
+    scene = Scene(
+        picture=torch.zeros(count, PICTURE_CHANNELS, *PICTURE),
+        start=numbers[:, :3],
+        has_target=flags,
+        target=numbers[:, :OBJECT_NUMBERS],
+        has_actor=flags,
+        actors=numbers[:, : ACTORS * ACTOR_NUMBERS],
+        text=torch.zeros(count, _text_tokens(recipe), _text_width(recipe)),
+    )
+    states = torch.zeros(count, planner.state_size)
+    return planner, lambda: planner(states, states[:, 0], scene).float().square().mean()
+
+
 def _reference(recipe: Recipe, count: int) -> _Probe:
-    settings = recipe.of("reference")
-    decoder = ReferenceDecoder(settings.width, settings.depth, settings.patch)
-    images = [torch.zeros(count, 3, settings.crop, settings.crop) for _ in range(4)]
-    return decoder, lambda: (decoder(*images).float() - images[0]).abs().mean()
+    settings, size = recipe.of("reference"), (recipe.pipeline.height, recipe.pipeline.width)
+    pair, clips = ReferencePair(settings), max(count // FRAMES_PER_CLIP, 1)
+    image = torch.zeros(clips, 3, *size)
+    motions = torch.zeros(clips, FRAMES_PER_CLIP, 3, 2, 3)
+    first = FirstFrame(image, image, torch.zeros(clips, *size, dtype=torch.uint8), motions)
+    frames = torch.zeros(clips, FRAMES_PER_CLIP, 3, *settings.crop)
+    labels = torch.zeros(clips, FRAMES_PER_CLIP, *settings.crop, dtype=torch.uint8)
+    seen = torch.zeros(2 * clips, CHANNELS, *settings.crop)
+
+    def loss() -> Tensor:
+        verdict, _ = pair.adversary(seen)
+        return (pair.decoder(frames, labels, first).float() - frames).abs().mean() + verdict.float().mean()
+
+    return pair, loss
+
+
+def _text_width(recipe: Recipe) -> int:
+    return 128 if recipe.encoders is None else recipe.encoders.text_width
+
+
+def _text_tokens(recipe: Recipe) -> int:
+    return 24 if recipe.encoders is None else recipe.encoders.text_tokens
 
 
 _PROBES: Mapping[str, Callable[[Recipe, int], _Probe]] = {
     "vae": _vae,
     "encoders": _encoders,
+    "painter": _painter,
+    "planner": _planner,
     "reference": _reference,
     "trajectory": lambda recipe, count: _stage(recipe, "trajectory", count),
     "video": lambda recipe, count: _stage(recipe, "video", count),

@@ -56,7 +56,7 @@ def train_painter(
     """
     torch.manual_seed(recipe.training.seed)
     painter = start or MaskPainter(recipe.widths, recipe.depth, recipe.code, rows.text.shape[-1])
-    painter.to(rows.device)
+    nn.Module.to(painter, rows.device)
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
         generators = samples.generators()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from mask2iv.models.painter import MaskPainter, Painted
 from mask2iv.models.planner import PICTURE, InteractionPlanner, Scene
@@ -44,7 +45,7 @@ def train_planner(
     planner = start or InteractionPlanner(
         frames, recipe.width, recipe.layers, recipe.heads, painter.code, rows.text.shape[-1], recipe.dropout
     )
-    planner.to(rows.device)
+    nn.Module.to(planner, rows.device)
     codes, held_codes = (_codes(painter, part) for part in (rows, held_out))
     if start is None:
         planner.fit(_every(rows, "plan"), codes)

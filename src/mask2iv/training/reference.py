@@ -54,7 +54,7 @@ class _Windows:
     corners: torch.Tensor
 
 
-class _Pair(nn.Module):
+class ReferencePair(nn.Module):
     """The decoder and its adversary, one module for the engine: each loss reaches the weights of one of them."""
 
     def __init__(self, recipe: ReferenceRecipe) -> None:
@@ -88,7 +88,7 @@ def train_reference(
             f"{FRAMES_PER_CLIP} windows, as many as come from one clip"
         )
     torch.manual_seed(config.seed)
-    pair = _Pair(recipe)
+    pair = ReferencePair(recipe)
     if start is not None:
         pair.decoder = start
     pair.to(clips.device)
