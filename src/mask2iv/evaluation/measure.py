@@ -242,7 +242,7 @@ class Measurer:
         They are the same whatever is evaluated, so each clip's are kept: a table has a dozen rows of the same clips.
         """
         true = clip.trajectory
-        told = f"{true.fps} {clip.caption}".encode()
+        told = f"{true.fps} {clip.caption} {clip.verb} {clip.object_name} {clip.actor}".encode()
         digest = hashlib.sha256(clip.video.tobytes() + true.labels.tobytes() + told).hexdigest()
         if digest not in self._references:
             self._references[digest] = self._measured_references(clip)
