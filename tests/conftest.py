@@ -15,7 +15,7 @@ from mask2iv.contract import Clip, Label, Trajectory, UInt8Array
 from mask2iv.data.store import SIMULATOR, ClipSetWriter
 
 CLIPS, FRAMES, HEIGHT, WIDTH, FPS = 6, 4, 32, 64, 8.0
-COMPONENTS = ("vae", "encoders", "reference", "trajectory", "video")
+COMPONENTS = ("vae", "encoders", "painter", "planner", "trajectory", "video", "reference")
 
 
 @pytest.fixture(scope="session")

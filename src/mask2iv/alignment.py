@@ -68,6 +68,11 @@ def object_transforms(labels: UInt8Array, label: int = Label.OBJECT) -> Transfor
     return np.stack([pose.matrix(centre) for pose in poses])
 
 
+def invert(transforms: Transform) -> Transform:
+    """The maps back, float64 [T, 2, 3]."""
+    return np.stack([cv2.invertAffineTransform(transform) for transform in transforms])
+
+
 def warp_image(image: UInt8Array, transform: Transform) -> UInt8Array:
     """An image uint8 [H, W, 3] moved by a motion; the border's pixels continue outside."""
     height, width = image.shape[:2]

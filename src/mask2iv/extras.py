@@ -14,7 +14,6 @@ EXTRAS = {
     "pyarrow": "eval",
     "tensorboard": "train",
     "torchao": "quant",
-    "torchmetrics": "eval",
     "wandb": "wandb",
 }
 """Library to extra."""

@@ -20,7 +20,7 @@ from mask2iv.stages.components import load_component, read_index
 from mask2iv.stages.pipeline import Mask2IVPipeline
 from mask2iv.stages.stage import Stage
 
-METRICS = "psnr,ssim,lpips,interaction"
+METRICS = "psnr,ssim,lpips,v2v,interaction"
 SEEN = {"generator": [3], "progress": False}
 
 
@@ -76,9 +76,9 @@ def test_the_table_of_systems_has_a_figure_and_a_record_for_each_row(made: Path)
     }
     assert psnr["figure"] == table["rows"][2]["own"]["psnr"]["value"]
     assert psnr["difference"] == table["rows"][2]["less_reference"]["psnr"]["value"]
-    assert {"psnr", "ssim", "target_error", "object_miou"} <= set(table["rows"][2]["own"])
+    assert {"psnr", "ssim", "lpips", "target_error", "object_miou"} <= set(table["rows"][2]["own"])
     assert not {"object_miou", "background_psnr"} & set(table["rows"][5]["own"]), "its trajectory is its own"
-    assert "lpips" in provenance["not_measured"]
+    assert "v2v" in provenance["not_measured"]
     *others, upper_bound, still, pasted, _ = table["rows"]
     psnr = [row["own"]["psnr"]["value"] for row in others]
     less = [row["less_reference"]["psnr"]["value"] for row in others]

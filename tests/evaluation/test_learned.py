@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torchmetrics.functional.image import lpips as reference
 from transformers import (
     CLIPImageProcessorPil,
     CLIPTokenizer,
@@ -19,9 +18,10 @@ from transformers import (
 
 from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.evaluation.learned import I3D, LPIPS, Inception, VideoText
+from mask2iv.evaluation.learned import I3D, Inception, VideoText, lpips_net, lpips_of_video
 from mask2iv.evaluation.weights import HOW_TO_GET, choose_metrics, parse_weights, unavailable
 from mask2iv.files import sha256_file
+from mask2iv.models.lpips import LPIPS
 
 CPU = torch.device("cpu")
 
@@ -44,30 +44,26 @@ def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_lpips_agrees_with_torchmetrics(alexnet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    net = LPIPS.load(parse_weights([f"lpips={alexnet}"])["lpips"])
-    # torchmetrics builds its network from torchvision's; it is given the same layers.
-    monkeypatch.setattr(reference, "_get_tv_model_features", lambda *_: net.features)
-    other = reference._LPIPS(pretrained=True, net="alex")
-    a, b = (torch.rand(3, 3, 70, 90, generator=torch.Generator().manual_seed(i)) * 2 - 1 for i in (1, 2))
-    found, expected = net(a, b), other(a, b).flatten()
-    assert torch.allclose(found, expected, rtol=1e-5)
-    assert (found > 0.001).all()
-    assert net(a, a).abs().max() == 0
+def test_own_alexnet_takes_the_place_of_the_shipped_one(alexnet: Path) -> None:
+    own, shipped = lpips_net(parse_weights([f"lpips={alexnet}"])["lpips"]), lpips_net()
+    assert torch.equal(own.features[0].weight, torch.load(alexnet, weights_only=True)["features.0.weight"])
+    assert all(torch.equal(a, b) for a, b in zip(own.lins, shipped.lins, strict=True))
+    one, other = video(seed=0), video(seed=1)
+    assert lpips_of_video(own, one, other) != lpips_of_video(shipped, one, other)
 
 
-def test_lpips_of_a_video_leaves_out_the_first_frame(alexnet: Path) -> None:
-    net = LPIPS.load(parse_weights([f"lpips={alexnet}"])["lpips"])
+def test_lpips_of_a_video_leaves_out_the_first_frame() -> None:
+    net = lpips_net()
     one, other = video(seed=0), video(seed=1)
     mixed = np.concatenate([other[:1], one[1:]])
-    assert net.of_video(mixed, one) == 0
-    assert net.of_video(other, one) > 0
+    assert lpips_of_video(net, mixed, one) == 0
+    assert lpips_of_video(net, other, one) > 0.1
 
 
 def test_another_file_is_no_alexnet(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(InputError, match="AlexNet"):
-        LPIPS.load(parse_weights([f"lpips={tmp_path / 'other.pth'}"])["lpips"])
+        lpips_net(parse_weights([f"lpips={tmp_path / 'other.pth'}"])["lpips"])
 
 
 # --- TorchScript
@@ -187,7 +183,7 @@ def test_a_file_may_lie_on_the_hub(scripted: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(InputError, match="is a TorchScript program and runs only with a stated digest"):
         I3D(parse_weights(["fvd=someone/metrics/i3d.pt"])["fvd"], CPU)
     with pytest.raises(InputError, match="is no file here, and cannot be had from the hub: no connection"):
-        LPIPS.load(parse_weights(["lpips=someone/nothing/alexnet.pth"])["lpips"])
+        lpips_net(parse_weights(["lpips=someone/nothing/alexnet.pth"])["lpips"])
 
 
 def test_what_lacks_its_weights_comes_with_the_command() -> None:
@@ -196,6 +192,7 @@ def test_what_lacks_its_weights_comes_with_the_command() -> None:
         "fvd": f"its weights are not given; get them by: {HOW_TO_GET['fvd']}"
     }
     assert "fid" not in choose_metrics(None)
+    assert not unavailable(choose_metrics("psnr,ssim,lpips,fvd-sim,interaction"), {}), "what ships, or needs nothing"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from mask2iv.data.store import ClipSet
 from mask2iv.files import sha256_file
 from mask2iv.masks import save_trajectory_file, save_trajectory_folder
 from mask2iv.media import write_video
+from mask2iv.models.lpips import shipped_identity
 
 
 def foreign(clips: Path, folder: Path, names: list[str] | None = None) -> Path:
@@ -132,7 +133,18 @@ def test_given_weights_are_used_and_named(tiny_clips: Path, tmp_path: Path) -> N
     assert 0 <= theirs < still
     assert found["protocol"]["weights"]["fid"] == {"name": "net.pt", "sha256": digest}
     assert found["protocol"]["unavailable"]["fvd"] == "it takes clips of 10 frames or more, and these have 4"
-    assert "alexnet" in found["protocol"]["unavailable"]["lpips"]
+    assert found["protocol"]["weights"]["lpips"] == shipped_identity()
+
+
+def test_lpips_is_measured_without_being_given_anything(tiny_clips: Path, tmp_path: Path) -> None:
+    folder = foreign(tiny_clips, tmp_path / "theirs")
+    flags = ["--predictions", str(folder), "--data", str(tiny_clips), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(["evaluate", *flags]) == 0
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert "lpips" not in found["protocol"]["unavailable"]
+    assert found["protocol"]["weights"]["lpips"] == shipped_identity()
+    theirs, still = (found["predictions"][name]["lpips"]["value"] for name in ("model", "still"))
+    assert 0 < theirs < still
 
 
 class Means(nn.Module):

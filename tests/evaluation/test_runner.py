@@ -355,7 +355,7 @@ def test_two_models_stand_beside_trivial_answers_and_the_truth(
     assert before == after
     assert still == "0.00 (0.00 to 0.00)"
     assert "-" not in (pasted, true)
-    assert shown["target: pieces of the actor by the true number"][-1] == "1.00 (1.00 to 1.00)"
+    assert shown["target: object mIoU"][-1] == "1.000 (1.000 to 1.000)"
     assert not any(line.startswith("end to end") for line in shown), "it was not evaluated"
 
 

@@ -56,8 +56,9 @@ class Evaluate:
     """Of psnr, ssim, lpips, fvd, fvd-sim, fid, v2v, t2v, interaction. Default: all but fid. What lacks its weights is
     reported as not measured."""
     weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=PLACE", help_behavior_hint="")] = ()
-    """Weights of lpips, fvd, fid (a file, or OWNER/REPOSITORY/FILE on the hub; TorchScript, which fvd and fid take, as
-    NAME=FILE@sha256:DIGEST), of video-text, sam2 (a folder or hub name) and fvd-sim (a folder), one after the other."""
+    """Weights of fvd, fid (a file, or OWNER/REPOSITORY/FILE on the hub; TorchScript, so as NAME=FILE@sha256:DIGEST), of
+    video-text, sam2 (a folder or hub name), and in place of those that ship of lpips (a file: torchvision's AlexNet)
+    and fvd-sim (a folder), one after the other."""
     limit: Annotated[int | None, _optional("N")] = None
     """Only the first N clips. Default: all."""
     steps: Annotated[int | None, _optional("K")] = None

@@ -50,9 +50,12 @@ def held_out_start(clips: ClipSet) -> int:
 
 @dataclass
 class Train:
-    """Train one component: vae, encoders, reference, trajectory (stage 1) or video (stage 2), in this order."""
+    """Train one component, in this order: vae, encoders, painter and planner (stage 1 by plans), trajectory (stage 1 by
+    diffusion), video (stage 2), reference (the decoder of its pictures)."""
 
-    component: Annotated[Literal["vae", "encoders", "reference", "trajectory", "video"], tyro.conf.Positional]
+    component: Annotated[
+        Literal["vae", "encoders", "painter", "planner", "trajectory", "video", "reference"], tyro.conf.Positional
+    ]
     """What to train. Later components need the earlier ones in --out."""
     data: Path
     """Clip set to train on."""

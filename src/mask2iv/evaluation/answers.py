@@ -97,8 +97,11 @@ class ModelAnswers:
     def __init__(self, pipeline: Mask2IVPipeline, settings: EvaluationConfig) -> None:
         self.pipeline, self.settings = pipeline, settings
         needed = {"both": ("trajectory", "video"), "end-to-end": ("trajectory", "video")}
-        for name, stage in (("trajectory", pipeline.trajectory_stage), ("video", pipeline.video_stage)):
-            if name in needed.get(settings.stage, (settings.stage,)) and stage is None:
+        for name, there in (
+            ("trajectory", pipeline.predicts_trajectories),
+            ("video", pipeline.video_stage is not None),
+        ):
+            if name in needed.get(settings.stage, (settings.stage,)) and not there:
                 other = "evaluate the other one alone"
                 raise InputError(f"stage {settings.stage!r}: the model has no {name} stage; {other}")
         takes = {"text": ["text"], "position": ["position"]}.get(pipeline.config.mask_layout, list(CONDITIONS))

@@ -1,28 +1,25 @@
 """Measures by networks that were trained elsewhere: LPIPS, I3D and Inception features, video-text similarity.
 
-Their weights are not part of this package; :mod:`mask2iv.evaluation.weights` says how to get them.
+Those of LPIPS come with this package; :mod:`mask2iv.evaluation.weights` says how to get the others.
 """
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import nn
 from transformers import AutoTokenizer, CLIPImageProcessorPil, XCLIPModel
 
 from mask2iv.contract import UInt8Array
 from mask2iv.data.dataset import select_frames
 from mask2iv.errors import InputError
 from mask2iv.evaluation.weights import Weights
-from mask2iv.extras import missing
+from mask2iv.models.lpips import LPIPS, load_lpips
 
 I3D_FRAMES, I3D_SIZE = 10, 224
 """Fewest frames that I3D takes, and the side to which it resizes by itself."""
@@ -33,76 +30,30 @@ Features = NDArray[np.float32]
 # --- LPIPS
 
 
-class LPIPS(nn.Module):
-    """Learned perceptual image patch similarity, version 0.1 with AlexNet (Zhang et al., 2018, equation 1).
+def lpips_net(weights: Weights | None = None) -> LPIPS:
+    """LPIPS with AlexNet: the weights that ship, or torchvision's AlexNet from a file with the shipped channel weights.
 
-    Features after each ReLU are normalised over channels; their squared differences, weighted per channel, are
-    averaged over the picture and summed over the five layers. torchmetrics has the same, but needs torchvision for the
-    AlexNet; the tests hold this one against it.
+    Raises:
+        InputError: a file is missing or damaged, or holds something else.
     """
+    net = load_lpips()
+    if weights is None:
+        return net
+    try:
+        backbone = torch.load(weights.file, map_location="cpu", weights_only=True)
+        net.features.load_state_dict(
+            {k.removeprefix("features."): v for k, v in backbone.items() if k.startswith("features.")}
+        )
+    except (RuntimeError, OSError, EOFError, AttributeError, pickle.UnpicklingError) as error:
+        raise InputError(f"--weights lpips: {weights.place} is not torchvision's AlexNet: {error}") from error
+    return net
 
-    shift: torch.Tensor
-    scale: torch.Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Sequential(
-            nn.Conv2d(3, 64, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2),
-            nn.Conv2d(64, 192, 5, 1, 2), nn.ReLU(), nn.MaxPool2d(3, 2),
-            nn.Conv2d(192, 384, 3, 1, 1), nn.ReLU(),
-            nn.Conv2d(384, 256, 3, 1, 1), nn.ReLU(),
-            nn.Conv2d(256, 256, 3, 1, 1), nn.ReLU(),
-        )  # fmt: skip
-        self.lins = nn.ParameterList(torch.rand(width) for width in (64, 192, 384, 256, 256))
-        # ImageNet's mean and deviation, for pictures in [-1, 1].
-        self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1))
-        self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1))
-
-    @classmethod
-    def load(cls, weights: Weights) -> LPIPS:
-        """With torchvision's AlexNet from a file, and the channel weights that torchmetrics brings along.
-
-        Raises:
-            InputError: the file is missing or holds something else, or torchmetrics is not installed.
-        """
-        # Only its file is needed: importing it takes seconds.
-        spec = find_spec("torchmetrics")
-        if spec is None or spec.origin is None:
-            raise missing("torchmetrics", "LPIPS, for its channel weights,")
-        channel_weights = Path(spec.origin).parent / "functional" / "image" / "lpips_models" / "alex.pth"
-        net = cls()
-        try:
-            backbone = torch.load(weights.file, map_location="cpu", weights_only=True)
-            net.features.load_state_dict(
-                {k.removeprefix("features."): v for k, v in backbone.items() if k.startswith("features.")}
-            )
-            lins = torch.load(channel_weights, map_location="cpu", weights_only=True)
-            for index, lin in enumerate(net.lins):
-                lin.data.copy_(lins[f"lin{index}.model.1.weight"].flatten())
-        except (RuntimeError, OSError, EOFError, KeyError, AttributeError, pickle.UnpicklingError) as error:
-            raise InputError(f"--weights lpips: {weights.place} is not torchvision's AlexNet: {error}") from error
-        return net.eval().requires_grad_(False)
-
-    def layers(self, pictures: torch.Tensor) -> list[torch.Tensor]:
-        """Normalised features of each layer, of pictures [N, 3, H, W] in [-1, 1]."""
-        x, found = (pictures - self.shift) / self.scale, []
-        for layer in self.features:
-            x = layer(x)
-            if isinstance(layer, nn.ReLU):
-                found.append(x / torch.sqrt(x.square().sum(dim=1, keepdim=True) + 1e-8))
-        return found
-
-    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """Distances [N] of pictures [N, 3, H, W] in [-1, 1]."""
-        pairs = zip(self.lins, self.layers(a), self.layers(b), strict=True)
-        terms = [torch.einsum("c,nchw->nhw", w, (x - y).square()).mean(dim=(1, 2)) for w, x, y in pairs]
-        return torch.stack(terms).sum(dim=0)
-
-    @torch.no_grad()
-    def of_video(self, predicted: UInt8Array, true: UInt8Array) -> float:
-        """Mean over the frames after the first, uint8 [T, H, W, 3] each; the pictures keep their size."""
-        device = self.shift.device
-        return float(self(*(_pictures(video[1:]).to(device) for video in (predicted, true))).mean())
+@torch.no_grad()
+def lpips_of_video(net: LPIPS, predicted: UInt8Array, true: UInt8Array) -> float:
+    """Mean LPIPS over the frames after the first, of uint8 [T, H, W, 3] each; the pictures keep their size."""
+    device = net.shift.device
+    return float(net(*(_pictures(video[1:]).to(device) for video in (predicted, true))).mean())
 
 
 def _pictures(video: UInt8Array) -> torch.Tensor:

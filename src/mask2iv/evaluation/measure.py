@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.evaluation import baselines, fidelity, metrics, scorecard
 from mask2iv.evaluation.features import QUESTIONS, SHIPPED, FeatureNet, feature_net_digest, load_feature_net
-from mask2iv.evaluation.learned import I3D, I3D_FRAMES, LPIPS, Inception, VideoText
+from mask2iv.evaluation.learned import I3D, I3D_FRAMES, Inception, VideoText, lpips_net, lpips_of_video
 from mask2iv.evaluation.resegment import resegment
 from mask2iv.evaluation.tracking import Tracker
 from mask2iv.evaluation.weights import HOW_TO_GET, METRICS, NEEDS, Weights, unavailable
+from mask2iv.models.lpips import LPIPS, shipped_identity
 
 STILL, PASTED, TRUE_VIDEO = "still", "pasted", "true"
 """Systems beside the evaluated ones: the first frame repeated, its object cut out and moved along the true trajectory,
@@ -85,7 +86,8 @@ class Measurer:
         used = {NEEDS.get(name, name) for name in chosen}
         built = cls(chosen, missing, {name: w.identity() for name, w in given.items() if name in used})
         if "lpips" in chosen:
-            built.lpips = LPIPS.load(given["lpips"]).to(device)
+            built.lpips = lpips_net(given.get("lpips")).to(device)
+            built.weights.setdefault("lpips", shipped_identity())
         if "fvd" in chosen:
             built.i3d = I3D(given["fvd"], device)
         if "fid" in chosen:
@@ -179,7 +181,7 @@ class Measurer:
         if "ssim" in self.chosen:
             found["ssim"] = metrics.ssim(video, clip.video)
         if self.lpips is not None:
-            found["lpips"] = self.lpips.of_video(video, clip.video)
+            found["lpips"] = lpips_of_video(self.lpips, video, clip.video)
         if self.video_text is not None:
             both = self.video_text.similarities(video, clip.video, clip.caption)
             found |= {name: both[name] for name in ("v2v", "t2v") if name in self.chosen}

@@ -34,7 +34,7 @@ from mask2iv.stages.pipeline import Mask2IVPipeline
 
 __all__ = ["EvaluationConfig", "evaluate", "evaluate_predictions"]
 
-DEFAULT_METRICS = ("psnr", "ssim")
+DEFAULT_METRICS = ("psnr", "ssim", "lpips")
 
 
 class _Source(Protocol):
@@ -62,7 +62,7 @@ def evaluate(
         settings: what is generated.
         out: a new folder, or the one of an unfinished or finished evaluation under the same protocol.
         sources: ``model``, ``model_sha256``, ``data`` and ``data_index_sha256``, noted in the protocol.
-        measurer: the metrics; PSNR and SSIM where None.
+        measurer: the metrics; PSNR, SSIM and LPIPS where None.
 
     Returns:
         The content of ``metrics.json``.

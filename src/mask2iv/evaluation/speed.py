@@ -164,13 +164,13 @@ def part_calls(
     said: dict[str, Any] = {"target_mask": mask} if config.mask_layout != "text" else {"prompt": "a hand"}
     common: dict[str, Any] = {"num_inference_steps": steps, "batch_size": batch, "progress": False}
     scene: dict[str, Any] = {"object_mask": mask, **said, "height": height, "width": width, "generator": generators}
-    if pipeline.trajectory_stage is not None:
+    if pipeline.predicts_trajectories:
         calls["trajectory"] = lambda: pipeline.trajectory([image] * batch, **scene, **common)
     if pipeline.video_stage is not None:
         still = Trajectory(np.repeat((mask * np.uint8(Label.OBJECT))[None], frames, axis=0), config.fps)
         taken = video_inputs(config, [still] * batch, ["a hand"] * batch)
         calls["video"] = lambda: pipeline.render([image] * batch, **taken, generator=generators, **common)
-    both = pipeline.trajectory_stage is not None and pipeline.video_stage is not None
+    both = pipeline.predicts_trajectories and pipeline.video_stage is not None
     if both and config.video_conditioning.takes_masks:
         calls["generation"] = lambda: pipeline([image] * batch, **scene, **common, video_num_inference_steps=steps)
     return {name: calls[name] for name in PARTS if name in calls}

@@ -56,7 +56,7 @@ def load_system(folders: Mapping[str, Path], row: Row, device: torch.device) -> 
         [pipeline] = loaded.values()
         return pipeline.to(device)
     first, pipeline = loaded[row.trajectory], loaded[row.video]
-    pipeline.trajectory_stage = first.trajectory_stage
+    pipeline.trajectory_stage, pipeline.planning_stage = first.trajectory_stage, first.planning_stage
     pipeline.config = replace(pipeline.config, mask_layout=first.config.mask_layout)
     return pipeline.to(device)
 

@@ -15,13 +15,12 @@ from mask2iv.files import reason, require_file, sha256_file
 
 METRICS = ("psnr", "ssim", "lpips", "fvd", "fvd-sim", "fid", "v2v", "t2v", "interaction")
 """What can be measured, by the name that ``--metrics`` takes."""
-NEEDS = {"lpips": "lpips", "fvd": "fvd", "fid": "fid", "v2v": "video-text", "t2v": "video-text"}
+NEEDS = {"fvd": "fvd", "fid": "fid", "v2v": "video-text", "t2v": "video-text"}
 """Metric to the name of the weights that it cannot do without."""
-_OPTIONAL = ("fvd-sim", "sam2")
+_OPTIONAL = ("lpips", "fvd-sim", "sam2")
+"""Weights of metrics that can do without: some ship, and masks of simulated clips need none."""
 _ON_THE_HUB = re.compile(r"([\w.-]+/[\w.-]+)/([\w./-]+\.\w+)")
 HOW_TO_GET = {
-    "lpips": "curl -LO https://download.pytorch.org/models/alexnet-owt-7be5be79.pth && mask2iv evaluate ... "
-    "--weights lpips=alexnet-owt-7be5be79.pth",
     "fvd": "curl -L -o i3d_torchscript.pt 'https://www.dropbox.com/s/ge9e5ujwgetktms/i3d_torchscript.pt?dl=1' && "
     "sha256sum i3d_torchscript.pt && mask2iv evaluate ... --weights fvd=i3d_torchscript.pt@sha256:DIGEST",
     "fid": "curl -LO https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/"
@@ -39,7 +38,7 @@ class Weights:
     """Where the weights of a metric are.
 
     Attributes:
-        name: a value of :data:`NEEDS`, "fvd-sim" or "sam2".
+        name: a value of :data:`NEEDS`, "lpips", "fvd-sim" or "sam2".
         place: a file, or the name of one on the hub, OWNER/REPOSITORY/FILE; for video-text and sam2 a folder, or the
             name of a repository.
         sha256: stated digest of a file, checked; None where none was stated.

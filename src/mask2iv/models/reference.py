@@ -1,65 +1,225 @@
-"""A decoder stage that sees the first frame: what the latents blur, the reference still has.
+"""A decoder stage that sees the first frame, and moves it: what the latents blur, the reference still has.
 
-An f8 autoencoder of embedded size blurs the whole scene, yet most of a clip's pixels stand in its first frame already.
-As in ToonCrafter's dual-reference decoder, the full-resolution reference joins the decoding: a small network looks at
-the decoded frame, the first frame and both frames' masks, and blends the reference with a corrected decoding, pixel by
-pixel.
+An extension of the paper. An autoencoder of embedded size blurs the whole scene, and a small network the more what
+moves, yet most of a clip's pixels stand in its first frame already. As in ToonCrafter's dual-reference decoder, the
+full-resolution reference joins the decoding, and here it is compensated for motion: the masks tell how object and actor
+moved, so each frame is offered the first frame moved likewise, and the first frame without either. A small network
+blends these with a corrected decoding, pixel by pixel.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 
+from mask2iv.alignment import clean_plate, invert, object_transforms
+from mask2iv.contract import Label, UInt8Array
+from mask2iv.masks import labels_to_tensor
+from mask2iv.models.blocks import pixel_blocks
 
-class _Block(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.GroupNorm(8, width)
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+_INPUTS = 3 + 3 + 3 + 4 + 4 + 3 + 3
+"""Channels: decoded, first frame, plate, moved object and actor with their masks, labels of both frames."""
+_OUTPUTS = 2 + 3 + 5 + 1
+"""Channels: flow, synthesis' correction, gates of the five candidates, shade."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.conv2(F.silu(self.conv1(F.silu(self.norm(x)))))
+
+@dataclass(frozen=True)
+class FirstFrame:
+    """What the first frame tells of the others: B clips of T frames.
+
+    Attributes:
+        image: float [B, 3, H, W] in [-1, 1].
+        plate: the same with object and actors filled in from around them.
+        labels: uint8 [B, H, W].
+        motions: float [B, T, 3, 2, 3]; for labels 1 to 3 the map from a frame's pixels (x, y) to the first frame's.
+    """
+
+    image: torch.Tensor
+    plate: torch.Tensor
+    labels: torch.Tensor
+    motions: torch.Tensor
+
+    @staticmethod
+    def of(image: UInt8Array, labels: UInt8Array, like: torch.Tensor) -> FirstFrame:
+        """Of one clip, B = 1.
+
+        Args:
+            image: first frame, uint8 [H, W, 3].
+            labels: uint8 [T, H, W].
+            like: says on which device and in which precision.
+        """
+
+        def tensor(picture: UInt8Array) -> torch.Tensor:
+            return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].to(like) / 127.5 - 1.0
+
+        return FirstFrame(
+            tensor(image),
+            tensor(first_plate(image, labels)),
+            torch.from_numpy(np.array(labels[:1])).to(like.device),
+            motions_to_first(labels)[None].to(like.device),
+        )
+
+
+def first_plate(image: UInt8Array, labels: UInt8Array) -> UInt8Array:
+    """The first frame uint8 [H, W, 3] without object and actors, for labels uint8 [T, H, W]."""
+    return clean_plate(image, labels[0] != Label.BACKGROUND)
+
+
+def motions_to_first(labels: UInt8Array) -> torch.Tensor:
+    """:attr:`FirstFrame.motions` of one clip, float32 [T, 3, 2, 3], for labels uint8 [T, H, W]."""
+    things = (Label.ACTOR, Label.OBJECT, Label.SECOND_ACTOR)
+    found = np.stack([invert(object_transforms(labels, label)) for label in things], axis=1)
+    return torch.from_numpy(found).float()
+
+
+def label_planes(labels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Labels uint8 [N, H, W] as planes of actor, object and second actor, [N, 3, H, W] in {0, 1}."""
+    return torch.stack([labels == label for label in (1, 2, 3)], dim=1).to(dtype)
+
+
+def moved_object(first_labels: torch.Tensor, motions: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """The first frame's object laid where its motion takes it, bool [B, T, H, W].
+
+    Args:
+        first_labels: uint8 [B, H, W].
+        motions: [B, T, 3, 2, 3], as :attr:`FirstFrame.motions`.
+        like: uint8 [B, T, H, W], of the frames' size.
+    """
+    pixels = _positions(like, None)
+    plane = (first_labels == Label.OBJECT).unsqueeze(1).float()
+    # Outside of the first frame there is nothing, where the border would be continued.
+    inside = F.pad(plane[..., 1:-1, 1:-1], (1, 1, 1, 1))
+    moved = _sample(inside, _moved(pixels, motions, like)[1], plane.shape[-2:])
+    return moved.unflatten(0, like.shape[:2]).squeeze(2) > 0.5
 
 
 class ReferenceDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """Blend of first frame and corrected decoding.
+    """A U-Net that blends first frame, plate, moved object, moved actor and synthesis into each frame.
 
     Args:
-        width: channels of the hidden layers.
-        depth: residual blocks.
+        widths: channels at 1/patch, 1/(2 patch), 1/(4 patch) of the resolution.
+        depth: residual blocks at each of them, going down and going up.
         patch: space-to-depth factor; all convolutions run at 1/patch of the resolution, no pixel is lost.
     """
 
     @register_to_config
-    def __init__(self, width: int = 96, depth: int = 3, patch: int = 4) -> None:
+    def __init__(self, widths: tuple[int, int, int] = (96, 160, 256), depth: int = 1, patch: int = 4) -> None:
         super().__init__()
         self.patch = patch
-        self.conv_in = nn.Conv2d(12 * patch**2, width, 3, padding=1)
-        self.blocks = nn.ModuleList(_Block(width) for _ in range(depth))
-        self.conv_out = nn.Conv2d(width, 4 * patch**2, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
+        fine, middle, coarse = widths
+        self.conv_in = nn.Conv2d(_INPUTS * patch**2, fine, 3, padding=1)
+        self.down = nn.ModuleList([pixel_blocks(fine, depth), pixel_blocks(middle, depth)])
+        self.shrink = nn.ModuleList([nn.Conv2d(fine, middle, 2, stride=2), nn.Conv2d(middle, coarse, 2, stride=2)])
+        self.inner = pixel_blocks(coarse, 2 * depth)
+        self.style = nn.Sequential(nn.Linear(2 * coarse, coarse), nn.SiLU(), nn.Linear(coarse, 2 * coarse))
+        self.grow = nn.ModuleList([nn.Conv2d(middle, 4 * fine, 1), nn.Conv2d(coarse, 4 * middle, 1)])
+        self.up = nn.ModuleList([pixel_blocks(fine, depth), pixel_blocks(middle, depth)])
+        self.conv_out = nn.Conv2d(fine, _OUTPUTS * patch**2, 3, padding=1)
+        for layer in (self.conv_out, self.style[2]):
+            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    @property
+    def size_multiple(self) -> int:
+        """What height and width of frames and windows must be multiples of."""
+        return 4 * self.patch
 
     def forward(
-        self, decoded: torch.Tensor, reference: torch.Tensor, masks: torch.Tensor, reference_masks: torch.Tensor
+        self, decoded: torch.Tensor, labels: torch.Tensor, first: FirstFrame, corners: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """All inputs [N, 3, H, W], float in [-1, 1]; H and W divisible by `patch`. Returns [N, 3, H, W], not clamped.
+        """The finished frames, float [B, T, 3, h, w], not clamped.
 
         Args:
-            decoded: the autoencoder's picture of the frame.
-            reference: the clip's first frame.
-            masks: the frame's trajectory in label colours.
-            reference_masks: the first frame's trajectory in label colours.
+            decoded: the autoencoder's pictures of windows of the frames, [B, T, 3, h, w], float in [-1, 1].
+            labels: the windows' labels, uint8 [B, T, h, w].
+            first: of whole frames.
+            corners: upper left corners (y, x) of the windows, int [B, T, 2]; None: frames are whole.
         """
-        x = torch.cat([decoded, reference, masks, reference_masks], dim=1)
-        x = self.conv_in(F.pixel_unshuffle(x, self.patch))
-        for block in self.blocks:
-            x = block(x)
-        correction, gate = F.pixel_shuffle(self.conv_out(F.silu(x)), self.patch).split([3, 1], dim=1)
-        blend = torch.sigmoid(gate)
-        return blend * reference + (1 - blend) * (decoded + correction)
+        pixels = _positions(decoded, corners)
+        frames = decoded.shape[1]
+        size = first.image.shape[-2:]
+        sources = torch.cat([first.image, first.plate, label_planes(first.labels, decoded.dtype)], dim=1)
+        still = _sample(sources, pixels, size)
+        grids = _moved(pixels, first.motions, labels)
+        moved = [_sample(sources, grid, size) for grid in grids]
+        seen = labels_to_tensor(labels.flatten(0, 1)[None])[0].transpose(0, 1).to(decoded.dtype)
+        flat = decoded.flatten(0, 1)
+        inputs = [flat, still[:, :6], *(_thing(part, index) for index, part in enumerate(moved)), seen, still[:, 6:]]
+        flow, correction, gates, shade = self._network(torch.cat(inputs, dim=1), labels, frames).split(
+            [2, 3, 5, 1], dim=1
+        )
+        flow = 8 * flow.unflatten(0, (-1, frames)).permute(0, 1, 3, 4, 2)
+        actor, thing = (_sample(first.image, grid + flow, size) for grid in grids)
+        shaded = [(picture + 1) * torch.exp(shade) - 1 for picture in (still[:, :3], still[:, 3:6])]
+        candidates = torch.stack([*shaded, actor, thing, flat + correction], dim=1)
+        blend = torch.softmax(4 * gates, dim=1).unsqueeze(2)
+        return (blend * candidates).sum(dim=1).unflatten(0, (-1, frames))
+
+    def _network(self, inputs: torch.Tensor, labels: torch.Tensor, frames: int) -> torch.Tensor:
+        """[B * T, _INPUTS, h, w] to [B * T, _OUTPUTS, h, w]."""
+        x = self.conv_in(F.pixel_unshuffle(inputs, self.patch))
+        passed = []
+        for blocks, shrink in zip(self.down, self.shrink, strict=True):
+            x = blocks(x)
+            passed.append(x)
+            x = shrink(x)
+        x = self._styled(self.inner(x), labels, frames)
+        for blocks, grow, across in zip(self.up[::-1], self.grow[::-1], passed[::-1], strict=True):
+            x = blocks(F.pixel_shuffle(grow(x), 2) + across)
+        return F.pixel_shuffle(self.conv_out(F.silu(x)), self.patch)
+
+    def _styled(self, x: torch.Tensor, labels: torch.Tensor, frames: int) -> torch.Tensor:
+        """The coarse features scaled and shifted by what all frames of the clip have in common, [B * T, C, y, x].
+
+        The mean over the actor's pixels of all frames and the mean over all pixels: one look of the actor for a clip.
+        """
+        actor = ((labels == Label.ACTOR) | (labels == Label.SECOND_ACTOR)).flatten(0, 1)[:, None].to(x.dtype)
+        share = F.adaptive_avg_pool2d(actor, (x.shape[-2], x.shape[-1]))
+        clips = (share * x).unflatten(0, (-1, frames)).sum(dim=(1, 3, 4))
+        clips = clips / (share.unflatten(0, (-1, frames)).sum(dim=(1, 3, 4)) + 1e-3)
+        overall = x.unflatten(0, (-1, frames)).mean(dim=(1, 3, 4))
+        scale, shift = self.style(torch.cat([clips, overall], dim=1)).repeat_interleave(frames, dim=0).chunk(2, dim=1)
+        return x * (1 + scale[..., None, None]) + shift[..., None, None]
+
+
+def _positions(like: torch.Tensor, corners: torch.Tensor | None) -> torch.Tensor:
+    """Pixel coordinates (x, y) in the whole frame of each pixel of the windows, float32 [B, T, h, w, 2]."""
+    height, width = like.shape[-2:]
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    grid = torch.stack([x, y], dim=-1).float().to(like.device).expand(*like.shape[:2], height, width, 2)
+    return grid if corners is None else grid + corners.flip(-1).float()[:, :, None, None]
+
+
+def _moved(pixels: torch.Tensor, motions: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
+    """Where in the first frame the pixels of actor and of object come from, two of [B, T, h, w, 2].
+
+    Of two actors the one whose pixel it is; elsewhere the first.
+    """
+    each = [
+        torch.einsum("btij,bthwj->bthwi", motion[..., :2], pixels) + motion[..., 2][:, :, None, None]
+        for motion in motions.float().unbind(2)
+    ]
+    actor = torch.where((labels == Label.SECOND_ACTOR).unsqueeze(-1), each[2], each[0])
+    return [actor, each[1]]
+
+
+def _sample(images: torch.Tensor, pixels: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """Images [B, C, H, W] at pixel coordinates [B, T, h, w, 2], to [B * T, C, h, w]; the border continues outside."""
+    scale = torch.tensor([2 / max(size[1] - 1, 1), 2 / max(size[0] - 1, 1)], device=pixels.device)
+    grid = (pixels * scale - 1).float()
+    frames = grid.shape[1]
+    rows = grid.flatten(1, 2)  # [B, T * h, w, 2]: all frames of a clip in one call
+    found = F.grid_sample(images.float(), rows, padding_mode="border", align_corners=True)
+    return found.unflatten(2, (frames, -1)).transpose(1, 2).flatten(0, 1).to(images.dtype)
+
+
+def _thing(moved: torch.Tensor, index: int) -> torch.Tensor:
+    """Of the moved sources [N, 9, h, w] the picture and the mask, of the actors (0) or of the object (1)."""
+    mask = moved[:, [6, 8]].amax(dim=1, keepdim=True) if index == 0 else moved[:, 7:8]
+    return torch.cat([moved[:, :3] * mask, mask], dim=1)

@@ -7,12 +7,22 @@ from collections.abc import Callable
 from mask2iv.errors import InputError
 from mask2iv.recipes.dynamicrafter import DYNAMICRAFTER
 from mask2iv.recipes.embedded import embedded, embedded_cpu, tiny
-from mask2iv.recipes.types import AutoencoderRecipe, EncodersRecipe, Recipe, ReferenceRecipe, StageRecipe
+from mask2iv.recipes.types import (
+    AutoencoderRecipe,
+    EncodersRecipe,
+    PainterRecipe,
+    PlannerRecipe,
+    Recipe,
+    ReferenceRecipe,
+    StageRecipe,
+)
 
 __all__ = [
     "RECIPES",
     "AutoencoderRecipe",
     "EncodersRecipe",
+    "PainterRecipe",
+    "PlannerRecipe",
     "Recipe",
     "ReferenceRecipe",
     "StageRecipe",

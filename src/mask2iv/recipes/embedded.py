@@ -7,7 +7,15 @@ from dataclasses import replace
 from mask2iv.conditions import MaskLayout, trajectory_channels
 from mask2iv.diffusion.schedule import NoiseScheduleConfig
 from mask2iv.models.config import ResamplerConfig, UNetConfig
-from mask2iv.recipes.types import AutoencoderRecipe, EncodersRecipe, Recipe, ReferenceRecipe, StageRecipe
+from mask2iv.recipes.types import (
+    AutoencoderRecipe,
+    EncodersRecipe,
+    PainterRecipe,
+    PlannerRecipe,
+    Recipe,
+    ReferenceRecipe,
+    StageRecipe,
+)
 from mask2iv.stages.config import PipelineConfig
 from mask2iv.training.config import TrainingConfig
 
@@ -82,7 +90,9 @@ def embedded() -> Recipe:
         validate_every=500,
     )
     vae = replace(_TRAINING, batch_size=32, learning_rate=6e-4, warmup_steps=100, ema_decay=0.995)
-    reference = replace(vae, batch_size=16, learning_rate=5e-4)
+    reference = replace(vae, batch_size=16, learning_rate=4e-4, ema_decay=0.998)
+    painter = replace(vae, batch_size=16, learning_rate=6e-4, ema_decay=0.998)
+    planner = replace(painter, batch_size=64, learning_rate=5e-4, weight_decay=0.05, ema_decay=0.999)
     stage = replace(_TRAINING, batch_size=16, learning_rate=6e-4, warmup_steps=50, checkpoint_every=250)
     stage = _steps(stage, 40000, 8000)
     recipe = Recipe(
@@ -95,7 +105,9 @@ def embedded() -> Recipe:
         schedule=NoiseScheduleConfig(prediction_type="sample", base_scale=None),
         vae=AutoencoderRecipe(training=_steps(vae, 20000, 6000)),
         encoders=EncodersRecipe(training=_steps(encoders, 1500, 500)),
-        reference=ReferenceRecipe(training=_steps(reference, 8000, 3000)),
+        painter=PainterRecipe(training=_steps(painter, 12000, 4000)),
+        planner=PlannerRecipe(training=_steps(planner, 20000, 6000)),
+        reference=ReferenceRecipe(training=_steps(reference, 30000, 8000), adversarial_from=20000),
         trajectory=StageRecipe(
             drop_text=0.3,
             drop_target=0.5,
@@ -115,10 +127,19 @@ def embedded() -> Recipe:
 def embedded_cpu() -> Recipe:
     """`embedded` with smaller UNets and fewer steps, for a few hours on a laptop's processor."""
     base = embedded()
-    shorter = {"vae": (1800, 700), "encoders": (300, 150), "reference": (900, 300)}
+    shorter = {
+        "vae": (1800, 700),
+        "encoders": (300, 150),
+        "painter": (6000, 2000),
+        "planner": (6000, 2000),
+        "reference": (12000, 3000),
+    }
     parts = {
         name: replace(base.of(name), training=_steps(base.of(name).training, *steps)) for name, steps in shorter.items()
     }
+    reference = parts["reference"]
+    small = replace(reference.training, batch_size=8)
+    parts["reference"] = replace(reference, training=small, adversarial_from=8000)
     for name in ("trajectory", "video"):
         stage = base.of(name)
         training = replace(_steps(stage.training, 3000, 1000), batch_size=4, ema_decay=0.998)
@@ -167,7 +188,15 @@ def tiny() -> Recipe:
         schedule=NoiseScheduleConfig(),
         vae=vae,
         encoders=replace(base.of("encoders"), **small, training=training),
-        reference=replace(base.of("reference"), width=32, depth=1, crop=32, training=training),
+        painter=PainterRecipe(widths=(8, 16, 16), frames=2, code=4, training=training),
+        planner=PlannerRecipe(width=32, layers=1, heads=2, training=training),
+        reference=replace(
+            base.of("reference"),
+            widths=(16, 24, 32),
+            crop=(32, 32),
+            adversarial_from=2,
+            training=replace(training, batch_size=4),
+        ),
         trajectory=replace(base.of("trajectory"), loss_weight=5.0, training=training),
         video=replace(base.of("video"), training=training),
     )

@@ -64,21 +64,83 @@ class EncodersRecipe:
 
 @dataclass(frozen=True)
 class ReferenceRecipe:
-    """The reference decoder (see :class:`mask2iv.models.reference.ReferenceDecoder`).
+    """The reference decoder (see :class:`mask2iv.models.reference.ReferenceDecoder`) and how it is trained.
 
     Attributes:
-        width, depth, patch: its size.
-        crop: side of the training crops in pixels.
-        latent_noise: largest standard deviation of the noise added to the latents before decoding, so that it learns to
-            work on generated latents too.
+        widths, depth, patch: its size.
+        crop: height and width of the training windows in pixels, multiples of 4 x patch.
+        latent_noise: where there is no stage 2 to learn from: largest standard deviation of the noise added to the
+            latents before decoding.
+        perturb, redraw: shares of the clips whose masks are dilated or eroded, or whose object is drawn anew as the
+            first frame's, moved; the rest are exact.
+        region_weight: what pixels around object and actors count more than others.
+        gradient_weight: weight of the L1 loss on image gradients.
+        change_weight: weight of the L1 loss on the change between neighbouring frames, against flicker.
+        adversarial_from: step from which a PatchGAN takes part.
+        adversarial_weight, feature_weight: weights of its verdict and of the distance of its features; 0 and it does
+            not take part.
         training: optimisation.
     """
 
-    width: int = 96
-    depth: int = 3
+    widths: tuple[int, int, int] = (96, 160, 256)
+    depth: int = 1
     patch: int = 4
-    crop: int = 96
+    crop: tuple[int, int] = (96, 128)
     latent_noise: float = 0.3
+    perturb: float = 0.25
+    redraw: float = 0.25
+    region_weight: float = 2.0
+    gradient_weight: float = 0.5
+    change_weight: float = 0.5
+    adversarial_from: int = 5000
+    adversarial_weight: float = 0.02
+    feature_weight: float = 0.05
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True)
+class PainterRecipe:
+    """The painter of masks (see :class:`mask2iv.models.painter.MaskPainter`) and how it is trained.
+
+    Attributes:
+        widths, depth, code: its size.
+        frames: of a clip in a batch.
+        code_weight: of the shape code's divergence from a standard normal.
+        jitter: standard deviation of the noise added to the plans' numbers, in units of the picture's height.
+        drop_text, drop_actor: chance that the prompt, or the first frame's actor, is left out.
+        training: optimisation.
+    """
+
+    widths: tuple[int, int, int] = (48, 96, 160)
+    depth: int = 1
+    code: int = 16
+    frames: int = 4
+    code_weight: float = 1e-3
+    jitter: float = 0.01
+    drop_text: float = 0.2
+    drop_actor: float = 0.3
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True)
+class PlannerRecipe:
+    """The planner (see :class:`mask2iv.models.planner.InteractionPlanner`) and how it is trained.
+
+    Attributes:
+        width, layers, heads, dropout: its size.
+        drop_text, drop_target, drop_actor: chance that a condition is left out of a sample, independently.
+        zoom: largest zoom of the scenes, so that few clips look like many: 0.15 for 15 % either way.
+        training: optimisation.
+    """
+
+    width: int = 160
+    layers: int = 5
+    heads: int = 5
+    dropout: float = 0.1
+    drop_text: float = 0.2
+    drop_target: float = 0.5
+    drop_actor: float = 0.3
+    zoom: float = 0.15
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -129,7 +191,8 @@ class Recipe:
         name: of the recipe.
         pipeline: sizes, layouts, sampling defaults.
         schedule: noise schedule of both stages.
-        vae, encoders, reference, trajectory, video: one per component, in the order in which they are trained.
+        vae, encoders, painter, planner, trajectory, video, reference: one per component, in the order in which they are
+            trained.
     """
 
     name: str
@@ -137,14 +200,16 @@ class Recipe:
     schedule: NoiseScheduleConfig
     vae: AutoencoderRecipe | None = None
     encoders: EncodersRecipe | None = None
-    reference: ReferenceRecipe | None = None
+    painter: PainterRecipe | None = None
+    planner: PlannerRecipe | None = None
     trajectory: StageRecipe | None = None
     video: StageRecipe | None = None
+    reference: ReferenceRecipe | None = None
 
     @property
     def components(self) -> tuple[str, ...]:
         """Names of the components that this recipe trains."""
-        names = ("vae", "encoders", "reference", "trajectory", "video")
+        names = ("vae", "encoders", "painter", "planner", "trajectory", "video", "reference")
         return tuple(name for name in names if getattr(self, name) is not None)
 
     def of(self, component: str) -> Any:
@@ -164,4 +229,4 @@ class Recipe:
         """Whether a component of this recipe is a stage that is trained with the clips' captions."""
         if component == "video" and not self.pipeline.video_conditioning.text:
             return False
-        return component in ("trajectory", "video") and self.of(component).drop_text < 1
+        return component in ("painter", "planner", "trajectory", "video") and self.of(component).drop_text < 1

@@ -17,6 +17,7 @@ from mask2iv.models.compilation import Compilation
 from mask2iv.models.graphs import CudaGraphRecorder, StepGraphs
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.models.unet import VideoUNet
+from mask2iv.stages.planning import PlanningStage
 from mask2iv.stages.stage import Stage
 
 Quantization = Literal["int8", "fp8"]
@@ -35,6 +36,7 @@ class Accelerated:
 
     encoder: ConditionEncoder
     trajectory_stage: Stage | None
+    planning_stage: PlanningStage | None
     video_stage: Stage | None
     reference_decoder: ReferenceDecoder | None
 
@@ -211,7 +213,8 @@ class Accelerated:
             unet.channels_last = channels_last
 
     def _networks(self) -> Iterator[nn.Module]:
-        for module in (self.encoder, self.trajectory_stage, self.video_stage, self.reference_decoder):
+        stages = (self.trajectory_stage, self.video_stage, self.planning_stage)
+        for module in (self.encoder, *stages, self.reference_decoder):
             if module is not None:
                 yield module
 
@@ -225,7 +228,8 @@ class Accelerated:
         stages = [stage for stage in (self.trajectory_stage, self.video_stage) if stage is not None]
         encoders = self.encoder.codec.autoencoder, self.encoder.text_encoder, self.encoder.image_encoder
         networks = [part for stage in stages for part in (stage.resampler, stage.unet, stage.controlnet)]
-        parts = [*encoders, *networks, self.reference_decoder]
+        plans = [] if self.planning_stage is None else [self.planning_stage.planner, self.planning_stage.painter]
+        parts = [*encoders, *networks, *plans, self.reference_decoder]
         return list(dict.fromkeys(part for part in parts if part is not None))
 
     def _begin_offloading(self, kind: Literal["model", "group"], device: torch.device | str) -> Any:

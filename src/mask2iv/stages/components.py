@@ -26,6 +26,8 @@ from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, read_json, reason, write_json
 from mask2iv.models.config import ResamplerConfig, UNetConfig
 from mask2iv.models.controlnet import ControlNet, ControlNetConfig
+from mask2iv.models.painter import MaskPainter
+from mask2iv.models.planner import InteractionPlanner
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
@@ -45,6 +47,8 @@ CLASSES: Mapping[str, tuple[type, ...]] = {
     "image_encoder": (CLIPVisionModel,),
     "scheduler": (DDIMScheduler,),
     "reference_decoder": (ReferenceDecoder,),
+    "painter": (MaskPainter,),
+    "planner": (InteractionPlanner,),
     "trajectory_unet": (VideoUNet,),
     "trajectory_resampler": (Resampler,),
     "video_unet": (VideoUNet,),

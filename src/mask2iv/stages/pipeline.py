@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory
 from mask2iv.models.autoencoder import Autoencoder, LatentCodec
 from mask2iv.models.controlnet import ControlNet
+from mask2iv.models.painter import MaskPainter
+from mask2iv.models.planner import InteractionPlanner
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.text import unknown_words
@@ -26,6 +29,7 @@ from mask2iv.stages.acceleration import Accelerated
 from mask2iv.stages.components import load_component, model_folder, read_index, save_component, write_index
 from mask2iv.stages.config import PipelineConfig
 from mask2iv.stages.inputs import SharedEncoder, as_list, check_image, listed, positive, sample_seeds
+from mask2iv.stages.planning import PlanningStage, draw_plans, paint_plans
 from mask2iv.stages.sampling import SamplingOptions, StepCallback
 from mask2iv.stages.stage import Stage
 from mask2iv.stages.trajectory import Guidance, TrajectoryRequest, predict_trajectories, trajectory_requests
@@ -65,6 +69,7 @@ class Mask2IVPipeline(Accelerated):
         video_unet, video_resampler: stage 2.
         reference_decoder: sharpens decoded videos with the first frame.
         video_controlnet: hands stage 2 its masks, where ``config.video_conditioning`` says so.
+        planner, painter: stage 1 by plans (:mod:`mask2iv.stages.planning`), in place of a U-Net and before one.
 
     Raises:
         InputError: stage 2's networks are not those that ``config.video_conditioning`` asks for.
@@ -84,6 +89,8 @@ class Mask2IVPipeline(Accelerated):
         video_resampler: Resampler | None = None,
         reference_decoder: ReferenceDecoder | None = None,
         video_controlnet: ControlNet | None = None,
+        planner: InteractionPlanner | None = None,
+        painter: MaskPainter | None = None,
     ) -> None:
         self.config = config
         self.encoder = ConditionEncoder(
@@ -96,6 +103,9 @@ class Mask2IVPipeline(Accelerated):
         if video_unet is not None and video_resampler is not None:
             check_video_networks(config, video_unet, video_controlnet)
             self.video_stage = Stage(video_unet, video_resampler, config.video_change_std, video_controlnet).eval()
+        self.planning_stage: PlanningStage | None = None
+        if planner is not None and painter is not None:
+            self.planning_stage = PlanningStage(planner, painter).eval()
         self.reference_decoder = reference_decoder
         super().__init__()
 
@@ -146,11 +156,18 @@ class Mask2IVPipeline(Accelerated):
             "scheduler": self.scheduler,
             "reference_decoder": self.reference_decoder,
         }
+        if self.planning_stage is not None:
+            found |= {"planner": self.planning_stage.planner, "painter": self.planning_stage.painter}
         for name, stage in (("trajectory", self.trajectory_stage), ("video", self.video_stage)):
             if stage is not None:
                 found |= {f"{name}_unet": stage.unet, f"{name}_resampler": stage.resampler}
                 found |= {f"{name}_controlnet": stage.controlnet}
         return {name: component for name, component in found.items() if component is not None}
+
+    @property
+    def predicts_trajectories(self) -> bool:
+        """Whether there is a stage 1, of either kind."""
+        return self.planning_stage is not None or self.trajectory_stage is not None
 
     def unknown_words(self, prompt: str) -> list[str]:
         """Words the text encoder has never seen; empty for an open vocabulary."""
@@ -333,6 +350,10 @@ class Mask2IVPipeline(Accelerated):
         size = (height or self.config.height, width or self.config.width)
         stage = self.trajectory_stage or self.video_stage
         multiple = self.encoder.codec.factor * (stage.unet.config.size_multiple if stage is not None else 1)
+        if self.planning_stage is not None:
+            multiple = math.lcm(multiple, self.planning_stage.painter.size_multiple)
+        if self.reference_decoder is not None:
+            multiple = math.lcm(multiple, self.reference_decoder.size_multiple)
         if size[0] % multiple or size[1] % multiple:
             raise InputError(
                 f"size {size[0]}x{size[1]}: height and width must be multiples of {multiple} for this model"
@@ -348,9 +369,12 @@ class Mask2IVPipeline(Accelerated):
         steps: int | None,
         options: SamplingOptions,
     ) -> list[Trajectory]:
-        stage = self._require(self.trajectory_stage, "trajectory")
         steps = positive(steps, self.config.num_inference_steps, "num_inference_steps")
         with options.plan(self, "trajectory", steps, len(requests)) as plan:
+            if self.planning_stage is not None:
+                drawn = draw_plans(self.planning_stage, encoder, plan, requests, guidance, seeds)
+                return paint_plans(self.planning_stage, encoder, self.config, drawn)
+            stage = self._require(self.trajectory_stage, "trajectory")
             return predict_trajectories(stage, encoder, plan, self.config, requests, guidance, seeds)
 
     def _render(

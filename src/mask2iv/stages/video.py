@@ -14,7 +14,7 @@ from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.masks import labels_to_tensor
 from mask2iv.models.controlnet import ControlNet
-from mask2iv.models.reference import ReferenceDecoder
+from mask2iv.models.reference import FirstFrame, ReferenceDecoder
 from mask2iv.models.unet import VideoUNet
 from mask2iv.stages.config import PipelineConfig
 from mask2iv.stages.inputs import (
@@ -45,13 +45,13 @@ class VideoRequest:
     prompt: str
     size: tuple[int, int]
 
-    def pixels(self, config: PipelineConfig) -> tuple[torch.Tensor, torch.Tensor]:
-        """First frame [1, 3, H, W] and the masks that the model may see [1, 3, T, H, W], painted, float in [-1, 1]."""
+    def inputs(self, config: PipelineConfig) -> tuple[torch.Tensor, torch.Tensor]:
+        """First frame, float [1, 3, H, W] in [-1, 1], and the labels that the model may see, uint8 [1, T, H, W]."""
         if self.trajectory is None:
             labels = torch.zeros(1, config.num_frames, *self.size, dtype=torch.uint8)
         else:
             labels = torch.from_numpy(np.ascontiguousarray(self.trajectory.labels))[None]
-        return image_tensor(self.image, self.size), labels_to_tensor(config.video_conditioning.shown(labels))
+        return image_tensor(self.image, self.size), config.video_conditioning.shown(labels)
 
 
 def check_video_networks(config: PipelineConfig, unet: VideoUNet, controlnet: ControlNet | None) -> None:
@@ -137,10 +137,10 @@ def render_videos(
 
     def render(batch: list[int], on_step: OnStep) -> list[UInt8Array]:
         randoms = [stage_generator(seeds[index], 2) for index in batch]
-        pixels = [requests[index].pixels(config) for index in batch]
+        inputs = [requests[index].inputs(config) for index in batch]
         prepared = [
-            _branches(encoder, config, requests[index].prompt, first, masks, random)
-            for index, (first, masks), random in zip(batch, pixels, randoms, strict=True)
+            _branches(encoder, config, requests[index].prompt, first, labels_to_tensor(labels), random)
+            for index, (first, labels), random in zip(batch, inputs, randoms, strict=True)
         ]
         branches = [join_conditions(parts) for parts in zip(*prepared, strict=True)]
         scales = [config.video_guidance_scale] * (len(branches) - 1)
@@ -149,12 +149,11 @@ def render_videos(
             plan.scheduler, shape, branches, scales, config.guidance_rescale, randoms, on_step, stack=plan.stack
         )
         videos = []
-        for decoded, (first, masks) in zip(encoder.codec.decode(latents), pixels, strict=True):
+        for decoded, (first, labels) in zip(encoder.codec.decode(latents), inputs, strict=True):
             frames = decoded.transpose(0, 1)
             if reference_decoder is not None:
-                painted = encoder.place(masks)[0].transpose(0, 1)
-                frames = sharpen(reference_decoder, frames, encoder.place(first), painted)
-            videos.append(_bytes(frames))
+                frames = sharpen(reference_decoder, frames, image_bytes(first)[0], labels[0])
+            videos.append(image_bytes(frames))
         return videos
 
     return plan.run([request.size for request in requests], render)
@@ -184,15 +183,14 @@ def _branches(
     return [unprompted(encoder, config, complete, first), complete]
 
 
-def _bytes(frames: torch.Tensor) -> UInt8Array:
+def image_bytes(frames: torch.Tensor) -> UInt8Array:
     """Float [T, 3, H, W] in [-1, 1] to uint8 [T, H, W, 3]."""
     pixels: UInt8Array = ((frames.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     return pixels
 
 
-def sharpen(decoder: ReferenceDecoder, frames: torch.Tensor, first: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Decoded frames [T, 3, H, W] with the first frame [1, 3, H, W] as reference; masks [T, 3, H, W]."""
-    outputs = [
-        decoder(frame, first, mask, masks[:1]) for frame, mask in zip(frames.split(1), masks.split(1), strict=True)
-    ]
-    return torch.cat(outputs)
+def sharpen(decoder: ReferenceDecoder, frames: torch.Tensor, image: UInt8Array, labels: torch.Tensor) -> torch.Tensor:
+    """Decoded frames [T, 3, H, W] finished with the first frame uint8 [H, W, 3]; labels uint8 [T, H, W]."""
+    first = FirstFrame.of(image, labels.numpy(), frames)
+    finished: torch.Tensor = decoder(frames[None], labels[None].to(frames.device), first)[0]
+    return finished

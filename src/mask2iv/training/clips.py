@@ -110,14 +110,19 @@ class ClipMemory:
         return collate(items).to(self.device)
 
 
-def random_corner(labels: torch.Tensor, crop: int, generator: torch.Generator) -> tuple[int, int]:
-    """Upper left corner (y, x) of a random crop of a frame's labels [H, W]; every other one shows the foreground."""
-    height, width = labels.shape
-    y, x = (int(torch.randint(0, side - crop + 1, (1,), generator=generator)) for side in (height, width))
-    central, pick = torch.rand(2, generator=generator).tolist()
+def random_corner(
+    labels: torch.Tensor, crop: tuple[int, int], generator: torch.Generator, central: float = 0.5
+) -> tuple[int, int]:
+    """Upper left corner (y, x) of a random crop, (height, width), of a frame's labels [H, W].
+
+    A share `central` of the crops has its middle on the foreground.
+    """
+    corner = [
+        int(torch.randint(0, n - m + 1, (1,), generator=generator)) for n, m in zip(labels.shape, crop, strict=True)
+    ]
+    chance, pick = torch.rand(2, generator=generator).tolist()
     foreground = torch.nonzero(labels)
-    if central < 0.5 and len(foreground):
-        row, column = foreground[int(pick * len(foreground))].tolist()
-        y = min(max(row - crop // 2, 0), height - crop)
-        x = min(max(column - crop // 2, 0), width - crop)
-    return y, x
+    if chance < central and len(foreground):
+        middle = foreground[int(pick * len(foreground))].tolist()
+        corner = [min(max(at - m // 2, 0), n - m) for at, n, m in zip(middle, labels.shape, crop, strict=True)]
+    return corner[0], corner[1]

@@ -21,17 +21,22 @@ from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, copy_linked, remove_leftovers, sha256_file
 from mask2iv.models.autoencoder import LatentCodec
-from mask2iv.models.text import add_words, unknown_words
-from mask2iv.recipes import Recipe, StageRecipe
+from mask2iv.models.text import add_words, encode_text, unknown_words
+from mask2iv.recipes import Recipe, ReferenceRecipe, StageRecipe
 from mask2iv.stages.components import INDEX, load_component, read_index, save_component, write_index
+from mask2iv.stages.pipeline import Mask2IVPipeline
 from mask2iv.stages.stage import Stage
 from mask2iv.training.actor_masks import build_actor_masks
 from mask2iv.training.cache import FreshlyEncoded, build_cache, cache_key
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.encoders import train_encoders
 from mask2iv.training.loop import Run, Trainer, Validation
+from mask2iv.training.painter import PlanRows, train_painter
+from mask2iv.training.planner import train_planner
+from mask2iv.training.plans import build_plans, mirrored_caption
 from mask2iv.training.pretrained import from_image_to_video
 from mask2iv.training.reference import train_reference
+from mask2iv.training.rendered import build_rendered, reconstruction, stage_two
 from mask2iv.training.stages import StageBatches, StageData, StageName, make_stage, train_stage
 from mask2iv.training.trainable import merge_adapters, save_adapter
 from mask2iv.training.vae import train_vae
@@ -181,13 +186,66 @@ def _encoders(context: TrainContext) -> dict[str, float]:
     return figures
 
 
-def _reference(context: TrainContext) -> dict[str, float]:
-    context.vouch_for(("vae",))
-    decoder, figures = train_reference(
-        context.recipe.of("reference"), context.codec(), context.clips, context.held_out, context.run
-    )
-    context.save({"reference_decoder": decoder})
+def _plan_rows(context: TrainContext) -> tuple[PlanRows, list[str], PlanRows, torch.Tensor]:
+    """Rows to train on with the clip of each, held-out rows, and the tokens of the empty prompt."""
+    tokenizer, text_encoder = context.load("tokenizer", "encoders"), context.load("text_encoder", "encoders")
+
+    def tokens(captions: Sequence[str]) -> torch.Tensor:
+        each = {
+            caption: encode_text(tokenizer, text_encoder, [caption], context.recipe.pipeline.text_skip_last)
+            for caption in dict.fromkeys(captions)
+        }
+        return torch.cat([each[caption] for caption in captions]).detach()
+
+    found = []
+    for clips in (context.clips, context.held_out):
+        key = cache_key(clips.clips, (), f"plans {clips.dataset.size} {clips.dataset.num_frames}")
+        shards = build_plans(clips, key, context.cache_dir or context.model_dir / "training" / "cache")
+        captions = [text for caption in clips.captions for text in (caption, mirrored_caption(caption))]
+        found.append(PlanRows(shards, tokens(captions), context.device))
+    names = [name for name in context.clips.clips.ids for _ in range(2)]
+    return found[0], names, found[1], tokens([""])
+
+
+def _painter(context: TrainContext) -> dict[str, float]:
+    context.adopt()
+    context.teach_words()
+    context.vouch_for(("tokenizer", "text_encoder"))
+    painter, figures = train_painter(context.recipe.of("painter"), *_plan_rows(context), context.run)
+    context.save({"painter": painter})
     return figures
+
+
+def _planner(context: TrainContext) -> dict[str, float]:
+    context.adopt()
+    context.vouch_for(("tokenizer", "text_encoder", "painter"))
+    painter = context.load("painter", "painter").requires_grad_(False)
+    planner, figures = train_planner(context.recipe.of("planner"), painter, *_plan_rows(context), context.run)
+    context.save({"planner": planner})
+    return figures
+
+
+def _reference(context: TrainContext) -> dict[str, float]:
+    context.adopt()
+    recipe: ReferenceRecipe = context.recipe.of("reference")
+    present = read_index(context.model_dir)[1] if (context.model_dir / INDEX).is_file() else {}
+    networks = [name for name in ("video_unet", "video_resampler", "video_controlnet") if name in present]
+    context.vouch_for(("vae", *networks))
+    if networks:
+        precision = _AUTOCAST[recipe.training.mixed_precision] or torch.float32
+        pipeline = Mask2IVPipeline.from_pretrained(context.model_dir, precision).to(context.device)
+        render = stage_two(pipeline)
+    else:
+        render = reconstruction(context.codec(), recipe.latent_noise)
+    pictures = []
+    for clips in (context.clips, context.held_out):
+        settings = f"rendered {context.run.identity['frozen']} {recipe.latent_noise} {clips.dataset.size}"
+        key = cache_key(clips.clips, (), settings)
+        root = context.cache_dir or context.model_dir / "training" / "cache"
+        pictures.append(build_rendered(render, clips, key, root))
+    found = train_reference(recipe, context.clips, pictures[0], context.held_out, pictures[1], context.run)
+    context.save({"reference_decoder": found[0]})
+    return found[1]
 
 
 def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
@@ -301,6 +359,8 @@ def _stage_data(context: TrainContext, name: StageName, encoder: ConditionEncode
 TRAINERS: Mapping[str, Callable[[TrainContext], dict[str, float]]] = {
     "vae": _vae,
     "encoders": _encoders,
+    "painter": _painter,
+    "planner": _planner,
     "reference": _reference,
     "trajectory": _stage("trajectory"),
     "video": _stage("video"),

@@ -1,92 +1,280 @@
-"""Training of the reference decoder: the true frame from the blurred one, the first frame and the masks."""
+"""Training of the reference decoder: true frames from what stage 2 makes of them, the first frame and the masks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch import nn
+from torch.func import functional_call
 
-from mask2iv.diffusion.samplers import draw_noise
+from mask2iv.contract import Label
+from mask2iv.errors import InputError
 from mask2iv.filmstrip import filmstrip
-from mask2iv.masks import labels_to_tensor, perturb_labels
+from mask2iv.masks import perturb_labels
 from mask2iv.media import write_png
-from mask2iv.models.autoencoder import LatentCodec
-from mask2iv.models.reference import ReferenceDecoder
+from mask2iv.models.discriminator import PatchDiscriminator, join_pairs
+from mask2iv.models.reference import FirstFrame, ReferenceDecoder, label_planes, moved_object
+from mask2iv.morphology import dilate
 from mask2iv.recipes import ReferenceRecipe
 from mask2iv.training.clips import ClipMemory, random_corner
 from mask2iv.training.loop import Run, Trainer, Validation
 from mask2iv.training.pictures import psnr, to_uint8
 from mask2iv.training.samples import Samples
-from mask2iv.training.vae import gradient_loss
+from mask2iv.training.shards import Shards
+
+FRAMES_PER_CLIP = 4
+"""Frames of a clip in a batch: two pairs of neighbours. Their common look is learnt from what they share."""
+_CENTRAL = 0.8
+_VALIDATION_CLIPS = 24
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Windows of frames of some clips: B clips, T frames.
+
+    Attributes:
+        target: true frames, [B, T, 3, h, w].
+        decoded: stage 2's, of the same shape.
+        labels: that the decoder sees, uint8 [B, T, h, w].
+        true_labels: uint8 [B, T, h, w].
+        start, start_labels: the first frame at the same places, [B, T, 3, h, w] and uint8 [B, T, h, w].
+        first: whole first frames.
+        corners: of the windows, int [B, T, 2].
+    """
+
+    target: torch.Tensor
+    decoded: torch.Tensor
+    labels: torch.Tensor
+    true_labels: torch.Tensor
+    start: torch.Tensor
+    start_labels: torch.Tensor
+    first: FirstFrame
+    corners: torch.Tensor
+
+
+class _Pair(nn.Module):
+    """The decoder and its adversary, one module for the engine: each loss reaches the weights of one of them."""
+
+    def __init__(self, recipe: ReferenceRecipe) -> None:
+        super().__init__()
+        self.decoder = ReferenceDecoder(recipe.widths, recipe.depth, recipe.patch)
+        self.adversary = PatchDiscriminator()
 
 
 def train_reference(
     recipe: ReferenceRecipe,
-    codec: LatentCodec,
     clips: ClipMemory,
+    rendered: Shards,
     held_out: ClipMemory,
+    held_out_rendered: Shards,
     run: Run,
 ) -> tuple[ReferenceDecoder, dict[str, float]]:
-    """Train on single frames: latents with noise, masks perturbed as in stage 2. Figures: held-out PSNR in dB."""
-    torch.manual_seed(recipe.training.seed)
-    decoder = ReferenceDecoder(recipe.width, recipe.depth, recipe.patch).to(clips.device)
-    codec.requires_grad_(False)
+    """Train the decoder on windows around what moves; figures on whole frames of held-out clips.
+
+    L1 and gradients, more of them where something is or was, the change from frame to frame, and from the step
+    ``adversarial_from`` on a conditional PatchGAN with its features' distance (Isola et al. 2017; Wang et al. 2018).
+
+    Raises:
+        InputError: a batch that :data:`FRAMES_PER_CLIP` does not divide.
+    """
+    config = recipe.training
+    parts = run.accelerator.num_processes * config.gradient_accumulation_steps
+    if config.batch_size % (FRAMES_PER_CLIP * parts):
+        raise InputError(
+            f"reference.training.batch_size is {config.batch_size}; each of {parts} parts needs a multiple of "
+            f"{FRAMES_PER_CLIP} windows, as many as come from one clip"
+        )
+    torch.manual_seed(config.seed)
+    pair = _Pair(recipe).to(clips.device)
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
-        generators = samples.generators()
-        frames = [int(torch.randint(0, clips.dataset.num_frames, (1,), generator=g)) for g in generators]
-        batch = clips.frames(samples.rows, frames)
-        pairs = zip(batch.labels.split(1), generators, strict=True)
-        labels = torch.cat([perturb_labels(one, 0.2, generator=generator) for one, generator in pairs])
-        video, masks = random_crops(batch.video, labels, recipe.crop, generators)
-        first, target = video[:, :, 0], video[:, :, 1]
-        with torch.no_grad():
-            latents = codec.encode(target)
-            level = torch.cat([torch.rand(1, generator=generator) for generator in generators]).to(latents)
-            noise = draw_noise(latents.shape, generators, latents.device, latents.dtype)
-            decoded = codec.decode(latents + recipe.latent_noise * level.view(-1, 1, 1, 1) * noise)
-        output = decoder(decoded, first, masks[:, :, 1], masks[:, :, 0]).float()
-        l1, edges = F.l1_loss(output, target), gradient_loss(output, target)
-        return {"loss": l1 + 0.5 * edges, "l1": l1, "before": F.l1_loss(decoded, target)}
+        windows = _draw(clips, rendered, samples, recipe)
+        output = pair.decoder(windows.decoded, windows.labels, windows.first, windows.corners).float()
+        found = _distances(output, windows, recipe)
+        strength = min(1.0, (samples.step - recipe.adversarial_from) / 300)
+        if strength >= 0 and recipe.adversarial_weight:
+            game = _adversarial(pair.adversary, output, windows)
+            wanted = recipe.adversarial_weight * game["fooled"] + recipe.feature_weight * game["features"]
+            found["loss"] = found["loss"] + strength * wanted + game["adversary"]
+            found |= game
+        return found
 
     def figures(step: int) -> dict[str, float]:
-        before, after, shown = [], [], []
-        for index in range(min(32, len(held_out))):
-            batch = held_out.batch([index])
-            target, masks = batch.video[:, :, -1], labels_to_tensor(batch.labels)
-            decoded = codec.decode(codec.encode(target))
-            output = decoder(decoded, batch.first_frame, masks[:, :, -1], masks[:, :, 0]).clamp(-1, 1)
-            before.append(psnr(decoded, target))
-            after.append(psnr(output, target))
-            if index < 6:
-                shown.append(torch.cat([batch.first_frame, decoded, output, target], dim=-2))
-        picture = filmstrip([("first frame, decoded, with reference, true", to_uint8(torch.cat(shown)))])
-        write_png(run.directory / f"held_out_{step:06d}.png", picture)
-        return {"psnr_decoded": sum(before) / len(before), "psnr_reference": sum(after) / len(after)}
+        return _validate(pair.decoder, held_out, held_out_rendered, run, step)
 
-    validation = Validation(figures, "psnr_reference")
-    return decoder, Trainer(decoder, recipe.training, run, loss, clips.clips.ids, validation).run()
+    validation = Validation(figures, "moved_psnr")
+    trainer = Trainer(pair, config, run, loss, clips.clips.ids, validation, share=FRAMES_PER_CLIP)
+    result = trainer.run()
+    return pair.decoder, result
 
 
-def random_crops(
-    video: torch.Tensor, labels: torch.Tensor, crop: int, generators: Sequence[torch.Generator]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """One window of `crop` pixels from each sample, chosen by its last frame's labels.
+def _distances(output: torch.Tensor, windows: _Windows, recipe: ReferenceRecipe) -> dict[str, torch.Tensor]:
+    """The pixels' part of the loss."""
+    region = dilate((windows.true_labels > 0) | (windows.start_labels > 0), 9).unsqueeze(2).float()
+    weight = 1 + recipe.region_weight * region
+    error = output - windows.target
+    l1 = (weight * error.abs()).mean()
+    edges = sum((weight * _slope(error, dim)).mean() for dim in (-1, -2))
+    pairs = error.unflatten(1, (-1, 2))
+    change = (region.unflatten(1, (-1, 2))[:, :, 0] * (pairs[:, :, 1] - pairs[:, :, 0]).abs()).mean()
+    total = l1 + recipe.gradient_weight * edges + recipe.change_weight * change
+    return {"loss": total, "l1": error.abs().mean(), "before": (windows.decoded - windows.target).abs().mean()}
 
-    Args:
-        video: [B, 3, T, H, W].
-        labels: uint8 [B, T, H, W].
-        generators: one for each sample.
 
-    Returns:
-        The windows of the video and of the labels in label colours, both [B, 3, T, crop, crop].
-    """
-    pairs = zip(labels[:, -1], generators, strict=True)
-    corners = [random_corner(frame, crop, generator) for frame, generator in pairs]
-    windows = [(..., slice(y, y + crop), slice(x, x + crop)) for y, x in corners]
-    masks = labels_to_tensor(labels)
-    return tuple(
-        torch.stack([sample[window] for sample, window in zip(tensor, windows, strict=True)])
-        for tensor in (video, masks)
-    )  # type: ignore[return-value]
+def _slope(values: torch.Tensor, dim: int) -> torch.Tensor:
+    """Absolute differences of neighbours along a dimension, zero at the end, of the shape of `values`."""
+    steps = values.diff(dim=dim).abs()
+    return torch.cat([steps, torch.zeros_like(values.narrow(dim, 0, 1))], dim=dim)
+
+
+def _adversarial(adversary: PatchDiscriminator, output: torch.Tensor, windows: _Windows) -> dict[str, torch.Tensor]:
+    """Hinge losses of both sides, and the distance of the adversary's features."""
+    planes = label_planes(windows.true_labels.flatten(0, 1), output.dtype).unflatten(0, (-1, 2))
+    first = windows.start.flatten(0, 1)[::2]
+
+    def seen(frames: torch.Tensor) -> torch.Tensor:
+        return join_pairs(frames.flatten(0, 1).unflatten(0, (-1, 2)), planes, first)
+
+    real, real_features = adversary(seen(windows.target))
+    fake, _ = adversary(seen(output.detach()))
+    frozen = {name: value.detach() for name, value in adversary.named_parameters()}
+    judged, features = functional_call(adversary, frozen, (seen(output),))
+    distance = sum(
+        (a.float() - b.detach().float()).abs().mean() for a, b in zip(features, real_features, strict=True)
+    ) / len(features)
+    return {
+        "adversary": F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean(),
+        "fooled": -judged.float().mean(),
+        "features": torch.as_tensor(distance),
+    }
+
+
+# --- what is drawn
+
+
+def _draw(clips: ClipMemory, rendered: Shards, samples: Samples, recipe: ReferenceRecipe) -> _Windows:
+    """The windows of a batch: of each clip two pairs of neighbouring frames, each pair at one place."""
+    parts = []
+    for start in range(0, len(samples), FRAMES_PER_CLIP):
+        seeds = samples.seeds[start : start + FRAMES_PER_CLIP]
+        parts.append(_of_clip(clips, rendered, samples.rows[start], seeds, recipe))
+    joined = {
+        name: torch.stack([getattr(part, name) for part in parts])
+        for name in ("target", "decoded", "labels", "true_labels", "start", "start_labels", "corners")
+    }
+    first = FirstFrame(
+        *(
+            torch.stack([getattr(part.first, name) for part in parts])
+            for name in ("image", "plate", "labels", "motions")
+        )
+    )
+    return _Windows(**joined, first=first)
+
+
+def _of_clip(clips: ClipMemory, rendered: Shards, row: int, seeds: list[int], recipe: ReferenceRecipe) -> _Windows:
+    """The windows of one clip, without the leading dimension."""
+    item, made = clips.item(row), rendered.row(row)
+    frames, corners = [], []
+    for seed in seeds[::2]:
+        generator = torch.Generator().manual_seed(seed)
+        # The first frame is given; what is learnt from it is nothing.
+        frame = 1 + int(torch.randint(0, len(item["labels"]) - 2, (1,), generator=generator))
+        union = torch.maximum(item["labels"][frame], item["labels"][0])
+        corner = random_corner(union, recipe.crop, generator, _CENTRAL)
+        frames += [frame, frame + 1]
+        corners += [corner, corner]
+    first = FirstFrame(
+        _float(item["video"][0].permute(2, 0, 1)),
+        _float(made["plate"][0]),
+        item["labels"][0],
+        made["motions"][0][frames].float(),
+    )
+    labels = item["labels"][frames]
+
+    def cut(values: torch.Tensor) -> torch.Tensor:
+        """Windows of frames [T, ..., H, W]."""
+        height, width = recipe.crop
+        return torch.stack(
+            [one[..., y : y + height, x : x + width] for one, (y, x) in zip(values, corners, strict=True)]
+        )
+
+    windows = _Windows(
+        target=_float(cut(item["video"][frames].permute(0, 3, 1, 2))),
+        decoded=_float(cut(made["decoded"][0][frames])),
+        labels=cut(_altered(labels, first, seeds[0], recipe)),
+        true_labels=cut(labels),
+        start=cut(first.image.expand(len(frames), -1, -1, -1)),
+        start_labels=cut(first.labels.expand(len(frames), -1, -1)),
+        first=first,
+        corners=torch.tensor(corners),
+    )
+    return _to(windows, clips.device)
+
+
+def _to(windows: _Windows, device: torch.device) -> _Windows:
+    first = FirstFrame(*(value.to(device) for value in vars(windows.first).values()))
+    rest = {name: value.to(device) for name, value in vars(windows).items() if name != "first"}
+    return _Windows(**rest, first=first)
+
+
+def _altered(labels: torch.Tensor, first: FirstFrame, seed: int, recipe: ReferenceRecipe) -> torch.Tensor:
+    """Labels uint8 [T, H, W] as a stage 1 may give them: exact, grown or shrunk, or with the first mask laid over."""
+    generator = torch.Generator().manual_seed(seed ^ 0x5EED)
+    kind = float(torch.rand(1, generator=generator))
+    if kind < recipe.perturb:
+        return perturb_labels(labels[None], 1.0, generator=generator)[0]
+    if kind < recipe.perturb + recipe.redraw:
+        moved = moved_object(first.labels[None], first.motions[None], labels[None])[0]
+        bare = torch.where(labels == Label.OBJECT, torch.zeros_like(labels), labels)
+        return torch.where(moved & (bare == Label.BACKGROUND), torch.full_like(labels, int(Label.OBJECT)), bare)
+    return labels
+
+
+def _float(pixels: torch.Tensor) -> torch.Tensor:
+    return pixels.float() / 127.5 - 1.0
+
+
+# --- how it is measured
+
+
+@torch.no_grad()
+def _validate(decoder: ReferenceDecoder, clips: ClipMemory, rendered: Shards, run: Run, step: int) -> dict[str, float]:
+    """On all frames of held-out clips: PSNR in dB, the same inside the object where it has moved and inside the actor,
+    and the share of the true gradients there."""
+    sums: dict[str, list[float]] = {}
+    shown = []
+    for row in range(min(_VALIDATION_CLIPS, len(clips))):
+        item, made = clips.item(row), rendered.row(row)
+        video, decoded = _float(item["video"].permute(0, 3, 1, 2)), _float(made["decoded"][0])
+        first = FirstFrame(video[:1], _float(made["plate"]), item["labels"][:1], made["motions"].float())
+        windows = [value.to(clips.device) for value in (decoded[None], item["labels"][None])]
+        first = FirstFrame(*(value.to(clips.device) for value in vars(first).values()))
+        output = decoder(*windows, first)[0].float().clamp(-1, 1).cpu()
+        labels = item["labels"]
+        moved = (first.motions[0, :, 1, :, 2].cpu().norm(dim=-1) > 0) & (torch.arange(len(labels)) > 0)
+        parts = {
+            "": torch.ones_like(labels, dtype=torch.bool),
+            "moved_": (labels == Label.OBJECT) & moved[:, None, None],
+            "actor_": (labels == Label.ACTOR) | (labels == Label.SECOND_ACTOR),
+        }
+        for name, mask in parts.items():
+            mask = mask.clone()
+            mask[0] = False
+            if mask.any():
+                error = (output - video).square().mean(dim=1)[mask].mean() / 4
+                sums.setdefault(f"{name}psnr", []).append(float(-10 * torch.log10(error + 1e-10)))
+                energy = [_slope(frames, -1).mean(dim=1)[mask].mean() for frames in (output, video)]
+                sums.setdefault(f"{name}gradients", []).append(float(energy[0] / energy[1]))
+        sums.setdefault("decoded_psnr", []).append(psnr(decoded[1:], video[1:]))
+        if row < 6:
+            shown.append(
+                torch.cat(
+                    [frames[[len(labels) // 3, 2 * len(labels) // 3, -1]] for frames in (video, decoded, output)],
+                    dim=-2,
+                )
+            )
+    picture = filmstrip([("true, before, after", to_uint8(torch.cat(shown)))])
+    write_png(run.directory / f"held_out_{step:06d}.png", picture)
+    return {name: sum(values) / len(values) for name, values in sums.items()}

@@ -42,7 +42,7 @@ def sample_crops(
         kind = float(torch.rand(1, generator=generator))
         frame = int(torch.randint(0, len(item["labels"]), (1,), generator=generator))
         labels = item["labels"][frame]
-        y, x = random_corner(labels, crop, generator)
+        y, x = random_corner(labels, (crop, crop), generator)
         part = labels[y : y + crop, x : x + crop]
         if kind < recipe.mask_share:
             if kind < recipe.mask_share / 3:

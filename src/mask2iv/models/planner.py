@@ -1,0 +1,163 @@
+"""A planner: a small transformer that draws an interaction's plan by flow matching (Lipman et al. 2023).
+
+What is drawn are the plan's numbers over time, as coefficients of a cosine transform, each in units of its own spread
+over the training clips: so a plan is as smooth as real ones are. With them the painter's shape code is drawn, since how
+an actor looks goes with how it moves.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import nn
+
+from mask2iv.models.blocks import PixelBlock
+from mask2iv.plan import ACTOR_NUMBERS, ACTORS, NUMBERS, OBJECT_NUMBERS
+
+PICTURE = (40, 64)
+"""Height and width at which a planner sees a scene."""
+PICTURE_CHANNELS = 6
+"""RGB in [-1, 1], and planes of object, actor and target in {0, 1}."""
+FACTS = 3 + 1 + OBJECT_NUMBERS + 1 + ACTORS * ACTOR_NUMBERS
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a planner is told of B scenes.
+
+    Attributes:
+        picture: [B, 6, 40, 64], see :data:`PICTURE_CHANNELS`; planes of what is not known are zero.
+        start: the object's centroid (x, y) and the square root of its area, in units of the height, [B, 3].
+        has_target, target: whether the object's last pose is given, bool [B], and that: shift, log_scale, angle [B, 4].
+        has_actor, actors: whether the first frame's actors are given, bool [B], and their numbers [B, 18].
+        text: text tokens [B, L, D].
+    """
+
+    picture: torch.Tensor
+    start: torch.Tensor
+    has_target: torch.Tensor
+    target: torch.Tensor
+    has_actor: torch.Tensor
+    actors: torch.Tensor
+    text: torch.Tensor
+
+    def facts(self) -> torch.Tensor:
+        """The numbers as one vector, [B, FACTS]; what is not given is zero."""
+        has_target, has_actor = (flag.to(self.start.dtype).unsqueeze(1) for flag in (self.has_target, self.has_actor))
+        return torch.cat([self.start, has_target, has_target * self.target, has_actor, has_actor * self.actors], dim=1)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Scene:
+        """The same elsewhere."""
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self)}
+        return Scene(**{name: v.to(dtype) if v.is_floating_point() else v for name, v in moved.items()})
+
+
+class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """The velocity of noisy plans, given a scene.
+
+    Args:
+        num_frames: T.
+        width, layers, heads: of the transformer.
+        code: numbers of the painter's shape code.
+        text_width: of the text tokens.
+        dropout: in training.
+    """
+
+    plan_mean: torch.Tensor
+    plan_std: torch.Tensor
+    code_mean: torch.Tensor
+    code_std: torch.Tensor
+
+    @register_to_config
+    def __init__(
+        self,
+        num_frames: int = 16,
+        width: int = 160,
+        layers: int = 5,
+        heads: int = 5,
+        code: int = 16,
+        text_width: int = 128,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.num_frames, self.code = num_frames, code
+        self.plan_in, self.plan_out = nn.Linear(NUMBERS, width), nn.Linear(width, NUMBERS)
+        self.code_in, self.code_out = nn.Linear(code, width), nn.Linear(width, code)
+        self.places = nn.Parameter(0.02 * torch.randn(num_frames + 1, width))
+        self.text_in, self.facts_in = nn.Linear(text_width, width), nn.Linear(FACTS, width)
+        self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.picture = nn.Sequential(
+            nn.Conv2d(PICTURE_CHANNELS, 32, 4, stride=2, padding=1),
+            PixelBlock(32),
+            nn.Conv2d(32, 64, 4, stride=2, padding=1),
+            PixelBlock(64),
+            nn.Conv2d(64, width, 2, stride=2),
+        )
+        self.cells = nn.Parameter(0.02 * torch.randn(PICTURE[0] * PICTURE[1] // 64, width))
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 4 * width, dropout, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.transformer = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
+        for name, shape in (("plan", (num_frames, NUMBERS)), ("code", (code,))):
+            self.register_buffer(f"{name}_mean", torch.zeros(shape))
+            self.register_buffer(f"{name}_std", torch.ones(shape))
+
+    @property
+    def state_size(self) -> int:
+        """Numbers of a sample: all of a plan's and the code."""
+        return self.num_frames * NUMBERS + self.code
+
+    def forward(self, states: torch.Tensor, times: torch.Tensor, scene: Scene) -> torch.Tensor:
+        """The velocities of states [B, state_size] at times [B] in [0, 1]: noise at 0, data at 1 (:meth:`encode`)."""
+        plans, codes = self._split(states)
+        steps = self.time(_sinusoids(times, self.places.shape[1])).unsqueeze(1)
+        drawn = torch.cat([self.plan_in(plans), self.code_in(codes).unsqueeze(1)], dim=1) + self.places + steps
+        cells = self.picture(scene.picture).flatten(2).transpose(1, 2) + self.cells
+        told = [self.facts_in(scene.facts()).unsqueeze(1), self.text_in(scene.text), cells]
+        x = self.transformer(torch.cat([drawn, *told], dim=1))
+        return torch.cat([self.plan_out(x[:, : self.num_frames]).flatten(1), self.code_out(x[:, self.num_frames])], 1)
+
+    def encode(self, plans: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """Plans [B, T, NUMBERS] and codes [B, code] as states: cosine coefficients, all in units of their spread."""
+        coefficients = (_cosines(self.num_frames).to(plans) @ plans - self.plan_mean) / self.plan_std
+        return torch.cat([coefficients.flatten(1), (codes - self.code_mean) / self.code_std], dim=1)
+
+    def decode(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inverse of :meth:`encode`."""
+        coefficients, codes = self._split(states)
+        plans = _cosines(self.num_frames).to(states).T @ (coefficients * self.plan_std + self.plan_mean)
+        return plans, codes * self.code_std + self.code_mean
+
+    def _split(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        plans, codes = states.split([self.num_frames * NUMBERS, self.code], dim=1)
+        return plans.unflatten(1, (self.num_frames, NUMBERS)), codes
+
+    @torch.no_grad()
+    def fit(self, plans: torch.Tensor, codes: torch.Tensor) -> None:
+        """Take mean and spread from training data, plans [N, T, NUMBERS] and codes [N, code]."""
+        coefficients = _cosines(self.num_frames).to(plans) @ plans
+        self.plan_mean.copy_(coefficients.mean(dim=0))
+        # What never varies (an actor that no clip has) keeps a spread that can be divided by.
+        self.plan_std.copy_(coefficients.std(dim=0).clamp(min=2e-3))
+        self.code_mean.copy_(codes.mean(dim=0))
+        self.code_std.copy_(codes.std(dim=0).clamp(min=1e-3))
+
+
+def _cosines(count: int) -> torch.Tensor:
+    """The orthonormal cosine transform (type II) as a matrix [T, T]."""
+    k, n = torch.arange(count).unsqueeze(1), torch.arange(count).unsqueeze(0)
+    matrix = torch.cos(math.pi * (n + 0.5) * k / count) * math.sqrt(2 / count)
+    matrix[0] /= math.sqrt(2)
+    return matrix
+
+
+def _sinusoids(times: torch.Tensor, width: int) -> torch.Tensor:
+    half = width // 2
+    frequencies = torch.exp(torch.linspace(0, math.log(1000), half, device=times.device)).to(times.dtype)
+    angles = times.unsqueeze(1) * frequencies
+    return F.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, width - 2 * half))

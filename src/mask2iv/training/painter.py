@@ -1,0 +1,148 @@
+"""Training of the mask painter: the masks that a clip shows, from the numbers of its plan."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mask2iv.filmstrip import filmstrip
+from mask2iv.media import write_png
+from mask2iv.models.painter import KnownMaps, MaskPainter, Painted
+from mask2iv.recipes import PainterRecipe
+from mask2iv.training.loop import Run, Trainer, Validation
+from mask2iv.training.pictures import to_uint8
+from mask2iv.training.plans import distances
+from mask2iv.training.samples import Samples
+from mask2iv.training.shards import Shards
+
+_SHARPNESS = 6.0
+"""Steepness with which a distance is read as the chance of a pixel's being inside."""
+
+
+class PlanRows:
+    """Rows of plans with their captions' tokens; see :func:`mask2iv.training.plans.build_plans`.
+
+    Args:
+        shards: the rows.
+        text: tokens of each row's caption, [N, L, D].
+        device: where the batches go.
+    """
+
+    def __init__(self, shards: Shards, text: torch.Tensor, device: torch.device) -> None:
+        self.text, self.device = text, device
+        rows = [shards.row(index) for index in range(len(shards))]
+        # A hundred kilobytes each: thousands of clips fit into memory, and small networks must not wait for files.
+        self.tensors = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def batch(self, rows: list[int]) -> dict[str, torch.Tensor]:
+        """Fields of these rows, [B, ...], floats, with ``text``."""
+        index = torch.tensor(rows)
+        found = {name: value[index].to(self.device) for name, value in self.tensors.items()}
+        for name in ("moved", "actor", "thing"):
+            found[name] = distances(found[name])
+        return {**found, "text": self.text[index].to(self.device)}
+
+
+def known_of(batch: dict[str, torch.Tensor], with_actor: torch.Tensor, frames: torch.Tensor | None = None) -> KnownMaps:
+    """The maps that are known of a batch; the first frame's actor where `with_actor` bool [B] says so."""
+    moved = batch["moved"] if frames is None else _take(batch["moved"], frames)
+    actor = torch.where(with_actor.view(-1, 1, 1, 1), batch["actor"][:, :1], -torch.ones_like(batch["actor"][:, :1]))
+    return KnownMaps(moved.unsqueeze(2), batch["thing"][:, :1], actor)
+
+
+def _take(values: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+    """The frames [B, K] of values [B, T, ...]."""
+    return torch.stack([one[index] for one, index in zip(values, frames, strict=True)])
+
+
+def train_painter(
+    recipe: PainterRecipe, rows: PlanRows, names: list[str], held_out: PlanRows, empty: torch.Tensor, run: Run
+) -> tuple[MaskPainter, dict[str, float]]:
+    """Train the painter with the encoder of its shape code (a variational autoencoder's, Kingma and Welling 2014).
+
+    Args:
+        recipe: sizes and optimisation.
+        rows: to train on.
+        names: the clip of each row.
+        held_out: to measure on.
+        empty: tokens of the empty prompt, [1, L, D].
+        run: where it happens.
+
+    Returns:
+        The painter and its held-out figures: mean IoU of actor and object at the maps' resolution.
+    """
+    torch.manual_seed(recipe.training.seed)
+    painter = MaskPainter(recipe.widths, recipe.depth, recipe.code, rows.text.shape[-1]).to(rows.device)
+
+    def loss(samples: Samples) -> dict[str, torch.Tensor]:
+        generators = samples.generators()
+        batch = rows.batch(samples.rows)
+        frames = torch.stack(
+            [torch.randperm(batch["moved"].shape[1], generator=g)[: recipe.frames] for g in generators]
+        ).to(rows.device)
+        chances = torch.stack([torch.rand(2, generator=g) for g in generators]).to(rows.device)
+        noise = torch.stack([torch.randn(recipe.code, generator=g) for g in generators]).to(rows.device)
+        true = Painted(_take(batch["actor"], frames), _take(batch["thing"], frames))
+        mean, log_variance = painter.encoder(true)
+        code = mean + noise * (log_variance / 2).exp()
+        text = torch.where((chances[:, 0] < recipe.drop_text).view(-1, 1, 1), empty.to(batch["text"]), batch["text"])
+        plans = _take(batch["plan"], frames)
+        plans = plans + recipe.jitter * torch.stack([torch.randn(plans.shape[1:], generator=g) for g in generators]).to(
+            plans
+        )
+        known = known_of(batch, chances[:, 1] >= recipe.drop_actor, frames)
+        times = frames.float() / max(batch["moved"].shape[1] - 1, 1)
+        found = painter(plans, batch["start"][:, :2], known, code, text, times)
+        shapes = painting_loss(found, true)
+        surprise = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
+        return {"loss": shapes + recipe.code_weight * surprise, "shapes": shapes, "surprise": surprise}
+
+    def figures(step: int) -> dict[str, float]:
+        return measure(painter, held_out, run, step)
+
+    trainer = Trainer(painter, recipe.training, run, loss, names, Validation(figures, "actor_iou"))
+    return painter, trainer.run()
+
+
+def painting_loss(found: Painted, true: Painted) -> torch.Tensor:
+    """L1 of the distances, and cross-entropy of what is inside, which counts the edge."""
+    total = torch.zeros((), device=true.actor.device)
+    for one, other in ((found.actor, true.actor), (found.thing, true.thing)):
+        one = one.float()
+        inside = (other > 0).float()
+        total = total + F.l1_loss(one.clamp(-1.2, 1.2), other)
+        total = total + 0.3 * F.binary_cross_entropy_with_logits(_SHARPNESS * one, inside)
+    return total
+
+
+@torch.no_grad()
+def measure(painter: MaskPainter, rows: PlanRows, run: Run, step: int) -> dict[str, float]:
+    """Mean IoU over frames after the first of held-out clips, painted from true plans and codes."""
+    totals = {"actor_iou": [0.0, 0], "object_iou": [0.0, 0]}
+    shown = []
+    for row in range(0, min(len(rows), 96), 2):
+        batch = rows.batch([row])
+        true = Painted(batch["actor"], batch["thing"])
+        code, _ = painter.encoder(true)
+        known = known_of(batch, torch.ones(1, dtype=torch.bool, device=rows.device))
+        found = painter(batch["plan"], batch["start"][:, :2], known, code, batch["text"])
+        for name, one, other in (("actor_iou", found.actor, true.actor), ("object_iou", found.thing, true.thing)):
+            both, either = ((one > 0) & (other > 0))[:, 1:], ((one > 0) | (other > 0))[:, 1:]
+            counts = either.sum(dim=(2, 3))
+            shares = both.sum(dim=(2, 3)) / counts.clamp(min=1)
+            totals[name][0] += float(shares[counts > 0].sum())
+            totals[name][1] += int((counts > 0).sum())
+        if row < 12:
+            shown.append(torch.cat([_seen(true), _seen(found)], dim=-2)[::5])
+    write_png(run.directory / f"held_out_{step:06d}.png", filmstrip([("true, painted", to_uint8(torch.cat(shown)))]))
+    return {name: total / max(count, 1) for name, (total, count) in totals.items()}
+
+
+def _seen(painted: Painted) -> torch.Tensor:
+    """Frames [T, 3, h, w] in [-1, 1], the actor green and the object red."""
+    actor, thing = (nn.functional.hardtanh(8 * maps[0].float()) for maps in (painted.actor, painted.thing))
+    return torch.stack([thing, actor, -torch.ones_like(actor)], dim=1)

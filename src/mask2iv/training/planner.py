@@ -1,0 +1,160 @@
+"""Training of the planner by flow matching: plans and shape codes of clips, given what a user would tell."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from mask2iv.models.painter import MaskPainter, Painted
+from mask2iv.models.planner import PICTURE, InteractionPlanner, Scene
+from mask2iv.plan import ACTOR_NUMBERS, ACTORS, OBJECT_NUMBERS
+from mask2iv.recipes import PlannerRecipe
+from mask2iv.training.loop import Run, Trainer, Validation
+from mask2iv.training.painter import PlanRows
+from mask2iv.training.samples import Samples
+
+_NOISES = 8
+"""Noise levels at which held-out plans are measured."""
+
+
+def train_planner(
+    recipe: PlannerRecipe,
+    painter: MaskPainter,
+    rows: PlanRows,
+    names: list[str],
+    held_out: PlanRows,
+    empty: torch.Tensor,
+    run: Run,
+) -> tuple[InteractionPlanner, dict[str, float]]:
+    """Train the planner; its figure is the loss on held-out clips, with everything told.
+
+    Args:
+        recipe: sizes and optimisation.
+        painter: encodes the clips' shapes.
+        rows: to train on.
+        names: the clip of each row.
+        held_out: to measure on.
+        empty: tokens of the empty prompt, [1, L, D].
+        run: where it happens.
+    """
+    torch.manual_seed(recipe.training.seed)
+    frames = rows.tensors["plan"].shape[1]
+    planner = InteractionPlanner(
+        frames, recipe.width, recipe.layers, recipe.heads, painter.code, rows.text.shape[-1], recipe.dropout
+    ).to(rows.device)
+    codes, held_codes = (_codes(painter, part) for part in (rows, held_out))
+    planner.fit(rows.tensors["plan"].to(rows.device), codes)
+
+    def loss(samples: Samples) -> dict[str, torch.Tensor]:
+        batch = rows.batch(samples.rows)
+        draws = torch.stack([torch.rand(8, generator=g) for g in samples.generators()]).to(rows.device)
+        plans, scene = _told(batch, draws, recipe, empty.to(rows.device))
+        data = planner.encode(plans, codes[samples.rows])
+        noise = torch.stack([torch.randn(data.shape[1], generator=g) for g in samples.generators()]).to(data)
+        return {"loss": _mismatch(planner, data, noise, draws[:, 7], scene)}
+
+    @torch.no_grad()
+    def figures(step: int) -> dict[str, float]:
+        index = list(range(0, len(held_out), 2))
+        batch = held_out.batch(index)
+        scene = scene_of(batch)
+        data = planner.encode(batch["plan"], held_codes[index])
+        found = []
+        for level in range(_NOISES):
+            noise = torch.randn(data.shape, generator=torch.Generator().manual_seed(level)).to(data)
+            times = torch.full((len(data),), (level + 0.5) / _NOISES, device=data.device)
+            found.append(float(_mismatch(planner, data, noise, times, scene)))
+        return {"loss": sum(found) / len(found)}
+
+    trainer = Trainer(planner, recipe.training, run, loss, names, Validation(figures, "loss", larger_is_better=False))
+    return planner, trainer.run()
+
+
+def _mismatch(
+    planner: InteractionPlanner, data: torch.Tensor, noise: torch.Tensor, times: torch.Tensor, scene: Scene
+) -> torch.Tensor:
+    """Mean squared error of the velocity on the straight way from noise to data."""
+    t = times.unsqueeze(1)
+    found = planner(t * data + (1 - t) * noise, times, scene)
+    return F.mse_loss(found.float(), data - noise)
+
+
+@torch.no_grad()
+def _codes(painter: MaskPainter, rows: PlanRows) -> torch.Tensor:
+    """The shape code of every row, [N, code]."""
+    found = []
+    for start in range(0, len(rows), 16):
+        batch = rows.batch(list(range(start, min(start + 16, len(rows)))))
+        found.append(painter.encoder(Painted(batch["actor"], batch["thing"]))[0])
+    return torch.cat(found)
+
+
+def scene_of(batch: dict[str, torch.Tensor]) -> Scene:
+    """Everything that is known of a batch."""
+    names = ("picture", "start", "has_target", "target", "has_actor", "actors", "text")
+    return Scene(**{name: batch[name] for name in names})
+
+
+def _told(
+    batch: dict[str, torch.Tensor], draws: torch.Tensor, recipe: PlannerRecipe, empty: torch.Tensor
+) -> tuple[torch.Tensor, Scene]:
+    """Plans and scenes, zoomed, with conditions left out; `draws` uniform [B, 8]."""
+    plans, scene = _zoomed(batch, draws, recipe.zoom)
+    blind, aimless, alone = (
+        draws[:, i] < share for i, share in ((3, recipe.drop_text), (4, recipe.drop_target), (5, recipe.drop_actor))
+    )
+    keep = torch.ones_like(scene.picture[:, :, :1, :1])
+    keep[:, 4], keep[:, 5] = (~alone).float().view(-1, 1, 1), (~aimless).float().view(-1, 1, 1)
+    return plans, Scene(
+        picture=scene.picture * keep,
+        start=scene.start,
+        has_target=scene.has_target & ~aimless,
+        target=scene.target,
+        has_actor=scene.has_actor & ~alone,
+        actors=scene.actors,
+        text=torch.where(blind.view(-1, 1, 1), empty, scene.text),
+    )
+
+
+def _zoomed(batch: dict[str, torch.Tensor], draws: torch.Tensor, most: float) -> tuple[torch.Tensor, Scene]:
+    """The scene seen from nearer or farther: pictures and all coordinates alike.
+
+    A point p goes to s * (p - c) + c for a zoom s about a point c of the picture; lengths are multiplied by s.
+    """
+    zoom = torch.exp(most * (2 * draws[:, 0] - 1))
+    sides = torch.tensor([PICTURE[1] / PICTURE[0], 1.0], device=draws.device)
+    centre = draws[:, 1:3] * sides
+    offset = (1 - zoom).unsqueeze(1) * centre
+    scene = scene_of(batch)
+    grid = F.affine_grid(_inverse(zoom, 2 * draws[:, 1:3] - 1), [len(zoom), 1, *PICTURE], align_corners=False)
+    picture = F.grid_sample(scene.picture, grid, padding_mode="border", align_corners=False)
+    start = torch.cat([zoom.unsqueeze(1) * scene.start[:, :2] + offset, zoom.unsqueeze(1) * scene.start[:, 2:]], dim=1)
+    target = torch.cat([zoom.unsqueeze(1) * scene.target[:, :2], scene.target[:, 2:]], dim=1)
+    plans = batch["plan"].clone()
+    plans[..., :2] *= zoom.view(-1, 1, 1)
+    each = [plans[..., OBJECT_NUMBERS + i * ACTOR_NUMBERS :][..., :ACTOR_NUMBERS] for i in range(ACTORS)]
+    given = scene.actors.clone()
+    each += [given[..., i * ACTOR_NUMBERS :][..., :ACTOR_NUMBERS].unsqueeze(1) for i in range(ACTORS)]
+    for numbers in each:
+        present, shift = numbers[..., :1], offset.unsqueeze(1)
+        numbers[..., 1:] *= zoom.view(-1, 1, 1)
+        for point in (slice(3, 5), slice(6, 8)):
+            numbers[..., point] += present * shift
+    return plans, Scene(
+        picture=picture,
+        start=start,
+        has_target=scene.has_target,
+        target=target,
+        has_actor=scene.has_actor,
+        actors=given,
+        text=scene.text,
+    )
+
+
+def _inverse(zoom: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
+    """For each zoom about `centre` in [-1, 1] the map from the new picture to the old, [B, 2, 3]."""
+    scale = 1 / zoom
+    matrix = torch.zeros(len(zoom), 2, 3, device=zoom.device)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = scale
+    matrix[:, :, 2] = (1 - scale).unsqueeze(1) * centre
+    return matrix

@@ -1,0 +1,88 @@
+"""What a reference decoder meets in use, made once for every training clip: stage 2's own pictures and what goes with
+them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mask2iv.contract import Trajectory, UInt8Array
+from mask2iv.diffusion.samplers import draw_noise
+from mask2iv.masks import perturb_labels
+from mask2iv.models.autoencoder import LatentCodec
+from mask2iv.models.reference import first_plate, motions_to_first
+from mask2iv.seeds import generator_of
+from mask2iv.stages.pipeline import Mask2IVPipeline
+from mask2iv.training.clips import ClipMemory
+from mask2iv.training.shards import Shards, build_shards
+
+Renderer = Callable[[UInt8Array, Trajectory, str], torch.Tensor]
+"""A video as it is before the reference decoder, uint8 [T, 3, H, W], from a clip's true video uint8 [T, H, W, 3], the
+trajectory to follow and the clip's id, on which its noise depends."""
+
+
+def stage_two(pipeline: Mask2IVPipeline) -> Renderer:
+    """Stage 2's videos from the first frame, without its reference decoder."""
+    pipeline.reference_decoder = None
+
+    def render(video: UInt8Array, trajectory: Trajectory, clip_id: str) -> torch.Tensor:
+        frames = pipeline.render(video[0], trajectory, generator=generator_of(clip_id), progress=False)[0]
+        return torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()
+
+    return render
+
+
+def reconstruction(codec: LatentCodec, noise: float) -> Renderer:
+    """The autoencoder's pictures of the true frames, from latents with noise: where there is no stage 2 to learn from.
+
+    Args:
+        codec: the autoencoder.
+        noise: largest standard deviation of the noise; each clip's is a share of it.
+    """
+
+    @torch.no_grad()
+    def render(video: UInt8Array, trajectory: Trajectory, clip_id: str) -> torch.Tensor:
+        generator = generator_of(clip_id)
+        device = next(codec.parameters()).device
+        frames = torch.from_numpy(video).permute(0, 3, 1, 2).float().to(device) / 127.5 - 1.0
+        latents = codec.encode(frames)
+        level = noise * float(torch.rand(1, generator=generator))
+        drawn = draw_noise(latents.shape, generator, latents.device, latents.dtype)
+        decoded = codec.decode(latents + level * drawn)
+        return ((decoded.clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
+
+    return render
+
+
+def build_rendered(render: Renderer, clips: ClipMemory, key: str, root: Path) -> Shards:
+    """Of each clip: ``decoded`` uint8 [1, T, 3, H, W], ``plate`` uint8 [1, 3, H, W], ``motions`` float [1, T, 3, 2, 3].
+
+    See :class:`mask2iv.models.reference.FirstFrame` for the last two, which are those of the true masks. Every other
+    clip is rendered along perturbed masks (paper, section 3.4), as predicted ones are not exact.
+
+    Args:
+        render: makes the videos.
+        clips: the training clips.
+        key: hash of everything that the numbers depend on.
+        root: folder of caches.
+
+    Raises:
+        InputError: a clip cannot be read.
+    """
+
+    def compute(index: int) -> dict[str, torch.Tensor]:
+        item = clips.item(index)
+        clip_id, labels, video = item["clip_id"], item["labels"], item["video"].numpy()
+        chance = float(index % 2)
+        followed = perturb_labels(labels[None], chance, generator=generator_of(f"{clip_id} masks"))[0]
+        plate = torch.from_numpy(np.array(first_plate(video[0], labels.numpy())))
+        return {
+            "decoded": render(video, Trajectory(np.ascontiguousarray(followed.numpy())), clip_id)[None],
+            "plate": plate.permute(2, 0, 1)[None].contiguous(),
+            "motions": motions_to_first(labels.numpy())[None],
+        }
+
+    return build_shards(len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "render")
