@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+import json
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +17,7 @@ from mask2iv.contract import Clip, Label, Trajectory, UInt8Array
 from mask2iv.data.store import SIMULATOR, ClipSetWriter
 
 CLIPS, FRAMES, HEIGHT, WIDTH, FPS = 6, 4, 32, 64, 8.0
-COMPONENTS = ("vae", "encoders", "painter", "planner", "trajectory", "video", "reference")
+COMPONENTS = ("vae", "encoders", "trajectory", "video", "reference")
 
 
 @pytest.fixture(scope="session")
@@ -68,12 +70,28 @@ def tiny_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_clips: Path) -> Path:
-    """A model folder with every component of the recipe ``tiny``, a few steps each."""
+    """A model folder with the paper's two stages and what they need, by the recipe ``tiny``, a few steps each."""
     folder = tiny_clips.parent / "model"
-    for component in COMPONENTS:
-        flags = ["--data", str(tiny_clips), "--out", str(folder), "--recipe", "tiny", "--threads", "1"]
-        assert main(["train", component, *flags]) == 0
+    _train(COMPONENTS, tiny_clips, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def planning_model(tiny_clips: Path, tiny_model: Path) -> Path:
+    """The same with a stage 1 by plans, and without the diffusion network in its place."""
+    folder = tiny_clips.parent / "planning-model"
+    shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("training", "trajectory_*"))
+    index = json.loads((folder / "model_index.json").read_text())
+    rest = {name: value for name, value in index.items() if not name.startswith("trajectory_")}
+    (folder / "model_index.json").write_text(json.dumps(rest))
+    _train(("painter", "planner"), tiny_clips, folder)
+    return folder
+
+
+def _train(components: Sequence[str], clips: Path, folder: Path) -> None:
+    for component in components:
+        flags = ["--data", str(clips), "--out", str(folder), "--recipe", "tiny", "--threads", "1"]
+        assert main(["train", component, *flags]) == 0
 
 
 @pytest.fixture(scope="module")

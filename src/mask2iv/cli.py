@@ -38,6 +38,8 @@ COMMANDS = {
 
 # Where torchao is installed, diffusers loads it, and these warn of parts of it that nothing here uses.
 _TALKATIVE = ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer")
+# What the pipeline logs of prompts, the commands say in their own way.
+_TOLD = ("mask2iv.stages.prompts",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     returns, if anything (``generate --jobs``: 3 when some jobs failed).
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    for name in _TALKATIVE:
+    for name in (*_TALKATIVE, *_TOLD):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         name = _parser().parse_args(given[:1]).command

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +217,41 @@ def test_unknown_words_are_named_on_standard_error(desk: Desk, capsys: pytest.Ca
     warning = next(line for line in capsys.readouterr().err.splitlines() if "warning" in line)
     assert warning.startswith("mask2iv: warning: --prompt")
     assert warning.endswith(": xylophone")
+
+
+def test_an_everyday_prompt_is_read_in_the_models_words(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(desk.model, desk.folder / "reads")
+    shutil.copy(Path(str(resources.files("mask2iv"))) / "weights" / "embedded" / "wording.json", desk.folder / "reads")
+    reads = replace(desk, model=desk.folder / "reads")
+    caption = reads.run("generate", *desk.scene(), out="caption")
+    assert "prompt" not in capsys.readouterr().err
+    assert "prompt_read_as" not in manifest(caption)["settings"]
+    everyday = "someone shoves the package rightwards"
+    out = reads.run("generate", *desk.scene("--prompt", everyday), "--samples", "2", out="everyday")
+    line = f'mask2iv: prompt: "{everyday}" read as "{PROMPT}"'
+    assert [said for said in capsys.readouterr().err.splitlines() if "prompt" in said] == [line]
+    for folder in (out, out / "sample-000"):
+        settings = manifest(folder)["settings"]
+        assert (settings["prompt"], settings["prompt_read_as"]) == (everyday, PROMPT)
+        assert "prompt_cut_off" not in settings
+    assert video(out / "sample-000") == video(caption)
+    reads.run("trajectory", *desk.scene("--prompt", "nudge the samovar to the right"), out="unknown")
+    lines = [said for said in capsys.readouterr().err.splitlines() if "prompt" in said]
+    assert lines[0].endswith('read as "a hand pushing a samovar to the right"')
+    assert lines[1].endswith("words that mean nothing to this model: samovar")
+
+
+def test_what_a_long_prompt_says_in_vain_is_named(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    prompt = PROMPT + " a hand pushing a can" * 3
+    out = desk.run("trajectory", *desk.scene("--prompt", prompt))
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    expected = "--prompt: longer than the 24 tokens that this model takes; it does not see"
+    assert warnings == [f'mask2iv: warning: {expected} "can"']
+    assert manifest(out)["settings"]["prompt"] == prompt
+    assert manifest(out)["settings"]["prompt_cut_off"] == "can"
+    shorter = desk.run("trajectory", *desk.scene("--prompt", prompt.removesuffix(" can")), out="shorter")
+    assert (shorter / "trajectory.mp4").read_bytes() == (out / "trajectory.mp4").read_bytes()
+    assert not [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
 
 
 def test_the_actor_completes_the_prompt(desk: Desk) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,29 @@ def test_each_job_is_what_generate_makes_of_it_alone(desk: Path, capsys: pytest.
     assert found["settings"]["sampler"] == "ddim"
     assert Path("out/box.1/object_mask.png").is_file()
     assert summary() == {"jobs": 3, "done": 3, "skipped": 0, "failed": 0, "left": 0}
+
+
+def test_everyday_prompts_are_read_in_the_models_words(
+    desk: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("model").unlink()
+    shutil.copytree(tiny_model, "model")
+    shutil.copy(Path(str(resources.files("mask2iv"))) / "weights" / "embedded" / "wording.json", "model")
+    everyday = {**BOTH, "prompt": "shove the package rightwards", "actor": "hand"}
+    write({**BOTH, "id": "caption"}, {**everyday, "id": "a"}, {**everyday, "id": "b", "seed": 1})
+    assert run() == 0
+    line = f'mask2iv: prompt: "a hand shove the package rightwards" read as "{PROMPT}"'
+    assert [said for said in capsys.readouterr().err.splitlines() if "prompt" in said] == [line]
+    settings = json.loads(Path("out/a/manifest.json").read_text())["settings"]
+    assert settings["prompt"] == "a hand shove the package rightwards"
+    assert settings["prompt_read_as"] == PROMPT
+    assert Path("out/a/video.mp4").read_bytes() == Path("out/caption/video.mp4").read_bytes()
+    assert run() == 0
+    assert summary() == {"jobs": 3, "done": 0, "skipped": 3, "failed": 0, "left": 0}
+    # A table that reads them otherwise asks for something else.
+    Path("model/wording.json").unlink()
+    assert run() == 3
+    assert summary()["skipped"] == 1
 
 
 def test_batches_give_the_same_up_to_rounding(desk: Path) -> None:

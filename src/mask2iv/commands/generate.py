@@ -35,7 +35,8 @@ class Scene:
     """In place of a mask: a point on the object in pixels of the picture. The mask found there is written to
     object_mask.png."""
     prompt: Annotated[str | None, _optional("TEXT")] = None
-    """The instruction, for example "a hand picking up a can"."""
+    """The instruction, for example "a hand picking up a can". Other words for it, such as "lift the can", the embedded
+    model reads as the ones that it knows, and says how."""
     actor: Annotated[Literal["hand", "robot"] | None, _optional("{hand,robot}")] = None
     """Who acts, for a prompt that begins with the action: "picking up a can" becomes "a hand picking up a can" or
     "a robot arm picking up a can"."""

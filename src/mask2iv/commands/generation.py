@@ -88,7 +88,8 @@ def _from_scene(name: str, command: Generate | PredictTrajectory, samples: int, 
     with result_folder(command.output, command.scene.files) as folder:
         run = Run(name, command.sampling, command.acceleration, batch_size)
         run.settle(command.guidance, size)
-        run.warn_of_unknown_words([scene.prompt])
+        run.tell_of_prompts([scene.prompt])
+        prompt = run.prompt_record(scene.prompt)
         started = time.perf_counter()
         if scene.found_mask:
             with disk_faults(command.output):
@@ -102,10 +103,10 @@ def _from_scene(name: str, command: Generate | PredictTrajectory, samples: int, 
             with disk_faults(command.output):
                 for (part, seed), (trajectory, video) in zip(batch, made, strict=True):
                     write_result(folder / part, scene, trajectory, video)
-                    run.write_manifest(folder / part, scene.record, {"prompt": scene.prompt, "seed": seed})
+                    run.write_manifest(folder / part, scene.record, {**prompt, "seed": seed})
         if samples > 1:
             run.seconds = {"load": run.seconds["load"], "samples": round(time.perf_counter() - started, 3)}
-            own = {"prompt": scene.prompt, "seeds": dict(zip(parts, seeds, strict=True))}
+            own = {**prompt, "seeds": dict(zip(parts, seeds, strict=True))}
             run.write_manifest(folder, scene.record, own)
     written = ["trajectory/", "trajectory.mp4", *(["video.mp4"] if name == "generate" else [])]
     print(f"{command.output.out}: {', '.join(written)}" + (f" in each of {samples} folders" if samples > 1 else ""))
@@ -172,12 +173,31 @@ class Run:
         self.settings |= {"height": height, "width": width, "fps": config.fps}
         self.settings |= {name: getattr(config, name) if scale is None else scale for name, scale in scales.items()}
 
-    def warn_of_unknown_words(self, prompts: Iterable[str | None]) -> None:
-        """Names the words that the model does not know."""
-        found = {word: None for prompt in prompts for word in self.pipeline.unknown_words(prompt or "")}
+    def tell_of_prompts(self, prompts: Iterable[str | None]) -> None:
+        """Says how prompts are read, names the words that the model does not know, and what is cut off."""
+        given = list(dict.fromkeys(prompt for prompt in prompts if prompt))
+        for prompt in given:
+            read = self.pipeline.prompts.read(prompt)
+            if read != prompt:
+                print(f'mask2iv: prompt: "{prompt}" read as "{read}"', file=sys.stderr)
+        found = {word: None for prompt in given for word in self.pipeline.prompts.unknown(prompt)}
         if found:
             words = ", ".join(word.strip(string.punctuation) or word for word in found)
             print(f"mask2iv: warning: --prompt: words that mean nothing to this model: {words}", file=sys.stderr)
+        for prompt in given:
+            cut = self.pipeline.prompts.cut_off(prompt)
+            if cut:
+                limit = f"longer than the {self.pipeline.prompts.limit} tokens that this model takes"
+                print(f'mask2iv: warning: --prompt: {limit}; it does not see "{cut}"', file=sys.stderr)
+
+    def prompt_record(self, prompt: str | None) -> dict[str, Any]:
+        """A prompt for the manifest: as given, and where that differs as it is read and what of it is cut off."""
+        record: dict[str, Any] = {"prompt": prompt}
+        if prompt is not None:
+            read, cut = self.pipeline.prompts.read(prompt), self.pipeline.prompts.cut_off(prompt)
+            record |= {"prompt_read_as": read} if read != prompt else {}
+            record |= {"prompt_cut_off": cut} if cut else {}
+        return record
 
     def make(self, scenes: Sequence[SceneInputs], seeds: Sequence[int]) -> list[tuple[Trajectory, UInt8Array | None]]:
         """Trajectory and, where the command has stage 2, video of each scene."""

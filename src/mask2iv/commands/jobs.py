@@ -178,7 +178,7 @@ class _Session:
     def work(self, jobs: Sequence[Job], batch_size: int) -> None:
         """Do all that are not there yet."""
         left = [job for job in jobs if self._is_left(job)]
-        self.run.warn_of_unknown_words(job.scene.prompt for job in left)
+        self.run.tell_of_prompts(complete_prompt(job.scene.prompt, job.scene.actor) for job in left)
         if batch_size > 1:
             # Only jobs with the same kinds of conditions go through the networks together.
             left.sort(key=lambda job: (job.scene.prompt is None, job.scene.target_mask is None))
@@ -229,6 +229,7 @@ class _Session:
         """Whether there is anything to do: not for what is done already, nor for what cannot be."""
         folder = self.output.out / job.id
         with self._noting(job):
+            complete_prompt(job.scene.prompt, job.scene.actor)  # fails here, not where all prompts are told of
             if folder.is_dir() and self._is_same(job, folder):
                 self.skipped += 1
                 return False
@@ -252,7 +253,8 @@ class _Session:
             there = _asked(found["inputs"], found["settings"])
         except (InputError, KeyError, TypeError, AttributeError):
             return False
-        own = {"prompt": complete_prompt(job.scene.prompt, job.scene.actor), "seed": job.seed}
+        prompt = complete_prompt(job.scene.prompt, job.scene.actor)
+        own = {**self.run.prompt_record(prompt), "seed": job.seed}
         wanted = _asked(scene_record(job.scene), {**self.run.settings, **own})
         return there == json.loads(json.dumps(wanted)) and (folder / "video.mp4").is_file()
 
@@ -274,7 +276,8 @@ class _Session:
                     if scene.found_mask:
                         write_png(folder / "object_mask.png", scene.object_mask)
                     write_result(folder, scene, trajectory, video)
-                    self.run.write_manifest(folder, scene.record, {"prompt": scene.prompt, "seed": job.seed})
+                    own = {**self.run.prompt_record(scene.prompt), "seed": job.seed}
+                    self.run.write_manifest(folder, scene.record, own)
                 self.done += 1
 
     def _output(self, job: Job) -> Output:

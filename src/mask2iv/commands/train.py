@@ -72,7 +72,8 @@ class Train:
     resume_from_checkpoint: str | None = None
     """A checkpoint folder, or "latest" to go on where the run stopped (or start)."""
     initial_weights: str | None = None
-    """Start stage 1 or 2 from the networks of this model: a folder, or "embedded"; else from random ones."""
+    """Start painter, planner, a stage or the reference decoder from the networks of this model: a folder, or
+    "embedded"; else from random ones."""
     image_to_video: Path | None = None
     """Start stage 1 or 2 from the image-to-video network of this folder (variant dynamicrafter) instead, as the paper's
     start from DynamiCrafter: new input channels begin at zero."""
@@ -241,8 +242,10 @@ class Train:
         if len(given) > 1:
             raise InputError("--initial-weights and --image-to-video: training starts from one of them; leave one out")
         [(flag, value)] = given.items()
-        if self.component not in ("trajectory", "video"):
-            raise InputError(f"{flag} is for the stages trajectory and video, not for {self.component}")
+        stages = ("trajectory", "video")
+        taken = stages if flag == "--image-to-video" else ("painter", "planner", *stages, "reference")
+        if self.component not in taken:
+            raise InputError(f"{flag} is for {', '.join(taken)}, not for {self.component}")
         folder = model_folder(str(value), flag)
         if folder.resolve() == self.out.resolve():
             # The run would replace what it started from, and could not be resumed.

@@ -50,9 +50,14 @@ def word_tokenizer(vocabulary: Sequence[str], max_length: int) -> PreTrainedToke
     )
 
 
+def has_closed_vocabulary(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a tokenizer knows some words and no others; CLIP's makes every word of pieces."""
+    return tokenizer.unk_token_id is not None and tokenizer.unk_token != tokenizer.eos_token
+
+
 def unknown_words(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[str]:
     """Words of `prompt` that a closed-vocabulary tokenizer does not know; empty for an open vocabulary."""
-    if tokenizer.unk_token_id is None or tokenizer.unk_token == tokenizer.eos_token:
+    if not has_closed_vocabulary(tokenizer):
         return []
     found = []
     for word in prompt.split():
@@ -60,6 +65,17 @@ def unknown_words(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[str]:
         if tokenizer.unk_token_id in ids:
             found.append(word)
     return found
+
+
+def words_cut_off(tokenizer: PreTrainedTokenizerBase, prompt: str) -> str:
+    """The end of `prompt` that :func:`token_ids` cuts off, from the first word that is not seen whole; "" for none."""
+    words = prompt.split()
+    room = tokenizer.model_max_length - tokenizer.num_special_tokens_to_add()
+    for index, word in enumerate(words):
+        room -= len(tokenizer(word, add_special_tokens=False)["input_ids"])
+        if room < 0:
+            return " ".join(words[index:])
+    return ""
 
 
 @torch.no_grad()

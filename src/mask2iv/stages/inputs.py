@@ -131,18 +131,19 @@ class SharedEncoder:
 
     Args:
         encoder: does the encoding, of one input at a time; so what is shared has the numbers it has alone.
+        read: what is encoded of a prompt.
     """
 
-    def __init__(self, encoder: ConditionEncoder) -> None:
+    def __init__(self, encoder: ConditionEncoder, read: Callable[[str], str] = str) -> None:
         self.codec, self.device, self.dtype = encoder.codec, encoder.device, encoder.dtype
-        self._encoder = encoder
+        self._encoder, self._read = encoder, read
         # A variational autoencoder draws latents from each output's own generator: not to be shared.
         self._deterministic = isinstance(encoder.codec.autoencoder, AutoencoderDC)
         self._known: dict[Hashable, torch.Tensor] = {}
 
     def text(self, prompt: str) -> torch.Tensor:
         """Text tokens [1, L, D]."""
-        return self._once(prompt, lambda: self._encoder.text([prompt]))
+        return self._once(prompt, lambda: self._encoder.text([self._read(prompt)]))
 
     def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
         """CLIP image tokens [1, Li, Dv] of CPU pixels [1, 3, H, W] in [-1, 1]."""

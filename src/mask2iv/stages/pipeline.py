@@ -23,13 +23,13 @@ from mask2iv.models.painter import MaskPainter
 from mask2iv.models.planner import InteractionPlanner
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.models.resampler import Resampler
-from mask2iv.models.text import unknown_words
 from mask2iv.models.unet import VideoUNet
 from mask2iv.stages.acceleration import Accelerated
 from mask2iv.stages.components import load_component, model_folder, read_index, save_component, write_index
 from mask2iv.stages.config import PipelineConfig
 from mask2iv.stages.inputs import SharedEncoder, as_list, check_image, listed, positive, sample_seeds
 from mask2iv.stages.planning import PlanningStage, draw_plans, paint_plans
+from mask2iv.stages.prompts import PromptReader
 from mask2iv.stages.sampling import SamplingOptions, StepCallback
 from mask2iv.stages.stage import Stage
 from mask2iv.stages.trajectory import Guidance, TrajectoryRequest, predict_trajectories, trajectory_requests
@@ -107,6 +107,7 @@ class Mask2IVPipeline(Accelerated):
         if planner is not None and painter is not None:
             self.planning_stage = PlanningStage(planner, painter).eval()
         self.reference_decoder = reference_decoder
+        self.prompts = PromptReader(tokenizer)
         super().__init__()
 
     @classmethod
@@ -126,7 +127,9 @@ class Mask2IVPipeline(Accelerated):
         if missing:
             raise InputError(f"--model: {folder} lacks {', '.join(sorted(missing))}; train or import it first")
         loaded = {name: load_component(folder, name, class_name, torch_dtype) for name, class_name in names.items()}
-        return cls(pipeline_config, **loaded)
+        pipeline = cls(pipeline_config, **loaded)
+        pipeline.prompts = PromptReader.load(folder, loaded["tokenizer"])
+        return pipeline
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write a model folder: ``model_index.json`` and one folder per component, weights as safetensors.
@@ -143,6 +146,7 @@ class Mask2IVPipeline(Accelerated):
         with atomic_directory(folder, overwrite=True) as target:
             for name, component in components.items():
                 save_component(target, name, component, dtype)
+            self.prompts.save(target)
             write_index(target, self.config, {name: type(part).__name__ for name, part in components.items()})
 
     @property
@@ -170,8 +174,8 @@ class Mask2IVPipeline(Accelerated):
         return self.planning_stage is not None or self.trajectory_stage is not None
 
     def unknown_words(self, prompt: str) -> list[str]:
-        """Words the text encoder has never seen; empty for an open vocabulary."""
-        return unknown_words(self.encoder.tokenizer, prompt)
+        """Words of a prompt, as it is read, that the text encoder has never seen; empty for an open vocabulary."""
+        return self.prompts.unknown(prompt)
 
     def trajectory(
         self,
@@ -226,7 +230,7 @@ class Mask2IVPipeline(Accelerated):
         given = (image, object_mask, prompt, target_mask, actor_mask)
         requests = trajectory_requests(*given, self.size(height, width), num_videos_per_prompt)
         return self._predict(
-            SharedEncoder(self.encoder),
+            SharedEncoder(self.encoder, self.prompts),
             requests,
             sample_seeds(generator, len(requests)),
             Guidance.of(self.config, guidance_scale, target_guidance_scale, guidance_rescale),
@@ -272,7 +276,7 @@ class Mask2IVPipeline(Accelerated):
         paths: list[Trajectory | None] = as_list(trajectory, count, "trajectory")
         prompts: list[str | None] = as_list(prompt, count, "prompt")  # type: ignore[arg-type]
         return self._render(
-            SharedEncoder(self.encoder),
+            SharedEncoder(self.encoder, self.prompts),
             video_requests(self.config, images, paths, prompts, self.size(height, width)),
             sample_seeds(generator, count),
             num_inference_steps,
@@ -316,7 +320,7 @@ class Mask2IVPipeline(Accelerated):
             raise InputError("this model's stage 2 takes no masks, so there is nothing to predict for it; call render")
         given = (image, object_mask, prompt, target_mask, actor_mask)
         requests = trajectory_requests(*given, self.size(height, width), num_videos_per_prompt)
-        shared, seeds = SharedEncoder(self.encoder), sample_seeds(generator, len(requests))
+        shared, seeds = SharedEncoder(self.encoder, self.prompts), sample_seeds(generator, len(requests))
         guidance = Guidance.of(self.config, guidance_scale, target_guidance_scale, guidance_rescale)
         options = SamplingOptions(batch_size, sampler, callback_on_step_end, progress)
         trajectories = self._predict(shared, requests, seeds, guidance, num_inference_steps, options)

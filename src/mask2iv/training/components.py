@@ -31,9 +31,9 @@ from mask2iv.training.cache import FreshlyEncoded, build_cache, cache_key
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.encoders import train_encoders
 from mask2iv.training.loop import Run, Trainer, Validation
-from mask2iv.training.painter import PlanRows, train_painter
+from mask2iv.training.painter import train_painter
 from mask2iv.training.planner import train_planner
-from mask2iv.training.plans import build_plans, mirrored_caption
+from mask2iv.training.plans import PlanRows, build_plans, mirrored_caption
 from mask2iv.training.pretrained import from_image_to_video
 from mask2iv.training.reference import train_reference
 from mask2iv.training.rendered import build_rendered, reconstruction, stage_two
@@ -44,6 +44,13 @@ from mask2iv.training.validation import MEASURES, StageValidation
 
 FROZEN = ("vae", "tokenizer", "text_encoder", "image_encoder", "reference_decoder")
 """Components that a stage needs and does not train."""
+_VIDEO = ("video_unet", "video_resampler", "video_controlnet")
+_ADOPTED: Mapping[str, tuple[str, ...]] = {
+    "painter": FROZEN,
+    "planner": (*FROZEN, "painter"),
+    "reference": (*FROZEN[:-1], *_VIDEO, "scheduler"),
+}
+"""What a component's run takes from the folder that it starts from, beside its own network; see :meth:`adopt`."""
 
 _AUTOCAST: Mapping[str, torch.dtype | None] = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -100,7 +107,7 @@ class TrainContext:
             f"--recipe {self.recipe.name} trains no {name}; give the imported folder that has it as --initial-weights"
         )
 
-    def adopt(self) -> None:
+    def adopt(self, frozen: Sequence[str] = FROZEN) -> None:
         """Take the frozen components that --out lacks from the folder that training starts from; the main process does.
 
         Files are linked where the file system can, since components are replaced as folders and never written into.
@@ -108,13 +115,24 @@ class TrainContext:
         if self.initial is not None and self.run.accelerator.is_main_process:
             _, given = read_index(self.initial, "--initial-weights")
             known = read_index(self.model_dir)[1] if (self.model_dir / INDEX).is_file() else {}
-            names = [name for name in FROZEN if name in given and name not in known]
+            names = [name for name in frozen if name in given and name not in known]
             for name in names:
                 with atomic_directory(self.model_dir / name, overwrite=True) as folder:
                     copy_linked(self.initial / name, folder)
             if names:
                 self._write_index({**known, **{name: given[name] for name in names}})
         self.run.accelerator.wait_for_everyone()
+
+    def start_of(self, name: str) -> Any:
+        """The network of this name in the folder that training starts from; None where there is none, which is said."""
+        if self.initial is None:
+            return None
+        components = read_index(self.initial)[1]
+        if name not in components:
+            if self.run.accelerator.is_main_process:
+                print(f"mask2iv: {self.initial} holds no {name}: it starts from random weights", file=sys.stderr)
+            return None
+        return load_component(self.initial, name, components[name], torch.float32)
 
     def teach_words(self) -> None:
         """Deal with captions' words that the text encoder does not know: add them, or warn; the main process does."""
@@ -208,28 +226,30 @@ def _plan_rows(context: TrainContext) -> tuple[PlanRows, list[str], PlanRows, to
 
 
 def _painter(context: TrainContext) -> dict[str, float]:
-    context.adopt()
+    context.adopt(_ADOPTED["painter"])
     context.teach_words()
     context.vouch_for(("tokenizer", "text_encoder"))
-    painter, figures = train_painter(context.recipe.of("painter"), *_plan_rows(context), context.run)
+    start = context.start_of("painter")
+    painter, figures = train_painter(context.recipe.of("painter"), *_plan_rows(context), context.run, start)
     context.save({"painter": painter})
     return figures
 
 
 def _planner(context: TrainContext) -> dict[str, float]:
-    context.adopt()
+    context.adopt(_ADOPTED["planner"])
+    context.teach_words()
     context.vouch_for(("tokenizer", "text_encoder", "painter"))
-    painter = context.load("painter", "painter").requires_grad_(False)
-    planner, figures = train_planner(context.recipe.of("planner"), painter, *_plan_rows(context), context.run)
+    painter, start = context.load("painter", "painter").requires_grad_(False), context.start_of("planner")
+    planner, figures = train_planner(context.recipe.of("planner"), painter, *_plan_rows(context), context.run, start)
     context.save({"planner": planner})
     return figures
 
 
 def _reference(context: TrainContext) -> dict[str, float]:
-    context.adopt()
+    context.adopt(_ADOPTED["reference"])
     recipe: ReferenceRecipe = context.recipe.of("reference")
     present = read_index(context.model_dir)[1] if (context.model_dir / INDEX).is_file() else {}
-    networks = [name for name in ("video_unet", "video_resampler", "video_controlnet") if name in present]
+    networks = [name for name in _VIDEO if name in present]
     context.vouch_for(("vae", *networks))
     if networks:
         precision = _AUTOCAST[recipe.training.mixed_precision] or torch.float32
@@ -243,9 +263,12 @@ def _reference(context: TrainContext) -> dict[str, float]:
         key = cache_key(clips.clips, (), settings)
         root = context.cache_dir or context.model_dir / "training" / "cache"
         pictures.append(build_rendered(render, clips, key, root))
-    found = train_reference(recipe, context.clips, pictures[0], context.held_out, pictures[1], context.run)
-    context.save({"reference_decoder": found[0]})
-    return found[1]
+    start = context.start_of("reference_decoder")
+    decoder, figures = train_reference(
+        recipe, context.clips, pictures[0], context.held_out, pictures[1], context.run, start
+    )
+    context.save({"reference_decoder": decoder})
+    return figures
 
 
 def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:

@@ -12,39 +12,11 @@ from mask2iv.models.painter import KnownMaps, MaskPainter, Painted
 from mask2iv.recipes import PainterRecipe
 from mask2iv.training.loop import Run, Trainer, Validation
 from mask2iv.training.pictures import to_uint8
-from mask2iv.training.plans import distances
+from mask2iv.training.plans import PlanRows
 from mask2iv.training.samples import Samples
-from mask2iv.training.shards import Shards
 
 _SHARPNESS = 6.0
 """Steepness with which a distance is read as the chance of a pixel's being inside."""
-
-
-class PlanRows:
-    """Rows of plans with their captions' tokens; see :func:`mask2iv.training.plans.build_plans`.
-
-    Args:
-        shards: the rows.
-        text: tokens of each row's caption, [N, L, D].
-        device: where the batches go.
-    """
-
-    def __init__(self, shards: Shards, text: torch.Tensor, device: torch.device) -> None:
-        self.text, self.device = text, device
-        rows = [shards.row(index) for index in range(len(shards))]
-        # A hundred kilobytes each: thousands of clips fit into memory, and small networks must not wait for files.
-        self.tensors = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
-
-    def __len__(self) -> int:
-        return len(self.text)
-
-    def batch(self, rows: list[int]) -> dict[str, torch.Tensor]:
-        """Fields of these rows, [B, ...], floats, with ``text``."""
-        index = torch.tensor(rows)
-        found = {name: value[index].to(self.device) for name, value in self.tensors.items()}
-        for name in ("moved", "actor", "thing"):
-            found[name] = distances(found[name])
-        return {**found, "text": self.text[index].to(self.device)}
 
 
 def known_of(batch: dict[str, torch.Tensor], with_actor: torch.Tensor, frames: torch.Tensor | None = None) -> KnownMaps:
@@ -60,7 +32,13 @@ def _take(values: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
 
 
 def train_painter(
-    recipe: PainterRecipe, rows: PlanRows, names: list[str], held_out: PlanRows, empty: torch.Tensor, run: Run
+    recipe: PainterRecipe,
+    rows: PlanRows,
+    names: list[str],
+    held_out: PlanRows,
+    empty: torch.Tensor,
+    run: Run,
+    start: MaskPainter | None = None,
 ) -> tuple[MaskPainter, dict[str, float]]:
     """Train the painter with the encoder of its shape code (a variational autoencoder's, Kingma and Welling 2014).
 
@@ -71,12 +49,14 @@ def train_painter(
         held_out: to measure on.
         empty: tokens of the empty prompt, [1, L, D].
         run: where it happens.
+        start: a painter to train further; None for a new one.
 
     Returns:
         The painter and its held-out figures: mean IoU of actor and object at the maps' resolution.
     """
     torch.manual_seed(recipe.training.seed)
-    painter = MaskPainter(recipe.widths, recipe.depth, recipe.code, rows.text.shape[-1]).to(rows.device)
+    painter = start or MaskPainter(recipe.widths, recipe.depth, recipe.code, rows.text.shape[-1])
+    painter.to(rows.device)
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
         generators = samples.generators()

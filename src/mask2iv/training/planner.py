@@ -10,7 +10,7 @@ from mask2iv.models.planner import PICTURE, InteractionPlanner, Scene
 from mask2iv.plan import ACTOR_NUMBERS, ACTORS, OBJECT_NUMBERS
 from mask2iv.recipes import PlannerRecipe
 from mask2iv.training.loop import Run, Trainer, Validation
-from mask2iv.training.painter import PlanRows
+from mask2iv.training.plans import PlanRows
 from mask2iv.training.samples import Samples
 
 _NOISES = 8
@@ -25,6 +25,7 @@ def train_planner(
     held_out: PlanRows,
     empty: torch.Tensor,
     run: Run,
+    start: InteractionPlanner | None = None,
 ) -> tuple[InteractionPlanner, dict[str, float]]:
     """Train the planner; its figure is the loss on held-out clips, with everything told.
 
@@ -36,14 +37,17 @@ def train_planner(
         held_out: to measure on.
         empty: tokens of the empty prompt, [1, L, D].
         run: where it happens.
+        start: a planner to train further, in the units that it has; None for a new one.
     """
     torch.manual_seed(recipe.training.seed)
     frames = rows.tensors["plan"].shape[1]
-    planner = InteractionPlanner(
+    planner = start or InteractionPlanner(
         frames, recipe.width, recipe.layers, recipe.heads, painter.code, rows.text.shape[-1], recipe.dropout
-    ).to(rows.device)
+    )
+    planner.to(rows.device)
     codes, held_codes = (_codes(painter, part) for part in (rows, held_out))
-    planner.fit(rows.tensors["plan"].to(rows.device), codes)
+    if start is None:
+        planner.fit(_every(rows, "plan"), codes)
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
         batch = rows.batch(samples.rows)
@@ -77,6 +81,11 @@ def _mismatch(
     t = times.unsqueeze(1)
     found = planner(t * data + (1 - t) * noise, times, scene)
     return F.mse_loss(found.float(), data - noise)
+
+
+def _every(rows: PlanRows, name: str) -> torch.Tensor:
+    """A small field of all rows."""
+    return torch.cat([rows.batch([index])[name] for index in range(len(rows))])
 
 
 @torch.no_grad()

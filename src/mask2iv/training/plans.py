@@ -1,7 +1,4 @@
-"""What planner and painter learn from: of every clip its plan, its masks as distances, and its scene.
-
-Each clip is there twice, as it is and mirrored, with "left" and "right" exchanged in its caption.
-"""
+"""What planner and painter learn from: of every clip its plan, its masks as distances, and its scene; and mirrored."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import torch
 
 from mask2iv.contract import Label, UInt8Array
 from mask2iv.distances import distance_map
-from mask2iv.plan import plan_of
+from mask2iv.plan import ACTOR_NUMBERS, ACTORS, OBJECT_NUMBERS, plan_of
 from mask2iv.plan_conditions import known_maps, scene_facts
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.shards import Shards, build_shards
@@ -24,6 +21,8 @@ _EXCHANGED = {
     "counterclockwise": "clockwise",
 }
 _LEVELS = 127
+_MAPS = ("moved", "actor", "thing")
+_POSE_MIRROR = torch.tensor([-1.0, 1.0, 1.0, -1.0])
 
 
 def mirrored_caption(caption: str) -> str:
@@ -32,11 +31,9 @@ def mirrored_caption(caption: str) -> str:
 
 
 def build_plans(clips: ClipMemory, key: str, root: Path) -> Shards:
-    """Rows 2 i and 2 i + 1 are clip i and its mirror image.
-
-    Each has ``plan`` float32 [1, T, NUMBERS], ``moved``, ``actor`` and ``thing`` int8 [1, T, h, w] (distances in steps
-    of 1/127; those of the known object moved, and of what is seen), and the fields of
-    :class:`mask2iv.plan_conditions.SceneFacts`.
+    """Of each clip ``plan`` float32 [1, T, NUMBERS], ``moved``, ``actor`` and ``thing`` int8 [1, T, h, w] (distances in
+    steps of 1/127; those of the known object moved, and of what is seen), ``width`` (the picture's, in units of its
+    height) and the fields of :class:`mask2iv.plan_conditions.SceneFacts`.
 
     Args:
         clips: of the model's size and length.
@@ -48,13 +45,64 @@ def build_plans(clips: ClipMemory, key: str, root: Path) -> Shards:
     """
 
     def compute(row: int) -> dict[str, torch.Tensor]:
-        item = clips.item(row // 2)
-        image, labels = item["video"][0].numpy(), item["labels"].numpy()
-        if row % 2:
-            image, labels = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(labels[:, :, ::-1])
-        return {name: torch.from_numpy(np.asarray(value))[None] for name, value in _row(image, labels).items()}
+        item = clips.item(row)
+        values = _row(item["video"][0].numpy(), item["labels"].numpy())
+        return {name: torch.from_numpy(np.asarray(value))[None] for name, value in values.items()}
 
-    return build_shards(2 * len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "plan")
+    return build_shards(len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "plan")
+
+
+class PlanRows:
+    """Rows of plans with their captions' tokens, each clip twice: rows 2 i and 2 i + 1 are clip i and its mirror image.
+
+    Args:
+        shards: of :func:`build_plans`.
+        text: tokens of each row's caption, [2 N, L, D]; that of a mirror image by :func:`mirrored_caption`.
+        device: where the batches go.
+    """
+
+    def __init__(self, shards: Shards, text: torch.Tensor, device: torch.device) -> None:
+        self.text, self.device = text, device
+        rows = [shards.row(index) for index in range(len(shards))]
+        # A hundred kilobytes each: thousands of clips fit into memory, and small networks must not wait for files.
+        self.tensors = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def batch(self, rows: list[int]) -> dict[str, torch.Tensor]:
+        """Fields of these rows, [B, ...], distances as floats in [-1, 1], with ``text``."""
+        index = torch.tensor(rows)
+        found = {name: value[index // 2].to(self.device) for name, value in self.tensors.items()}
+        for name in _MAPS:
+            found[name] = found[name].float() / _LEVELS
+        turned = (index % 2).bool().to(self.device)
+        mirror = mirrored(found)
+        return {
+            **{name: torch.where(_like(turned, value), mirror[name], value) for name, value in found.items()},
+            "text": self.text[index].to(self.device),
+        }
+
+
+def mirrored(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same clips seen in a mirror: pictures and maps turned over, all coordinates with them."""
+    width = batch["width"]
+    plan, actors, start, target = (batch[name].clone() for name in ("plan", "actors", "start", "target"))
+    plan[..., :OBJECT_NUMBERS] *= _POSE_MIRROR.to(plan)
+    target *= _POSE_MIRROR.to(target)
+    start[:, 0] = width - start[:, 0]
+    for numbers, side in ((plan[..., OBJECT_NUMBERS:], width.unsqueeze(1)), (actors, width)):
+        for first in range(0, ACTORS * ACTOR_NUMBERS, ACTOR_NUMBERS):
+            present = numbers[..., first]
+            numbers[..., first + 1] *= -1
+            for x in (first + 3, first + 6):
+                numbers[..., x] = present * side - numbers[..., x]
+    turned = {name: batch[name].flip(-1) for name in (*_MAPS, "picture")}
+    return {**batch, **turned, "plan": plan, "actors": actors, "start": start, "target": target}
+
+
+def _like(flags: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    return flags.view(-1, *(1,) * (values.ndim - 1))
 
 
 def _row(image: UInt8Array, labels: UInt8Array) -> dict[str, object]:
@@ -69,10 +117,6 @@ def _row(image: UInt8Array, labels: UInt8Array) -> dict[str, object]:
     return {
         "plan": plan.to_array().astype(np.float32),
         **{name: np.round(maps * _LEVELS).astype(np.int8) for name, maps in seen.items()},
+        "width": np.float32((labels.shape[2] - 1) / (labels.shape[1] - 1)),
         **vars(facts),
     }
-
-
-def distances(stored: torch.Tensor) -> torch.Tensor:
-    """Stored steps as distances in [-1, 1]."""
-    return stored.float() / _LEVELS

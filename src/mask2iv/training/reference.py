@@ -70,6 +70,7 @@ def train_reference(
     held_out: ClipMemory,
     held_out_rendered: Shards,
     run: Run,
+    start: ReferenceDecoder | None = None,
 ) -> tuple[ReferenceDecoder, dict[str, float]]:
     """Train the decoder on windows around what moves; figures on whole frames of held-out clips.
 
@@ -87,7 +88,10 @@ def train_reference(
             f"{FRAMES_PER_CLIP} windows, as many as come from one clip"
         )
     torch.manual_seed(config.seed)
-    pair = _Pair(recipe).to(clips.device)
+    pair = _Pair(recipe)
+    if start is not None:
+        pair.decoder = start
+    pair.to(clips.device)
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
         windows = _draw(clips, rendered, samples, recipe)
