@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageFilter
 
 from mask2iv.contract import UInt8Array
@@ -52,9 +51,8 @@ DAMAGES: dict[str, Damage] = {
 
 def accuracies(net: FeatureNet, clips: ClipSet, features: np.ndarray) -> list[float]:
     """Share of right answers to each of the questions."""
-    logits = net.answers(torch.from_numpy(features))
-    answers = {name: [net.config.classes(name)[int(i)] for i in logits[name].argmax(1)] for name in QUESTIONS}
-    return [float(np.mean([row[name] for row in clips.rows] == np.array(answers[name]))) for name in QUESTIONS]
+    answers = net.recognised(features)
+    return [float(np.mean(np.array(answers[name]) == [row[name] for row in clips.rows])) for name in QUESTIONS]
 
 
 def main() -> None:

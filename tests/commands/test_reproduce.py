@@ -45,7 +45,7 @@ def test_the_table_of_systems_has_a_figure_and_a_record_for_each_row(made: Path)
     names = [row["row"] for row in table["rows"]]
     assert names == [
         "dynamicrafter-zero-shot", "dynamicrafter", "coshand", "interdyn", "mask2iv-text", "mask2iv", "mask2iv-true",
-        "still", "true",
+        "still", "pasted", "true",
     ]  # fmt: skip
     for row in table["rows"]:
         assert all(
@@ -65,8 +65,9 @@ def test_the_table_of_systems_has_a_figure_and_a_record_for_each_row(made: Path)
     assert provenance["settings"]["base_sha256"]
     assert provenance["hardware"]["threads"] == 1
     text = (made / "table-systems.md").read_text()
-    assert text.count("\n| ") == (9 + 2) + (6 + 2), "figures, then differences from Mask2IV along true masks"
+    assert text.count("\n| ") == (10 + 2) + (6 + 2), "figures, then differences from Mask2IV along true masks"
     assert "| first frame repeated | - |" in text
+    assert "| pasted object, no actor | - |" in text
     assert "Every network: recipe tiny, 2 steps of 2 clips" in text
     lines = list(csv.DictReader((made / "table-systems.csv").read_text().splitlines()))
     assert {line["row"] for line in lines} == set(names)
@@ -78,12 +79,13 @@ def test_the_table_of_systems_has_a_figure_and_a_record_for_each_row(made: Path)
     assert {"psnr", "ssim", "lpips", "target_error", "object_miou"} <= set(table["rows"][2]["own"])
     assert not {"object_miou", "background_psnr"} & set(table["rows"][5]["own"]), "its trajectory is its own"
     assert "v2v" in provenance["not_measured"]
-    *others, upper_bound, still, _ = table["rows"]
+    *others, upper_bound, still, pasted, _ = table["rows"]
     psnr = [row["own"]["psnr"]["value"] for row in others]
     less = [row["less_reference"]["psnr"]["value"] for row in others]
     assert less == pytest.approx([value - upper_bound["own"]["psnr"]["value"] for value in psnr])
     assert not upper_bound["less_reference"] | still["less_reference"]
-    assert still["own"]["target_error"]["value"] > 0
+    assert still["own"]["target_error"]["value"] > pasted["own"]["target_error"]["value"]
+    assert pasted["own"]["psnr_object"]["value"] > still["own"]["psnr_object"]["value"]
 
 
 def test_rows_that_were_not_run_say_so_and_rows_of_both_tables_are_run_once(made: Path) -> None:

@@ -82,3 +82,34 @@ def test_a_still_is_the_first_frame() -> None:
     still = baselines.repeat_first_frame(clip)
     assert still.shape == clip.video.shape
     assert (still == clip.video[0]).all()
+
+
+def test_a_pasted_object_is_the_first_frames_where_the_masks_are() -> None:
+    clip = carried()
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    room = np.stack([90 + x % 3, 100 + y % 3, 110 + 0 * x], axis=-1).astype(np.uint8)
+    image = room.copy()
+    image[clip.object_mask] = (200, 40, 60)
+    image[40:50, 50:55][clip.object_mask[40:50, 50:55]] = (40, 200, 60)
+    pasted = baselines.pasted_object(image, clip.trajectory)
+    assert pasted.shape == clip.video.shape
+    assert np.array_equal(pasted[0], image)
+    last = clip.trajectory.object[-1]
+    top, left = np.argwhere(last).min(axis=0)
+    assert np.abs(pasted[-1][top + 1 : top + 9, left + 1 : left + 4].astype(int) - (40, 200, 60)).max() < 30
+    assert np.abs(pasted[-1][top + 1 : top + 9, left + 7 : left + 9].astype(int) - (200, 40, 60)).max() < 30
+    assert np.abs(pasted[-1][~last].astype(int) - room[~last]).max() < 10, "no actor, and the hole is filled in"
+
+
+def test_a_mask_that_grows_is_painted_in_the_objects_colours() -> None:
+    """The masks allow for no motion that covers the new pixels: they take the colour of the nearest ones."""
+    labels = np.zeros((2, HEIGHT, WIDTH), dtype=np.uint8)
+    labels[0, 20:30, 20:30] = labels[1, 20:30, 20:60] = Label.OBJECT
+    image = np.full((HEIGHT, WIDTH, 3), 120, dtype=np.uint8)
+    image[20:30, 20:30] = (200, 40, 60)
+    assert (baselines.pasted_object(image, Trajectory(labels))[1][labels[1] > 0] == (200, 40, 60)).all()
+
+
+def test_pasting_needs_the_object() -> None:
+    with pytest.raises(InputError, match="first frame shows the object"):
+        baselines.pasted_object(np.zeros((4, 4, 3), np.uint8), Trajectory(np.zeros((2, 4, 4), np.uint8)))

@@ -212,6 +212,10 @@ def test_figures_hold_means_medians_and_shares() -> None:
     assert (share.value, share.clips) == (0.8, 2)
     assert metrics.mean_figure([]) == metrics.Figure(None, None, None, 0)
     assert metrics.share_figure([0], [0]).value is None
+    # Of clips that only one side gets right, all count.
+    ratio = metrics.ratio_figure([1, 1, 0, 1], [1, 0, 1, 0])
+    assert (ratio.value, ratio.clips) == (1.5, 4)
+    assert metrics.ratio_figure([1], [0]) == metrics.Figure(None, None, None, 0)
 
 
 def test_intervals_are_repeatable_and_as_wide_as_theory_says() -> None:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import runpy
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,16 @@ from mask2iv.cli import main
 from mask2iv.contract import Label, Trajectory
 from mask2iv.data.store import ClipSet, ClipSetWriter, open_split
 from mask2iv.errors import InputError
-from mask2iv.evaluation.answers import clip_generator
+from mask2iv.evaluation.answers import Answers, clip_generator
+from mask2iv.evaluation.features import QUESTIONS
+from mask2iv.evaluation.fidelity import GRADIENTS
 from mask2iv.evaluation.journal import Journal
 from mask2iv.evaluation.measure import Measurer
 from mask2iv.evaluation.metrics import psnr
 from mask2iv.evaluation.report import markdown
-from mask2iv.evaluation.rows import Ranking, ranking
+from mask2iv.evaluation.rows import Ranking, clip_row, ranking
 from mask2iv.evaluation.runner import EvaluationConfig, evaluate
+from mask2iv.evaluation.summary import summarise
 from mask2iv.stages.pipeline import Mask2IVPipeline
 
 SOURCES = {"model": "tiny", "model_sha256": "0" * 64, "data": "clips", "data_index_sha256": "1" * 64}
@@ -68,6 +73,19 @@ def test_metrics_state_figures_and_protocol(results: Path) -> None:
     psnr = {name: found["video"][name]["psnr"]["value"] for name in ("model", "still", "gain")}
     assert psnr["gain"] == pytest.approx(psnr["model"] - psnr["still"])
     assert psnr["still"] > found["video"]["still"]["psnr_changed"]["value"]
+    pasted = found["video"]["pasted"]["psnr_object"]["value"]
+    assert pasted > found["video"]["still"]["psnr_object"]["value"], "it is where the object is"
+    gain = found["video"]["gain_over_pasted"]["psnr_object"]["value"]
+    assert gain == pytest.approx(found["video"]["model"]["psnr_object"]["value"] - pasted)
+    assert {name: set(figures) for name, figures in found["fidelity"].items()} == {
+        "video": {*GRADIENTS, "actor_flicker"},
+        "still": {*GRADIENTS, "actor_flicker"},
+        "pasted": {*GRADIENTS, "actor_flicker"},
+        "true": {"actor_flicker"},
+    }
+    assert found["fidelity"]["still"]["actor_flicker"]["value"] == 0
+    assert found["trajectory"]["true trajectories"]["actor_components_ratio"]["value"] == 1
+    assert found["trajectory"]["object stays, no actor"]["actor_components"]["value"] is None
 
 
 def test_every_clip_has_a_line_and_a_filmstrip(results: Path) -> None:
@@ -80,7 +98,7 @@ def test_every_clip_has_a_line_and_a_filmstrip(results: Path) -> None:
 def test_the_table_can_be_pasted(results: Path) -> None:
     text = markdown(json.loads((results / "metrics.json").read_text()))
     tables = [block for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 5
+    assert len(tables) == 6
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1
     assert "| true trajectories | 0.0 (0.0 to 0.0) |" in text
@@ -99,7 +117,7 @@ def test_an_interrupted_evaluation_goes_on_to_the_same_figures(
     assert (out / "per_clip.jsonl").read_text().splitlines()[0] == first
     assert not (out / "filmstrips" / "clip-0.png").exists()
     one, other = (json.loads((folder / "metrics.json").read_text()) for folder in (results, out))
-    for key in ("protocol", "trajectory", "way", "video"):
+    for key in ("protocol", "trajectory", "way", "video", "fidelity"):
         assert one[key] == other[key]
 
 
@@ -125,7 +143,7 @@ def test_one_stage_alone_and_no_clip_with_a_way(tiny_clips: Path, tiny_model: Pa
     pipeline = Mask2IVPipeline.from_pretrained(tiny_model)
     clips = ClipSet(tiny_clips)[:1]
     video = evaluate(pipeline, clips, EvaluationConfig("video", 1, filmstrips=0, keep=0), tmp_path / "video", SOURCES)
-    assert set(video) == {"protocol", "seconds", "video", "breakdown", "best", "worst"}
+    assert set(video) == {"protocol", "seconds", "video", "fidelity", "breakdown", "best", "worst"}
     assert not (tmp_path / "video" / "filmstrips").exists()
     both = evaluate(pipeline, clips, EvaluationConfig("trajectory", 1), tmp_path / "trajectory", SOURCES)
     assert set(both) == {"protocol", "seconds", "trajectory", "way", "breakdown", "best", "worst"}
@@ -163,7 +181,8 @@ def test_end_to_end_renders_what_stage_1_predicts(tiny_clips: Path, tiny_model: 
     measurer = Measurer.load(("psnr", "interaction"))
     found = evaluate(pipeline, clips, settings, tmp_path / "out", SOURCES, measurer)
     assert found["protocol"]["condition"] == "position"
-    assert set(found["interaction"]) == {"end_to_end", "true", "still"}
+    assert set(found["interaction"]) == {"end_to_end", "true", "still", "pasted"}
+    assert found["interaction"]["true"]["vanished"]["value"] == 0
     assert set(found["trajectory"]) >= {"position", "true trajectories"}
     assert "text" not in found["trajectory"]
     # The same, by hand, of the same seeds.
@@ -287,6 +306,57 @@ def test_a_video_is_scored_from_the_true_first_frame_though_its_own_trajectory_l
     )
     assert asked["target_error"] == lost["target_error"] < 0.05
     assert asked["size_kept"] == lost["size_kept"]
+
+
+def test_what_the_network_recognises_is_told_as_a_share_of_the_true_videos(tiny_clips: Path) -> None:
+    """Of two clips it takes one for what it is; what it has no class for tells nothing."""
+    measurer, clip = Measurer.load(("psnr", "fvd-sim")), ClipSet(tiny_clips)[0]
+    assert measurer.sim is not None
+    labels, video = (np.repeat(of, 2, axis=0) for of in (clip.trajectory.labels, clip.video))
+    clip = replace(clip, video=video, trajectory=Trajectory(labels, 8.0), contact=None, object_name="unheard of")
+    [said] = measurer.sim.recognised(measurer.features(video)["fvd-sim"])["verb"]
+    rows = []
+    for verb in (said, next(verb for verb in measurer.sim.config.verb if verb != said)):
+        clip = replace(clip, verb=verb)
+        answers = Answers(videos={"predictions": [(clip.video, clip.trajectory)]}, seconds={})
+        rows.append(clip_row(measurer, clip, answers)[0])
+    assert rows[0]["predictions"]["recognised_verb"] == 1.0
+    assert rows[1]["predictions"]["recognised_verb"] == 0.0
+    found = summarise(rows)["recognised"]
+    assert set(found) == {"predictions", "still", "pasted", "true"}
+    verb = found["predictions"]["verb"]
+    assert (verb["right"], verb["true_right"], verb["clips"], verb["share"]["value"]) == (1, 1, 2, 1.0)
+    unknown = found["predictions"]["object_name"]
+    assert (unknown["true_right"], unknown["clips"], unknown["share"]["value"]) == (0, 0, None)
+    assert set(found["still"]) == set(QUESTIONS)
+
+
+def test_an_evaluation_without_these_measures_is_not_gone_on_with(
+    results: Path, told_clips: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its rows lack them, so its protocol is another one."""
+    protocol = json.loads((results / "protocol.json").read_text())
+    del protocol["definitions"]["moved_share"]
+    (tmp_path / "protocol.json").write_text(json.dumps(protocol))
+    assert main(["evaluate", *_flags(told_clips, tiny_model, tmp_path)]) == 2
+    assert "differs in definitions" in capsys.readouterr().err
+
+
+def test_two_models_stand_beside_trivial_answers_and_the_truth(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = Path(__file__).parents[2] / "benchmarks" / "results.py"
+    monkeypatch.setattr(sys, "argv", [str(script), "--before", str(results), "--after", str(results)])
+    runpy.run_path(str(script), run_name="__main__")
+    lines = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
+    assert {len(line) for line in lines[2:]} == {6}
+    shown = {line[0]: line[1:] for line in lines[2:]}
+    before, after, still, pasted, true = shown["video: flicker of the actor (levels)"]
+    assert before == after
+    assert still == "0.00 (0.00 to 0.00)"
+    assert "-" not in (pasted, true)
+    assert shown["target: object mIoU"][-1] == "1.000 (1.000 to 1.000)"
+    assert not any(line.startswith("end to end") for line in shown), "it was not evaluated"
 
 
 def test_without_a_measure_of_single_videos_none_is_best_or_worst() -> None:

@@ -38,7 +38,7 @@ def card(found: Trajectory, true: Trajectory) -> dict[str, float]:
 def test_the_true_trajectory_scores_full() -> None:
     true = carried()
     found = card(true, true)
-    assert (found["target_error"], found["success"], found["jerk"]) == (0.0, 1.0, 0.0)
+    assert (found["target_error"], found["success"], found["jerk"], found["vanished"]) == (0.0, 1.0, 0.0, 0.0)
     assert (found["present"], found["size_kept"], found["one_piece"]) == (1.0, 1.0, 1.0)
     assert found["moving_frames"] == found["touching_frames"] == FRAMES - 1
 
@@ -51,7 +51,7 @@ def test_success_ends_at_five_percent_and_needs_the_object() -> None:
     gone[-1] = 0
     found = card(Trajectory(gone), true)
     assert found["target_error"] == pytest.approx(4 / 100)
-    assert found["success"] == 0.0
+    assert (found["success"], found["vanished"]) == (0.0, 1.0)
     assert found["present"] == pytest.approx(7 / 8)
 
 

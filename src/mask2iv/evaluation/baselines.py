@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
+from mask2iv.alignment import clean_plate, object_transforms, warp_image
 from mask2iv.contract import BoolArray, Clip, Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.masks import centroid
@@ -37,6 +39,44 @@ def object_slides(clip: Clip) -> Trajectory:
 def repeat_first_frame(clip: Clip) -> UInt8Array:
     """A still: the first frame T times, uint8 [T, H, W, 3]."""
     return np.repeat(clip.video[:1], len(clip.video), axis=0)
+
+
+def pasted_object(image: UInt8Array, trajectory: Trajectory) -> UInt8Array:
+    """The object cut out of the first frame and moved as its masks move; no actor is drawn that was not there.
+
+    Where it was, the picture is filled in from around. The moved object is shown where the frame's object mask is; of
+    pixels there which it does not reach, the colour is that of its nearest pixel.
+
+    Args:
+        image: uint8 [H, W, 3], the first frame.
+        trajectory: T frames, the first of them with the object.
+
+    Returns:
+        uint8 [T, H, W, 3]; the first frame is the image.
+
+    Raises:
+        InputError: the trajectory's first frame lacks the object.
+    """
+    masks = trajectory.object
+    if not masks[0].any():
+        raise InputError("pasted_object needs a trajectory whose first frame shows the object")
+    room, thing = clean_plate(image, masks[0]), _spread(image, masks[0])
+    video = np.repeat(room[None], len(masks), axis=0)
+    for frame, mask, transform in zip(video, masks, object_transforms(trajectory.labels), strict=True):
+        frame[mask] = warp_image(thing, transform)[mask]
+    video[0] = image
+    return video
+
+
+def _spread(image: UInt8Array, mask: BoolArray) -> UInt8Array:
+    """Each pixel's colour is that of the nearest pixel in the mask, which is not empty."""
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    colours = np.zeros((int(nearest.max()) + 1, 3), dtype=np.uint8)
+    colours[nearest[mask]] = image[mask]
+    spread: UInt8Array = colours[nearest]
+    return spread
 
 
 def _shifted(mask: BoolArray, down: int, right: int) -> BoolArray:

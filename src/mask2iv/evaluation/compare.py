@@ -16,7 +16,7 @@ from mask2iv.errors import InputError
 from mask2iv.evaluation.answers import END_TO_END
 from mask2iv.evaluation.frechet import frechet_difference, frechet_figure
 from mask2iv.evaluation.journal import PROTOCOL, read_features, read_rows
-from mask2iv.evaluation.measure import STILL, TRUE_VIDEO
+from mask2iv.evaluation.measure import PASTED, STILL, TRUE_VIDEO
 from mask2iv.evaluation.metrics import Figure, mean_figure, share_difference, share_figure
 from mask2iv.evaluation.report import COLUMNS, Form
 from mask2iv.evaluation.rows import SYSTEMS, TITLES, TRIVIAL, Row, systems_of
@@ -29,8 +29,11 @@ MUST_AGREE = ("data_index_sha256", "split", "clip_ids_sha256", "clips", "scoring
 """What two protocols must share for their figures to be compared."""
 TO_THE_REQUESTED = ("object_miou", "actor_miou", "background_psnr")
 """Measures of a video against the trajectory that it was to follow."""
-REFERENCES = (STILL, TRUE_VIDEO, *TRIVIAL)
-"""What every run measures beside its systems: a still and the true video, or trajectories without a model."""
+REFERENCES = (STILL, PASTED, TRUE_VIDEO, *TRIVIAL)
+"""What every run measures beside its systems: trivial videos and the true one, or trajectories without a model."""
+
+VIDEOS = (*SYSTEMS, STILL, PASTED, TRUE_VIDEO)
+"""Systems and references that are videos."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ def compare(
         raise InputError(f"{', '.join(names)} have no clip in common")
     entries = _entries(runs, references)
     found = {entry.name: _figures(entry, shared) for entry in entries}
-    if len({entry.system for entry in entries if entry.system in (*SYSTEMS, STILL, TRUE_VIDEO)}) > 1:
+    if len({entry.system for entry in entries if entry.system in VIDEOS}) > 1:
         # Systems that follow what they predicted themselves beside videos held against what was given.
         for entry in entries:
             if entry.system == END_TO_END:
@@ -254,7 +257,7 @@ def _difference(entry: Entry, first: Entry, clip_ids: Sequence[str], name: str) 
 
 
 def _features(entry: Entry, clip_ids: Sequence[str], metric: str) -> tuple[list[Any], list[Any]]:
-    if entry.system not in (*SYSTEMS, STILL, TRUE_VIDEO) or metric not in entry.run.protocol["metrics"]:
+    if entry.system not in VIDEOS or metric not in entry.run.protocol["metrics"]:
         return [], []
     found = read_features(entry.run.folder, clip_ids, metric)
     return found.get(entry.system, []), found.get(TRUE_VIDEO, [])

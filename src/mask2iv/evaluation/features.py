@@ -96,6 +96,11 @@ class FeatureNet(nn.Module):
         """Logits [B, classes] of each of :data:`QUESTIONS`."""
         return {name: head(features) for name, head in self.heads.items()}
 
+    def recognised(self, features: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> dict[str, list[str]]:
+        """The likeliest answer to each of :data:`QUESTIONS`: N classes of features float32 [N, D]."""
+        logits = self.answers(torch.from_numpy(features).to(self.project.weight.device))
+        return {name: [self.config.classes(name)[i] for i in of.argmax(dim=1).tolist()] for name, of in logits.items()}
+
     def prepare(self, video: UInt8Array) -> UInt8Array:
         """The frames that the network sees, at its size: uint8 [T, H, W, 3] of any length and size to the configured.
 

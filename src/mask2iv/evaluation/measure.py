@@ -13,26 +13,30 @@ import torch
 from numpy.typing import NDArray
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
-from mask2iv.evaluation import baselines, metrics, scorecard
-from mask2iv.evaluation.features import SHIPPED, FeatureNet, feature_net_digest, load_feature_net
+from mask2iv.evaluation import baselines, fidelity, metrics, scorecard
+from mask2iv.evaluation.features import QUESTIONS, SHIPPED, FeatureNet, feature_net_digest, load_feature_net
 from mask2iv.evaluation.learned import I3D, I3D_FRAMES, Inception, VideoText, lpips_net, lpips_of_video
 from mask2iv.evaluation.resegment import resegment
 from mask2iv.evaluation.tracking import Tracker
 from mask2iv.evaluation.weights import HOW_TO_GET, METRICS, NEEDS, Weights, unavailable
 from mask2iv.models.lpips import LPIPS, shipped_identity
 
-STILL, TRUE_VIDEO = "still", "true"
-"""Systems beside the evaluated ones: the first frame repeated, and the true video itself (the ceiling)."""
+STILL, PASTED, TRUE_VIDEO = "still", "pasted", "true"
+"""Systems beside the evaluated ones: the first frame repeated, its object cut out and moved along the true trajectory,
+and the true video itself (the ceiling)."""
 
 Features = dict[str, NDArray[np.float32]]
-References = tuple[dict[str, dict[str, float | None]], dict[str, Features]]
+Measures = dict[str, float | None]
+References = tuple[dict[str, Measures], dict[str, Features]]
 
 PROTOCOLS = {
-    "psnr": "dB, from the mean squared error of a video over the frames after the first; at most 100",
+    "psnr": "dB, from the mean squared error of a video over the frames after the first; at most 100; also where "
+    "pixels change, in the true video's moved object and in its actor; with it, detail and the actor's flicker",
     "ssim": "Wang et al. 2004: Gaussian window 11x11, sigma 1.5, per channel, frames after the first",
     "lpips": "version 0.1, AlexNet, frames after the first, at the scored size",
     "fvd": "I3D (TorchScript, 400 logits), all frames, resized to 224x224 by the module, one video per clip and seed",
-    "fvd-sim": "features of the shipped network trained on simulated clips; not comparable with FVD",
+    "fvd-sim": "features of the shipped network trained on simulated clips, and what it recognises; not comparable "
+    "with FVD",
     "fid": "Inception v3 (TorchScript, 2048 pooled features), frames after the first",
     "v2v": "cosine of X-CLIP video embeddings; evenly spread frames, shortest side resized, centre crop",
     "t2v": "cosine of the X-CLIP embeddings of video and caption",
@@ -157,9 +161,20 @@ class Measurer:
         """The chosen metrics that compare sets of clips."""
         return tuple(name for name in ("fvd", "fvd-sim", "fid") if name in self.chosen)
 
-    def pictures(self, clip: Clip, video: UInt8Array) -> dict[str, float | None]:
+    def of_video(self, clip: Clip, video: UInt8Array, requested: Trajectory) -> tuple[Measures, Features]:
+        """All measures of a video uint8 [T, H, W, 3] that was to follow a trajectory, and its features."""
+        features = self.features(video)
+        measured = {
+            **self.pictures(clip, video),
+            **self.fidelity(clip, video, requested),
+            **self.recognised(clip, features),
+            **self.interaction(clip, video, requested),
+        }
+        return measured, features
+
+    def pictures(self, clip: Clip, video: UInt8Array) -> Measures:
         """Measures of a video uint8 [T, H, W, 3] against the clip's; None where no pixel counts."""
-        found: dict[str, float | None] = {}
+        found: Measures = {}
         if "psnr" in self.chosen:
             found["psnr"] = metrics.psnr(video, clip.video)
             found["psnr_changed"] = metrics.psnr(video, clip.video, metrics.changed_pixels(clip.video))
@@ -172,7 +187,33 @@ class Measurer:
             found |= {name: both[name] for name in ("v2v", "t2v") if name in self.chosen}
         return found
 
-    def interaction(self, clip: Clip, video: UInt8Array, requested: Trajectory) -> dict[str, float]:
+    def fidelity(self, clip: Clip, video: UInt8Array, requested: Trajectory) -> Measures:
+        """Whether the pictures of object and actor convince; empty without PSNR, with which it is chosen.
+
+        See :mod:`mask2iv.evaluation.fidelity`; None where no pixel counts.
+        """
+        if "psnr" not in self.chosen:
+            return {}
+        return {
+            **fidelity.things_psnr(video, clip),
+            **fidelity.gradient_ratios(video, requested, clip),
+            "actor_flicker": fidelity.actor_flicker(video, requested),
+        }
+
+    def recognised(self, clip: Clip, features: Features) -> Measures:
+        """Whether FVD-sim's network answers rightly, 1 or 0 by question; empty if it is not in use.
+
+        None where what the clip shows is none of its classes.
+        """
+        if self.sim is None:
+            return {}
+        answers, true = self.sim.recognised(features["fvd-sim"]), {name: getattr(clip, name) for name in QUESTIONS}
+        known = {name for name in QUESTIONS if true[name] in self.sim.config.classes(name)}
+        return {
+            f"recognised_{name}": float(answers[name][0] == true[name]) if name in known else None for name in QUESTIONS
+        }
+
+    def interaction(self, clip: Clip, video: UInt8Array, requested: Trajectory) -> Measures:
         """The scorecard of a video; empty if it was not chosen.
 
         Masks are found again from the clip's first frame, whatever was requested: a predicted trajectory may lack the
@@ -181,7 +222,10 @@ class Measurer:
         if "interaction" not in self.chosen or not self.finds_masks:
             return {}
         found = (self.tracker or resegment)(video, clip.trajectory.labels[0], requested.fps)
-        return scorecard.of_video(video, found, requested, clip.target_mask, clip.object_mask)
+        return {
+            **scorecard.of_video(video, found, requested, clip.target_mask, clip.object_mask),
+            **fidelity.actor_components(found, clip.trajectory),
+        }
 
     def features(self, video: UInt8Array) -> Features:
         """Features [n, D] of a video for each metric that compares sets."""
@@ -195,21 +239,28 @@ class Measurer:
         return found
 
     def references(self, clip: Clip) -> References:
-        """Measures and features of the true video and of the first frame repeated.
+        """Measures and features of the true video, of the first frame repeated and of the pasted object.
 
         They are the same whatever is evaluated, so each clip's are kept: a table has a dozen rows of the same clips.
         """
         true = clip.trajectory
-        told = f"{true.fps} {clip.caption}".encode()
+        told = f"{true.fps} {clip.caption} {clip.verb} {clip.object_name} {clip.actor}".encode()
         digest = hashlib.sha256(clip.video.tobytes() + true.labels.tobytes() + told).hexdigest()
         if digest not in self._references:
             self._references[digest] = self._measured_references(clip)
         return self._references[digest]
 
     def _measured_references(self, clip: Clip) -> References:
-        still = baselines.repeat_first_frame(clip)
-        measured: dict[str, dict[str, float | None]] = {
-            TRUE_VIDEO: {**self.interaction(clip, clip.video, clip.trajectory)},
-            STILL: {**self.pictures(clip, still), **self.interaction(clip, still, clip.trajectory)},
+        true, features = clip.trajectory, {TRUE_VIDEO: self.features(clip.video)}
+        measured: dict[str, Measures] = {
+            TRUE_VIDEO: {
+                **self.recognised(clip, features[TRUE_VIDEO]),
+                **self.interaction(clip, clip.video, true),
+            }
         }
-        return measured, {TRUE_VIDEO: self.features(clip.video), STILL: self.features(still)}
+        if "psnr" in self.chosen:
+            measured[TRUE_VIDEO]["actor_flicker"] = fidelity.actor_flicker(clip.video, true)
+        trivial = {STILL: baselines.repeat_first_frame(clip), PASTED: baselines.pasted_object(clip.image, true)}
+        for name, video in trivial.items():
+            measured[name], features[name] = self.of_video(clip, video, true)
+        return measured, features

@@ -313,6 +313,19 @@ def share_figure(parts: ArrayLike, wholes: ArrayLike) -> Figure:
     return _figure(pairs[pairs[:, 1] > 0], lambda sample: sample[..., 0].sum(axis=-1) / sample[..., 1].sum(axis=-1))
 
 
+def ratio_figure(parts: ArrayLike, wholes: ArrayLike) -> Figure:
+    """Sum of the parts over the sum of the wholes; all clips count, since a clip's part may exceed its whole."""
+    pairs = np.stack([np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)], axis=-1)
+    if not pairs[:, 1].sum():
+        return Figure(None, None, None, 0)
+
+    def statistic(sample: Array) -> Any:
+        part, whole = sample[..., 0].sum(axis=-1), sample[..., 1].sum(axis=-1)
+        return part / np.where(whole > 0, whole, np.nan)  # a resample without any whole knows of no ratio
+
+    return _figure(pairs, statistic)
+
+
 def share_difference(parts: ArrayLike, wholes: ArrayLike, other_parts: ArrayLike, other_wholes: ArrayLike) -> Figure:
     """How much larger one share of sums is than another, over the same clips; all clips count."""
     columns = [np.asarray(column, dtype=np.float64) for column in (parts, wholes, other_parts, other_wholes)]

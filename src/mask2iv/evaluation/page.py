@@ -13,13 +13,17 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
 from mask2iv.evaluation.answers import CONDITIONS
+from mask2iv.evaluation.measure import PASTED, STILL, TRUE_VIDEO
 from mask2iv.evaluation.report import COLUMNS, Form, breakdown_tables, protocol_line, tables
 from mask2iv.evaluation.rows import SYSTEMS, TITLES
 from mask2iv.files import atomic_write, open_image
 
 _JPEG_QUALITY = 85
 _LABEL, _BAR, _VALUE, _ROW, _PAD = 215, 230, 165, 24, 8
-_PLOTTED = ("psnr", "ssim", "lpips", "target_error", "object_miou", "actor_miou", "contact_share")
+_PLOTTED = (
+    "psnr", "psnr_object", "gradient_object", "gradient_actor", "ssim", "lpips", "target_error", "object_miou",
+    "actor_miou", "contact_share",
+)  # fmt: skip
 
 Interval = tuple[str, float, float, float]
 
@@ -94,15 +98,16 @@ def _plots(result: Mapping[str, Any]) -> list[tuple[str, Markup]]:
 
 
 def _systems(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    cards = result.get("interaction", {})
+    def beside(system: str) -> dict[str, Any]:
+        return {**result.get("interaction", {}).get(system, {}), **result.get("fidelity", {}).get(system, {})}
+
     found: list[tuple[str, Mapping[str, Any]]] = []
     for system in SYSTEMS:
         if system in result:
-            found.append((TITLES[system], {**cards.get(system, {}), **result[system]["model"]}))
-            still = {**cards.get("still", {}), **result[system]["still"]}
-            found.append((TITLES["still"], still))
-    if "true" in cards:
-        found.append((TITLES["true"], cards["true"]))
+            for name, answer in ((system, "model"), (STILL, "still"), (PASTED, "pasted")):
+                found.append((TITLES[name], {**beside(name), **result[system][answer]}))
+    if beside(TRUE_VIDEO):
+        found.append((TITLES[TRUE_VIDEO], beside(TRUE_VIDEO)))
     for name, figures in result.get("trajectory", {}).items():
         renamed = {"target_error": figures["final_distance_mean"], "contact_share": figures["touch_share"]}
         found.append((f"stage 1 from {name}" if name in CONDITIONS else name, {**figures, **renamed}))

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mask2iv.evaluation.answers import CONDITIONS
+from mask2iv.evaluation.features import QUESTIONS
+from mask2iv.evaluation.fidelity import ACTOR_PIECE, MOVED_SHARE
+from mask2iv.evaluation.measure import PASTED, STILL
 from mask2iv.evaluation.metrics import (
     CHANGED_ABOVE,
     CHANGED_KERNEL,
@@ -68,8 +71,17 @@ COLUMNS: dict[str, tuple[str, Form, int]] = {
     "fid": ("FID", "{:.1f}".format, -1),
     "psnr": ("PSNR (dB)", _two, 1),
     "psnr_changed": ("PSNR where pixels change (dB)", _two, 1),
+    "psnr_object": ("PSNR in the moved object (dB)", _two, 1),
+    "psnr_actor": ("PSNR in the actor (dB)", _two, 1),
     "ssim": ("SSIM", _three, 1),
     "lpips": ("LPIPS", _three, -1),
+    "gradient_object": ("detail of the moved object (true: 1)", _two, 0),
+    "gradient_actor": ("detail of the actor (true: 1)", _two, 0),
+    "gradient_rest": ("detail of the rest (true: 1)", _two, 0),
+    "actor_flicker": ("flicker of the actor (levels)", _two, 0),
+    "recognised_verb": ("action recognised (%)", percent, 1),
+    "recognised_object_name": ("object recognised (%)", percent, 1),
+    "recognised_actor": ("actor recognised (%)", percent, 1),
     "v2v": ("V2V similarity", _three, 1),
     "t2v": ("T2V similarity", _three, 1),
     "target_error": ("target error (%)", percent, -1),
@@ -80,6 +92,8 @@ COLUMNS: dict[str, tuple[str, Form, int]] = {
     "present": ("object in sight (%)", percent, 1),
     "size_kept": ("keeps its size (%)", percent, 1),
     "one_piece": ("in one piece (%)", percent, 1),
+    "actor_components": ("pieces of the actor", _two, 0),
+    "actor_components_ratio": ("pieces of the actor by the true number", _two, 0),
     "background_psnr": ("background PSNR (dB)", _two, 1),
     "flicker": ("flicker (levels)", _two, 0),
     "jerk": ("jerk (%)", _hundredths, 0),
@@ -124,6 +138,10 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
     if result.get("way"):
         found.append(_way_table(result["way"]))
     found += [_video_table(name, result[name]) for name in SYSTEMS if name in result]
+    if "fidelity" in result:
+        found.append(_fidelity_table(result["fidelity"]))
+    if "recognised" in result:
+        found.append(_recognised_table(result["recognised"]))
     if "distribution" in result:
         found.append(_distribution_table(result["distribution"]))
     if "interaction" in result:
@@ -167,7 +185,22 @@ _WAY_LEGEND = (
 )
 _VIDEO_LEGEND = (
     f"Pixels change where the true video differs from its first frame by more than {CHANGED_ABOVE} of 255, dilated by "
-    f"{CHANGED_KERNEL}x{CHANGED_KERNEL} pixels."
+    f"{CHANGED_KERNEL}x{CHANGED_KERNEL} pixels. The object has moved in frames where its centroid is farther than "
+    f"{MOVED_SHARE:.1%} of the diagonal from its first one. The pasted object is the first frame's, cut out and moved "
+    "as the true masks move; no actor is drawn."
+)
+_FIDELITY_LEGEND = (
+    "Detail: mean absolute difference of neighbouring pixels within the moved object, the actor and the rest, by that "
+    "of the true video; less than 1 is blur, more is noise. Flicker of the actor: mean second difference of its mean "
+    "colour over time, of 255 levels; near the true video's is good."
+)
+_RECOGNISED_LEGEND = (
+    "Right answers of FVD-sim's network to what the videos show, as a share of its right answers to the true videos; "
+    "then both numbers."
+)
+_PIECES_LEGEND = (
+    f" Pieces of the actor: connected parts of {ACTOR_PIECE:.0%} of its area or more, per frame that shows one; an "
+    "object in front of it parts the true one as well."
 )
 
 
@@ -222,6 +255,8 @@ def _trajectory_table(found: Mapping[str, Any]) -> Table:
         "object gone at the end": ("vanished_share", percent),
         "object mIoU": ("object_miou", _three),
         "actor mIoU": ("actor_miou", _three),
+        "pieces of the actor": ("actor_components", _two),
+        "by the true number": ("actor_components_ratio", _two),
         "object moves": ("moving_share", percent),
         "moving object touches actor": ("touch_share", percent),
     }
@@ -230,7 +265,7 @@ def _trajectory_table(found: Mapping[str, Any]) -> Table:
         [_answer(name), *(cell(figures[key], form) for key, form in columns.values())]
         for name, figures in found.items()
     ]
-    return Table("Stage 1: where object and actor go", head, body, _TRAJECTORY_LEGEND)
+    return Table("Stage 1: where object and actor go", head, body, _TRAJECTORY_LEGEND + _PIECES_LEGEND)
 
 
 def _object_table(found: Mapping[str, Any]) -> Table:
@@ -258,7 +293,13 @@ def _way_table(found: Mapping[str, Any]) -> Table:
 
 def _video_table(system: str, found: Mapping[str, Any]) -> Table:
     name = {"video": "stage 2", "end_to_end": "both stages"}.get(system, system)
-    titles = {"model": name, "still": TITLES["still"], "gain": f"{name} less {TITLES['still']}"}
+    titles = {
+        "model": name,
+        "still": TITLES[STILL],
+        "pasted": TITLES[PASTED],
+        "gain": f"{name} less {TITLES[STILL]}",
+        "gain_over_pasted": f"{name} less {TITLES[PASTED]}",
+    }
     titled = {"video": "Stage 2 along the true trajectories", "end_to_end": "Both stages, end to end"}
     table = _measures(
         titled.get(system, "Predictions against the true videos"),
@@ -269,10 +310,31 @@ def _video_table(system: str, found: Mapping[str, Any]) -> Table:
     return table
 
 
+def _fidelity_table(found: Mapping[str, Any]) -> Table:
+    names = tuple(dict.fromkeys(key for figures in found.values() for key in figures))
+    said = {TITLES[name]: figures for name, figures in found.items() if figures}
+    return _measures("Pictures: do object and actor convince", said, names, _FIDELITY_LEGEND)
+
+
+def _recognised_table(found: Mapping[str, Any]) -> Table:
+    body = [
+        [TITLES[name], *(text for question in QUESTIONS for text in _recognised_cells(of_system[question]))]
+        for name, of_system in found.items()
+    ]
+    titles = ("action (%)", "object (%)", "actor (%)")
+    head = ["answer", *(text for title in titles for text in (title, "right"))]
+    return Table("Pictures: is it recognised what they show", head, body, _RECOGNISED_LEGEND)
+
+
+def _recognised_cells(found: Mapping[str, Any]) -> tuple[str, str]:
+    """The share, and both numbers; those of several seeds are means."""
+    return cell(found["share"], percent), f"{found['right']:g} of {found['true_right']:g}"
+
+
 def _interaction_table(found: Mapping[str, Any]) -> Table:
     names = tuple(dict.fromkeys(key for figures in found.values() for key in figures))
     said = {TITLES[name]: figures for name, figures in found.items()}
-    return _measures("Interaction: what the videos do", said, names, _INTERACTION_LEGEND)
+    return _measures("Interaction: what the videos do", said, names, _INTERACTION_LEGEND + _PIECES_LEGEND)
 
 
 def _distribution_table(found: Mapping[str, Any]) -> Table:

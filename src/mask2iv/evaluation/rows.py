@@ -13,22 +13,22 @@ from typing import Any
 import numpy as np
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
-from mask2iv.evaluation import baselines, metrics, scorecard
+from mask2iv.evaluation import baselines, fidelity, metrics, scorecard
 from mask2iv.evaluation.answers import END_TO_END, PREDICTIONS, VIDEO, Answers
-from mask2iv.evaluation.measure import Features, Measurer
+from mask2iv.evaluation.measure import PASTED, STILL, TRUE_VIDEO, Features, Measurer
 from mask2iv.masks import labels_to_rgb
 
 Row = dict[str, Any]
 TRIVIAL = ("object stays, no actor", "object slides, no actor")
 TRUE = "true trajectories"
 SYSTEMS = (VIDEO, END_TO_END, PREDICTIONS)
-MODEL, STILL = "model", "still"
 TITLES = {
     VIDEO: "stage 2, true trajectories",
     END_TO_END: "both stages, end to end",
     PREDICTIONS: "predictions",
-    "still": "first frame repeated",
-    "true": "true video",
+    STILL: "first frame repeated",
+    PASTED: "pasted object, no actor",
+    TRUE_VIDEO: "true video",
 }
 _COUNTS = ("frames", "moving_frames", "touching_frames")
 _DETAILS = ("clip_id", "caption", "verb", "object_name", "actor")
@@ -126,6 +126,7 @@ def _trajectory_measures(clip: Clip, trajectory: Trajectory, score: bool) -> Row
         "frames": trajectory.num_frames - 1,
         "moving_frames": moving,
         "touching_frames": touching,
+        **fidelity.actor_components(trajectory, clip.trajectory),
     }
     if score:
         card = scorecard.of_trajectory(trajectory, clip.target_mask, clip.object_mask)
@@ -136,12 +137,11 @@ def _trajectory_measures(clip: Clip, trajectory: Trajectory, score: bool) -> Row
 def _video_row(
     measurer: Measurer, clip: Clip, of_seeds: Sequence[tuple[UInt8Array, Trajectory]]
 ) -> tuple[Row, list[Features]]:
-    found = means(
-        [{**measurer.pictures(clip, video), **measurer.interaction(clip, video, asked)} for video, asked in of_seeds]
-    )
+    measured = [measurer.of_video(clip, video, asked) for video, asked in of_seeds]
+    found = means([one for one, _ in measured])
     if len(of_seeds) > 1:
         found["diversity"] = scorecard.video_diversity([video for video, _ in of_seeds])
-    return found, [measurer.features(video) for video, _ in of_seeds]
+    return found, [features for _, features in measured]
 
 
 def means(of_seeds: Sequence[Mapping[str, float | None]]) -> Row:
@@ -157,7 +157,8 @@ def means(of_seeds: Sequence[Mapping[str, float | None]]) -> Row:
 def flat(row: Mapping[str, Any]) -> dict[str, float | None]:
     """A row's measures by "system/measure".
 
-    Systems are those that make videos, "still", "true", "stage 1 from CONDITION", and the trivial trajectories.
+    Systems are those that make videos, "still", "pasted", "true", "stage 1 from CONDITION", and the trivial
+    trajectories.
     """
     return {f"{system}/{name}": value for system, measured in systems_of(row) for name, value in measured.items()}
 

@@ -21,7 +21,7 @@ from mask2iv import config
 from mask2iv.contract import Clip, Trajectory
 from mask2iv.data.dataset import resize_clip, select_frames
 from mask2iv.errors import InputError
-from mask2iv.evaluation import metrics, scorecard
+from mask2iv.evaluation import fidelity, metrics, scorecard
 from mask2iv.evaluation.answers import Answers, EvaluationConfig, ModelAnswers
 from mask2iv.evaluation.journal import Journal
 from mask2iv.evaluation.measure import Measurer
@@ -198,6 +198,8 @@ def _definitions() -> dict[str, Any]:
         "area_factor": scorecard.AREA_FACTOR,
         "piece": scorecard.PIECE,
         "margin": scorecard.MARGIN,
+        "moved_share": fidelity.MOVED_SHARE,
+        "actor_piece": fidelity.ACTOR_PIECE,
         "bootstrap_resamples": metrics.RESAMPLES,
         "bootstrap_seed": metrics.BOOTSTRAP_SEED,
     }

@@ -40,25 +40,26 @@ def of_trajectory(found: Trajectory, target: BoolArray, start: BoolArray) -> Mea
 
     Returns:
         ``target_error``, share of the diagonal; ``success``, 1 if that is below :data:`SUCCESS` and the object is seen
-        at the end; ``present``, share of frames that show the object; ``size_kept``, share of frames in which it is
-        within :data:`AREA_FACTOR` of its first area; ``one_piece``, share of frames in which it is one connected
-        piece; ``jerk``, mean second difference of its centroid per frame squared, share of the diagonal;
-        ``frames``, ``moving_frames`` and ``touching_frames``, see
+        at the end; ``vanished``, 1 if it is not; ``present``, share of frames that show the object; ``size_kept``,
+        share of frames in which it is within :data:`AREA_FACTOR` of its first area; ``one_piece``, share of frames in
+        which it is one connected piece; ``jerk``, mean second difference of its centroid per frame squared, share of
+        the diagonal; ``frames``, ``moving_frames`` and ``touching_frames``, see
         :func:`~mask2iv.evaluation.metrics.moving_and_touching`.
     """
     error, vanished = metrics.final_distance(found, target, start)
     moving, touching = metrics.moving_and_touching(found)
     sizes = areas(found, Label.OBJECT)[1:] / start.sum()
-    pieces = np.array([_pieces(mask) for mask in found.object[1:]])
+    parts = np.array([pieces(mask) for mask in found.object[1:]])
     path = centroids(found, Label.OBJECT)
     jerk = np.linalg.norm(np.diff(path, n=2, axis=0), axis=1) / np.hypot(*found.size)
     jerk = jerk[~np.isnan(jerk)]
     return {
         "target_error": error,
         "success": float(error < SUCCESS and not vanished),
+        "vanished": float(vanished),
         "present": float((sizes > 0).mean()),
         "size_kept": float(((sizes >= 1 / AREA_FACTOR) & (sizes <= AREA_FACTOR)).mean()),
-        "one_piece": float((pieces == 1).mean()),
+        "one_piece": float((parts == 1).mean()),
         "jerk": float(jerk.mean()) if len(jerk) else 0.0,
         "frames": found.num_frames - 1,
         "moving_frames": moving,
@@ -121,8 +122,8 @@ def trajectory_diversity(trajectories: Sequence[Trajectory]) -> float:
     return float(np.mean([1 - metrics.object_iou(a, b) for a, b in combinations(trajectories, 2)]))
 
 
-def _pieces(mask: BoolArray) -> int:
-    """Connected pieces of at least :data:`PIECE` of the mask's area."""
+def pieces(mask: BoolArray, least: float = PIECE) -> int:
+    """Connected pieces of a mask, bool [H, W], that have at least the share `least` of its area; corners connect."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     sizes = stats[1:, cv2.CC_STAT_AREA]
-    return int((sizes >= PIECE * sizes.sum()).sum()) if len(sizes) else 0
+    return int((sizes >= least * sizes.sum()).sum()) if len(sizes) else 0

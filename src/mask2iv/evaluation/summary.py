@@ -8,14 +8,19 @@ from typing import Any
 import numpy as np
 
 from mask2iv.evaluation.answers import CONDITIONS
-from mask2iv.evaluation.metrics import CHANCE, Figure, mean_figure, median_figure, share_figure
-from mask2iv.evaluation.rows import STILL, SYSTEMS, flat
+from mask2iv.evaluation.features import QUESTIONS
+from mask2iv.evaluation.fidelity import GRADIENTS
+from mask2iv.evaluation.measure import PASTED, STILL, TRUE_VIDEO
+from mask2iv.evaluation.metrics import CHANCE, Figure, mean_figure, median_figure, ratio_figure, share_figure
+from mask2iv.evaluation.rows import SYSTEMS, flat
 
-PICTURES = ("psnr", "psnr_changed", "ssim", "lpips", "v2v", "t2v")
+PICTURES = ("psnr", "psnr_changed", "psnr_object", "psnr_actor", "ssim", "lpips", "v2v", "t2v")
 """Measures of a video against the true one or its caption."""
+FIDELITY = (*GRADIENTS, "actor_flicker")
+"""Measures of whether pictures convince, beside PSNR in object and actor."""
 SCORECARD = (
-    "target_error", "success", "object_miou", "actor_miou", "contact_share", "present", "size_kept", "one_piece",
-    "background_psnr", "flicker", "jerk",
+    "target_error", "success", "vanished", "object_miou", "actor_miou", "contact_share", "present", "size_kept",
+    "one_piece", "actor_components", "actor_components_ratio", "background_psnr", "flicker", "jerk",
 )  # fmt: skip
 """Measures of the interaction, in the order of the tables."""
 BROKEN_DOWN = ("psnr", "ssim", "lpips", "target_error", "success", "object_miou", "object_iou", "final_distance")
@@ -36,8 +41,8 @@ def summarise(rows: Sequence[Row], seeds: int = 1) -> dict[str, Any]:
     Returns:
         ``seconds`` (of generation: in all, and the mean per answer of each stage) and, where the rows have them,
         ``trajectory`` (per answer), ``way`` (per group of captions), one entry per system that makes videos (model,
-        still, and the gain over it), ``interaction`` (per system, of the still and of the true videos), and
-        ``breakdown`` (per verb and per object).
+        still, pasted, and the gains over these two), ``interaction``, ``fidelity`` and ``recognised`` (per system, of
+        the trivial answers and of the true videos), and ``breakdown`` (per verb and per object).
     """
     summary: dict[str, Any] = {"seconds": _seconds(rows, seeds)}
     if "way" in rows[0]:
@@ -46,13 +51,18 @@ def summarise(rows: Sequence[Row], seeds: int = 1) -> dict[str, Any]:
         summary["way"] = _way_figures([row["way"] for row in rows if row["way"]], names)
     systems = [name for name in SYSTEMS if name in rows[0]]
     for name in systems:
-        summary[name] = _video_figures([row[name] for row in rows], [row["reference"][STILL] for row in rows])
+        summary[name] = _video_figures([row[name] for row in rows], [row["reference"] for row in rows])
     cards = {name: [row[name] for row in rows] for name in systems}
     for name in rows[0].get("reference", {}):
         cards[name] = [row["reference"][name] for row in rows]
     interaction = {name: scorecard_figures(found) for name, found in cards.items()}
     if any(interaction.values()):
         summary["interaction"] = interaction
+    pictures = {name: _fidelity_figures(found) for name, found in cards.items()}
+    if any(pictures.values()):
+        summary["fidelity"] = pictures
+    if any(f"recognised_{name}" in cards.get(TRUE_VIDEO, [{}])[0] for name in QUESTIONS):
+        summary["recognised"] = {name: _recognised(found, cards[TRUE_VIDEO]) for name, found in cards.items()}
     summary["breakdown"] = {key: _broken_down(rows, key) for key in ("verb", "object_name")}
     return summary
 
@@ -66,6 +76,24 @@ def scorecard_figures(found: Sequence[Row]) -> dict[str, Any]:
         elif name in found[0]:
             figures[name] = mean_figure([one[name] for one in found])
     return {name: figure.to_dict() for name, figure in figures.items()}
+
+
+def _fidelity_figures(found: Sequence[Row]) -> dict[str, Any]:
+    return {name: mean_figure([one[name] for one in found]).to_dict() for name in FIDELITY if name in found[0]}
+
+
+def _recognised(found: Sequence[Row], true: Sequence[Row]) -> dict[str, Any]:
+    """By question: right answers of one system's videos as a share of those of the true ones, and both numbers."""
+    summary = {}
+    for question in QUESTIONS:
+        own, base = (
+            [row[f"recognised_{question}"] for row in rows if row[f"recognised_{question}"] is not None]
+            for rows in (found, true)
+        )
+        summary[question] = {
+            "share": ratio_figure(own, base).to_dict(), "right": sum(own), "true_right": sum(base), "clips": len(base)
+        }  # fmt: skip
+    return summary
 
 
 def contact_figure(found: Sequence[Row]) -> Figure:
@@ -82,8 +110,8 @@ def _seconds(rows: Sequence[Row], seeds: int) -> dict[str, Any]:
 
 
 def _trajectory_figures(found: Sequence[Row]) -> dict[str, Any]:
-    def of(key: str) -> list[float]:
-        return [float(measures[key]) for measures in found]
+    def of(key: str) -> list[Any]:
+        return [measures[key] for measures in found]
 
     figures = {
         "final_distance_mean": mean_figure(of("final_distance")),
@@ -93,6 +121,8 @@ def _trajectory_figures(found: Sequence[Row]) -> dict[str, Any]:
         "actor_miou": mean_figure(of("actor_iou")),
         "moving_share": share_figure(of("moving_frames"), of("frames")),
         "touch_share": contact_figure(found),
+        "actor_components": mean_figure(of("actor_components")),
+        "actor_components_ratio": mean_figure(of("actor_components_ratio")),
     }
     for key in ("success", "present", "size_kept", "one_piece", "jerk", "diversity"):
         if key in found[0]:
@@ -115,15 +145,18 @@ def _way_figures(ways: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _video_figures(found: Sequence[Row], stills: Sequence[Row]) -> dict[str, Any]:
+def _video_figures(found: Sequence[Row], references: Sequence[Row]) -> dict[str, Any]:
     def column(rows: Sequence[Row], key: str) -> Any:
         return np.array([row[key] for row in rows], dtype=np.float64)  # None becomes NaN
 
     keys = [key for key in PICTURES if key in found[0]]
+    still, pasted = ([row[name] for row in references] for name in (STILL, PASTED))
     figures: dict[str, dict[str, Figure]] = {
         "model": {key: mean_figure(column(found, key)) for key in keys},
-        "still": {key: mean_figure(column(stills, key)) for key in keys},
-        "gain": {key: mean_figure(column(found, key) - column(stills, key)) for key in keys},
+        "still": {key: mean_figure(column(still, key)) for key in keys},
+        "pasted": {key: mean_figure(column(pasted, key)) for key in keys},
+        "gain": {key: mean_figure(column(found, key) - column(still, key)) for key in keys},
+        "gain_over_pasted": {key: mean_figure(column(found, key) - column(pasted, key)) for key in keys},
     }
     return {answer: {key: figure.to_dict() for key, figure in of.items()} for answer, of in figures.items()}
 

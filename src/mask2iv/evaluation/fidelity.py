@@ -1,0 +1,144 @@
+"""Whether pictures convince: what PSNR over all pixels does not see, since it prefers blur to a detail out of place.
+
+All measures count the frames after the first, which is an input. Masks are known: of the true video those of the clip,
+of a generated one those of the trajectory that it was to follow; along true trajectories both are the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mask2iv.contract import BoolArray, Clip, Label, Trajectory, UInt8Array
+from mask2iv.evaluation.metrics import psnr
+from mask2iv.evaluation.scorecard import pieces
+from mask2iv.masks import centroids
+
+MOVED_SHARE = 0.013
+"""An object has moved in a frame when its centroid is farther than this from its first one, as a share of the diagonal:
+4 pixels at 160x256."""
+ACTOR_PIECE = 0.02
+"""Connected pieces below this share of the actor's area in the frame do not count as a component of it."""
+REGIONS = ("object", "actor", "rest")
+GRADIENTS = tuple(f"gradient_{name}" for name in REGIONS)
+RECOGNISED = ("recognised_verb", "recognised_object_name", "recognised_actor")
+"""Whether the network of FVD-sim gives the right answer, one measure for each question it answers."""
+
+Measures = dict[str, float | None]
+
+
+def regions(trajectory: Trajectory) -> dict[str, BoolArray]:
+    """Where the pictures are looked at, by :data:`REGIONS`, bool [T-1, H, W]: the frames after the first.
+
+    ``object``: the object, in frames in which it has moved (:data:`MOVED_SHARE`): before, it can be copied from the
+    first frame. ``actor``: any actor. ``rest``: all other pixels.
+    """
+    path = centroids(trajectory, Label.OBJECT)
+    gone = np.linalg.norm(path - path[0], axis=1)[1:] / np.hypot(*trajectory.size)
+    moved = trajectory.object[1:] & (gone > MOVED_SHARE)[:, None, None]  # false where a centroid is NaN
+    actor = trajectory.actor[1:]
+    return {"object": moved, "actor": actor, "rest": ~(moved | actor)}
+
+
+def things_psnr(video: UInt8Array, clip: Clip) -> Measures:
+    """``psnr_object`` and ``psnr_actor``: PSNR over the true video's moved object and over its actor, in dB.
+
+    Args:
+        video: uint8 [T, H, W, 3].
+        clip: the true one.
+
+    Returns:
+        None where the true video has no such pixels.
+    """
+    where = regions(clip.trajectory)
+    return {f"psnr_{name}": psnr(video, clip.video, where[name]) for name in ("object", "actor")}
+
+
+def gradient_ratios(video: UInt8Array, requested: Trajectory, clip: Clip) -> Measures:
+    """:data:`GRADIENTS`: detail of a video by that of the true one, by region: 1 is right, less is blur, more noise.
+
+    Detail is the mean absolute difference, over frames and channels, of pixels beside and below each other that are
+    both in the region, so that outlines, which depend on what lies around, do not count. Along true trajectories, where
+    regions agree, the ratio is that of the sums over frames.
+
+    Args:
+        video: uint8 [T, H, W, 3].
+        requested: the trajectory that it was to follow.
+        clip: the true one.
+
+    Returns:
+        None where a region is empty in one of the videos, or without any detail in the true one.
+    """
+    own, true = _detail(video, requested), _detail(clip.video, clip.trajectory)
+    found: Measures = {}
+    for name in REGIONS:
+        one, other = own[name], true[name]
+        found[f"gradient_{name}"] = one / other if one is not None and other else None
+    return found
+
+
+def _detail(video: UInt8Array, trajectory: Trajectory) -> dict[str, float | None]:
+    """Mean absolute difference of neighbours by region, in 8-bit levels; None where none are in it."""
+    pictures = video[1:].astype(np.int16)
+    differences = [_summed(pictures[:, :, 1:] - pictures[:, :, :-1]), _summed(pictures[:, 1:] - pictures[:, :-1])]
+    found: dict[str, float | None] = {}
+    for name, where in regions(trajectory).items():
+        pairs = [where[:, :, 1:] & where[:, :, :-1], where[:, 1:] & where[:, :-1]]
+        count = sum(int(np.count_nonzero(pair)) for pair in pairs)
+        total = sum(int(size[pair].sum()) for size, pair in zip(differences, pairs, strict=True))
+        found[name] = total / (3 * count) if count else None
+    return found
+
+
+def _summed(difference: NDArray[np.int16]) -> NDArray[np.int64]:
+    """Absolute values [..., 3], summed over channels."""
+    size = np.abs(difference)
+    total: NDArray[np.int64] = (size[..., 0] + size[..., 1] + size[..., 2]).astype(np.int64)
+    return total
+
+
+def actor_flicker(video: UInt8Array, trajectory: Trajectory) -> float | None:
+    """How the actor's colour changes back and forth, in 8-bit levels: near the true video's is good.
+
+    Of each three frames in a row, the mean colour of the pixels that show the actor in all of them; mean absolute
+    second difference of these over channels and frames, the latter weighted by the number of such pixels. Means are
+    taken first because the second difference of single pixels of a thing that moves falls with every blur.
+
+    Args:
+        video: uint8 [T, H, W, 3].
+        trajectory: its masks.
+
+    Returns:
+        None where no pixel shows the actor in three frames.
+    """
+    actor = trajectory.actor
+    total, count = 0.0, 0
+    for t, lasting in enumerate(actor[:-2] & actor[1:-1] & actor[2:]):
+        pixels = int(lasting.sum())
+        if pixels:
+            colours = [frame[lasting].mean(axis=0) for frame in video[t : t + 3]]
+            total += pixels * float(np.abs(np.diff(colours, n=2, axis=0)).mean())
+            count += pixels
+    return total / count if count else None
+
+
+def actor_components(found: Trajectory, true: Trajectory) -> Measures:
+    """In how many pieces the actor is, beside the true one: an object in front of it may honestly part it.
+
+    Args:
+        found: predicted masks, or masks found again in a video.
+        true: the clip's.
+
+    Returns:
+        ``actor_components``: connected pieces of :data:`ACTOR_PIECE` of its area or more (neighbours on corners
+        connect), mean over the frames that show an actor; None where none does. ``actor_components_ratio``: that by the
+        true trajectory's number; None where one of them shows no actor.
+    """
+    own, other = _components(found), _components(true)
+    ratio = None if own is None or other is None else own / other
+    return {"actor_components": own, "actor_components_ratio": ratio}
+
+
+def _components(trajectory: Trajectory) -> float | None:
+    numbers = [pieces(mask, ACTOR_PIECE) for mask in trajectory.actor[1:] if mask.any()]
+    return float(np.mean(numbers)) if numbers else None
