@@ -39,7 +39,7 @@ def finished(net: ReferenceDecoder, clip: tuple[np.ndarray, np.ndarray], decoded
 
 def test_the_moved_object_keeps_its_pixels(clip: tuple[np.ndarray, np.ndarray]) -> None:
     """A resting camera and a pure shift: what the network is offered is exact, where a decoder would blur it."""
-    image, labels = clip
+    image, _ = clip
     found = finished(decoder(3), clip, torch.zeros(3, 3, *SIZE))
     for t, (down, right) in enumerate([(0, 0), (3, 6), (6, 12)]):
         shown = found[t, 11 + down : 21 + down, 15 + right : 29 + right]
