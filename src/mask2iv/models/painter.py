@@ -20,6 +20,8 @@ from mask2iv.models.blocks import PixelBlock, pixel_blocks
 from mask2iv.plan import ACTOR_NUMBERS, ACTORS, NUMBERS, OBJECT_NUMBERS
 
 _GEOMETRY = 7
+_PATCH = 2
+"""Space-to-depth factor of the maps: a cell of the network holds four distances of each."""
 _MAPS = 3 + ACTORS * _GEOMETRY + 1
 """Input channels: three known distances, each actor's geometry, the time."""
 
@@ -76,7 +78,7 @@ class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """A U-Net over maps of a plan's geometry, told the actors' shape by a code and the action by the text.
 
     Args:
-        widths: channels at 1/4, 1/8 and 1/16 of the resolution.
+        widths: channels at 1/8, 1/16 and 1/32 of the picture's resolution.
         depth: blocks at each of them, going down and going up.
         code: numbers of the shape code.
         text_width: of the text tokens.
@@ -84,7 +86,7 @@ class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @register_to_config
     def __init__(
-        self, widths: tuple[int, int, int] = (48, 96, 160), depth: int = 1, code: int = 16, text_width: int = 128
+        self, widths: tuple[int, int, int] = (64, 128, 160), depth: int = 1, code: int = 16, text_width: int = 128
     ) -> None:
         super().__init__()
         fine, middle, coarse = widths
@@ -94,20 +96,20 @@ class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.told = nn.Sequential(
             nn.Linear(coarse + code + NUMBERS, 2 * coarse), nn.SiLU(), nn.Linear(2 * coarse, fine + middle + coarse)
         )
-        self.conv_in = nn.Conv2d(_MAPS, fine, 3, padding=1)
+        self.conv_in = nn.Conv2d(_MAPS * _PATCH**2, fine, 3, padding=1)
         self.down = nn.ModuleList([pixel_blocks(fine, depth), pixel_blocks(middle, depth)])
         self.shrink = nn.ModuleList([nn.Conv2d(fine, middle, 2, stride=2), nn.Conv2d(middle, coarse, 2, stride=2)])
         self.inner = pixel_blocks(coarse, 2 * depth)
         self.grow = nn.ModuleList([nn.Conv2d(middle, 4 * fine, 1), nn.Conv2d(coarse, 4 * middle, 1)])
         self.up = nn.ModuleList([pixel_blocks(fine, depth), pixel_blocks(middle, depth)])
-        self.conv_out = nn.Conv2d(fine, 2, 3, padding=1)
+        self.conv_out = nn.Conv2d(fine, 2 * _PATCH**2, 3, padding=1)
         nn.init.zeros_(self.conv_out.weight)
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
 
     @property
     def size_multiple(self) -> int:
         """What the picture's height and width must be multiples of."""
-        return 4 * SHRINK
+        return 4 * SHRINK * _PATCH
 
     def forward(
         self,
@@ -143,7 +145,7 @@ class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
         words = self.text(text.mean(dim=1)).unsqueeze(1).expand(-1, frames, -1)
         told = self.told(torch.cat([words, code.unsqueeze(1).expand(-1, frames, -1), plans], dim=-1)).flatten(0, 1)
         fine, middle, coarse = told.split([self.conv_in.out_channels, self.shrink[0].out_channels, words.shape[-1]], 1)  # type: ignore[list-item]
-        x = self.conv_in(maps) + fine[..., None, None]
+        x = self.conv_in(F.pixel_unshuffle(maps, _PATCH)) + fine[..., None, None]
         passed = []
         for blocks, shrink, bias in zip(self.down, self.shrink, (middle, coarse), strict=True):
             x = blocks(x)
@@ -152,7 +154,8 @@ class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
         x = self.inner(x)
         for blocks, grow, across in zip(self.up[::-1], self.grow[::-1], passed[::-1], strict=True):
             x = blocks(F.pixel_shuffle(grow(x), 2) + across)
-        actor, thing = self.conv_out(F.silu(x)).unflatten(0, (-1, frames)).unbind(dim=2)
+        x = F.pixel_shuffle(self.conv_out(F.silu(x)), _PATCH)
+        actor, thing = x.unflatten(0, (-1, frames)).unbind(dim=2)
         return Painted(actor - 0.5, known.moved.squeeze(2) + thing)
 
 

@@ -91,7 +91,7 @@ def embedded() -> Recipe:
     )
     vae = replace(_TRAINING, batch_size=32, learning_rate=6e-4, warmup_steps=100, ema_decay=0.995)
     reference = replace(vae, batch_size=16, learning_rate=4e-4, ema_decay=0.998)
-    painter = replace(vae, batch_size=16, learning_rate=6e-4, ema_decay=0.998)
+    painter = replace(vae, batch_size=8, learning_rate=8e-4, ema_decay=0.998)
     planner = replace(painter, batch_size=64, learning_rate=5e-4, weight_decay=0.05, ema_decay=0.999)
     stage = replace(_TRAINING, batch_size=16, learning_rate=6e-4, warmup_steps=50, checkpoint_every=250)
     stage = _steps(stage, 40000, 8000)

@@ -111,7 +111,7 @@ class PainterRecipe:
         training: optimisation.
     """
 
-    widths: tuple[int, int, int] = (48, 96, 160)
+    widths: tuple[int, int, int] = (64, 128, 160)
     depth: int = 1
     code: int = 16
     frames: int = 4

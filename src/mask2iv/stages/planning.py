@@ -116,7 +116,7 @@ def draw_plans(
         states = _solve(stage.planner, told, scales, guidance.rescale, noise, sampling.steps, on_step)
         plans, codes = stage.planner.decode(states.float())
         return [
-            DrawnPlan(_settled(plan, one.facts), code, one.labels, request.prompt)
+            DrawnPlan(_settled(plan, one.facts, _aspect(one.labels)), code, one.labels, request.prompt)
             for plan, code, one, request in zip(plans.cpu().double().numpy(), codes, prepared, chosen, strict=True)
         ]
 
@@ -185,9 +185,17 @@ def _solve(
     return states
 
 
-def _settled(values: NDArray[np.float64], facts: SceneFacts) -> InteractionPlan:
-    """The plan of drawn numbers [T, NUMBERS], with what is known put in: it begins at the first frame, and ends at the
-    target, where there is one; the object stays in the picture. Corrections fade over the clip."""
+def _aspect(labels: UInt8Array) -> float:
+    """The width of a picture [H, W] in units of its height."""
+    return (labels.shape[1] - 1) / (labels.shape[0] - 1)
+
+
+def _settled(values: NDArray[np.float64], facts: SceneFacts, width: float) -> InteractionPlan:
+    """The plan of drawn numbers [T, NUMBERS], with what is known put in.
+
+    It begins at the first frame, and ends at the target, where there is one; the object stays in the picture, which is
+    `width` wide. Corrections fade over the clip.
+    """
     values = values.copy()
     count = len(values)
     fade = np.linspace(1, 0, count)[:, None]
@@ -197,9 +205,8 @@ def _settled(values: NDArray[np.float64], facts: SceneFacts) -> InteractionPlan:
         thing += (1 - fade) * (facts.target - thing[-1:])
     if facts.has_actor:
         values[:, OBJECT_NUMBERS:] = _from_known_actors(values[:, OBJECT_NUMBERS:], facts.actors)
-    height, width = facts.picture.shape[1:]
     place = facts.start[:2] + thing[:, :2]
-    thing[:, :2] += np.clip(place, 0.03, [width / height - 0.03, 0.97]) - place
+    thing[:, :2] += np.clip(place, 0.03, [width - 0.03, 0.97]) - place
     low, high = np.log(0.5), np.log(2.0)
     thing[:, 2] = np.clip(thing[:, 2], low, high)
     return InteractionPlan.from_array(values, (float(facts.start[0]), float(facts.start[1])))
