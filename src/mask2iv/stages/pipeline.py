@@ -126,7 +126,12 @@ class Mask2IVPipeline(Accelerated):
         missing = {"vae", "tokenizer", "text_encoder", "image_encoder", "scheduler"} - set(names)
         if missing:
             raise InputError(f"--model: {folder} lacks {', '.join(sorted(missing))}; train or import it first")
-        loaded = {name: load_component(folder, name, class_name, torch_dtype) for name, class_name in names.items()}
+        # Planner and painter are small, and a rounded plan is another plan: they stay in single precision.
+        whole = {name: torch.float32 for name in ("planner", "painter")}
+        loaded = {
+            name: load_component(folder, name, class_name, whole.get(name, torch_dtype))
+            for name, class_name in names.items()
+        }
         pipeline = cls(pipeline_config, **loaded)
         pipeline.prompts = PromptReader.load(folder, loaded["tokenizer"])
         return pipeline

@@ -60,6 +60,11 @@ class PlanningStage(nn.Module):
                 f"{painter.code} numbers"
             )
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the networks."""
+        return next(self.parameters()).dtype
+
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
@@ -104,7 +109,7 @@ def draw_plans(
     def draw(batch: list[int], on_step: OnStep) -> list[DrawnPlan]:
         chosen = [requests[index] for index in batch]
         prepared = [_prepare(request) for request in chosen]
-        text = torch.cat([encoder.text(request.prompt) for request in chosen])
+        text = torch.cat([encoder.text(request.prompt) for request in chosen]).to(stage.dtype)
         scene = join_scenes([one.facts for one in prepared], text)
         noise = torch.cat(
             [
@@ -112,7 +117,7 @@ def draw_plans(
                 for i in batch
             ]
         )
-        told, scales = _branches(scene, encoder.text("").expand_as(text), bool(chosen[0].prompt), guidance)
+        told, scales = _branches(scene, encoder.text("").to(text).expand_as(text), bool(chosen[0].prompt), guidance)
         states = _solve(stage.planner, told, scales, guidance.rescale, noise, sampling.steps, on_step)
         plans, codes = stage.planner.decode(states.float())
         return [
@@ -227,7 +232,7 @@ def _from_known_actors(values: NDArray[np.float64], known: NDArray[np.float32]) 
 
 
 def _paint(painter: MaskPainter, encoder: SharedEncoder, drawn: DrawnPlan, fps: float) -> Trajectory:
-    text = encoder.text(drawn.prompt)
+    text = encoder.text(drawn.prompt).to(next(painter.parameters()).dtype)
     transforms = drawn.plan.transforms(drawn.labels.shape[0])
     known = join_maps([known_maps(drawn.labels, transforms)], text)
     numbers = torch.from_numpy(drawn.plan.to_array()).to(text)[None]
