@@ -36,17 +36,28 @@ def test_a_component_that_needs_an_earlier_one_says_so(
     assert "holds no vae yet; run `mask2iv train vae`" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("component", ["trajectory", "video"])
-def test_a_stage_interrupted_half_way_and_resumed_ends_with_the_same_bytes(
-    component: str, tiny_clips: Path, tiny_model: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("component", "network"),
+    [
+        ("trajectory", "trajectory_unet"),
+        ("video", "video_unet"),
+        ("reference", "reference_decoder"),
+        ("painter", "painter"),
+        ("planner", "planner"),
+    ],
+)
+def test_a_component_interrupted_half_way_and_resumed_ends_with_the_same_bytes(
+    component: str, network: str, tiny_clips: Path, tiny_model: Path, planning_model: Path, tmp_path: Path
 ) -> None:
+    """The adversary of the reference decoder joins in at half-way, too."""
+    source = planning_model if component in ("painter", "planner") else tiny_model
     out = tmp_path / "model"
-    shutil.copytree(tiny_model, out, ignore=shutil.ignore_patterns("training"))
+    shutil.copytree(source, out, ignore=shutil.ignore_patterns("training"))
     half = f"{component}.training.max_steps=2"
     assert train(component, tiny_clips, out, "--set", half) == 0
     assert train(component, tiny_clips, out, "--resume_from_checkpoint", "latest") == 0
-    name = Path(f"{component}_unet") / "diffusion_pytorch_model.safetensors"
-    resumed, straight = load_file(out / name), load_file(tiny_model / name)
+    name = Path(network) / "diffusion_pytorch_model.safetensors"
+    resumed, straight = load_file(out / name), load_file(source / name)
     assert all(torch.equal(resumed[key], straight[key]) for key in straight)
     log = [json.loads(line) for line in (out / "training" / component / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log if "loss" in line] == [1, 2, 3, 4]
@@ -152,7 +163,7 @@ def test_a_stage_starts_from_given_weights_of_its_own_sizes_only(
     assert train("video", tiny_clips, out, *start, *wider) == 2
     assert "use the recipe that these weights were trained with" in capsys.readouterr().err
     assert train("vae", tiny_clips, out, *start) == 2
-    assert "for the stages trajectory and video" in capsys.readouterr().err
+    assert "is for painter, planner, trajectory, video, reference, not for vae" in capsys.readouterr().err
 
 
 def test_words_that_the_text_encoder_does_not_know_are_named(

@@ -127,7 +127,7 @@ class Mask2IVPipeline(Accelerated):
         if missing:
             raise InputError(f"--model: {folder} lacks {', '.join(sorted(missing))}; train or import it first")
         # Planner and painter are small, and a rounded plan is another plan: they stay in single precision.
-        whole = {name: torch.float32 for name in ("planner", "painter")}
+        whole = dict.fromkeys(("planner", "painter"), torch.float32)
         loaded = {
             name: load_component(folder, name, class_name, whole.get(name, torch_dtype))
             for name, class_name in names.items()

@@ -132,8 +132,7 @@ def _zoomed(batch: dict[str, torch.Tensor], draws: torch.Tensor, most: float) ->
     A point p goes to s * (p - c) + c for a zoom s about a point c of the picture; lengths are multiplied by s.
     """
     zoom = torch.exp(most * (2 * draws[:, 0] - 1))
-    sides = torch.tensor([PICTURE[1] / PICTURE[0], 1.0], device=draws.device)
-    centre = draws[:, 1:3] * sides
+    centre = draws[:, 1:3] * torch.stack([batch["width"], torch.ones_like(batch["width"])], dim=1)
     offset = (1 - zoom).unsqueeze(1) * centre
     scene = scene_of(batch)
     grid = F.affine_grid(_inverse(zoom, 2 * draws[:, 1:3] - 1), [len(zoom), 1, *PICTURE], align_corners=False)

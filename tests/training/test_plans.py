@@ -1,0 +1,112 @@
+"""What planner and painter learn from, and that they learn from it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mask2iv.cli import main
+from mask2iv.data.store import ClipSet
+from mask2iv.plan_conditions import scene_facts
+from mask2iv.training.clips import ClipMemory
+from mask2iv.training.planner import _zoomed
+from mask2iv.training.plans import PlanRows, build_plans, mirrored_caption
+
+
+def rows(clips: Path, tmp_path: Path) -> PlanRows:
+    memory = ClipMemory(ClipSet(clips), (32, 64), 4)
+    shards = build_plans(memory, "a" * 16, tmp_path)
+    return PlanRows(shards, torch.zeros(2 * len(memory), 1, 8), torch.device("cpu"))
+
+
+def test_a_mirror_image_has_the_plan_of_the_mirrored_clip(tiny_clips: Path, tmp_path: Path) -> None:
+    """The clips are mirror images of each other in pairs: pushed to the left, pushed to the right."""
+    from mask2iv.training.plans import _row
+
+    found = rows(tiny_clips, tmp_path).batch([1])
+    clip = ClipSet(tiny_clips)[0]
+    turned = _row(np.ascontiguousarray(clip.image[:, ::-1]), np.ascontiguousarray(clip.trajectory.labels[:, :, ::-1]))
+    for name, value in turned.items():
+        wanted = torch.as_tensor(np.asarray(value))[None].float()
+        wanted = wanted / 127 if name in ("moved", "actor", "thing") else wanted
+        assert torch.allclose(found[name].float(), wanted, atol=0.06), name
+
+
+def test_what_is_said_of_a_mirror_image() -> None:
+    said = "a hand rotating a knife counterclockwise to the left"
+    assert mirrored_caption(said) == "a hand rotating a knife clockwise to the right"
+    assert mirrored_caption(mirrored_caption(said)) == said
+
+
+def test_zooming_a_scene_zooms_its_plan(tiny_clips: Path, tmp_path: Path) -> None:
+    """The object's centroid in the zoomed picture is where the zoomed numbers say."""
+    batch = rows(tiny_clips, tmp_path).batch([0, 2, 4])
+    draws = torch.rand(3, 8, generator=torch.Generator().manual_seed(1))
+    plans, scene = _zoomed(batch, draws, 0.2)
+    height, width = scene.picture.shape[-2:]
+    width_units = float(batch["width"][0])
+    rows_, columns = (torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width * width_units
+    y, x = torch.meshgrid(rows_, columns, indexing="ij")
+    plane = scene.picture[:, 3].clamp(0, 1)
+    centre = torch.stack([(plane * x).sum((1, 2)), (plane * y).sum((1, 2))], dim=1) / plane.sum((1, 2)).unsqueeze(1)
+    assert torch.allclose(centre, scene.start[:, :2], atol=0.04)
+    zoom = torch.exp(0.2 * (2 * draws[:, 0] - 1))
+    assert torch.allclose(plans[:, :, :2], batch["plan"][:, :, :2] * zoom.view(-1, 1, 1))
+    assert torch.allclose(plans[..., 3], batch["plan"][..., 3]), "angles stay"
+
+
+def test_scenes_are_told_alike_in_training_and_generation(tiny_clips: Path, tmp_path: Path) -> None:
+    found = rows(tiny_clips, tmp_path).batch([4])
+    clip = ClipSet(tiny_clips)[2]
+    facts = scene_facts(clip.image, clip.trajectory.labels[0], clip.target_mask)
+    for name, value in vars(facts).items():
+        assert torch.equal(found[name][0], torch.as_tensor(value)), name
+
+
+@pytest.mark.parametrize(("component", "figure"), [("painter", "actor_iou"), ("planner", "loss")])
+def test_more_steps_do_better(
+    component: str, figure: str, tiny_clips: Path, planning_model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    shutil.copytree(planning_model, out, ignore=shutil.ignore_patterns("training"))
+    command = ["train", component, "--data", str(tiny_clips), "--held-out", str(tiny_clips), "--out", str(out)]
+    settings = {"max_steps": 120, "checkpoint_every": 120, "ema_decay": 0.9, "learning_rate": 3e-3}
+    flags = [part for key, value in settings.items() for part in ("--set", f"{component}.training.{key}={value}")]
+    assert main([*command, "--recipe", "tiny", "--threads", "1", *flags]) == 0
+    before = json.loads((planning_model / "training" / component / "manifest.json").read_text())["figures"][figure]
+    after = json.loads((out / "training" / component / "manifest.json").read_text())["figures"][figure]
+    assert after > 0.5 if figure == "actor_iou" else after < 0.9 * before
+
+
+def test_planner_and_painter_train_further_from_given_weights(
+    tiny_clips: Path, planning_model: Path, tmp_path: Path
+) -> None:
+    """One more step from the weights of a folder: everything they need is taken along, and they change a little."""
+    from safetensors.torch import load_file
+
+    out = tmp_path / "model"
+    for component in ("painter", "planner", "reference"):
+        command = ["train", component, "--data", str(tiny_clips), "--out", str(out), "--recipe", "tiny"]
+        shorter = ["--set", f"{component}.training.max_steps=1", "--set", f"{component}.training.ema_decay=0"]
+        assert main([*command, "--threads", "1", "--initial-weights", str(planning_model), *shorter]) == 0
+        folder = {"reference": "reference_decoder"}.get(component, component)
+        name = Path(folder) / "diffusion_pytorch_model.safetensors"
+        old, new = load_file(planning_model / name), load_file(out / name)
+        assert all(torch.allclose(old[key], new[key], atol=3e-3) for key in old)
+        assert any(not torch.equal(old[key], new[key]) for key in old)
+
+
+def test_painting_loss_prefers_the_true_shape() -> None:
+    from mask2iv.models.painter import Painted
+    from mask2iv.training.painter import painting_loss
+
+    true = torch.full((1, 1, 8, 8), -0.5)
+    true[..., 2:6, 2:6] = 0.5
+    shifted = true.roll(1, dims=-1)
+    blurred = F.avg_pool2d(true, 3, 1, 1)
+    losses = [float(painting_loss(Painted(maps, maps), Painted(true, true))) for maps in (true, shifted, blurred)]
+    assert losses[0] == min(losses)
