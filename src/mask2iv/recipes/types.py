@@ -73,7 +73,8 @@ class ReferenceRecipe:
             latents before decoding.
         perturb, redraw: shares of the clips whose masks are dilated or eroded, or whose object is drawn anew as the
             first frame's, moved; the rest are exact.
-        region_weight: what pixels around object and actors count more than others.
+        region_weight, object_weight: what pixels around object and actors, or where the picture changes, count more
+            than others, and what those of the object, which is small, count more again.
         gradient_weight: weight of the L1 loss on image gradients.
         change_weight: weight of the L1 loss on the change between neighbouring frames, against flicker.
         adversarial_from: step from which a PatchGAN takes part.
@@ -90,6 +91,7 @@ class ReferenceRecipe:
     perturb: float = 0.25
     redraw: float = 0.25
     region_weight: float = 2.0
+    object_weight: float = 4.0
     gradient_weight: float = 0.5
     change_weight: float = 0.5
     adversarial_from: int = 5000

@@ -27,6 +27,8 @@ from mask2iv.training.shards import Shards
 FRAMES_PER_CLIP = 4
 """Frames of a clip in a batch: two pairs of neighbours. Their common look is learnt from what they share."""
 _CENTRAL = 0.8
+_CHANGE = 0.15
+"""What a pixel differs from the first frame's, of a range of 2, where a shadow came or went."""
 _VALIDATION_CLIPS = 24
 
 
@@ -116,8 +118,10 @@ def train_reference(
 
 def _distances(output: torch.Tensor, windows: _Windows, recipe: ReferenceRecipe) -> dict[str, torch.Tensor]:
     """The pixels' part of the loss."""
-    region = dilate((windows.true_labels > 0) | (windows.start_labels > 0), 9).unsqueeze(2).float()
-    weight = 1 + recipe.region_weight * region
+    labels = windows.true_labels
+    changed = (windows.target - windows.start).abs().amax(dim=2) > _CHANGE
+    region = (dilate((labels > 0) | (windows.start_labels > 0), 9) | changed).unsqueeze(2).float()
+    weight = 1 + recipe.region_weight * region + recipe.object_weight * (labels == Label.OBJECT).unsqueeze(2)
     error = output - windows.target
     l1 = (weight * error.abs()).mean()
     edges = sum((weight * _slope(error, dim)).mean() for dim in (-1, -2))
