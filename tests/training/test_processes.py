@@ -27,8 +27,8 @@ SETTINGS = (
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP"}
 
 
-def losses(out: Path) -> list[float]:
-    lines = [json.loads(line) for line in (out / "training" / "video" / "log.jsonl").read_text().splitlines()]
+def losses(out: Path, component: str = "video") -> list[float]:
+    lines = [json.loads(line) for line in (out / "training" / component / "log.jsonl").read_text().splitlines()]
     return [line["loss"] for line in lines if "loss" in line]
 
 
@@ -86,6 +86,28 @@ def test_two_processes_give_the_losses_and_weights_of_one(
             start(arguments(tiny_clips, out, "--resume_from_checkpoint", "latest"), output, processes, **more), output
         )
         assert losses(out) == pytest.approx(losses(alone), rel=1e-5)
+
+
+@pytest.mark.parametrize(("component", "batch"), [("painter", 2), ("reference", 8)])
+def test_an_adversary_that_joins_in_half_way_trains_on_two_processes_as_on_one(
+    component: str,
+    batch: int,
+    start: Callable[..., list[BaseProcess]],
+    tiny_clips: Path,
+    planning_model: Path,
+    tmp_path: Path,
+) -> None:
+    """Until then its weights have no gradients, and from then on those of the painter's encoder have none."""
+    found = []
+    for processes in (1, 2):
+        out = copy_model(planning_model, tmp_path / f"model-{processes}")
+        settings = ("--set", f"{component}.training.batch_size={batch}")
+        command = ["train", component, "--data", str(tiny_clips), "--out", str(out), "--recipe", "tiny", *settings]
+        output = tmp_path / f"output-{processes}"
+        finish(start([*command, "--threads", "1", "--device", "cpu"], output, processes), output)
+        found.append(losses(out, component))
+    assert len(found[0]) == 4
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
 
 
 @pytest.mark.slow

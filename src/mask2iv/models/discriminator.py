@@ -1,4 +1,4 @@
-"""A patch discriminator: are two frames in a row, with their masks, from a real clip? Used in training alone."""
+"""A patch discriminator: is what it sees from a real clip? Used in training alone."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ import itertools
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.func import functional_call
 
-CHANNELS = 2 * (3 + 3) + 3
+PAIR_CHANNELS = 2 * (3 + 3) + 3
 """Two frames with their labels as planes, and the first frame at the same place."""
 
 
 class PatchDiscriminator(nn.Module):
     """A PatchGAN (Isola et al. 2017, section 3.2.2): convolutions that judge patches of some 50 pixels.
 
-    Two frames at once, so that a look that changes from frame to frame gives a picture away.
-
     Args:
-        widths: channels at 1/4, 1/8 and 1/16 of the resolution.
+        channels: of what it sees.
+        widths: channels at 1/4, 1/8, ... of the resolution.
     """
 
-    def __init__(self, widths: tuple[int, int, int] = (48, 96, 160)) -> None:
+    def __init__(self, channels: int, widths: tuple[int, ...] = (48, 96, 160)) -> None:
         super().__init__()
-        sizes = (4 * CHANNELS, *widths)
+        sizes = (4 * channels, *widths)
         self.layers = nn.ModuleList(
             nn.Conv2d(before, after, 4, stride=2, padding=1) for before, after in itertools.pairwise(sizes)
         )
         self.judge = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
-    def forward(self, pairs: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Scores [N, 1, h / 16, w / 16], high for real, and the features of each layer.
+    def forward(self, seen: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Scores of patches, [N, 1, y, x], high for real, and the features of each layer.
 
         Args:
-            pairs: [N, CHANNELS, h, w], of :func:`join_pairs`.
+            seen: [N, channels, h, w].
         """
-        x, features = F.pixel_unshuffle(pairs, 2), []
+        x, features = F.pixel_unshuffle(seen, 2), []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)
             # Bounded features keep the game stable without normalising over a batch.
@@ -45,7 +45,9 @@ class PatchDiscriminator(nn.Module):
 
 
 def join_pairs(frames: torch.Tensor, planes: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
-    """What the discriminator sees, [N, CHANNELS, h, w].
+    """What the discriminator of pictures sees, [N, PAIR_CHANNELS, h, w].
+
+    Two frames at once, so that a look that changes from frame to frame gives a picture away.
 
     Args:
         frames: two in a row, [N, 2, 3, h, w], float in [-1, 1].
@@ -53,3 +55,23 @@ def join_pairs(frames: torch.Tensor, planes: torch.Tensor, first: torch.Tensor) 
         first: the first frame at the same place, [N, 3, h, w].
     """
     return torch.cat([frames.flatten(1, 2), planes.flatten(1, 2).to(frames.dtype), first.to(frames.dtype)], dim=1)
+
+
+def contest(adversary: PatchDiscriminator, real: torch.Tensor, made: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Hinge losses of both sides, and the mean distance of the adversary's features (Wang et al. 2018).
+
+    ``adversary`` reaches the adversary's weights alone; ``fooled`` and ``features`` reach alone what `made` comes from.
+
+    Args:
+        real, made: what the adversary sees, [N, channels, h, w].
+    """
+    verdict, real_features = adversary(real)
+    doubt, _ = adversary(made.detach())
+    frozen = {name: value.detach() for name, value in adversary.named_parameters()}
+    judged, features = functional_call(adversary, frozen, (made,))
+    distances = [(a.float() - b.detach().float()).abs().mean() for a, b in zip(features, real_features, strict=True)]
+    return {
+        "adversary": F.relu(1 - verdict.float()).mean() + F.relu(1 + doubt.float()).mean(),
+        "fooled": -judged.float().mean(),
+        "features": torch.stack(distances).mean(),
+    }

@@ -188,7 +188,7 @@ def tiny() -> Recipe:
         schedule=NoiseScheduleConfig(),
         vae=vae,
         encoders=replace(base.of("encoders"), **small, training=training),
-        painter=PainterRecipe(widths=(8, 16, 16), frames=2, code=4, training=training),
+        painter=PainterRecipe(widths=(8, 16, 16), frames=2, code=4, adversarial_from=2, training=training),
         planner=PlannerRecipe(width=32, layers=1, heads=2, training=training),
         reference=replace(
             base.of("reference"),

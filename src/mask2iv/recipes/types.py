@@ -110,6 +110,8 @@ class PainterRecipe:
         code_weight: of the shape code's divergence from a standard normal.
         jitter: standard deviation of the noise added to the plans' numbers, in units of the picture's height.
         drop_text, drop_actor: chance that the prompt, or the first frame's actor, is left out.
+        adversarial_from: step from which a PatchGAN takes part and the encoder of the shape code rests.
+        adversarial_weight, feature_weight: weights of its verdict and of the distance of its features.
         training: optimisation.
     """
 
@@ -121,6 +123,9 @@ class PainterRecipe:
     jitter: float = 0.01
     drop_text: float = 0.2
     drop_actor: float = 0.3
+    adversarial_from: int = 8000
+    adversarial_weight: float = 0.02
+    feature_weight: float = 0.1
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 

@@ -21,7 +21,7 @@ from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.distances import SHRINK
 from mask2iv.models.autoencoder import embedded_autoencoder
 from mask2iv.models.controlnet import ControlNet
-from mask2iv.models.discriminator import CHANNELS
+from mask2iv.models.discriminator import PAIR_CHANNELS
 from mask2iv.models.painter import KnownMaps, MaskPainter, Painted
 from mask2iv.models.planner import FACTS, PICTURE, PICTURE_CHANNELS, InteractionPlanner, Scene
 from mask2iv.models.reference import FirstFrame
@@ -34,7 +34,7 @@ from mask2iv.stages.stage import Stage
 from mask2iv.training.config import TrainingConfig
 from mask2iv.training.encoders import contrastive_loss, make_clip
 from mask2iv.training.memory import pass_memory
-from mask2iv.training.painter import painting_loss
+from mask2iv.training.painter import PainterPair, judged_maps, painting_loss
 from mask2iv.training.reference import FRAMES_PER_CLIP, ReferencePair
 from mask2iv.training.samples import step_samples
 from mask2iv.training.stages import control_config
@@ -302,6 +302,7 @@ def _encoders(recipe: Recipe, count: int) -> _Probe:
 def _painter(recipe: Recipe, count: int) -> _Probe:
     settings, frames = recipe.of("painter"), recipe.of("painter").frames
     painter = MaskPainter(settings.widths, settings.depth, settings.code, _text_width(recipe))
+    pair = PainterPair(painter)
     size = (recipe.pipeline.height // SHRINK, recipe.pipeline.width // SHRINK)
     maps = torch.zeros(count, frames, *size)
     known = KnownMaps(maps.unsqueeze(2), maps[:, :1], maps[:, :1])
@@ -309,9 +310,11 @@ def _painter(recipe: Recipe, count: int) -> _Probe:
 
     def loss() -> Tensor:
         code, _ = painter.encoder(Painted(maps, maps))
-        return painting_loss(painter(plans, plans[:, 0, :2], known, code, text), Painted(maps, maps))
+        found = painter(plans, plans[:, 0, :2], known, code, text)
+        verdict, _ = pair.adversary(torch.cat([judged_maps(one, known) for one in (found, Painted(maps, maps))]))
+        return painting_loss(found, Painted(maps, maps)) + verdict.float().mean()
 
-    return painter, loss
+    return pair, loss
 
 
 def _planner(recipe: Recipe, count: int) -> _Probe:
@@ -340,7 +343,7 @@ def _reference(recipe: Recipe, count: int) -> _Probe:
     first = FirstFrame(image, image, torch.zeros(clips, *size, dtype=torch.uint8), motions)
     frames = torch.zeros(clips, FRAMES_PER_CLIP, 3, *settings.crop)
     labels = torch.zeros(clips, FRAMES_PER_CLIP, *settings.crop, dtype=torch.uint8)
-    seen = torch.zeros(2 * clips, CHANNELS, *settings.crop)
+    seen = torch.zeros(2 * clips, PAIR_CHANNELS, *settings.crop)
 
     def loss() -> Tensor:
         verdict, _ = pair.adversary(seen)

@@ -8,6 +8,7 @@ from torch import nn
 
 from mask2iv.filmstrip import filmstrip
 from mask2iv.media import write_png
+from mask2iv.models.discriminator import PatchDiscriminator, contest
 from mask2iv.models.painter import KnownMaps, MaskPainter, Painted
 from mask2iv.recipes import PainterRecipe
 from mask2iv.training.loop import Run, Trainer, Validation
@@ -15,6 +16,8 @@ from mask2iv.training.pictures import to_uint8
 from mask2iv.training.plans import PlanRows
 from mask2iv.training.samples import Samples
 
+_SEEN = 2 + 3
+"""Maps that the adversary sees: two that are painted or true, three that were known."""
 _SHARPNESS = 6.0
 """Steepness with which a distance is read as the chance of a pixel's being inside."""
 
@@ -31,6 +34,15 @@ def _take(values: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
     return torch.stack([one[index] for one, index in zip(values, frames, strict=True)])
 
 
+class PainterPair(nn.Module):
+    """The painter and its adversary, one module for the engine: each loss reaches the weights of one of them."""
+
+    def __init__(self, painter: MaskPainter) -> None:
+        super().__init__()
+        self.painter = painter
+        self.adversary = PatchDiscriminator(_SEEN, (48, 96))
+
+
 def train_painter(
     recipe: PainterRecipe,
     rows: PlanRows,
@@ -41,6 +53,9 @@ def train_painter(
     start: MaskPainter | None = None,
 ) -> tuple[MaskPainter, dict[str, float]]:
     """Train the painter with the encoder of its shape code (a variational autoencoder's, Kingma and Welling 2014).
+
+    From the step ``adversarial_from`` on the encoder rests, so that a planner's codes stay what they are, and a
+    PatchGAN takes part: where the plan leaves a hand's fingers open, the mean of all hands is a mitten.
 
     Args:
         recipe: sizes and optimisation.
@@ -56,7 +71,8 @@ def train_painter(
     """
     torch.manual_seed(recipe.training.seed)
     painter = start or MaskPainter(recipe.widths, recipe.depth, recipe.code, rows.text.shape[-1])
-    nn.Module.to(painter, rows.device)
+    pair = PainterPair(painter)
+    nn.Module.to(pair, rows.device)
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
         generators = samples.generators()
@@ -67,7 +83,9 @@ def train_painter(
         chances = torch.stack([torch.rand(2, generator=g) for g in generators]).to(rows.device)
         noise = torch.stack([torch.randn(recipe.code, generator=g) for g in generators]).to(rows.device)
         true = Painted(_take(batch["actor"], frames), _take(batch["thing"], frames))
-        mean, log_variance = painter.encoder(true)
+        contested = samples.step >= recipe.adversarial_from
+        with torch.set_grad_enabled(not contested):
+            mean, log_variance = painter.encoder(true)
         code = mean + noise * (log_variance / 2).exp()
         text = torch.where((chances[:, 0] < recipe.drop_text).view(-1, 1, 1), empty.to(batch["text"]), batch["text"])
         plans = _take(batch["plan"], frames)
@@ -79,13 +97,27 @@ def train_painter(
         found = painter(plans, batch["start"][:, :2], known, code, text, times)
         shapes = painting_loss(found, true)
         surprise = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
-        return {"loss": shapes + recipe.code_weight * surprise, "shapes": shapes, "surprise": surprise}
+        parts = {"loss": shapes + recipe.code_weight * surprise, "shapes": shapes, "surprise": surprise}
+        if contested:
+            game = contest(pair.adversary, judged_maps(true, known), judged_maps(found, known))
+            wanted = recipe.adversarial_weight * game["fooled"] + recipe.feature_weight * game["features"]
+            parts["loss"] = parts["loss"] + wanted + game["adversary"]
+            parts |= game
+        return parts
 
     def figures(step: int) -> dict[str, float]:
         return measure(painter, held_out, run, step)
 
-    trainer = Trainer(painter, recipe.training, run, loss, names, Validation(figures, "actor_iou"))
+    trainer = Trainer(pair, recipe.training, run, loss, names, Validation(figures, "actor_iou"))
     return painter, trainer.run()
+
+
+def judged_maps(painted: Painted, known: KnownMaps) -> torch.Tensor:
+    """What the adversary sees of each frame, [B * T, _SEEN, h, w]: edges, and what was known."""
+    frames = painted.actor.shape[1]
+    edges = [torch.tanh(_SHARPNESS * maps.float()) for maps in (painted.actor, painted.thing)]
+    first = [maps.expand(-1, frames, -1, -1) for maps in (known.first_object, known.first_actor)]
+    return torch.stack([*edges, known.moved.squeeze(2), *first], dim=2).flatten(0, 1)
 
 
 def painting_loss(found: Painted, true: Painted) -> torch.Tensor:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
-from torch.func import functional_call
 
 from mask2iv.contract import Label
 from mask2iv.errors import InputError
 from mask2iv.filmstrip import filmstrip
 from mask2iv.masks import perturb_labels
 from mask2iv.media import write_png
-from mask2iv.models.discriminator import PatchDiscriminator, join_pairs
+from mask2iv.models.discriminator import PAIR_CHANNELS, PatchDiscriminator, contest, join_pairs
 from mask2iv.models.reference import FirstFrame, ReferenceDecoder, label_planes, moved_object
 from mask2iv.morphology import dilate
 from mask2iv.recipes import ReferenceRecipe
@@ -62,7 +60,7 @@ class ReferencePair(nn.Module):
     def __init__(self, recipe: ReferenceRecipe) -> None:
         super().__init__()
         self.decoder = ReferenceDecoder(recipe.widths, recipe.depth, recipe.patch)
-        self.adversary = PatchDiscriminator()
+        self.adversary = PatchDiscriminator(PAIR_CHANNELS)
 
 
 def train_reference(
@@ -101,7 +99,7 @@ def train_reference(
         found = _distances(output, windows, recipe)
         strength = min(1.0, (samples.step - recipe.adversarial_from) / 300)
         if strength >= 0 and recipe.adversarial_weight:
-            game = _adversarial(pair.adversary, output, windows)
+            game = _contest(pair.adversary, output, windows)
             wanted = recipe.adversarial_weight * game["fooled"] + recipe.feature_weight * game["features"]
             found["loss"] = found["loss"] + strength * wanted + game["adversary"]
             found |= game
@@ -137,26 +135,14 @@ def _slope(values: torch.Tensor, dim: int) -> torch.Tensor:
     return torch.cat([steps, torch.zeros_like(values.narrow(dim, 0, 1))], dim=dim)
 
 
-def _adversarial(adversary: PatchDiscriminator, output: torch.Tensor, windows: _Windows) -> dict[str, torch.Tensor]:
-    """Hinge losses of both sides, and the distance of the adversary's features."""
+def _contest(adversary: PatchDiscriminator, output: torch.Tensor, windows: _Windows) -> dict[str, torch.Tensor]:
+    """See :func:`mask2iv.models.discriminator.contest`."""
     planes = label_planes(windows.true_labels.flatten(0, 1), output.dtype).unflatten(0, (-1, 2))
     first = windows.start.flatten(0, 1)[::2]
-
-    def seen(frames: torch.Tensor) -> torch.Tensor:
-        return join_pairs(frames.flatten(0, 1).unflatten(0, (-1, 2)), planes, first)
-
-    real, real_features = adversary(seen(windows.target))
-    fake, _ = adversary(seen(output.detach()))
-    frozen = {name: value.detach() for name, value in adversary.named_parameters()}
-    judged, features = functional_call(adversary, frozen, (seen(output),))
-    distance = sum(
-        (a.float() - b.detach().float()).abs().mean() for a, b in zip(features, real_features, strict=True)
-    ) / len(features)
-    return {
-        "adversary": F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean(),
-        "fooled": -judged.float().mean(),
-        "features": torch.as_tensor(distance),
-    }
+    real, made = (
+        join_pairs(frames.flatten(0, 1).unflatten(0, (-1, 2)), planes, first) for frames in (windows.target, output)
+    )
+    return contest(adversary, real, made)
 
 
 # --- what is drawn
