@@ -56,6 +56,8 @@ CLASSES: Mapping[str, tuple[type, ...]] = {
     "video_controlnet": (ControlNet,),
 }
 
+_NEEDED = {"vae", "tokenizer", "text_encoder", "image_encoder", "scheduler"}
+_WHOLE = {"planner", "painter"}
 _OWN: Mapping[type, type] = {VideoUNet: UNetConfig, Resampler: ResamplerConfig, ControlNet: ControlNetConfig}
 
 
@@ -101,6 +103,28 @@ def read_index(folder: Path, field: str = "--model") -> tuple[PipelineConfig, di
         if value not in [kind.__name__ for kind in CLASSES[name]]:
             raise InputError(f"{field}: {path} gives {name} the unknown class {value!r}")
     return config.from_dict(PipelineConfig, index.get("config", {}), "config"), components
+
+
+def load_components(folder: Path, dtype: torch.dtype) -> tuple[PipelineConfig, dict[str, Any]]:
+    """A pipeline folder's configuration and all its components by name.
+
+    Args:
+        folder: of :func:`model_folder`.
+        dtype: precision of the networks. Planner and painter stay in float32: they are small, and a rounded plan is
+            another plan.
+
+    Raises:
+        InputError: not a model folder, or a component is missing or damaged.
+    """
+    pipeline_config, names = read_index(folder)
+    missing = _NEEDED - set(names)
+    if missing:
+        raise InputError(f"--model: {folder} lacks {', '.join(sorted(missing))}; train or import it first")
+    loaded = {
+        name: load_component(folder, name, kind, torch.float32 if name in _WHOLE else dtype)
+        for name, kind in names.items()
+    }
+    return pipeline_config, loaded
 
 
 def write_index(folder: Path, pipeline_config: PipelineConfig, components: Mapping[str, str]) -> None:

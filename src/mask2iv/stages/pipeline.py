@@ -25,7 +25,7 @@ from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
 from mask2iv.stages.acceleration import Accelerated
-from mask2iv.stages.components import load_component, model_folder, read_index, save_component, write_index
+from mask2iv.stages.components import load_components, model_folder, save_component, write_index
 from mask2iv.stages.config import PipelineConfig
 from mask2iv.stages.inputs import SharedEncoder, as_list, check_image, listed, positive, sample_seeds
 from mask2iv.stages.planning import PlanningStage, draw_plans, paint_plans
@@ -116,22 +116,13 @@ class Mask2IVPipeline(Accelerated):
 
         Args:
             name_or_path: "embedded" for the weights that ship with the package, or a model folder.
-            torch_dtype: precision of the networks.
+            torch_dtype: precision of the networks; see :func:`~mask2iv.stages.components.load_components`.
 
         Raises:
             InputError: not a model folder, or a component is missing or damaged.
         """
         folder = model_folder(name_or_path)
-        pipeline_config, names = read_index(folder)
-        missing = {"vae", "tokenizer", "text_encoder", "image_encoder", "scheduler"} - set(names)
-        if missing:
-            raise InputError(f"--model: {folder} lacks {', '.join(sorted(missing))}; train or import it first")
-        # Planner and painter are small, and a rounded plan is another plan: they stay in single precision.
-        whole = dict.fromkeys(("planner", "painter"), torch.float32)
-        loaded = {
-            name: load_component(folder, name, class_name, whole.get(name, torch_dtype))
-            for name, class_name in names.items()
-        }
+        pipeline_config, loaded = load_components(folder, torch_dtype)
         pipeline = cls(pipeline_config, **loaded)
         pipeline.prompts = PromptReader.load(folder, loaded["tokenizer"])
         return pipeline
