@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -40,16 +40,19 @@ class SceneFacts:
 
 
 def scene_facts(image: UInt8Array, labels: UInt8Array, target: BoolArray | None) -> SceneFacts:
-    """The facts of a scene.
+    """The facts of a scene. Two actors count as one here: users give one mask of all.
 
     Args:
         image: first frame, uint8 [H, W, 3].
         labels: of the first frame, uint8 [H, W], with an object.
         target: where the object shall end, bool [H, W]; None or empty: not given.
+
+    Raises:
+        InputError: no object.
     """
     unit = labels.shape[0] - 1
     thing, actor = labels == Label.OBJECT, (labels != Label.OBJECT) & (labels != Label.BACKGROUND)
-    plan = plan_of(labels[None])
+    plan = plan_of(np.where(actor, np.uint8(Label.ACTOR), labels)[None])
     aim = np.zeros_like(thing) if target is None else target
     pose = np.zeros(OBJECT_NUMBERS)
     if aim.any():
@@ -72,6 +75,9 @@ def target_pose(labels: UInt8Array, target: BoolArray) -> NDArray[np.float64]:
     Args:
         labels: of the first frame, uint8 [H, W].
         target: bool [H, W], not empty.
+
+    Raises:
+        InputError: no object.
     """
     last = target.astype(np.uint8) * np.uint8(Label.OBJECT)
     return plan_of(np.stack([labels, last])).to_array()[1, :OBJECT_NUMBERS]
@@ -98,28 +104,19 @@ def join_scenes(facts: list[SceneFacts], text: torch.Tensor) -> Scene:
     )
 
 
-def without(scene: Scene, text: torch.Tensor | None = None, target: bool = False, actor: bool = False) -> Scene:
-    """A scene of which less is told.
+def without(scene: Scene, text: torch.Tensor, target: bool = False) -> Scene:
+    """A scene with less of its conditions.
 
     Args:
         scene: of B.
-        text: tokens in place of the scene's, [B, L, D]; None keeps them.
-        target, actor: whether these are left out.
+        text: tokens in place of the scene's, [B, L, D].
+        target: whether the target is left out.
     """
+    if not target:
+        return replace(scene, text=text)
     picture = scene.picture.clone()
-    if target:
-        picture[:, 5] = 0
-    if actor:
-        picture[:, 4] = 0
-    return Scene(
-        picture=picture,
-        start=scene.start,
-        has_target=scene.has_target & (not target),
-        target=scene.target,
-        has_actor=scene.has_actor & (not actor),
-        actors=scene.actors,
-        text=scene.text if text is None else text,
-    )
+    picture[:, 5] = 0
+    return replace(scene, text=text, picture=picture, has_target=torch.zeros_like(scene.has_target))
 
 
 def known_maps(labels: UInt8Array, transforms: Transform) -> tuple[Floats, Floats, Floats]:

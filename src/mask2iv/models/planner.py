@@ -8,7 +8,7 @@ an actor looks goes with how it moves.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 
 from mask2iv.models.blocks import PixelBlock
+from mask2iv.models.layers import SampleDropout
 from mask2iv.plan import ACTOR_NUMBERS, ACTORS, NUMBERS, OBJECT_NUMBERS
 
 PICTURE = (40, 64)
@@ -50,11 +51,6 @@ class Scene:
         """The numbers as one vector, [B, FACTS]; what is not given is zero."""
         has_target, has_actor = (flag.to(self.start.dtype).unsqueeze(1) for flag in (self.has_target, self.has_actor))
         return torch.cat([self.start, has_target, has_target * self.target, has_actor, has_actor * self.actors], dim=1)
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> Scene:
-        """The same elsewhere."""
-        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self)}
-        return Scene(**{name: v.to(dtype) if v.is_floating_point() else v for name, v in moved.items()})
 
 
 class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -102,6 +98,9 @@ class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
         layer = nn.TransformerEncoderLayer(
             width, heads, 4 * width, dropout, activation="gelu", batch_first=True, norm_first=True
         )
+        # Dropout by samples trains on several processes as on one; of attention's own there is no such kind.
+        layer.self_attn.dropout = 0.0
+        layer.dropout, layer.dropout1, layer.dropout2 = (SampleDropout(dropout) for _ in range(3))
         self.transformer = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
         for name, shape in (("plan", (num_frames, NUMBERS)), ("code", (code,))):
             self.register_buffer(f"{name}_mean", torch.zeros(shape))
@@ -124,13 +123,17 @@ class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def encode(self, plans: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """Plans [B, T, NUMBERS] and codes [B, code] as states: cosine coefficients, all in units of their spread."""
-        coefficients = (_cosines(self.num_frames).to(plans) @ plans - self.plan_mean) / self.plan_std
+        # Autocast would round coefficients that some spreads, a thousand times as small, then divide.
+        with torch.autocast(plans.device.type, enabled=False):
+            coefficients = (_cosines(plans) @ plans - self.plan_mean) / self.plan_std
         return torch.cat([coefficients.flatten(1), (codes - self.code_mean) / self.code_std], dim=1)
 
     def decode(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Inverse of :meth:`encode`."""
         coefficients, codes = self._split(states)
-        plans = _cosines(self.num_frames).to(states).T @ (coefficients * self.plan_std + self.plan_mean)
+        coefficients = coefficients * self.plan_std + self.plan_mean
+        with torch.autocast(states.device.type, enabled=False):
+            plans = _cosines(coefficients).T @ coefficients
         return plans, codes * self.code_std + self.code_mean
 
     def _split(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -140,7 +143,7 @@ class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
     @torch.no_grad()
     def fit(self, plans: torch.Tensor, codes: torch.Tensor) -> None:
         """Take mean and spread from training data, plans [N, T, NUMBERS] and codes [N, code]."""
-        coefficients = _cosines(self.num_frames).to(plans) @ plans
+        coefficients = _cosines(plans) @ plans
         self.plan_mean.copy_(coefficients.mean(dim=0))
         # What never varies (an actor that no clip has) keeps a spread that can be divided by.
         self.plan_std.copy_(coefficients.std(dim=0).clamp(min=2e-3))
@@ -148,9 +151,11 @@ class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.code_std.copy_(codes.std(dim=0).clamp(min=1e-3))
 
 
-def _cosines(count: int) -> torch.Tensor:
-    """The orthonormal cosine transform (type II) as a matrix [T, T]."""
-    k, n = torch.arange(count).unsqueeze(1), torch.arange(count).unsqueeze(0)
+def _cosines(like: torch.Tensor) -> torch.Tensor:
+    """The orthonormal cosine transform (type II) over the frames of [B, T, ...], as a matrix [T, T]."""
+    count = like.shape[1]
+    n = torch.arange(count, device=like.device, dtype=like.dtype)
+    k = n.unsqueeze(1)
     matrix = torch.cos(math.pi * (n + 0.5) * k / count) * math.sqrt(2 / count)
     matrix[0] /= math.sqrt(2)
     return matrix

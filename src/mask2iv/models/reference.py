@@ -191,18 +191,19 @@ class ReferenceDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
 def _positions(like: torch.Tensor, corners: torch.Tensor | None) -> torch.Tensor:
     """Pixel coordinates (x, y) in the whole frame of each pixel of the windows, float32 [B, T, h, w, 2]."""
     height, width = like.shape[-2:]
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    grid = torch.stack([x, y], dim=-1).float().to(like.device).expand(*like.shape[:2], height, width, 2)
+    y, x = torch.meshgrid(*(torch.arange(n, device=like.device) for n in (height, width)), indexing="ij")
+    grid = torch.stack([x, y], dim=-1).float().expand(*like.shape[:2], height, width, 2)
     return grid if corners is None else grid + corners.flip(-1).float()[:, :, None, None]
 
 
 def _moved(pixels: torch.Tensor, motions: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
     """Where in the first frame the pixels of actor and of object come from, two of [B, T, h, w, 2].
 
-    Of two actors the one whose pixel it is; elsewhere the first.
+    Of two actors the one whose pixel it is; elsewhere the first. Sums in place of a matrix product, whose coordinates
+    autocast would round to whole pixels.
     """
     each = [
-        torch.einsum("btij,bthwj->bthwi", motion[..., :2], pixels) + motion[..., 2][:, :, None, None]
+        (motion[:, :, None, None, :, :2] * pixels.unsqueeze(-2)).sum(-1) + motion[:, :, None, None, :, 2]
         for motion in motions.float().unbind(2)
     ]
     actor = torch.where((labels == Label.SECOND_ACTOR).unsqueeze(-1), each[2], each[0])

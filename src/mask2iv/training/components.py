@@ -217,7 +217,7 @@ def _plan_rows(context: TrainContext) -> tuple[PlanRows, list[str], PlanRows, to
 
     found = []
     for clips in (context.clips, context.held_out):
-        key = cache_key(clips.clips, (), f"plans {clips.dataset.size} {clips.dataset.num_frames}")
+        key = cache_key(clips.clips, (), f"plans 2 {clips.dataset.size} {clips.dataset.num_frames}")
         shards = build_plans(clips, key, context.cache_dir or context.model_dir / "training" / "cache")
         captions = [text for caption in clips.captions for text in (caption, mirrored_caption(caption))]
         found.append(PlanRows(shards, tokens(captions), context.device))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -52,11 +54,13 @@ def train_planner(
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
         batch = rows.batch(samples.rows)
-        draws = torch.stack([torch.rand(8, generator=g) for g in samples.generators()]).to(rows.device)
+        # One generator for both: two of one seed would make the noise a function of the other draws.
+        generators = samples.generators()
+        draws = torch.stack([torch.rand(7, generator=g) for g in generators]).to(rows.device)
         plans, scene = _told(batch, draws, recipe, empty.to(rows.device))
         data = planner.encode(plans, codes[samples.rows])
-        noise = torch.stack([torch.randn(data.shape[1], generator=g) for g in samples.generators()]).to(data)
-        return {"loss": _mismatch(planner, data, noise, draws[:, 7], scene)}
+        noise = torch.stack([torch.randn(data.shape[1], generator=g) for g in generators]).to(data)
+        return {"loss": _mismatch(planner, data, noise, draws[:, 6], scene)}
 
     @torch.no_grad()
     def figures(step: int) -> dict[str, float]:
@@ -108,20 +112,18 @@ def scene_of(batch: dict[str, torch.Tensor]) -> Scene:
 def _told(
     batch: dict[str, torch.Tensor], draws: torch.Tensor, recipe: PlannerRecipe, empty: torch.Tensor
 ) -> tuple[torch.Tensor, Scene]:
-    """Plans and scenes, zoomed, with conditions left out; `draws` uniform [B, 8]."""
+    """Plans and scenes, zoomed, with conditions left out; `draws` uniform [B, 7]."""
     plans, scene = _zoomed(batch, draws, recipe.zoom)
     blind, aimless, alone = (
         draws[:, i] < share for i, share in ((3, recipe.drop_text), (4, recipe.drop_target), (5, recipe.drop_actor))
     )
     keep = torch.ones_like(scene.picture[:, :, :1, :1])
     keep[:, 4], keep[:, 5] = (~alone).float().view(-1, 1, 1), (~aimless).float().view(-1, 1, 1)
-    return plans, Scene(
+    return plans, replace(
+        scene,
         picture=scene.picture * keep,
-        start=scene.start,
         has_target=scene.has_target & ~aimless,
-        target=scene.target,
         has_actor=scene.has_actor & ~alone,
-        actors=scene.actors,
         text=torch.where(blind.view(-1, 1, 1), empty, scene.text),
     )
 
@@ -135,8 +137,9 @@ def _zoomed(batch: dict[str, torch.Tensor], draws: torch.Tensor, most: float) ->
     centre = draws[:, 1:3] * torch.stack([batch["width"], torch.ones_like(batch["width"])], dim=1)
     offset = (1 - zoom).unsqueeze(1) * centre
     scene = scene_of(batch)
-    grid = F.affine_grid(_inverse(zoom, 2 * draws[:, 1:3] - 1), [len(zoom), 1, *PICTURE], align_corners=False)
-    picture = F.grid_sample(scene.picture, grid, padding_mode="border", align_corners=False)
+    with torch.autocast(zoom.device.type, enabled=False):
+        grid = F.affine_grid(_inverse(zoom, 2 * draws[:, 1:3] - 1), [len(zoom), 1, *PICTURE], align_corners=False)
+        picture = F.grid_sample(scene.picture, grid, padding_mode="border", align_corners=False)
     start = torch.cat([zoom.unsqueeze(1) * scene.start[:, :2] + offset, zoom.unsqueeze(1) * scene.start[:, 2:]], dim=1)
     target = torch.cat([zoom.unsqueeze(1) * scene.target[:, :2], scene.target[:, 2:]], dim=1)
     plans = batch["plan"].clone()
@@ -149,15 +152,7 @@ def _zoomed(batch: dict[str, torch.Tensor], draws: torch.Tensor, most: float) ->
         numbers[..., 1:] *= zoom.view(-1, 1, 1)
         for point in (slice(3, 5), slice(6, 8)):
             numbers[..., point] += present * shift
-    return plans, Scene(
-        picture=picture,
-        start=start,
-        has_target=scene.has_target,
-        target=target,
-        has_actor=scene.has_actor,
-        actors=given,
-        text=scene.text,
-    )
+    return plans, replace(scene, picture=picture, start=start, target=target, actors=given)
 
 
 def _inverse(zoom: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:

@@ -97,6 +97,10 @@ def mirrored(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             numbers[..., first + 1] *= -1
             for x in (first + 3, first + 6):
                 numbers[..., x] = present * side - numbers[..., x]
+    # In a mirror the right hand, which comes first, is a left one.
+    hands = plan[..., OBJECT_NUMBERS:]
+    both = (hands[..., ACTOR_NUMBERS] > 0.5).any(dim=1).view(-1, 1, 1)
+    plan[..., OBJECT_NUMBERS:] = torch.where(both, hands.roll(ACTOR_NUMBERS, dims=-1), hands)
     turned = {name: batch[name].flip(-1) for name in (*_MAPS, "picture")}
     return {**batch, **turned, "plan": plan, "actors": actors, "start": start, "target": target}
 
