@@ -10,7 +10,7 @@ from mask2iv.contract import Label, UInt8Array
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.morphology import contact_map
-from mask2iv.plan import NUMBERS
+from mask2iv.plan import ACTOR_NUMBERS, NUMBERS, OBJECT_NUMBERS
 from mask2iv.plan_conditions import SceneFacts, scene_facts
 from mask2iv.stages.pipeline import Mask2IVPipeline
 from mask2iv.stages.planning import PlanningStage, _composed, _settled, _touching
@@ -106,7 +106,9 @@ def test_planner_and_painter_must_belong_together(pipeline: Mask2IVPipeline) -> 
 
     assert pipeline.planning_stage is not None
     with pytest.raises(InputError, match="do not belong together"):
-        PlanningStage(pipeline.planning_stage.planner, MaskPainter(widths=(8, 16, 16), code=7))
+        PlanningStage(pipeline.planning_stage.planner, MaskPainter(widths=(8, 16, 16), code=7), 4)
+    with pytest.raises(InputError, match="draws 4 frames, the model's config says num_frames 16"):
+        PlanningStage(pipeline.planning_stage.planner, pipeline.planning_stage.painter, 16)
 
 
 # --- what is drawn, brought into line
@@ -126,6 +128,27 @@ def test_a_plan_begins_at_rest_and_ends_where_asked() -> None:
     assert plan.shift[0] == pytest.approx(0)
     assert plan.angle[0] == plan.log_scale[0] == 0
     assert plan.shift[-1] * (SIZE[0] - 1) == pytest.approx([30, 10], abs=0.5)
+
+
+def test_a_target_at_the_border_is_reached_all_the_same() -> None:
+    drawn = np.random.default_rng(0).normal(0, 0.1, (9, NUMBERS))
+    corner = disc(63, 95, 3)
+    known = facts(corner)
+    plan = _settled(drawn, known, 95 / 63)
+    assert [*plan.shift[-1], plan.log_scale[-1]] == pytest.approx(known.target[:3], abs=1e-6)
+
+
+@pytest.mark.parametrize("begins", [0, 2, 9])
+def test_a_known_actor_is_in_the_plan_from_the_first_frame_on(begins: int) -> None:
+    drawn = np.random.default_rng(0).normal(0, 0.1, (9, NUMBERS))
+    drawn[:, OBJECT_NUMBERS] = np.arange(9) >= begins
+    drawn[:, OBJECT_NUMBERS + ACTOR_NUMBERS] = 0
+    known = facts()
+    plan = _settled(drawn, known, 95 / 63)
+    first = plan.actors[0]
+    assert first.present[0]
+    assert first.centre[0] == pytest.approx(known.actors[6:8], abs=1e-6)
+    assert first.present[-1] == (begins < 9), "later, it is as drawn"
 
 
 def test_an_object_stays_in_the_picture() -> None:

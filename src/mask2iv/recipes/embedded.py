@@ -137,6 +137,7 @@ def embedded_cpu() -> Recipe:
     parts = {
         name: replace(base.of(name), training=_steps(base.of(name).training, *steps)) for name, steps in shorter.items()
     }
+    parts["painter"] = replace(parts["painter"], adversarial_from=4000)
     reference = parts["reference"]
     small = replace(reference.training, batch_size=8)
     parts["reference"] = replace(reference, training=small, adversarial_from=8000)

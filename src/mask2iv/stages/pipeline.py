@@ -105,7 +105,7 @@ class Mask2IVPipeline(Accelerated):
             self.video_stage = Stage(video_unet, video_resampler, config.video_change_std, video_controlnet).eval()
         self.planning_stage: PlanningStage | None = None
         if planner is not None and painter is not None:
-            self.planning_stage = PlanningStage(planner, painter).eval()
+            self.planning_stage = PlanningStage(planner, painter, config.num_frames).eval()
         self.reference_decoder = reference_decoder
         self.prompts = PromptReader(tokenizer)
         super().__init__()
@@ -210,7 +210,7 @@ class Mask2IVPipeline(Accelerated):
             num_videos_per_prompt: outputs per image.
             batch_size: how many outputs go through the networks together, at most; those of one size and the same
                 kinds of conditions do. Takes that much more memory.
-            sampler: "ddim", "dpmsolver++" or "unipc"; the model's default where None.
+            sampler: "ddim", "dpmsolver++" or "unipc"; the model's default where None. Stage 1 by plans has its own.
             callback_on_step_end: called as ``(pipeline, step, timestep, {"latents": ...})`` for each batch, latents
                 [B, C, T, h, w]; may return other latents.
             progress: show a progress bar.

@@ -1,9 +1,9 @@
 """Stage 1 in two levels: a planner draws where object and actor go, a painter turns that into masks.
 
 An extension of the paper, whose stage 1 (:mod:`mask2iv.stages.trajectory`) draws the masks themselves. A network of
-embedded size answers that with a mean of what may happen, which is no arm and half an object. A plan is some twenty
-numbers a frame, of which even a small network draws one and not a mean; and the object's mask is the first frame's,
-moved, so that it cannot vanish.
+embedded size predicts the average of all outcomes: no arm, and half an object. A plan is some twenty numbers a frame,
+of which even a small network draws a sample and not an average; and the object's mask is the first frame's, moved, so
+that it cannot vanish.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mask2iv.media import resize_image
 from mask2iv.models.painter import MaskPainter
 from mask2iv.models.planner import InteractionPlanner, Scene
 from mask2iv.morphology import contact_map
-from mask2iv.plan import ACTOR_NUMBERS, ACTORS, OBJECT_NUMBERS, InteractionPlan
+from mask2iv.plan import ACTOR_NUMBERS, OBJECT_NUMBERS, InteractionPlan
 from mask2iv.plan_conditions import SceneFacts, join_maps, join_scenes, known_maps, scene_facts, without
 from mask2iv.stages.config import PipelineConfig
 from mask2iv.stages.inputs import (
@@ -51,8 +51,13 @@ MOST_GAP = 0.2
 class PlanningStage(nn.Module):
     """The trained networks of this stage 1."""
 
-    def __init__(self, planner: InteractionPlanner, painter: MaskPainter) -> None:
+    def __init__(self, planner: InteractionPlanner, painter: MaskPainter, num_frames: int) -> None:
         super().__init__()
+        if planner.num_frames != num_frames:
+            raise InputError(
+                f"the planner draws {planner.num_frames} frames, the model's config says num_frames {num_frames}; the "
+                "folder's model_index.json and its weights do not belong together"
+            )
         self.planner, self.painter = planner, painter
         if planner.code != painter.code:
             raise InputError(
@@ -206,26 +211,42 @@ def _settled(values: NDArray[np.float64], facts: SceneFacts, width: float) -> In
     fade = np.linspace(1, 0, count)[:, None]
     thing = values[:, :OBJECT_NUMBERS]
     thing -= fade * thing[:1]
+    ends = np.zeros((1, OBJECT_NUMBERS))
     if facts.has_target:
         thing += (1 - fade) * (facts.target - thing[-1:])
+        ends = np.stack([ends[0], facts.target])
     if facts.has_actor:
         values[:, OBJECT_NUMBERS:] = _from_known_actors(values[:, OBJECT_NUMBERS:], facts.actors)
-    place = facts.start[:2] + thing[:, :2]
-    thing[:, :2] += np.clip(place, 0.03, [width - 0.03, 0.97]) - place
-    low, high = np.log(0.5), np.log(2.0)
-    thing[:, 2] = np.clip(thing[:, 2], low, high)
+    # Within the picture and half to double size, or as far as start and target are.
+    least, most = (
+        np.array([*corner, np.log(size)]) for corner, size in (((0.03, 0.03), 0.5), ((width - 0.03, 0.97), 2))
+    )
+    least[:2] -= facts.start[:2]
+    most[:2] -= facts.start[:2]
+    thing[:, :3] = thing[:, :3].clip(
+        np.minimum(least, ends[:, :3].min(axis=0)), np.maximum(most, ends[:, :3].max(axis=0))
+    )
     return InteractionPlan.from_array(values, (float(facts.start[0]), float(facts.start[1])))
 
 
 def _from_known_actors(values: NDArray[np.float64], known: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Actors' numbers [T, 18] that begin as known [18]; what differs fades over a quarter of the clip."""
-    values = values.copy()
-    fade = np.clip(1 - np.arange(len(values)) / max(len(values) / 4, 1), 0, 1)[:, None]
-    for slot in range(ACTORS):
-        part = slice(slot * ACTOR_NUMBERS, (slot + 1) * ACTOR_NUMBERS)
-        if known[part][0] > 0.5 and values[0, part][0] > 0.5:
-            values[:, part] += fade * (known[part] - values[0, part])
-    return values
+    """Actors' numbers [T, 18] that begin as known [18], of one actor; what differs fades over a quarter of the clip.
+
+    One that is drawn later only stays as it was until then. Where two are drawn to begin with, the one that is known is
+    both of them in one mask, and says nothing of either.
+    """
+    first, second = values[:, :ACTOR_NUMBERS].copy(), values[:, ACTOR_NUMBERS:]
+    if second[0, 0] > 0.5:
+        return values
+    quarter = max(len(values) // 4, 1)
+    begins = int(np.argmax(first[:, 0] > 0.5)) if (first[:, 0] > 0.5).any() else len(values)
+    start = min(begins, quarter)
+    known = known[:ACTOR_NUMBERS]
+    if begins <= quarter:
+        fade = np.clip(1 - np.arange(len(values) - start) / quarter, 0, 1)[:, None]
+        first[start:] += fade * (known - first[start])
+    first[:start] = known
+    return np.concatenate([first, second], axis=1)
 
 
 # --- masks
@@ -251,7 +272,7 @@ def _paint(painter: MaskPainter, encoder: SharedEncoder, drawn: DrawnPlan, fps: 
 def _composed(
     actor: NDArray[np.float32], thing: NDArray[np.float32], moved: BoolArray, before: BoolArray
 ) -> UInt8Array:
-    """Labels of a frame, from distances; each pixel goes to what reaches farther beyond it."""
+    """Labels of a frame, from distances. A pixel inside both goes to the one with the larger distance."""
     seen = _without_islands((thing > 0) & (thing >= actor))
     if seen.sum() < LEAST_SEEN * moved.sum():
         seen = moved

@@ -2,191 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
-from mask2iv.checkpoint import cannot_write
+from mask2iv import config
 from mask2iv.conditions import ConditionEncoder, VideoConditioning
 from mask2iv.data.vocabulary import words_of
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, copy_linked, remove_leftovers, sha256_file
-from mask2iv.models.autoencoder import LatentCodec
-from mask2iv.models.text import add_words, encode_text, unknown_words
-from mask2iv.recipes import Recipe, ReferenceRecipe, StageRecipe
-from mask2iv.stages.components import INDEX, load_component, read_index, save_component, write_index
+from mask2iv.models.text import encode_text
+from mask2iv.recipes import PainterRecipe, PlannerRecipe, ReferenceRecipe, StageRecipe
+from mask2iv.stages.components import INDEX, load_component, read_index
 from mask2iv.stages.pipeline import Mask2IVPipeline
 from mask2iv.stages.stage import Stage
 from mask2iv.training.actor_masks import build_actor_masks
 from mask2iv.training.cache import FreshlyEncoded, build_cache, cache_key
 from mask2iv.training.clips import ClipMemory
+from mask2iv.training.context import ADOPTED, FROZEN, VIDEO_NETWORKS, TrainContext
 from mask2iv.training.encoders import train_encoders
-from mask2iv.training.loop import Run, Trainer, Validation
+from mask2iv.training.loop import Trainer, Validation
+from mask2iv.training.mirror import mirrored_caption
 from mask2iv.training.painter import train_painter
 from mask2iv.training.planner import train_planner
-from mask2iv.training.plans import PlanRows, build_plans, mirrored_caption
+from mask2iv.training.plans import PlanRows, build_plans
 from mask2iv.training.pretrained import from_image_to_video
-from mask2iv.training.reference import train_reference
+from mask2iv.training.reference import RenderedClips, train_reference
 from mask2iv.training.rendered import build_rendered, reconstruction, stage_two
 from mask2iv.training.stages import StageBatches, StageData, StageName, make_stage, train_stage
 from mask2iv.training.trainable import merge_adapters, save_adapter
 from mask2iv.training.vae import train_vae
 from mask2iv.training.validation import MEASURES, StageValidation
 
-FROZEN = ("vae", "tokenizer", "text_encoder", "image_encoder", "reference_decoder")
-"""Components that a stage needs and does not train."""
-_VIDEO = ("video_unet", "video_resampler", "video_controlnet")
-_ADOPTED: Mapping[str, tuple[str, ...]] = {
-    "painter": FROZEN,
-    "planner": (*FROZEN, "painter"),
-    "reference": (*FROZEN[:-1], *_VIDEO, "scheduler"),
-}
-"""What a component's run takes from the folder that it starts from, beside its own network; see :meth:`adopt`."""
-
 _AUTOCAST: Mapping[str, torch.dtype | None] = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True)
-class TrainContext:
-    """Everything a training run is given.
-
-    Attributes:
-        recipe: the resolved recipe.
-        clips, held_out: training and validation clips.
-        model_dir: the model folder.
-        run: where the training happens.
-        left_out: why each clip that is not trained on cannot be read, by its id.
-        initial: model folder whose networks a stage starts from; None starts from random ones.
-        from_video: whether it starts from that folder's image-to-video network, whichever stage it is.
-        cache_dir: where latents are cached; None for a folder of the model folder. Models trained on the same clips
-            with the same encoders may share it.
-        add_words: whether a text encoder with a closed vocabulary gets the words of the captions that it lacks.
-    """
-
-    recipe: Recipe
-    clips: ClipMemory
-    held_out: ClipMemory
-    model_dir: Path
-    run: Run
-    left_out: Mapping[str, str]
-    initial: Path | None = None
-    from_video: bool = False
-    cache_dir: Path | None = None
-    add_words: bool = False
-
-    @property
-    def device(self) -> torch.device:
-        """Where to train."""
-        return self.run.accelerator.device
-
-    def load(self, name: str, trained_by: str) -> Any:
-        """A component that an earlier run wrote.
-
-        Raises:
-            InputError: it has not been trained yet.
-        """
-        if (self.model_dir / INDEX).is_file():
-            _, components = read_index(self.model_dir)
-            if name in components:
-                component = load_component(self.model_dir, name, components[name], torch.float32)
-                return component.to(self.device) if isinstance(component, torch.nn.Module) else component
-        if trained_by in self.recipe.components:
-            raise InputError(
-                f"--out {self.model_dir} holds no {name} yet; run `mask2iv train {trained_by}` into it first"
-            )
-        raise InputError(
-            f"--recipe {self.recipe.name} trains no {name}; give the imported folder that has it as --initial-weights"
-        )
-
-    def adopt(self, frozen: Sequence[str] = FROZEN) -> None:
-        """Take the frozen components that --out lacks from the folder that training starts from; the main process does.
-
-        Files are linked where the file system can, since components are replaced as folders and never written into.
-        """
-        if self.initial is not None and self.run.accelerator.is_main_process:
-            _, given = read_index(self.initial, "--initial-weights")
-            known = read_index(self.model_dir)[1] if (self.model_dir / INDEX).is_file() else {}
-            names = [name for name in frozen if name in given and name not in known]
-            for name in names:
-                with atomic_directory(self.model_dir / name, overwrite=True) as folder:
-                    copy_linked(self.initial / name, folder)
-            if names:
-                self._write_index({**known, **{name: given[name] for name in names}})
-        self.run.accelerator.wait_for_everyone()
-
-    def start_of(self, name: str) -> Any:
-        """The network of this name in the folder that training starts from; None where there is none, which is said."""
-        if self.initial is None:
-            return None
-        components = read_index(self.initial)[1]
-        if name not in components:
-            if self.run.accelerator.is_main_process:
-                print(f"mask2iv: {self.initial} holds no {name}: it starts from random weights", file=sys.stderr)
-            return None
-        return load_component(self.initial, name, components[name], torch.float32)
-
-    def teach_words(self) -> None:
-        """Deal with captions' words that the text encoder does not know: add them, or warn; the main process does."""
-        if self.run.accelerator.is_main_process:
-            tokenizer = self.load("tokenizer", "encoders")
-            captions = self.clips.captions + self.held_out.captions
-            words = sorted({word for caption in captions for word in words_of(unknown_words(tokenizer, caption))})
-            if words and self.add_words:
-                larger = add_words(tokenizer, self.load("text_encoder", "encoders"), words)
-                # The encoder first: one that knows more words than its tokenizer is harmless, and is grown again.
-                self.save({"text_encoder": larger})
-                self.save({"tokenizer": tokenizer})
-            elif words:
-                print(
-                    "mask2iv: warning: captions: words that mean nothing to the text encoder: "
-                    f"{', '.join(words)}; they cannot steer what is trained (--add-words gives it these words)",
-                    file=sys.stderr,
-                )
-        self.run.accelerator.wait_for_everyone()
-
-    def vouch_for(self, frozen: Sequence[str]) -> None:
-        """Make the frozen components part of what the run is: it is not resumed with others."""
-        digest = hashlib.sha256()
-        for name in frozen:
-            for path in sorted((self.model_dir / name).iterdir()):
-                digest.update(f"{name}/{path.name} {sha256_file(path)}\n".encode())
-        self.run.identity["frozen"] = digest.hexdigest()
-
-    def save(self, components: Mapping[str, Any]) -> None:
-        """Write trained components and list them in the index; the main process does."""
-        if self.run.accelerator.is_main_process:
-            remove_leftovers(self.model_dir, prefix=INDEX.partition(".")[0])
-            known = read_index(self.model_dir)[1] if (self.model_dir / INDEX).is_file() else {}
-            for name, component in components.items():
-                remove_leftovers(self.model_dir, prefix=name)
-                try:
-                    save_component(self.model_dir, name, component)
-                except (OSError, SafetensorError) as error:
-                    raise cannot_write(str(self.model_dir / name), self.run.directory, error) from error
-                known[name] = type(component).__name__
-            self._write_index(known)
-        self.run.accelerator.wait_for_everyone()
-
-    def _write_index(self, components: Mapping[str, str]) -> None:
-        pipeline = self.recipe.pipeline
-        if self.recipe.trajectory is None and (self.model_dir / INDEX).is_file():
-            # Stage 1 was trained by another recipe; what its networks are given is not for this one to say.
-            pipeline = replace(pipeline, mask_layout=read_index(self.model_dir)[0].mask_layout)
-        write_index(self.model_dir, pipeline, components)
-
-    def codec(self) -> LatentCodec:
-        """The trained autoencoder; many frames a call: training needs speed, not independence of the batch."""
-        vae = self.load("vae", "vae").requires_grad_(False)
-        return LatentCodec(vae, self.recipe.pipeline.latent_patch, chunk=16)
 
 
 def _vae(context: TrainContext) -> dict[str, float]:
@@ -196,7 +46,7 @@ def _vae(context: TrainContext) -> dict[str, float]:
 
 
 def _encoders(context: TrainContext) -> dict[str, float]:
-    vocabulary = words_of(context.clips.captions + context.held_out.captions)
+    vocabulary = words_of(context.captions(mirrored=True))
     tokenizer, text, image, figures = train_encoders(
         context.recipe.of("encoders"), vocabulary, context.clips, context.held_out, context.run
     )
@@ -209,16 +59,17 @@ def _plan_rows(context: TrainContext) -> tuple[PlanRows, list[str], PlanRows, to
     tokenizer, text_encoder = context.load("tokenizer", "encoders"), context.load("text_encoder", "encoders")
 
     def tokens(captions: Sequence[str]) -> torch.Tensor:
-        each = {
-            caption: encode_text(tokenizer, text_encoder, [caption], context.recipe.pipeline.text_skip_last)
-            for caption in dict.fromkeys(captions)
-        }
-        return torch.cat([each[caption] for caption in captions]).detach()
+        with torch.no_grad():
+            each = {
+                caption: encode_text(tokenizer, text_encoder, [caption], context.recipe.pipeline.text_skip_last)
+                for caption in dict.fromkeys(captions)
+            }
+        return torch.cat([each[caption] for caption in captions])
 
     found = []
     for clips in (context.clips, context.held_out):
         key = cache_key(clips.clips, (), f"plans 2 {clips.dataset.size} {clips.dataset.num_frames}")
-        shards = build_plans(clips, key, context.cache_dir or context.model_dir / "training" / "cache")
+        shards = build_plans(clips, key, context.cache_root)
         captions = [text for caption in clips.captions for text in (caption, mirrored_caption(caption))]
         found.append(PlanRows(shards, tokens(captions), context.device))
     names = [name for name in context.clips.clips.ids for _ in range(2)]
@@ -226,47 +77,56 @@ def _plan_rows(context: TrainContext) -> tuple[PlanRows, list[str], PlanRows, to
 
 
 def _painter(context: TrainContext) -> dict[str, float]:
-    context.adopt(_ADOPTED["painter"])
-    context.teach_words()
+    context.adopt(ADOPTED["painter"])
+    context.teach_words(mirrored=True)
     context.vouch_for(("tokenizer", "text_encoder"))
-    start = context.start_of("painter")
-    painter, figures = train_painter(context.recipe.of("painter"), *_plan_rows(context), context.run, start)
+    recipe: PainterRecipe = context.recipe.of("painter")
+    rows = _plan_rows(context)
+    sizes = {"widths": recipe.widths, "depth": recipe.depth, "code": recipe.code, "text_width": rows[0].text.shape[-1]}
+    painter, figures = train_painter(recipe, *rows, context.run, context.start_of("painter", sizes))
     context.save({"painter": painter})
     return figures
 
 
 def _planner(context: TrainContext) -> dict[str, float]:
-    context.adopt(_ADOPTED["planner"])
-    context.teach_words()
+    context.adopt(ADOPTED["planner"])
+    context.teach_words(mirrored=True)
     context.vouch_for(("tokenizer", "text_encoder", "painter"))
-    painter, start = context.load("painter", "painter").requires_grad_(False), context.start_of("planner")
-    planner, figures = train_planner(context.recipe.of("planner"), painter, *_plan_rows(context), context.run, start)
+    recipe: PlannerRecipe = context.recipe.of("planner")
+    painter, rows = context.load("painter", "painter").requires_grad_(False), _plan_rows(context)
+    sizes = {"width": recipe.width, "layers": recipe.layers, "heads": recipe.heads, "code": painter.code}
+    sizes |= {"num_frames": context.recipe.pipeline.num_frames, "text_width": rows[0].text.shape[-1]}
+    start = context.start_of("planner", sizes)
+    planner, figures = train_planner(recipe, painter, *rows, context.run, start)
     context.save({"planner": planner})
     return figures
 
 
 def _reference(context: TrainContext) -> dict[str, float]:
-    context.adopt(_ADOPTED["reference"])
+    context.adopt(ADOPTED["reference"])
     recipe: ReferenceRecipe = context.recipe.of("reference")
-    present = read_index(context.model_dir)[1] if (context.model_dir / INDEX).is_file() else {}
-    networks = [name for name in _VIDEO if name in present]
-    context.vouch_for(("vae", *networks))
-    if networks:
-        precision = _AUTOCAST[recipe.training.mixed_precision] or torch.float32
-        pipeline = Mask2IVPipeline.from_pretrained(context.model_dir, precision).to(context.device)
-        render = stage_two(pipeline)
-    else:
-        render = reconstruction(context.codec(), recipe.latent_noise)
-    pictures = []
-    for clips in (context.clips, context.held_out):
-        settings = f"rendered {context.run.identity['frozen']} {recipe.latent_noise} {clips.dataset.size}"
-        key = cache_key(clips.clips, (), settings)
-        root = context.cache_dir or context.model_dir / "training" / "cache"
-        pictures.append(build_rendered(render, clips, key, root))
-    start = context.start_of("reference_decoder")
-    decoder, figures = train_reference(
-        recipe, context.clips, pictures[0], context.held_out, pictures[1], context.run, start
+    start = context.start_of(
+        "reference_decoder", {"widths": recipe.widths, "depth": recipe.depth, "patch": recipe.patch}
     )
+    present = read_index(context.model_dir)[1] if (context.model_dir / INDEX).is_file() else {}
+    precision = recipe.training.mixed_precision
+    if "video_unet" in present:
+        # Everything that stage 2's pictures depend on.
+        context.vouch_for([name for name in (*FROZEN[:-1], "scheduler", *VIDEO_NETWORKS) if name in present])
+        pipeline = Mask2IVPipeline.from_pretrained(context.model_dir, _AUTOCAST[precision] or torch.float32)
+        render, conditioning = stage_two(pipeline.to(context.device)), pipeline.config.video_conditioning
+        made_by = f"{config.to_dict(pipeline.config)} {precision}"
+    else:
+        context.vouch_for(("vae",))
+        render, conditioning = reconstruction(context.codec(), recipe.latent_noise), VideoConditioning()
+        made_by = f"reconstruction {recipe.latent_noise}"
+    parts = []
+    for clips in (context.clips, context.held_out):
+        shape = f"{clips.dataset.size} {clips.dataset.num_frames}"
+        key = cache_key(clips.clips, (), f"rendered {context.run.identity['frozen']} {made_by} {shape}")
+        rendered = build_rendered(render, conditioning, clips, key, context.cache_root)
+        parts.append(RenderedClips(clips, rendered, conditioning))
+    decoder, figures = train_reference(recipe, parts[0], parts[1], context.run, start)
     context.save({"reference_decoder": decoder})
     return figures
 
@@ -372,7 +232,7 @@ def _stage_data(context: TrainContext, name: StageName, encoder: ConditionEncode
     codec, precision = encoder.codec, recipe.training.mixed_precision
     settings = f"{clips.dataset.size} {clips.dataset.num_frames} {codec.scaling_factor} {codec.patch} {precision}"
     key = cache_key(clips.clips, (codec, encoder.image_encoder), settings)
-    root = context.cache_dir or context.model_dir / "training" / "cache"
+    root = context.cache_root
     source, actor_masks = build_cache(encoder, clips, key, root, _AUTOCAST[precision]), None
     if name == "video" and context.recipe.pipeline.video_conditioning.needs_actor_masks:
         actor_masks = build_actor_masks(encoder, source, key, root, _AUTOCAST[precision])

@@ -75,41 +75,48 @@ def train_painter(
     nn.Module.to(pair, rows.device)
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
-        generators = samples.generators()
-        batch = rows.batch(samples.rows)
-        frames = torch.stack(
-            [torch.randperm(batch["moved"].shape[1], generator=g)[: recipe.frames] for g in generators]
-        ).to(rows.device)
-        chances = torch.stack([torch.rand(2, generator=g) for g in generators]).to(rows.device)
-        noise = torch.stack([torch.randn(recipe.code, generator=g) for g in generators]).to(rows.device)
-        true = Painted(_take(batch["actor"], frames), _take(batch["thing"], frames))
-        contested = samples.step >= recipe.adversarial_from
-        with torch.set_grad_enabled(not contested):
-            mean, log_variance = painter.encoder(true)
-        code = mean + noise * (log_variance / 2).exp()
-        text = torch.where((chances[:, 0] < recipe.drop_text).view(-1, 1, 1), empty.to(batch["text"]), batch["text"])
-        plans = _take(batch["plan"], frames)
-        plans = plans + recipe.jitter * torch.stack([torch.randn(plans.shape[1:], generator=g) for g in generators]).to(
-            plans
-        )
-        known = known_of(batch, chances[:, 1] >= recipe.drop_actor, frames)
-        times = frames.float() / max(batch["moved"].shape[1] - 1, 1)
-        found = painter(plans, batch["start"][:, :2], known, code, text, times)
-        shapes = painting_loss(found, true)
-        surprise = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
-        parts = {"loss": shapes + recipe.code_weight * surprise, "shapes": shapes, "surprise": surprise}
-        if contested:
-            game = contest(pair.adversary, judged_maps(true, known), judged_maps(found, known))
-            wanted = recipe.adversarial_weight * game["fooled"] + recipe.feature_weight * game["features"]
-            parts["loss"] = parts["loss"] + wanted + game["adversary"]
-            parts |= game
-        return parts
+        return _losses(pair, rows, samples, recipe, empty)
 
     def figures(step: int) -> dict[str, float]:
         return measure(painter, held_out, run, step)
 
     trainer = Trainer(pair, recipe.training, run, loss, names, Validation(figures, "actor_iou"))
     return painter, trainer.run()
+
+
+def _losses(
+    pair: PainterPair, rows: PlanRows, samples: Samples, recipe: PainterRecipe, empty: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """The loss of some samples, and its parts."""
+    generators = samples.generators()
+    batch = rows.batch(samples.rows)
+    frames = torch.stack(
+        [torch.randperm(batch["moved"].shape[1], generator=g)[: recipe.frames] for g in generators]
+    ).to(rows.device)
+    chances = torch.stack([torch.rand(2, generator=g) for g in generators]).to(rows.device)
+    noise = torch.stack([torch.randn(recipe.code, generator=g) for g in generators]).to(rows.device)
+    true = Painted(_take(batch["actor"], frames), _take(batch["thing"], frames))
+    contested = samples.step >= recipe.adversarial_from
+    with torch.set_grad_enabled(not contested):
+        mean, log_variance = pair.painter.encoder(true)
+    code = mean + noise * (log_variance / 2).exp()
+    text = torch.where((chances[:, 0] < recipe.drop_text).view(-1, 1, 1), empty.to(batch["text"]), batch["text"])
+    plans = _take(batch["plan"], frames)
+    plans = plans + recipe.jitter * torch.stack([torch.randn(plans.shape[1:], generator=g) for g in generators]).to(
+        plans
+    )
+    known = known_of(batch, chances[:, 1] >= recipe.drop_actor, frames)
+    times = frames.float() / max(batch["moved"].shape[1] - 1, 1)
+    found = pair.painter(plans, batch["start"][:, :2], known, code, text, times)
+    shapes = painting_loss(found, true)
+    surprise = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
+    parts = {"loss": shapes + recipe.code_weight * surprise, "shapes": shapes, "surprise": surprise}
+    if contested:
+        game = contest(pair.adversary, judged_maps(true, known), judged_maps(found, known))
+        wanted = recipe.adversarial_weight * game["fooled"] + recipe.feature_weight * game["features"]
+        parts["loss"] = parts["loss"] + wanted + game["adversary"]
+        parts |= game
+    return parts
 
 
 def judged_maps(painted: Painted, known: KnownMaps) -> torch.Tensor:

@@ -14,20 +14,9 @@ from mask2iv.plan_conditions import known_maps, scene_facts
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.shards import Shards, build_shards
 
-_EXCHANGED = {
-    "left": "right",
-    "right": "left",
-    "clockwise": "counterclockwise",
-    "counterclockwise": "clockwise",
-}
 _LEVELS = 127
 _MAPS = ("moved", "actor", "thing")
 _POSE_MIRROR = torch.tensor([-1.0, 1.0, 1.0, -1.0])
-
-
-def mirrored_caption(caption: str) -> str:
-    """What is said of a clip's mirror image."""
-    return " ".join(_EXCHANGED.get(word, word) for word in caption.split(" "))
 
 
 def build_plans(clips: ClipMemory, key: str, root: Path) -> Shards:

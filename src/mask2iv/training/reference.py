@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from mask2iv.conditions import VideoConditioning
 from mask2iv.contract import Label
 from mask2iv.errors import InputError
 from mask2iv.filmstrip import filmstrip
@@ -31,11 +32,29 @@ _VALIDATION_CLIPS = 24
 
 
 @dataclass(frozen=True)
+class RenderedClips:
+    """Clips with what the decoder is given of them.
+
+    Attributes:
+        clips: the true ones.
+        rendered: of :func:`mask2iv.training.rendered.build_rendered`.
+        conditioning: which masks the decoder may see.
+    """
+
+    clips: ClipMemory
+    rendered: Shards
+    conditioning: VideoConditioning
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+
+@dataclass(frozen=True)
 class _Windows:
     """Windows of frames of some clips: B clips, T frames.
 
     Attributes:
-        target: true frames, [B, T, 3, h, w].
+        target: true frames, [B, T, 3, h, w] in [-1, 1], as all pictures here.
         decoded: stage 2's, of the same shape.
         labels: that the decoder sees, uint8 [B, T, h, w].
         true_labels: uint8 [B, T, h, w].
@@ -65,10 +84,8 @@ class ReferencePair(nn.Module):
 
 def train_reference(
     recipe: ReferenceRecipe,
-    clips: ClipMemory,
-    rendered: Shards,
-    held_out: ClipMemory,
-    held_out_rendered: Shards,
+    data: RenderedClips,
+    held_out: RenderedClips,
     run: Run,
     start: ReferenceDecoder | None = None,
 ) -> tuple[ReferenceDecoder, dict[str, float]]:
@@ -78,9 +95,11 @@ def train_reference(
     ``adversarial_from`` on a conditional PatchGAN with its features' distance (Isola et al. 2017; Wang et al. 2018).
 
     Raises:
-        InputError: a batch that :data:`FRAMES_PER_CLIP` does not divide.
+        InputError: a batch that :data:`FRAMES_PER_CLIP` does not divide, windows of a size that the decoder or the
+            clips do not allow, or clips of less than 3 frames.
     """
     config = recipe.training
+    _check_windows(recipe, data.clips)
     parts = run.accelerator.num_processes * config.gradient_accumulation_steps
     if config.batch_size % (FRAMES_PER_CLIP * parts):
         raise InputError(
@@ -91,10 +110,10 @@ def train_reference(
     pair = ReferencePair(recipe)
     if start is not None:
         pair.decoder = start
-    pair.to(clips.device)
+    pair.to(data.clips.device)
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
-        windows = _draw(clips, rendered, samples, recipe)
+        windows = _draw(data, samples, recipe)
         output = pair.decoder(windows.decoded, windows.labels, windows.first, windows.corners).float()
         found = _distances(output, windows, recipe)
         strength = min(1.0, (samples.step - recipe.adversarial_from) / 300)
@@ -106,12 +125,25 @@ def train_reference(
         return found
 
     def figures(step: int) -> dict[str, float]:
-        return _validate(pair.decoder, held_out, held_out_rendered, run, step)
+        return _validate(pair.decoder, held_out, run, step)
 
-    validation = Validation(figures, "moved_psnr")
-    trainer = Trainer(pair, config, run, loss, clips.clips.ids, validation, share=FRAMES_PER_CLIP)
+    validation = Validation(figures, "psnr")
+    trainer = Trainer(pair, config, run, loss, data.clips.clips.ids, validation, share=FRAMES_PER_CLIP)
     result = trainer.run()
     return pair.decoder, result
+
+
+def _check_windows(recipe: ReferenceRecipe, clips: ClipMemory) -> None:
+    multiple, size = 4 * recipe.patch, clips.dataset.size
+    if any(side % multiple or side > whole for side, whole in zip(recipe.crop, size, strict=True)):
+        raise InputError(
+            f"reference.crop is {recipe.crop}; height and width must be multiples of {multiple}, at most {size}"
+        )
+    if clips.dataset.num_frames < 3:
+        raise InputError(
+            f"--data: clips of {clips.dataset.num_frames} frames; the reference decoder learns from pairs of frames "
+            "after the first, so it needs 3 or more"
+        )
 
 
 def _distances(output: torch.Tensor, windows: _Windows, recipe: ReferenceRecipe) -> dict[str, torch.Tensor]:
@@ -148,12 +180,12 @@ def _contest(adversary: PatchDiscriminator, output: torch.Tensor, windows: _Wind
 # --- what is drawn
 
 
-def _draw(clips: ClipMemory, rendered: Shards, samples: Samples, recipe: ReferenceRecipe) -> _Windows:
+def _draw(data: RenderedClips, samples: Samples, recipe: ReferenceRecipe) -> _Windows:
     """The windows of a batch: of each clip two pairs of neighbouring frames, each pair at one place."""
     parts = []
     for start in range(0, len(samples), FRAMES_PER_CLIP):
         seeds = samples.seeds[start : start + FRAMES_PER_CLIP]
-        parts.append(_of_clip(clips, rendered, samples.rows[start], seeds, recipe))
+        parts.append(_of_clip(data, samples.rows[start], seeds, recipe))
     joined = {
         name: torch.stack([getattr(part, name) for part in parts])
         for name in ("target", "decoded", "labels", "true_labels", "start", "start_labels", "corners")
@@ -167,22 +199,23 @@ def _draw(clips: ClipMemory, rendered: Shards, samples: Samples, recipe: Referen
     return _Windows(**joined, first=first)
 
 
-def _of_clip(clips: ClipMemory, rendered: Shards, row: int, seeds: list[int], recipe: ReferenceRecipe) -> _Windows:
+def _of_clip(data: RenderedClips, row: int, seeds: list[int], recipe: ReferenceRecipe) -> _Windows:
     """The windows of one clip, without the leading dimension."""
-    item, made = clips.item(row), rendered.row(row)
+    item, made = data.clips.item(row), data.rendered.row(row)
     frames, corners = [], []
     for seed in seeds[::2]:
         generator = torch.Generator().manual_seed(seed)
-        # The first frame is given; what is learnt from it is nothing.
+        # The first frame is an input, so it is not a target.
         frame = 1 + int(torch.randint(0, len(item["labels"]) - 2, (1,), generator=generator))
         union = torch.maximum(item["labels"][frame], item["labels"][0])
         corner = random_corner(union, recipe.crop, generator, _CENTRAL)
         frames += [frame, frame + 1]
         corners += [corner, corner]
+    shown = data.conditioning.shown(item["labels"])
     first = FirstFrame(
         _float(item["video"][0].permute(2, 0, 1)),
         _float(made["plate"][0]),
-        item["labels"][0],
+        shown[0],
         made["motions"][0][frames].float(),
     )
     labels = item["labels"][frames]
@@ -197,14 +230,14 @@ def _of_clip(clips: ClipMemory, rendered: Shards, row: int, seeds: list[int], re
     windows = _Windows(
         target=_float(cut(item["video"][frames].permute(0, 3, 1, 2))),
         decoded=_float(cut(made["decoded"][0][frames])),
-        labels=cut(_altered(labels, first, seeds[0], recipe)),
+        labels=cut(_altered(shown[frames], first, seeds[0], recipe)),
         true_labels=cut(labels),
         start=cut(first.image.expand(len(frames), -1, -1, -1)),
         start_labels=cut(first.labels.expand(len(frames), -1, -1)),
         first=first,
         corners=torch.tensor(corners),
     )
-    return _to(windows, clips.device)
+    return _to(windows, data.clips.device)
 
 
 def _to(windows: _Windows, device: torch.device) -> _Windows:
@@ -234,17 +267,18 @@ def _float(pixels: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _validate(decoder: ReferenceDecoder, clips: ClipMemory, rendered: Shards, run: Run, step: int) -> dict[str, float]:
+def _validate(decoder: ReferenceDecoder, held_out: RenderedClips, run: Run, step: int) -> dict[str, float]:
     """On all frames of held-out clips: PSNR in dB, the same inside the object where it has moved and inside the actor,
     and the share of the true gradients there."""
     sums: dict[str, list[float]] = {}
-    shown = []
-    for row in range(min(_VALIDATION_CLIPS, len(clips))):
-        item, made = clips.item(row), rendered.row(row)
+    strips, device = [], held_out.clips.device
+    for row in range(min(_VALIDATION_CLIPS, len(held_out))):
+        item, made = held_out.clips.item(row), held_out.rendered.row(row)
         video, decoded = _float(item["video"].permute(0, 3, 1, 2)), _float(made["decoded"][0])
-        first = FirstFrame(video[:1], _float(made["plate"]), item["labels"][:1], made["motions"].float())
-        windows = [value.to(clips.device) for value in (decoded[None], item["labels"][None])]
-        first = FirstFrame(*(value.to(clips.device) for value in vars(first).values()))
+        shown = held_out.conditioning.shown(item["labels"])
+        first = FirstFrame(video[:1], _float(made["plate"]), shown[:1], made["motions"].float())
+        windows = [value.to(device) for value in (decoded[None], shown[None])]
+        first = FirstFrame(*(value.to(device) for value in vars(first).values()))
         output = decoder(*windows, first)[0].float().clamp(-1, 1).cpu()
         labels = item["labels"]
         moved = (first.motions[0, :, 1, :, 2].cpu().norm(dim=-1) > 0) & (torch.arange(len(labels)) > 0)
@@ -263,12 +297,12 @@ def _validate(decoder: ReferenceDecoder, clips: ClipMemory, rendered: Shards, ru
                 sums.setdefault(f"{name}gradients", []).append(float(energy[0] / energy[1]))
         sums.setdefault("decoded_psnr", []).append(psnr(decoded[1:], video[1:]))
         if row < 6:
-            shown.append(
+            strips.append(
                 torch.cat(
                     [frames[[len(labels) // 3, 2 * len(labels) // 3, -1]] for frames in (video, decoded, output)],
                     dim=-2,
                 )
             )
-    picture = filmstrip([("true, before, after", to_uint8(torch.cat(shown)))])
+    picture = filmstrip([("true, before, after", to_uint8(torch.cat(strips)))])
     write_png(run.directory / f"held_out_{step:06d}.png", picture)
     return {name: sum(values) / len(values) for name, values in sums.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mask2iv.conditions import VideoConditioning
 from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.diffusion.samplers import draw_noise
 from mask2iv.masks import perturb_labels
@@ -16,20 +17,22 @@ from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.models.reference import first_plate, motions_to_first
 from mask2iv.seeds import generator_of
 from mask2iv.stages.pipeline import Mask2IVPipeline
+from mask2iv.stages.video import video_inputs
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.shards import Shards, build_shards
 
-Renderer = Callable[[UInt8Array, Trajectory, str], torch.Tensor]
+Renderer = Callable[[UInt8Array, Trajectory, str, str], torch.Tensor]
 """A video as it is before the reference decoder, uint8 [T, 3, H, W], from a clip's true video uint8 [T, H, W, 3], the
-trajectory to follow and the clip's id, on which its noise depends."""
+trajectory to follow, its caption, and its id, on which its noise depends."""
 
 
 def stage_two(pipeline: Mask2IVPipeline) -> Renderer:
     """Stage 2's videos from the first frame, without its reference decoder."""
     pipeline.reference_decoder = None
 
-    def render(video: UInt8Array, trajectory: Trajectory, clip_id: str) -> torch.Tensor:
-        frames = pipeline.render(video[0], trajectory, generator=generator_of(clip_id), progress=False)[0]
+    def render(video: UInt8Array, trajectory: Trajectory, caption: str, clip_id: str) -> torch.Tensor:
+        inputs = video_inputs(pipeline.config, trajectory, caption)
+        frames = pipeline.render(video[0], **inputs, generator=generator_of(clip_id), progress=False)[0]
         return torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()
 
     return render
@@ -44,7 +47,7 @@ def reconstruction(codec: LatentCodec, noise: float) -> Renderer:
     """
 
     @torch.no_grad()
-    def render(video: UInt8Array, trajectory: Trajectory, clip_id: str) -> torch.Tensor:
+    def render(video: UInt8Array, trajectory: Trajectory, caption: str, clip_id: str) -> torch.Tensor:
         generator = generator_of(clip_id)
         device = next(codec.parameters()).device
         frames = torch.from_numpy(video).permute(0, 3, 1, 2).float().to(device) / 127.5 - 1.0
@@ -57,7 +60,9 @@ def reconstruction(codec: LatentCodec, noise: float) -> Renderer:
     return render
 
 
-def build_rendered(render: Renderer, clips: ClipMemory, key: str, root: Path) -> Shards:
+def build_rendered(
+    render: Renderer, conditioning: VideoConditioning, clips: ClipMemory, key: str, root: Path
+) -> Shards:
     """Of each clip: ``decoded`` uint8 [1, T, 3, H, W], ``plate`` uint8 [1, 3, H, W], ``motions`` float [1, T, 3, 2, 3].
 
     See :class:`mask2iv.models.reference.FirstFrame` for the last two, which are those of the true masks. Every other
@@ -65,6 +70,7 @@ def build_rendered(render: Renderer, clips: ClipMemory, key: str, root: Path) ->
 
     Args:
         render: makes the videos.
+        conditioning: which masks the decoder may see.
         clips: the training clips.
         key: hash of everything that the numbers depend on.
         root: folder of caches.
@@ -76,13 +82,15 @@ def build_rendered(render: Renderer, clips: ClipMemory, key: str, root: Path) ->
     def compute(index: int) -> dict[str, torch.Tensor]:
         item = clips.item(index)
         clip_id, labels, video = item["clip_id"], item["labels"], item["video"].numpy()
+        shown = conditioning.shown(labels).numpy()
         chance = float(index % 2)
-        followed = perturb_labels(labels[None], chance, generator=generator_of(f"{clip_id} masks"))[0]
-        plate = torch.from_numpy(np.array(first_plate(video[0], labels.numpy())))
+        perturbed = perturb_labels(labels[None], chance, generator=generator_of(f"{clip_id} masks"))[0]
+        followed = Trajectory(np.ascontiguousarray(perturbed.numpy()))
+        plate = torch.from_numpy(np.array(first_plate(video[0], shown)))
         return {
-            "decoded": render(video, Trajectory(np.ascontiguousarray(followed.numpy())), clip_id)[None],
+            "decoded": render(video, followed, clips.captions[index], clip_id)[None],
             "plate": plate.permute(2, 0, 1)[None].contiguous(),
-            "motions": motions_to_first(labels.numpy())[None],
+            "motions": motions_to_first(shown)[None],
         }
 
     return build_shards(len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "render")

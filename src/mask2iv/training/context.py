@@ -1,0 +1,201 @@
+"""What a component's training is given, and the model folder that it reads and writes."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from mask2iv.checkpoint import cannot_write
+from mask2iv.data.vocabulary import words_of
+from mask2iv.errors import InputError
+from mask2iv.files import atomic_directory, copy_linked, remove_leftovers, sha256_file
+from mask2iv.models.autoencoder import LatentCodec
+from mask2iv.models.text import add_words, unknown_words
+from mask2iv.recipes import Recipe
+from mask2iv.stages.components import INDEX, load_component, read_index, save_component, write_index
+from mask2iv.training.clips import ClipMemory
+from mask2iv.training.loop import Run
+from mask2iv.training.mirror import mirrored_caption
+
+FROZEN = ("vae", "tokenizer", "text_encoder", "image_encoder", "reference_decoder")
+"""Components that a stage needs and does not train."""
+VIDEO_NETWORKS = ("video_unet", "video_resampler", "video_controlnet")
+ADOPTED: Mapping[str, tuple[str, ...]] = {
+    "painter": FROZEN,
+    "planner": (*FROZEN, "painter"),
+    "reference": (*FROZEN[:-1], *VIDEO_NETWORKS, "scheduler"),
+}
+"""What a component's run takes from the folder that it starts from, beside its own network; see :meth:`adopt`."""
+
+
+@dataclass(frozen=True)
+class TrainContext:
+    """Everything a training run is given.
+
+    Attributes:
+        recipe: the resolved recipe.
+        clips, held_out: training and validation clips.
+        model_dir: the model folder.
+        run: where the training happens.
+        left_out: why each clip that is not trained on cannot be read, by its id.
+        initial: model folder whose networks a stage starts from; None starts from random ones.
+        from_video: whether it starts from that folder's image-to-video network, whichever stage it is.
+        cache_dir: where latents are cached; None for a folder of the model folder. Models trained on the same clips
+            with the same encoders may share it.
+        add_words: whether a text encoder with a closed vocabulary gets the words of the captions that it lacks.
+    """
+
+    recipe: Recipe
+    clips: ClipMemory
+    held_out: ClipMemory
+    model_dir: Path
+    run: Run
+    left_out: Mapping[str, str]
+    initial: Path | None = None
+    from_video: bool = False
+    cache_dir: Path | None = None
+    add_words: bool = False
+
+    def captions(self, mirrored: bool) -> list[str]:
+        """The captions of all clips, with those of their mirror images where these are learnt from too."""
+        found = self.clips.captions + self.held_out.captions
+        return found + [mirrored_caption(caption) for caption in found] if mirrored else found
+
+    @property
+    def device(self) -> torch.device:
+        """Where to train."""
+        return self.run.accelerator.device
+
+    def load(self, name: str, trained_by: str) -> Any:
+        """A component that an earlier run wrote.
+
+        Raises:
+            InputError: it has not been trained yet.
+        """
+        if (self.model_dir / INDEX).is_file():
+            _, components = read_index(self.model_dir)
+            if name in components:
+                component = load_component(self.model_dir, name, components[name], torch.float32)
+                return component.to(self.device) if isinstance(component, torch.nn.Module) else component
+        if trained_by in self.recipe.components:
+            raise InputError(
+                f"--out {self.model_dir} holds no {name} yet; run `mask2iv train {trained_by}` into it first"
+            )
+        raise InputError(
+            f"--recipe {self.recipe.name} trains no {name}; give the imported folder that has it as --initial-weights"
+        )
+
+    def adopt(self, frozen: Sequence[str] = FROZEN) -> None:
+        """Take the frozen components that --out lacks from the folder that training starts from; the main process does.
+
+        Files are linked where the file system can, since components are replaced as folders and never written into.
+        """
+        if self.initial is not None and self.run.accelerator.is_main_process:
+            _, given = read_index(self.initial, "--initial-weights")
+            known = read_index(self.model_dir)[1] if (self.model_dir / INDEX).is_file() else {}
+            names = [name for name in frozen if name in given and name not in known]
+            for name in names:
+                with atomic_directory(self.model_dir / name, overwrite=True) as folder:
+                    copy_linked(self.initial / name, folder)
+            if names:
+                self._write_index({**known, **{name: given[name] for name in names}})
+        self.run.accelerator.wait_for_everyone()
+
+    @property
+    def cache_root(self) -> Path:
+        """Folder of the caches."""
+        return self.cache_dir or self.model_dir / "training" / "cache"
+
+    def start_of(self, name: str, sizes: Mapping[str, Any]) -> Any:
+        """The network of this name in the folder that training starts from; None where there is none, which is printed.
+
+        Args:
+            name: of the component.
+            sizes: entries that its configuration must have.
+
+        Raises:
+            InputError: it has other sizes.
+        """
+        if self.initial is None:
+            return None
+        components = read_index(self.initial)[1]
+        if name not in components:
+            if self.run.accelerator.is_main_process:
+                print(f"mask2iv: {self.initial} holds no {name}: it starts from random weights", file=sys.stderr)
+            return None
+        network = load_component(self.initial, name, components[name], torch.float32)
+        other = [key for key, wanted in sizes.items() if _plain(network.config[key]) != _plain(wanted)]
+        if other:
+            found = ", ".join(f"{key} {network.config[key]} (recipe: {sizes[key]})" for key in other)
+            raise InputError(
+                f"--initial-weights: {name} of {self.initial} has {found}; use the recipe that these weights were "
+                "trained with"
+            )
+        return network
+
+    def teach_words(self, mirrored: bool = False) -> None:
+        """Deal with captions' words that the text encoder does not know: add them, or warn; the main process does."""
+        if self.run.accelerator.is_main_process:
+            tokenizer = self.load("tokenizer", "encoders")
+            words = sorted(
+                {word for caption in self.captions(mirrored) for word in words_of(unknown_words(tokenizer, caption))}
+            )
+            if words and self.add_words:
+                larger = add_words(tokenizer, self.load("text_encoder", "encoders"), words)
+                # The encoder first: one that knows more words than its tokenizer is harmless, and is grown again.
+                self.save({"text_encoder": larger})
+                self.save({"tokenizer": tokenizer})
+            elif words:
+                print(
+                    "mask2iv: warning: captions: words that mean nothing to the text encoder: "
+                    f"{', '.join(words)}; they cannot steer what is trained (--add-words gives it these words)",
+                    file=sys.stderr,
+                )
+        self.run.accelerator.wait_for_everyone()
+
+    def vouch_for(self, frozen: Sequence[str]) -> None:
+        """Make the frozen components part of what the run is: it is not resumed with others."""
+        digest = hashlib.sha256()
+        for name in frozen:
+            for path in sorted((self.model_dir / name).iterdir()):
+                digest.update(f"{name}/{path.name} {sha256_file(path)}\n".encode())
+        self.run.identity["frozen"] = digest.hexdigest()
+
+    def save(self, components: Mapping[str, Any]) -> None:
+        """Write trained components and list them in the index; the main process does."""
+        if self.run.accelerator.is_main_process:
+            remove_leftovers(self.model_dir, prefix=INDEX.partition(".")[0])
+            known = read_index(self.model_dir)[1] if (self.model_dir / INDEX).is_file() else {}
+            for name, component in components.items():
+                remove_leftovers(self.model_dir, prefix=name)
+                try:
+                    save_component(self.model_dir, name, component)
+                except (OSError, SafetensorError) as error:
+                    raise cannot_write(str(self.model_dir / name), self.run.directory, error) from error
+                known[name] = type(component).__name__
+            self._write_index(known)
+        self.run.accelerator.wait_for_everyone()
+
+    def _write_index(self, components: Mapping[str, str]) -> None:
+        pipeline = self.recipe.pipeline
+        if self.recipe.trajectory is None and (self.model_dir / INDEX).is_file():
+            # Stage 1 was trained by another recipe; what its networks are given is not for this one to say.
+            pipeline = replace(pipeline, mask_layout=read_index(self.model_dir)[0].mask_layout)
+        write_index(self.model_dir, pipeline, components)
+
+    def codec(self) -> LatentCodec:
+        """The trained autoencoder; many frames a call: training needs speed, not independence of the batch."""
+        vae = self.load("vae", "vae").requires_grad_(False)
+        return LatentCodec(vae, self.recipe.pipeline.latent_patch, chunk=16)
+
+
+def _plain(value: Any) -> Any:
+    """A size as JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value
