@@ -45,6 +45,8 @@ def scenes(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _prompt(prompts: Any, name: str) -> str:
+    if name not in prompts:
+        raise SystemExit(f"{name} has no prompt.txt, and prompts.json none for it; write one")
     found = prompts[name]
     return str(found["prompt"] if isinstance(found, dict) else found)
 

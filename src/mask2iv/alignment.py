@@ -1,4 +1,4 @@
-"""How a thing moved from the first frame on, told by its masks alone, and what follows: moved pictures, clean plates.
+"""The motion of an object, estimated from its masks; moved pictures and clean plates.
 
 A motion is a similarity (rotation, one scale, shift), float64 [2, 3], that maps pixel coordinates (x, y) of the first
 frame to those of another one. It is found from areas and centroids, refined by laying the first mask over the frame's.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mask2iv.contract import BoolArray, Label, UInt8Array
 
@@ -39,10 +39,20 @@ class _Pose:
 
     def matrix(self, centre: tuple[float, float]) -> Transform:
         """The map that turns and scales about `centre` (x, y) and then shifts."""
-        cos, sin = np.cos(self.angle) * np.exp(self.log_scale), np.sin(self.angle) * np.exp(self.log_scale)
-        linear = np.array([[cos, -sin], [sin, cos]])
-        shift = np.add(centre, (self.x, self.y)) - linear @ centre
-        return np.column_stack([linear, shift])
+        return similarity(centre, (self.x, self.y), self.log_scale, self.angle)
+
+
+def similarity(centre: ArrayLike, shift: ArrayLike, log_scale: float, angle: float) -> NDArray[np.float64]:
+    """The map of pixels (x, y) that turns and scales about a centre, then shifts; float64 [2, 3].
+
+    Args:
+        centre, shift: (x, y) in pixels.
+        log_scale: natural logarithm of the scale.
+        angle: in radians, positive from x to y.
+    """
+    cos, sin = np.cos(angle) * np.exp(log_scale), np.sin(angle) * np.exp(log_scale)
+    linear = np.array([[cos, -sin], [sin, cos]])
+    return np.column_stack([linear, np.add(centre, shift) - linear @ centre])
 
 
 def object_transforms(labels: UInt8Array, label: int = Label.OBJECT) -> Transform:

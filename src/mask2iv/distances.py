@@ -1,4 +1,4 @@
-"""Masks as truncated signed distances: a small map that keeps a shape's edge, and whose means are shapes still."""
+"""Masks as truncated signed distances: a small map that keeps a shape's edge; the mean of two is again one shape."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ A plan lies between words and masks. It can be read off any mask trajectory, so 
 ones; a painter turns it back into masks; a person can drag its points, and a robot can follow them.
 
 Coordinates are (x, y) in units of the picture's height, from the centre of the top left pixel: y runs from 0 to 1, x
-from 0 to W / H.
+from 0 to (W - 1) / (H - 1).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mask2iv.alignment import Transform, object_transforms, warp_mask
+from mask2iv.alignment import Transform, object_transforms, similarity, warp_mask
 from mask2iv.contract import BoolArray, Label, UInt8Array
 from mask2iv.errors import InputError
 
@@ -116,12 +116,8 @@ class InteractionPlan:
         See :func:`mask2iv.alignment.object_transforms`.
         """
         centre = np.array(self.start) * (height - 1)
-        made = []
-        for shift, log_scale, angle in zip(self.shift, self.log_scale, self.angle, strict=True):
-            cos, sin = np.cos(angle) * np.exp(log_scale), np.sin(angle) * np.exp(log_scale)
-            linear = np.array([[cos, -sin], [sin, cos]])
-            made.append(np.column_stack([linear, centre + shift * (height - 1) - linear @ centre]))
-        return np.stack(made)
+        poses = zip((height - 1) * self.shift, self.log_scale, self.angle, strict=True)
+        return np.stack([similarity(centre, *pose) for pose in poses])
 
 
 def plan_of(labels: UInt8Array) -> InteractionPlan:

@@ -1,4 +1,4 @@
-"""What planner and painter are told, made by the same code for training and for generation."""
+"""The conditions of planner and painter, computed alike in training and in generation."""
 
 from __future__ import annotations
 

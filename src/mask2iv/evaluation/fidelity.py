@@ -1,7 +1,8 @@
 """Whether pictures convince: what PSNR over all pixels does not see, since it prefers blur to a detail out of place.
 
-All measures count the frames after the first, which is an input. Masks are known: of the true video those of the clip,
-of a generated one those of the trajectory that it was to follow; along true trajectories both are the same.
+All measures but the flicker count the frames after the first, which is an input. Masks are known: of the true video
+those of the clip, of a generated one those of the trajectory that it was to follow; along true trajectories both are
+the same.
 """
 
 from __future__ import annotations

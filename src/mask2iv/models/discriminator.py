@@ -1,4 +1,4 @@
-"""A patch discriminator: is what it sees from a real clip? Used in training alone."""
+"""A patch discriminator, used in training alone."""
 
 from __future__ import annotations
 
