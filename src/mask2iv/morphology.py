@@ -80,7 +80,7 @@ def perturb_labels(
     """The paper's random perturbation: some clips get all their masks dilated, or all eroded, by one kernel.
 
     Args:
-        labels: uint8 [B, T, H, W]; not modified.
+        labels: uint8 [B, T, H, W]; not modified, and returned itself where no clip is touched.
         probability: of touching a clip; dilation and erosion are equally likely.
         kernels: sides of the squares to draw from, odd.
         generator: source of randomness. Three numbers are drawn per clip, touched or not.
@@ -89,9 +89,11 @@ def perturb_labels(
         uint8 [B, T, H, W].
     """
     draws = torch.rand(len(labels), 3, generator=generator, device=generator.device if generator else None)
+    touched = [(index, draw) for index, draw in enumerate(draws.tolist()) if draw[0] < probability]
+    if not touched:
+        return labels
     perturbed = labels.clone()
-    for index, (chance, direction, choice) in enumerate(draws.tolist()):
-        if chance < probability:
-            change = dilate_labels if direction < 0.5 else erode_labels
-            perturbed[index] = change(labels[index], kernels[int(choice * len(kernels))])
+    for index, (_, direction, choice) in touched:
+        change = dilate_labels if direction < 0.5 else erode_labels
+        perturbed[index] = change(labels[index], kernels[int(choice * len(kernels))])
     return perturbed

@@ -145,10 +145,11 @@ class LatentCache:
     Args:
         shards: the encoded clips.
         clips: the clip set that they are of.
+        device: where rows are asked for; see :data:`mask2iv.training.shards.KEPT_BYTES`.
     """
 
-    def __init__(self, shards: Shards, clips: ClipMemory) -> None:
-        self.shards = shards
+    def __init__(self, shards: Shards, clips: ClipMemory, device: torch.device) -> None:
+        self.shards, self.device = shards, device
         self.clip_ids: Sequence[str] = clips.clips.ids
         self.size = clips.dataset.size
 
@@ -161,10 +162,7 @@ class LatentCache:
         Raises:
             InputError: a shard was removed or damaged since the cache was opened.
         """
-        return EncodedClips.join([self._row(index) for index in indices])
-
-    def _row(self, index: int) -> EncodedClips:
-        values = self.shards.row(index)
+        values = self.shards.rows(indices, self.device)
         values["labels"] = _unpack(values["labels"])
         return EncodedClips(**values)
 
@@ -192,7 +190,7 @@ def build_cache(
         return {**tensors, "labels": _pack(tensors["labels"])}
 
     shards = build_shards(len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "encode")
-    return LatentCache(shards, clips)
+    return LatentCache(shards, clips, encoder.device)
 
 
 def _pack(labels: torch.Tensor) -> torch.Tensor:
@@ -204,5 +202,5 @@ def _pack(labels: torch.Tensor) -> torch.Tensor:
 
 def _unpack(packed: torch.Tensor) -> torch.Tensor:
     """Inverse of :func:`_pack`."""
-    shifts: Any = torch.arange(0, 8, 2, dtype=torch.uint8)
+    shifts: Any = torch.arange(0, 8, 2, dtype=torch.uint8, device=packed.device)
     return (packed.unsqueeze(-1) >> shifts & 3).flatten(-2)

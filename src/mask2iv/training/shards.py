@@ -7,14 +7,14 @@ A folder is named by its key, a hash of everything its numbers depend on. So a s
 
 A build that was stopped goes on with the shards that are missing. Any number of processes may build one folder: each
 takes shards that nobody holds, then waits for the others'. The locks are the kernel's and end with their process, so
-one that is killed leaves nothing behind that others wait for. Rows are read from the files when they are asked for; a
-set may be larger than memory.
+one that is killed leaves nothing behind that others wait for. Rows are read from the files when they are asked for, so
+a set may be larger than memory; small sets are kept on the device from the first use on.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from mask2iv.files import atomic_write, lock, reason, write_json
 
 ROWS_PER_SHARD = 32
 """What a stopped build loses at most; clips encoded at full size take 84 MB a shard."""
+KEPT_BYTES = 2 * 2**30
+"""Sets up to this size are kept on the device that asks for their rows: reading them costs milliseconds a step."""
 
 
 class Shards:
@@ -36,6 +38,7 @@ class Shards:
 
     def __init__(self, folder: Path, count: int) -> None:
         self.folder, self.count = folder, count
+        self._kept: dict[str, torch.Tensor] | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -47,15 +50,57 @@ class Shards:
             InputError: a shard was removed or damaged since the folder was opened.
         """
         shard, row = divmod(index, ROWS_PER_SHARD)
-        path = _shard_path(self.folder, shard)
+        # Opened for each row, which takes microseconds: any number of shards, and nothing to share with workers.
+        with _opened(_shard_path(self.folder, shard)) as file:
+            return {name: file.get_slice(name)[row : row + 1] for name in file.keys()}  # noqa: SIM118
+
+    def rows(self, indices: Sequence[int], device: torch.device) -> dict[str, torch.Tensor]:
+        """The tensors of these rows, [B, ...] each, on a device.
+
+        Raises:
+            InputError: as :meth:`row`.
+        """
+        if self._kept is None and self._size() <= KEPT_BYTES:
+            self._kept = self._all(device)
+        if self._kept is not None and next(iter(self._kept.values())).device == device:
+            index = torch.tensor(list(indices), device=device)
+            return {name: value[index] for name, value in self._kept.items()}
+        found = [self.row(index) for index in indices]
+        return {name: _joined([row[name] for row in found]).to(device) for name in found[0]}
+
+    def _size(self) -> int:
+        """Bytes of all shards."""
         try:
-            # Opened for each row, which takes microseconds: any number of shards, and nothing to share with workers.
-            with safe_open(path, framework="pt") as file:
-                return {name: file.get_slice(name)[row : row + 1] for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise InputError(
-                f"latent cache: {path} cannot be read: {reason(error)}; start again to rebuild it"
-            ) from error
+            return sum(_shard_path(self.folder, shard).stat().st_size for shard in range(_shard_count(self.count)))
+        except OSError as error:
+            raise _unreadable(Path(error.filename), error) from error
+
+    def _all(self, device: torch.device) -> dict[str, torch.Tensor]:
+        parts: dict[str, list[torch.Tensor]] = {}
+        for shard in range(_shard_count(self.count)):
+            with _opened(_shard_path(self.folder, shard)) as file:
+                for name in file.keys():  # noqa: SIM118
+                    parts.setdefault(name, []).append(file.get_tensor(name).to(device))
+        return {name: _joined(values) for name, values in parts.items()}
+
+
+def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    # Autocast to bfloat16 has no rule for joining float16.
+    with torch.autocast(parts[0].device.type, enabled=False):
+        return torch.cat(list(parts))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"latent cache: {path} cannot be read: {reason(error)}; start again to rebuild it")
 
 
 def build_shards(
