@@ -1,8 +1,9 @@
 """What a training step costs beside the network: python benchmarks/overhead.py
 
 Components of the recipe `tiny` are trained for some steps of 64 samples on the CPU, with one thread. Processor time is
-counted, so that other jobs change little: all of a step, and the parts that a GPU would do. What remains (samples, random
-numbers, assembling, bookkeeping) is Python and small copies, which cost as much beside a large network on a GPU.
+counted, so that other jobs change little: all of a step, and the parts that a GPU would do ("masks": dilating, encoding
+and weighing them, and the losses of pixels). What remains (samples, random numbers, assembling, bookkeeping) is Python
+and small copies, which cost as much beside a large network on a GPU.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from accelerate.optimizer import AcceleratedOptimizer
 from mask2iv.cli import main as mask2iv
 from mask2iv.contract import Clip, Label, Trajectory
 from mask2iv.data.store import SIMULATOR, ClipSetWriter
+from mask2iv.models.discriminator import PatchDiscriminator
 from mask2iv.models.painter import MaskPainter, ShapeEncoder
 from mask2iv.models.planner import InteractionPlanner
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
+from mask2iv.training import reference, stages, windows
 from mask2iv.training.loop import Trainer
 from mask2iv.training.optim import MovingAverage
 
@@ -38,7 +41,24 @@ WATCHED: dict[str, list[tuple[Any, str]]] = {
     STEP: [(Trainer, "_train_step")],
     "forward": [
         (kind, "forward")
-        for kind in (VideoUNet, Resampler, MaskPainter, ShapeEncoder, InteractionPlanner, ReferenceDecoder)
+        for kind in (
+            VideoUNet,
+            Resampler,
+            MaskPainter,
+            ShapeEncoder,
+            InteractionPlanner,
+            ReferenceDecoder,
+            PatchDiscriminator,
+        )
+    ],
+    "masks": [
+        (stages, "perturb_labels"),
+        (stages, "encode_masks"),
+        (stages, "contact_weight"),
+        (stages, "foreground_weight"),
+        (windows, "perturb_labels"),
+        (windows, "moved_object"),
+        (reference, "_distances"),
     ],
     "backward": [(Accelerator, "backward")],
     "gradient norm": [(Accelerator, "clip_grad_norm_")],
@@ -49,7 +69,7 @@ WATCHED: dict[str, list[tuple[Any, str]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--components", default="trajectory,video,painter,planner")
+    parser.add_argument("--components", default="trajectory,video,painter,planner,reference")
     parser.add_argument("--clips", type=int, default=128)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=20, help="the first quarter of them does not count")
@@ -91,10 +111,12 @@ def watched() -> Iterator[list[dict[str, float]]]:
         def call(*args: Any, **kwargs: Any) -> Any:
             if part == STEP:
                 inside.update(dict.fromkeys(WATCHED, 0.0))
-            started = time.process_time()
+            before, started = sum(inside.values()), time.process_time()
             result = function(*args, **kwargs)
             if inside:
-                inside[part] += time.process_time() - started
+                # Without the parts within this one, but for the step, which has all of them.
+                within = 0.0 if part == STEP else sum(inside.values()) - before
+                inside[part] += time.process_time() - started - within
             if part == STEP:
                 steps.append(dict(inside))
                 inside.clear()

@@ -31,7 +31,7 @@ def known_of(batch: dict[str, torch.Tensor], with_actor: torch.Tensor, frames: t
 
 def _take(values: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
     """The frames [B, K] of values [B, T, ...]."""
-    return torch.stack([one[index] for one, index in zip(values, frames, strict=True)])
+    return values[torch.arange(len(frames), device=frames.device).unsqueeze(1), frames]
 
 
 class PainterPair(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,16 +74,23 @@ def build_rendered(render: Renderer, clips: ClipMemory, key: str, root: Path) ->
         InputError: a clip cannot be read.
     """
 
-    def compute(index: int) -> dict[str, torch.Tensor]:
+    def prepare(index: int) -> dict[str, Any]:
         item = clips.item(index)
         clip_id, labels, video = item["clip_id"], item["labels"], item["video"].numpy()
         chance = float(index % 2)
         followed = perturb_labels(labels[None], chance, generator=generator_of(f"{clip_id} masks"))[0]
         plate = torch.from_numpy(np.array(first_plate(video[0], labels.numpy())))
         return {
-            "decoded": render(video, Trajectory(np.ascontiguousarray(followed.numpy())), clip_id)[None],
+            "clip_id": clip_id,
+            "video": item["video"],
+            "followed": followed,
             "plate": plate.permute(2, 0, 1)[None].contiguous(),
             "motions": motions_to_first(labels.numpy())[None],
         }
 
-    return build_shards(len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "render")
+    def compute(row: dict[str, Any]) -> dict[str, torch.Tensor]:
+        followed = Trajectory(np.ascontiguousarray(row["followed"].numpy()))
+        decoded = render(row["video"].numpy(), followed, row["clip_id"])[None]
+        return {"decoded": decoded, "plate": row["plate"], "motions": row["motions"]}
+
+    return build_shards(len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "render", prepare)

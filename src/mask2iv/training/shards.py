@@ -14,8 +14,8 @@ a set may be larger than memory; small sets are kept on the device from the firs
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_write, lock, reason, write_json
+from mask2iv.training.helpers import Prepare, helpers
 
 ROWS_PER_SHARD = 32
 """What a stopped build loses at most; clips encoded at full size take 84 MB a shard."""
@@ -105,28 +106,35 @@ def _unreadable(path: Path, error: Exception) -> InputError:
 
 def build_shards(
     count: int,
-    compute: Callable[[int], dict[str, torch.Tensor]],
+    compute: Callable[[Any], dict[str, torch.Tensor]],
     key: str,
     root: Path,
     contents: dict[str, Any],
     label: str,
+    prepare: Prepare | None = None,
 ) -> Shards:
     """The folder of this key below `root`, with the shards that it lacks computed now.
 
     Args:
         count: of the rows.
-        compute: a row's tensors, [1, ...] each.
+        compute: a row's tensors, [1, ...] each, from its index, or from what ``prepare`` made of that.
         key: hash of everything that the rows depend on.
         root: folder of such folders.
         contents: what the rows are, noted beside them.
         label: of the progress bar.
+        prepare: the part of the work that may be done in other processes, see :func:`mask2iv.training.helpers.helpers`.
     """
     folder = root / key[:16]
     total = _shard_count(count)
     missing = [shard for shard in range(total) if not _is_done(folder, shard, key)]
     if missing and not (folder / "contents.json").is_file():
         write_json(folder / "contents.json", {"key": key, "rows": count, "rows_per_shard": ROWS_PER_SHARD, **contents})
-    with tqdm(total=total, initial=total - len(missing), unit="shard", desc=label, disable=not missing) as bar:
+    if not missing:
+        return Shards(folder, count)
+    with (
+        tqdm(total=total, initial=total - len(missing), unit="shard", desc=label) as bar,
+        nullcontext(iter) if prepare is None else helpers(prepare) as prepared,
+    ):
         for wait in (False, True):
             left = []
             for shard in missing:
@@ -135,16 +143,15 @@ def build_shards(
                         left.append(shard)
                         continue
                     if not _is_done(folder, shard, key):
-                        _write_shard(range(shard * ROWS_PER_SHARD, count)[:ROWS_PER_SHARD], compute, shard, key, folder)
+                        given = prepared(range(shard * ROWS_PER_SHARD, count)[:ROWS_PER_SHARD])
+                        _write_shard(map(compute, given), shard, key, folder)
                     bar.update()
             missing = left
     return Shards(folder, count)
 
 
-def _write_shard(
-    indices: range, compute: Callable[[int], dict[str, torch.Tensor]], shard: int, key: str, folder: Path
-) -> None:
-    rows = [compute(index) for index in indices]
+def _write_shard(made: Iterable[dict[str, torch.Tensor]], shard: int, key: str, folder: Path) -> None:
+    rows = list(made)
     tensors = {name: torch.cat([row[name].cpu() for row in rows]).contiguous() for name in rows[0]}
     with atomic_write(_shard_path(folder, shard)) as temporary:
         save_file(tensors, temporary, metadata={"key": key})

@@ -144,12 +144,13 @@ class StageBatches:
         """Mask latents, those of perturbed clips encoded anew (few clips a step, so no variants are cached)."""
         seen = self.conditioning.shown(batch.labels)
         latents = (self._actor_masks(rows) if self.conditioning.needs_actor_masks else batch.masks).float()
-        for index, (row, generator) in enumerate(zip(rows, generators, strict=True)):
-            given = seen[index : index + 1]
-            labels = perturb_labels(given, self.recipe.perturb, self.recipe.perturb_kernels, generator)
-            # Asked only of those that were drawn: a comparison waits for the device.
-            if labels is not given and not torch.equal(labels, given):
-                latents[index] = encode_masks(self.encoder, labels, self.data.cache.clip_ids[row])[0]
+        labels = perturb_labels(seen, self.recipe.perturb, self.recipe.perturb_kernels, generators)
+        if labels is seen:
+            return latents
+        changed = (labels != seen).flatten(1).any(dim=1).nonzero().flatten().tolist()
+        if changed:
+            names = [self.data.cache.clip_ids[rows[index]] for index in changed]
+            latents[changed] = encode_masks(self.encoder, labels[changed], names)
         return latents
 
     def _actor_masks(self, rows: Sequence[int]) -> torch.Tensor:
