@@ -83,7 +83,7 @@ def train_painter(
         chances = torch.stack([torch.rand(2, generator=g) for g in generators]).to(rows.device)
         noise = torch.stack([torch.randn(recipe.code, generator=g) for g in generators]).to(rows.device)
         true = Painted(_take(batch["actor"], frames), _take(batch["thing"], frames))
-        contested = samples.step >= recipe.adversarial_from
+        contested = samples.place >= recipe.adversarial_from
         with torch.set_grad_enabled(not contested):
             mean, log_variance = painter.encoder(true)
         code = mean + noise * (log_variance / 2).exp()
