@@ -77,7 +77,7 @@ def pack_release(model: Path, about: Path, out: Path, most: int) -> Packed:
     """
     with tempfile.TemporaryDirectory(dir=model.parent) as temporary:
         copy = Path(temporary) / "model"
-        shutil.copytree(model, copy)
+        shutil.copytree(model, copy, ignore=shutil.ignore_patterns("training"))
         spare_diffusion(copy)
         halve(copy)
         if about.is_dir():

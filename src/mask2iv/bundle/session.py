@@ -81,7 +81,8 @@ class Session:
         self.options, self.run_command = options, run or run_process
         self.work = options.work or options.out.with_name(f"{options.out.name}-work")
         self.model, self.candidate = self.work / "model", self.work / "candidate"
-        self.data, self.held_out = self.work / "train", self.work / "held-out"
+        self.data = options.data or self.work / "train"
+        self.held_out = options.held_out or self.work / "held-out"
         # Of these, less: what the reference decoder's pictures are rendered of, and what the evaluation is of.
         self.rendered, self.measured = self.data, self.held_out
         self.about = self.work / "about"
@@ -116,7 +117,8 @@ class Session:
             unpack(self.options.resume, self.start)
             shutil.rmtree(self.start / ABOUT, ignore_errors=True)
         for folder in (self.model, self.candidate):
-            shutil.copytree(self.start, folder)
+            # Checkpoints of how it was trained are no part of it.
+            shutil.copytree(self.start, folder, ignore=shutil.ignore_patterns("training"))
         self._pack()
 
     def _part(self, name: str, ends: float) -> None:
@@ -152,9 +154,7 @@ class Session:
 
     def _simulate(self, ends: float) -> dict[str, Any]:
         """Clips to train on and to hold out: of three kinds, or given ones."""
-        given = self.options.data, self.options.held_out
-        if given[0] is not None and given[1] is not None:
-            self.data, self.held_out = self.rendered, self.measured = given[0], given[1]
+        if self.options.data is not None:
             return self._clip_counts()
         scale, begun = self.options.scale, time.monotonic()
         kinds = {
@@ -361,3 +361,7 @@ def main(arguments: Sequence[str]) -> int:
     except InputError as error:
         print(f"session: error: {error}", file=sys.stderr)
         return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

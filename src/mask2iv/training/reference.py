@@ -70,7 +70,7 @@ def train_reference(
         windows = source.draw(samples)
         output = pair.decoder(windows.decoded, windows.labels, windows.first, windows.corners).float()
         found = _distances(output, windows, recipe)
-        strength = min(1.0, (samples.step - recipe.adversarial_from) / 300)
+        strength = min(1.0, (samples.place - recipe.adversarial_from) / 300)
         if strength >= 0 and recipe.adversarial_weight:
             game = _contest(pair.adversary, output, windows)
             wanted = recipe.adversarial_weight * game["fooled"] + recipe.feature_weight * game["features"]
