@@ -114,8 +114,8 @@ def test_a_model_is_there_before_the_first_part_and_after_each(options: Options,
 def test_trainings_get_the_time_that_is_left(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Fake("train painter")
     Session(replace(options, shares={"simulate": 1.0, "video": 2.0, "reference": 1.0}), run).go()
-    # Of 30 minutes the first part took nothing, so the second gets its share too.
-    left = 22.5 - session_module._START_SECONDS / 60
+    # Of 30 minutes the first part took nothing, so the second gets two thirds of all.
+    left = 20.0 - session_module._START_SECONDS / 60
     assert float(run.setting("video", "max_minutes")) == pytest.approx(left, abs=0.3)
     late = Fake()
     Session(replace(options, minutes=0.001, work=options.out / "late"), late).go()

@@ -2,9 +2,10 @@
 
     sh start.sh session --out OUT --minutes 9
 
-Every part has a share of the time; what a part leaves over goes to the next ones. Before the first one ends, OUT holds
-the model that the session started from, and after each training the improved one, so that whatever breaks or is cut
-off later, a whole model is there. OUT/summary.json tells of each part how it went; OUT/pieces is for `mask2iv unpack`.
+Every part has a share of the time that is left; what one leaves over, or takes too much, the next ones share. Before
+the first one ends, OUT holds the model that the session started from, and after each training the improved one, so that
+whatever breaks or is cut off later, a whole model is there. OUT/summary.json tells of each part how it went; OUT/pieces
+is for `mask2iv unpack`.
 """
 
 from __future__ import annotations
@@ -97,10 +98,12 @@ class Session:
             InputError: there is nothing to start from, or no place to write to.
         """
         self._prepare()
-        ends, total = 0.0, sum(self.options.shares.values())
+        end, rest = self.begun + 60 * self.options.minutes, sum(self.options.shares.values())
         for name, share in self.options.shares.items():
-            ends += 60 * self.options.minutes * share / total
-            self._part(name, self.begun + ends)
+            # Of what is left: all later parts bear what an earlier one took too much, and none is starved by it.
+            now = time.monotonic()
+            self._part(name, now + max(end - now, 0.0) * share / rest)
+            rest -= share
         failed = [name for name, part in self.summary["parts"].items() if part["status"] == "failed"]
         print(f"session: {'failed: ' + ', '.join(failed) if failed else 'all parts done'} -> {self.options.out}")
         return 1 if failed else 0
