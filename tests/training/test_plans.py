@@ -157,3 +157,17 @@ def test_painting_loss_prefers_the_true_shape() -> None:
     blurred = F.avg_pool2d(true, 3, 1, 1)
     losses = [float(painting_loss(Painted(maps, maps), Painted(true, true))) for maps in (true, shifted, blurred)]
     assert losses[0] < min(losses[1:])
+
+
+def test_helpers_prepare_what_one_process_would(tiny_clips: Path, tmp_path: Path) -> None:
+    memory = ClipMemory(ClipSet(tiny_clips), (32, 64), 4)
+    alone = build_plans(memory, "a" * 64, tmp_path / "alone")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        helped = build_plans(memory, "a" * 64, tmp_path / "helped")
+    finally:
+        torch.set_num_threads(before)
+    for index in range(len(memory)):
+        one, other = alone.row(index), helped.row(index)
+        assert all(torch.equal(one[name], other[name]) for name in one)

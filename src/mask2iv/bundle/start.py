@@ -1,4 +1,5 @@
-"""What ``start.sh`` of a bundle runs: any command of mask2iv, and ``train`` with all that must come before it.
+"""What ``start.sh`` of a bundle runs: any command of mask2iv, a whole session (:mod:`mask2iv.bundle.session`), and
+``train`` with all that must come before it.
 
 ``train COMPONENT [flags of mask2iv train]`` simulates clips first where no --data is given, trains the components that
 COMPONENT needs and that are not there yet, and goes on from the newest checkpoint of each. Given again with the same
@@ -19,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 from mask2iv import cli
+from mask2iv.bundle import session
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import read_json
@@ -214,6 +216,8 @@ def _run(argv: list[str]) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Arguments: the bundle's folder, then a command of mask2iv. Exit status: as :func:`mask2iv.cli.main`."""
     bundle, *command = arguments
+    if command[:1] == ["session"]:
+        return session.main(command[1:])
     if command[:1] != ["train"]:
         return cli.main(command)
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -58,10 +60,14 @@ class Simulate:
     """Share of clips with sensor noise."""
     workers: int = 0
     """Processes; 0 for one per core."""
+    max_minutes: float | None = None
+    """Stop after so many minutes, with the clips that are made until then (at least one)."""
 
     def run(self) -> None:
         if self.clips is not None and self.clips < 1:
             raise InputError(f"--clips must be at least 1, found {self.clips}")
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise InputError(f"--max-minutes must be positive, found {self.max_minutes}")
         size = parse_size(self.size)
         if self.benchmark is not None:
             self._make_benchmark(size)
@@ -88,7 +94,7 @@ class Simulate:
         assert self.benchmark is not None
         if self.split is None:
             raise InputError(f"--benchmark {self.benchmark} needs --split: {', '.join(CLIPS)}")
-        own = {"out", "clips", "benchmark", "split", "size", "workers"}
+        own = {"out", "clips", "benchmark", "split", "size", "workers", "max_minutes"}
         fixed = [field for field in fields(self) if field.name not in own]
         changed = [f"--{field.name}" for field in fixed if getattr(self, field.name) != field.default]
         if changed:
@@ -100,31 +106,35 @@ class Simulate:
         config, record = benchmark.config(self.split, *size), read_record(benchmark, self.split)
         made = benchmark_clips(benchmark, self.split, count, size, self._processes(), record)
         about = {"benchmark": benchmark.name, "split": self.split, "seed": benchmark.series(self.split)}
-        digest = self._write(config, about, made, count)
-        print(_verdict(benchmark.name, self.split, count, record, digest))
+        written, digest = self._write(config, about, made, count)
+        print(_verdict(benchmark.name, self.split, written, record, digest))
 
     def _processes(self) -> int:
         return self.workers or os.cpu_count() or 1
 
     def _write(
         self, config: SimConfig, about: dict[str, Any], made: Iterator[tuple[Clip, dict[str, int], str]], count: int
-    ) -> str:
-        """Write the clip set; returns the last digest."""
+    ) -> tuple[int, str]:
+        """Write the clip set; returns the number of its clips, and the last digest."""
         rejected: Counter[str] = Counter()
-        digest = ""
+        written, digest = 0, ""
+        end = math.inf if self.max_minutes is None else time.monotonic() + 60 * self.max_minutes
         provenance = {"generator": SIMULATOR, "version": __version__, **about, **asdict(config)}
         size = (config.height, config.width)
         with ClipSetWriter(self.out, size, config.num_frames, config.fps, provenance) as writer:
             try:
                 for clip, reasons, digest in tqdm(made, total=count, unit="clip", desc="simulate"):  # noqa: B007
                     writer.add(clip)
+                    written += 1
                     rejected.update(reasons)
+                    if time.monotonic() > end:
+                        break
             except InputError:
                 shutil.rmtree(self.out)
                 raise
         thrown = ", ".join(f"{number} {reason}" for reason, number in rejected.most_common()) or "none"
-        print(f"{count} clips in {self.out}; rejected draws: {thrown}")
-        return digest
+        print(f"{written} clips in {self.out}; rejected draws: {thrown}")
+        return written, digest
 
 
 def _verdict(name: str, split: str, count: int, record: list[Entry], digest: str) -> str:

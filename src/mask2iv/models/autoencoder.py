@@ -92,11 +92,18 @@ class LatentCodec(nn.Module):
                 f"image size {tuple(images.shape[-2:])} is not divisible by {self.factor}; choose a --size that is"
             )
         frames = rearrange(images, "b c t h w -> b t c h w") if images.ndim == 5 else images[:, None]
-        rows = []
-        for index, sample in enumerate(frames):
-            generator = generators[index] if generators else None
-            rows.append(torch.cat([self._encode_chunk(part, generator) for part in sample.split(self.chunk)]))
-        latents = torch.stack(rows) * self.scaling_factor
+        if isinstance(self.autoencoder, AutoencoderDC):
+            parts = frames.flatten(0, 1).split(self.chunk)
+            rows = torch.cat([self._encode_chunk(part, None) for part in parts]).unflatten(0, frames.shape[:2])
+        else:
+            noise: list[torch.Generator | None] = [*generators] if generators else [None] * len(frames)
+            rows = torch.stack(
+                [
+                    torch.cat([self._encode_chunk(part, generator) for part in sample.split(self.chunk)])
+                    for sample, generator in zip(frames, noise, strict=True)
+                ]
+            )
+        latents = rows * self.scaling_factor
         return rearrange(latents, "b t c h w -> b c t h w") if images.ndim == 5 else latents[:, 0]
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:

@@ -300,10 +300,14 @@ def simulate_clips(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         waiting: list[Future[tuple[Clip, dict[str, int]]]] = []
-        # A short queue: finished clips do not pile up in memory when the consumer is slow.
-        for job in jobs:
-            waiting.append(pool.submit(_simulate_in_worker, *job))
-            if len(waiting) > 3 * workers:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
+        try:
+            # A short queue: finished clips do not pile up in memory when the consumer is slow.
+            for job in jobs:
+                waiting.append(pool.submit(_simulate_in_worker, *job))
+                if len(waiting) > 3 * workers:
+                    yield waiting.pop(0).result()
+            for future in waiting:
+                yield future.result()
+        finally:
+            # Where the consumer has had enough, no clip is begun any more.
+            pool.shutdown(wait=False, cancel_futures=True)

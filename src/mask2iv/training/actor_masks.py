@@ -23,7 +23,7 @@ ACTOR_MASKS = "actor_masks"
 def encode_actor_masks(encoder: ConditionEncoder, source: EncodedSource, row: int) -> torch.Tensor:
     """Latents [1, C, T, h, w] in half precision of a clip's trajectory without the object."""
     labels = only_actors(source.rows([row]).labels).to(encoder.device)
-    return encode_masks(encoder, labels, source.clip_ids[row]).half()
+    return encode_masks(encoder, labels, [source.clip_ids[row]]).half()
 
 
 def build_actor_masks(

@@ -102,9 +102,10 @@ def posterior_noise(clip_id: str, part: str) -> list[torch.Generator]:
     return [generator_of(f"{clip_id} {part}")]
 
 
-def encode_masks(encoder: ConditionEncoder, labels: torch.Tensor, clip_id: str) -> torch.Tensor:
-    """Latents [1, C, T, h, w] of one clip's trajectory, uint8 [1, T, H, W]."""
-    return encoder.latents(labels_to_tensor(labels), posterior_noise(clip_id, "masks"))
+def encode_masks(encoder: ConditionEncoder, labels: torch.Tensor, clip_ids: Sequence[str]) -> torch.Tensor:
+    """Latents [B, C, T, h, w] of the trajectories of these clips, uint8 [B, T, H, W]."""
+    noise = [generator for clip_id in clip_ids for generator in posterior_noise(clip_id, "masks")]
+    return encoder.latents(labels_to_tensor(labels), noise)
 
 
 @torch.no_grad()
@@ -115,7 +116,7 @@ def encode_clip(encoder: ConditionEncoder, item: ClipItem) -> EncodedClips:
     latents = encoder.latents(labels_to_tensor(bare), posterior_noise(item["clip_id"], "bare")).half()
     return EncodedClips(
         video=encoder.latents(batch.video, posterior_noise(item["clip_id"], "video")).half(),
-        masks=encode_masks(encoder, batch.labels, item["clip_id"]).half(),
+        masks=encode_masks(encoder, batch.labels, [item["clip_id"]]).half(),
         first_object=latents[:, :, 0],
         target=latents[:, :, 1],
         image_features=encoder.image_features(batch.first_frame).half(),
@@ -145,10 +146,11 @@ class LatentCache:
     Args:
         shards: the encoded clips.
         clips: the clip set that they are of.
+        device: where rows are asked for; see :data:`mask2iv.training.shards.KEPT_BYTES`.
     """
 
-    def __init__(self, shards: Shards, clips: ClipMemory) -> None:
-        self.shards = shards
+    def __init__(self, shards: Shards, clips: ClipMemory, device: torch.device) -> None:
+        self.shards, self.device = shards, device
         self.clip_ids: Sequence[str] = clips.clips.ids
         self.size = clips.dataset.size
 
@@ -161,10 +163,7 @@ class LatentCache:
         Raises:
             InputError: a shard was removed or damaged since the cache was opened.
         """
-        return EncodedClips.join([self._row(index) for index in indices])
-
-    def _row(self, index: int) -> EncodedClips:
-        values = self.shards.row(index)
+        values = self.shards.rows(indices, self.device)
         values["labels"] = _unpack(values["labels"])
         return EncodedClips(**values)
 
@@ -185,14 +184,16 @@ def build_cache(
         InputError: a clip cannot be read.
     """
 
-    def compute(index: int) -> dict[str, torch.Tensor]:
-        item = clips.item(index)
+    def prepare(index: int) -> dict[str, Any]:
+        return {**clips.item(index)}
+
+    def compute(item: ClipItem) -> dict[str, torch.Tensor]:
         with torch.autocast(encoder.device.type, autocast, enabled=autocast is not None):
             tensors = encode_clip(encoder, item).tensors()
         return {**tensors, "labels": _pack(tensors["labels"])}
 
-    shards = build_shards(len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "encode")
-    return LatentCache(shards, clips)
+    shards = build_shards(len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "encode", prepare)
+    return LatentCache(shards, clips, encoder.device)
 
 
 def _pack(labels: torch.Tensor) -> torch.Tensor:
@@ -204,5 +205,5 @@ def _pack(labels: torch.Tensor) -> torch.Tensor:
 
 def _unpack(packed: torch.Tensor) -> torch.Tensor:
     """Inverse of :func:`_pack`."""
-    shifts: Any = torch.arange(0, 8, 2, dtype=torch.uint8)
+    shifts: Any = torch.arange(0, 8, 2, dtype=torch.uint8, device=packed.device)
     return (packed.unsqueeze(-1) >> shifts & 3).flatten(-2)

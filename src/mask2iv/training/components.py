@@ -29,12 +29,13 @@ from mask2iv.training.painter import train_painter
 from mask2iv.training.planner import train_planner
 from mask2iv.training.plans import PlanRows, build_plans
 from mask2iv.training.pretrained import from_image_to_video
-from mask2iv.training.reference import RenderedClips, train_reference
+from mask2iv.training.reference import train_reference
 from mask2iv.training.rendered import build_rendered, reconstruction, stage_two
 from mask2iv.training.stages import StageBatches, StageData, StageName, make_stage, train_stage
 from mask2iv.training.trainable import merge_adapters, save_adapter
 from mask2iv.training.vae import train_vae
 from mask2iv.training.validation import MEASURES, StageValidation
+from mask2iv.training.windows import RenderedClips
 
 _AUTOCAST: Mapping[str, torch.dtype | None] = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

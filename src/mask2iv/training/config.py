@@ -17,6 +17,7 @@ Tracker = Literal["none", "tensorboard", "wandb"]
 
 FREE_TO_CHANGE = (
     "max_steps",
+    "max_minutes",
     "decay_steps",
     "gradient_accumulation_steps",
     "gradient_checkpointing",
@@ -57,6 +58,9 @@ class TrainingConfig:
 
     Attributes:
         max_steps: optimiser steps.
+        max_minutes: above 0, the run ends after so many minutes at the latest, encoding of the clips included (the last
+            validation and saving come on top), and its schedule with it: the learning rate falls over the same share
+            of the time as it would of the steps. What such a run computes depends on the machine's speed.
         batch_size: samples of one optimiser step, over all processes and accumulation steps together; so a run means
             the same on any number of devices. A multiple of processes x ``gradient_accumulation_steps``.
         gradient_accumulation_steps: parts into which each process divides its samples of a step, computed one after
@@ -94,6 +98,7 @@ class TrainingConfig:
     """
 
     max_steps: int = 1000
+    max_minutes: float = 0.0
     batch_size: int = 8
     gradient_accumulation_steps: int = 1
     learning_rate: float = 1e-5
@@ -136,7 +141,15 @@ class TrainingConfig:
         ):
             if getattr(self, name) < 1:
                 raise InputError(f"training.{name} must be at least 1, found {getattr(self, name)}")
-        for name in ("warmup_steps", "decay_steps", "lora_rank", "validate_every", "max_bad_steps", "max_bad_clips"):
+        for name in (
+            "max_minutes",
+            "warmup_steps",
+            "decay_steps",
+            "lora_rank",
+            "validate_every",
+            "max_bad_steps",
+            "max_bad_clips",
+        ):
             if getattr(self, name) < 0:
                 raise InputError(f"training.{name} must be at least 0, found {getattr(self, name)}")
         for name in ("learning_rate", "gradient_clip", "lora_alpha"):
@@ -157,10 +170,12 @@ class TrainingConfig:
         if self.shard_bytes is not None and self.shard_bytes < LEAST_FILE_BYTES:
             raise InputError(f"training.max_shard_size must be at least 64KiB, found {self.max_shard_size!r}")
 
-    def rate(self, step: int) -> float:
-        """Learning rate at optimiser step `step` (counted from 0)."""
+    def rate(self, step: int, place: float | None = None) -> float:
+        """Learning rate at optimiser step `step` (counted from 0); `place` in the schedule, in steps, where time has
+        brought the run farther than that."""
         rise = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
-        fall = min(1.0, (self.max_steps - step) / self.decay_steps) if self.decay_steps else 1.0
+        left = self.max_steps - (step if place is None else place)
+        fall = min(1.0, max(left, 0) / self.decay_steps) if self.decay_steps else 1.0
         if self.lr_schedule == "cosine":
             fall = (1 - math.cos(math.pi * fall)) / 2
         return self.learning_rate * rise * fall

@@ -193,7 +193,8 @@ class TrainContext:
     def codec(self) -> LatentCodec:
         """The trained autoencoder; many frames a call: training needs speed, not independence of the batch."""
         vae = self.load("vae", "vae").requires_grad_(False)
-        return LatentCodec(vae, self.recipe.pipeline.latent_patch, chunk=16)
+        # A processor's caches hold no more; a GPU is kept busy by no less.
+        return LatentCodec(vae, self.recipe.pipeline.latent_patch, chunk=16 if self.device.type == "cpu" else 256)
 
 
 def _plain(value: Any) -> Any:

@@ -35,10 +35,11 @@ from mask2iv.training.config import TrainingConfig
 from mask2iv.training.encoders import contrastive_loss, make_clip
 from mask2iv.training.memory import pass_memory
 from mask2iv.training.painter import PainterPair, judged_maps, painting_loss
-from mask2iv.training.reference import FRAMES_PER_CLIP, ReferencePair
+from mask2iv.training.reference import ReferencePair
 from mask2iv.training.samples import step_samples
 from mask2iv.training.stages import control_config
 from mask2iv.training.trainable import choose_trainable
+from mask2iv.training.windows import FRAMES_PER_CLIP
 
 _AUTOCAST: Mapping[str, torch.dtype | None] = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _FLOAT32 = 4

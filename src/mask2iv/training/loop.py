@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tqdm import tqdm
 
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_write, remove_leftovers
+from mask2iv.training.clock import Clock
 from mask2iv.training.config import TrainingConfig
 from mask2iv.training.health import Speed, count_flops, peak_memory
 from mask2iv.training.optim import MovingAverage, make_optimizer, whole
@@ -43,12 +45,14 @@ class Run:
         accelerator: the processes and their devices.
         resume: a checkpoint folder, "latest" or None.
         identity: what the run is (resolved config, data hash); a checkpoint of another run is refused.
+        begun: monotonic time from which ``max_minutes`` counts.
     """
 
     directory: Path
     accelerator: Accelerator
     resume: str | None = None
     identity: dict[str, Any] = field(default_factory=dict)
+    begun: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,7 @@ class Trainer:
         device = "cpu" if config.ema_device == "cpu" else None
         self.ema = MovingAverage(list(self.parameters.values()), config.ema_decay, device)
         self.progress = Progress()
+        self._place = 0.0
 
     def _distribute(self) -> None:
         config, accelerator = self.config, self.accelerator
@@ -144,6 +149,8 @@ class Trainer:
             self.module.to(accelerator.device)
         optimizer = make_optimizer([p for p in self.module.parameters() if p.requires_grad], config)
         self.model, self.optimizer = accelerator.prepare(Objective(self.module), optimizer)
+        # All of the model's parameters: accelerate recognises a sharded model by its whole list.
+        self._every = list(self.model.parameters())
         for block in self.module.modules():
             if isinstance(block, FSDPModule) and hasattr(block, "project"):
                 # Generation reads a block's keys and values without its forward pass.
@@ -153,6 +160,11 @@ class Trainer:
     def step(self) -> int:
         """Optimiser steps done."""
         return self.progress.step
+
+    @property
+    def place(self) -> float:
+        """How far the schedule is, in steps: as many as were done, or farther where ``max_minutes`` says so."""
+        return max(self._place, float(self.step))
 
     def run(self) -> dict[str, float]:
         """Train to the last step and leave the weights to keep in the module. Returns the last validation's figures.
@@ -202,16 +214,18 @@ class Trainer:
             total=config.max_steps, initial=progress.step, unit="step", desc=self.where.directory.name, disable=not main
         )
         with bar:
-            while progress.step < config.max_steps:
+            clock = Clock(config, self.where.begun, progress.step, self.accelerator.num_processes)
+            while self.place < config.max_steps:
                 record = self._train_step()
                 self.speed.step()
                 bar.update()
+                self._place = clock.place()
                 if progress.step % config.log_every == 0:
                     record |= self.speed.look() | peak_memory(self.accelerator.device)
                     seconds = round(bar.format_dict["elapsed"], 1) if main else 0.0
                     self._log({"step": progress.step, "seconds": seconds, **record})
                     bar.set_postfix(_shown(record))
-                last = progress.step == config.max_steps
+                last = self.place >= config.max_steps
                 if last or (config.validate_every and progress.step % config.validate_every == 0):
                     self._apart(self._validate)
                 if last or progress.step % config.checkpoint_every == 0:
@@ -227,7 +241,9 @@ class Trainer:
 
     def _samples(self) -> list[Samples]:
         process = self.accelerator.process_index if self.shares > 1 else 0
-        return step_samples(self.config, len(self.names), self.step, process, self.shares, self._average, self.share)
+        count, average = len(self.names), self._average
+        made = step_samples(self.config, count, self.step, process, self.shares, average, self.share)
+        return [replace(samples, place=self.place) for samples in made]
 
     def _average(self, value: torch.Tensor) -> torch.Tensor:
         value = value.detach()
@@ -247,7 +263,7 @@ class Trainer:
 
     def _train_step(self) -> dict[str, float]:
         config, accelerator, progress = self.config, self.accelerator, self.progress
-        rate = config.rate(progress.step)
+        rate = config.rate(progress.step, self.place)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         parts = self._samples()
@@ -268,8 +284,7 @@ class Trainer:
                 bad += [self.names[row] for row in samples.rows]
         means = accelerator.reduce(torch.stack(list(sums.values())).float(), "mean").tolist()
         record = dict(zip(sums, means, strict=True))
-        # All of the model's parameters: accelerate recognises a sharded model by its whole list.
-        norm = float(whole(accelerator.clip_grad_norm_(list(self.model.parameters()), config.gradient_clip)))
+        norm = float(whole(accelerator.clip_grad_norm_(self._every, config.gradient_clip)))
         self._update(record["loss"], norm, bad)
         self.optimizer.zero_grad()
         progress.step += 1

@@ -70,7 +70,10 @@ class MovingAverage:
         self, parameters: Sequence[torch.Tensor], decay: float, device: torch.device | str | None = None
     ) -> None:
         self.parameters, self.device = list(parameters), device
-        self._model = EMAModel(self._parts(), decay=decay) if decay else None
+        parts = self._parts()
+        # Tensor by tensor, a GPU would wait for three small calls each.
+        together = any(part.device.type == "cuda" for part in parts)
+        self._model = EMAModel(parts, decay=decay, foreach=together) if decay else None
         self.steps = 0
 
     def _parts(self) -> list[Any]:

@@ -31,7 +31,7 @@ def known_of(batch: dict[str, torch.Tensor], with_actor: torch.Tensor, frames: t
 
 def _take(values: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
     """The frames [B, K] of values [B, T, ...]."""
-    return torch.stack([one[index] for one, index in zip(values, frames, strict=True)])
+    return values[torch.arange(len(frames), device=frames.device).unsqueeze(1), frames]
 
 
 class PainterPair(nn.Module):
@@ -96,7 +96,7 @@ def _losses(
     chances = torch.stack([torch.rand(2, generator=g) for g in generators]).to(rows.device)
     noise = torch.stack([torch.randn(recipe.code, generator=g) for g in generators]).to(rows.device)
     true = Painted(_take(batch["actor"], frames), _take(batch["thing"], frames))
-    contested = samples.step >= recipe.adversarial_from
+    contested = samples.place >= recipe.adversarial_from
     with torch.set_grad_enabled(not contested):
         mean, log_variance = pair.painter.encoder(true)
     code = mean + noise * (log_variance / 2).exp()

@@ -33,12 +33,15 @@ def build_plans(clips: ClipMemory, key: str, root: Path) -> Shards:
         InputError: a clip cannot be read, or its first frame lacks the object.
     """
 
-    def compute(row: int) -> dict[str, torch.Tensor]:
+    def prepare(row: int) -> dict[str, torch.Tensor]:
         item = clips.item(row)
         values = _row(item["video"][0].numpy(), item["labels"].numpy())
         return {name: torch.from_numpy(np.asarray(value))[None] for name, value in values.items()}
 
-    return build_shards(len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "plan")
+    def compute(row: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return row
+
+    return build_shards(len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "plan", prepare)
 
 
 class PlanRows:
@@ -51,25 +54,25 @@ class PlanRows:
     """
 
     def __init__(self, shards: Shards, text: torch.Tensor, device: torch.device) -> None:
-        self.text, self.device = text, device
+        self.text, self.device = text.to(device), device
         rows = [shards.row(index) for index in range(len(shards))]
-        # A hundred kilobytes each: thousands of clips fit into memory, and small networks must not wait for files.
-        self.tensors = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+        # A hundred kilobytes each: thousands of clips fit into any memory, and small networks must not wait for files.
+        self.tensors = {name: torch.cat([row[name] for row in rows]).to(device) for name in rows[0]}
 
     def __len__(self) -> int:
         return len(self.text)
 
     def batch(self, rows: list[int]) -> dict[str, torch.Tensor]:
         """Fields of these rows, [B, ...], distances as floats in [-1, 1], with ``text``."""
-        index = torch.tensor(rows)
-        found = {name: value[index // 2].to(self.device) for name, value in self.tensors.items()}
+        index = torch.tensor(rows, device=self.device)
+        found = {name: value[index // 2] for name, value in self.tensors.items()}
         for name in _MAPS:
             found[name] = found[name].float() / _LEVELS
-        turned = (index % 2).bool().to(self.device)
+        turned = (index % 2).bool()
         mirror = mirrored(found)
         return {
             **{name: torch.where(_like(turned, value), mirror[name], value) for name, value in found.items()},
-            "text": self.text[index].to(self.device),
+            "text": self.text[index],
         }
 
 

@@ -2,75 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
-from mask2iv.conditions import VideoConditioning
 from mask2iv.contract import Label
 from mask2iv.errors import InputError
 from mask2iv.filmstrip import filmstrip
-from mask2iv.masks import perturb_labels
 from mask2iv.media import write_png
 from mask2iv.models.discriminator import PAIR_CHANNELS, PatchDiscriminator, contest, join_pairs
-from mask2iv.models.reference import FirstFrame, ReferenceDecoder, label_planes, moved_object
+from mask2iv.models.reference import FirstFrame, ReferenceDecoder, label_planes
 from mask2iv.morphology import dilate
 from mask2iv.recipes import ReferenceRecipe
-from mask2iv.training.clips import ClipMemory, random_corner
+from mask2iv.training.clips import ClipMemory
 from mask2iv.training.loop import Run, Trainer, Validation
 from mask2iv.training.pictures import psnr, to_uint8
 from mask2iv.training.samples import Samples
-from mask2iv.training.shards import Shards
+from mask2iv.training.windows import FRAMES_PER_CLIP, RenderedClips, Windows, WindowSource
 
-FRAMES_PER_CLIP = 4
-"""Frames of a clip in a batch: two pairs of neighbours. Their common look is learnt from what they share."""
-_CENTRAL = 0.8
 _CHANGE = 0.15
 """What a pixel differs from the first frame's, of a range of 2, where a shadow came or went."""
 _VALIDATION_CLIPS = 24
-
-
-@dataclass(frozen=True)
-class RenderedClips:
-    """Clips with what the decoder is given of them.
-
-    Attributes:
-        clips: the true ones.
-        rendered: of :func:`mask2iv.training.rendered.build_rendered`.
-        conditioning: which masks the decoder may see.
-    """
-
-    clips: ClipMemory
-    rendered: Shards
-    conditioning: VideoConditioning
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-
-@dataclass(frozen=True)
-class _Windows:
-    """Windows of frames of some clips: B clips, T frames.
-
-    Attributes:
-        target: true frames, [B, T, 3, h, w] in [-1, 1], as all pictures here.
-        decoded: stage 2's, of the same shape.
-        labels: that the decoder sees, uint8 [B, T, h, w].
-        true_labels: uint8 [B, T, h, w].
-        start, start_labels: the first frame at the same places, [B, T, 3, h, w] and uint8 [B, T, h, w].
-        first: whole first frames.
-        corners: of the windows, int [B, T, 2].
-    """
-
-    target: torch.Tensor
-    decoded: torch.Tensor
-    labels: torch.Tensor
-    true_labels: torch.Tensor
-    start: torch.Tensor
-    start_labels: torch.Tensor
-    first: FirstFrame
-    corners: torch.Tensor
 
 
 class ReferencePair(nn.Module):
@@ -112,11 +63,13 @@ def train_reference(
         pair.decoder = start
     pair.to(data.clips.device)
 
+    source = WindowSource(data, recipe)
+
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
-        windows = _draw(data, samples, recipe)
+        windows = source.draw(samples)
         output = pair.decoder(windows.decoded, windows.labels, windows.first, windows.corners).float()
         found = _distances(output, windows, recipe)
-        strength = min(1.0, (samples.step - recipe.adversarial_from) / 300)
+        strength = min(1.0, (samples.place - recipe.adversarial_from) / 300)
         if strength >= 0 and recipe.adversarial_weight:
             game = _contest(pair.adversary, output, windows)
             wanted = recipe.adversarial_weight * game["fooled"] + recipe.feature_weight * game["features"]
@@ -146,7 +99,7 @@ def _check_windows(recipe: ReferenceRecipe, clips: ClipMemory) -> None:
         )
 
 
-def _distances(output: torch.Tensor, windows: _Windows, recipe: ReferenceRecipe) -> dict[str, torch.Tensor]:
+def _distances(output: torch.Tensor, windows: Windows, recipe: ReferenceRecipe) -> dict[str, torch.Tensor]:
     """The pixels' part of the loss."""
     labels = windows.true_labels
     changed = (windows.target - windows.start).abs().amax(dim=2) > _CHANGE
@@ -167,7 +120,7 @@ def _slope(values: torch.Tensor, dim: int) -> torch.Tensor:
     return torch.cat([steps, torch.zeros_like(values.narrow(dim, 0, 1))], dim=dim)
 
 
-def _contest(adversary: PatchDiscriminator, output: torch.Tensor, windows: _Windows) -> dict[str, torch.Tensor]:
+def _contest(adversary: PatchDiscriminator, output: torch.Tensor, windows: Windows) -> dict[str, torch.Tensor]:
     """See :func:`mask2iv.models.discriminator.contest`."""
     planes = label_planes(windows.true_labels.flatten(0, 1), output.dtype).unflatten(0, (-1, 2))
     first = windows.start.flatten(0, 1)[::2]
@@ -175,88 +128,6 @@ def _contest(adversary: PatchDiscriminator, output: torch.Tensor, windows: _Wind
         join_pairs(frames.flatten(0, 1).unflatten(0, (-1, 2)), planes, first) for frames in (windows.target, output)
     )
     return contest(adversary, real, made)
-
-
-# --- what is drawn
-
-
-def _draw(data: RenderedClips, samples: Samples, recipe: ReferenceRecipe) -> _Windows:
-    """The windows of a batch: of each clip two pairs of neighbouring frames, each pair at one place."""
-    parts = []
-    for start in range(0, len(samples), FRAMES_PER_CLIP):
-        seeds = samples.seeds[start : start + FRAMES_PER_CLIP]
-        parts.append(_of_clip(data, samples.rows[start], seeds, recipe))
-    joined = {
-        name: torch.stack([getattr(part, name) for part in parts])
-        for name in ("target", "decoded", "labels", "true_labels", "start", "start_labels", "corners")
-    }
-    first = FirstFrame(
-        *(
-            torch.stack([getattr(part.first, name) for part in parts])
-            for name in ("image", "plate", "labels", "motions")
-        )
-    )
-    return _Windows(**joined, first=first)
-
-
-def _of_clip(data: RenderedClips, row: int, seeds: list[int], recipe: ReferenceRecipe) -> _Windows:
-    """The windows of one clip, without the leading dimension."""
-    item, made = data.clips.item(row), data.rendered.row(row)
-    frames, corners = [], []
-    for seed in seeds[::2]:
-        generator = torch.Generator().manual_seed(seed)
-        # The first frame is an input, so it is not a target.
-        frame = 1 + int(torch.randint(0, len(item["labels"]) - 2, (1,), generator=generator))
-        union = torch.maximum(item["labels"][frame], item["labels"][0])
-        corner = random_corner(union, recipe.crop, generator, _CENTRAL)
-        frames += [frame, frame + 1]
-        corners += [corner, corner]
-    shown = data.conditioning.shown(item["labels"])
-    first = FirstFrame(
-        _float(item["video"][0].permute(2, 0, 1)),
-        _float(made["plate"][0]),
-        shown[0],
-        made["motions"][0][frames].float(),
-    )
-    labels = item["labels"][frames]
-
-    def cut(values: torch.Tensor) -> torch.Tensor:
-        """Windows of frames [T, ..., H, W]."""
-        height, width = recipe.crop
-        return torch.stack(
-            [one[..., y : y + height, x : x + width] for one, (y, x) in zip(values, corners, strict=True)]
-        )
-
-    windows = _Windows(
-        target=_float(cut(item["video"][frames].permute(0, 3, 1, 2))),
-        decoded=_float(cut(made["decoded"][0][frames])),
-        labels=cut(_altered(shown[frames], first, seeds[0], recipe)),
-        true_labels=cut(labels),
-        start=cut(first.image.expand(len(frames), -1, -1, -1)),
-        start_labels=cut(first.labels.expand(len(frames), -1, -1)),
-        first=first,
-        corners=torch.tensor(corners),
-    )
-    return _to(windows, data.clips.device)
-
-
-def _to(windows: _Windows, device: torch.device) -> _Windows:
-    first = FirstFrame(*(value.to(device) for value in vars(windows.first).values()))
-    rest = {name: value.to(device) for name, value in vars(windows).items() if name != "first"}
-    return _Windows(**rest, first=first)
-
-
-def _altered(labels: torch.Tensor, first: FirstFrame, seed: int, recipe: ReferenceRecipe) -> torch.Tensor:
-    """Labels uint8 [T, H, W] as a stage 1 may give them: exact, grown or shrunk, or with the first mask laid over."""
-    generator = torch.Generator().manual_seed(seed ^ 0x5EED)
-    kind = float(torch.rand(1, generator=generator))
-    if kind < recipe.perturb:
-        return perturb_labels(labels[None], 1.0, generator=generator)[0]
-    if kind < recipe.perturb + recipe.redraw:
-        moved = moved_object(first.labels[None], first.motions[None], labels[None])[0]
-        bare = torch.where(labels == Label.OBJECT, torch.zeros_like(labels), labels)
-        return torch.where(moved & (bare == Label.BACKGROUND), torch.full_like(labels, int(Label.OBJECT)), bare)
-    return labels
 
 
 def _float(pixels: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,18 +80,25 @@ def build_rendered(
         InputError: a clip cannot be read.
     """
 
-    def compute(index: int) -> dict[str, torch.Tensor]:
+    def prepare(index: int) -> dict[str, Any]:
         item = clips.item(index)
         clip_id, labels, video = item["clip_id"], item["labels"], item["video"].numpy()
         shown = conditioning.shown(labels).numpy()
         chance = float(index % 2)
         perturbed = perturb_labels(labels[None], chance, generator=generator_of(f"{clip_id} masks"))[0]
-        followed = Trajectory(np.ascontiguousarray(perturbed.numpy()))
         plate = torch.from_numpy(np.array(first_plate(video[0], shown)))
         return {
-            "decoded": render(video, followed, clips.captions[index], clip_id)[None],
+            "caption": clips.captions[index],
+            "clip_id": clip_id,
+            "video": item["video"],
+            "followed": perturbed,
             "plate": plate.permute(2, 0, 1)[None].contiguous(),
             "motions": motions_to_first(shown)[None],
         }
 
-    return build_shards(len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "render")
+    def compute(row: dict[str, Any]) -> dict[str, torch.Tensor]:
+        followed = Trajectory(np.ascontiguousarray(row["followed"].numpy()))
+        decoded = render(row["video"].numpy(), followed, row["caption"], row["clip_id"])[None]
+        return {"decoded": decoded, "plate": row["plate"], "motions": row["motions"]}
+
+    return build_shards(len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "render", prepare)

@@ -33,12 +33,14 @@ class Samples:
         rows: index of each sample in the data.
         seeds: of each sample; no two samples of a run share one, but by chance.
         average: mean of a tensor over all processes; without gradient.
+        place: how far the run's schedule is, in steps: ``step``, or more where ``max_minutes`` says so.
     """
 
     step: int
     rows: list[int]
     seeds: list[int]
     average: Callable[[torch.Tensor], torch.Tensor] = _same
+    place: float = 0.0
 
     def __len__(self) -> int:
         return len(self.rows)

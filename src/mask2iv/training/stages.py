@@ -74,7 +74,9 @@ class StageBatches:
     ) -> None:
         self.name, self.recipe, self.layout, self.encoder, self.data = name, recipe, layout, encoder, data
         self.conditioning = conditioning or VideoConditioning()
-        self._texts = {text: encoder.text([text])[0] for text in sorted({"", *data.captions})}
+        texts = sorted({"", *data.captions})
+        self._number = {text: number for number, text in enumerate(texts)}
+        self._tokens = torch.cat([encoder.text([text]) for text in texts])
         height, width = data.cache.size
         self._no_image = encoder.image_features(torch.zeros(1, 3, height, width, device=encoder.device))[0]
 
@@ -108,9 +110,9 @@ class StageBatches:
             concat = self._trajectory_concat(batch, first, image_latent, generators)
             weight = foreground_weight(batch.labels, cells, self.recipe.loss_weight)
         features = batch.image_features.float()
-        blind = self._chance(self.recipe.drop_image, generators)
+        blind = self._chance(self.recipe.drop_image, generators).to(device)
         features = torch.where(blind.view(-1, 1, 1), self._no_image, features)
-        tokens = torch.stack([self._texts[one] for one in text])
+        tokens = self._tokens[torch.tensor([self._number[one] for one in text], device=device)]
         fps = self.data.fps[list(rows)].to(device)
         conditions = Conditions(concat, tokens, features, fps, first.unsqueeze(2))
         return latents.float(), conditions, weight
@@ -122,7 +124,7 @@ class StageBatches:
 
     def _mask_latent(self, batch: EncodedClips, generators: Sequence[torch.Generator]) -> torch.Tensor:
         """First-frame masks, some without the actor."""
-        bare = self._chance(self.recipe.drop_actor, generators).view(-1, 1, 1, 1)
+        bare = self._chance(self.recipe.drop_actor, generators).to(self.encoder.device).view(-1, 1, 1, 1)
         return torch.where(bare, batch.first_object, batch.masks[:, :, 0]).float()
 
     def _trajectory_concat(
@@ -132,7 +134,7 @@ class StageBatches:
         image_latent: torch.Tensor,
         generators: Sequence[torch.Generator],
     ) -> torch.Tensor:
-        has_target = ~self._chance(self.recipe.drop_target, generators)
+        has_target = ~self._chance(self.recipe.drop_target, generators).to(self.encoder.device)
         frames = batch.masks.shape[2]
         return trajectory_conditions(self.layout, mask_latent, batch.target.float(), has_target, image_latent, frames)
 
@@ -142,11 +144,13 @@ class StageBatches:
         """Mask latents, those of perturbed clips encoded anew (few clips a step, so no variants are cached)."""
         seen = self.conditioning.shown(batch.labels)
         latents = (self._actor_masks(rows) if self.conditioning.needs_actor_masks else batch.masks).float()
-        for index, (row, generator) in enumerate(zip(rows, generators, strict=True)):
-            given = seen[index : index + 1]
-            labels = perturb_labels(given, self.recipe.perturb, self.recipe.perturb_kernels, generator)
-            if not torch.equal(labels, given):
-                latents[index] = encode_masks(self.encoder, labels, self.data.cache.clip_ids[row])[0]
+        labels = perturb_labels(seen, self.recipe.perturb, self.recipe.perturb_kernels, generators)
+        if labels is seen:
+            return latents
+        changed = (labels != seen).flatten(1).any(dim=1).nonzero().flatten().tolist()
+        if changed:
+            names = [self.data.cache.clip_ids[rows[index]] for index in changed]
+            latents[changed] = encode_masks(self.encoder, labels[changed], names)
         return latents
 
     def _actor_masks(self, rows: Sequence[int]) -> torch.Tensor:
@@ -154,13 +158,12 @@ class StageBatches:
         cached, source = self.data.actor_masks, self.data.cache
         with torch.autocast(self.encoder.device.type, enabled=False):
             if cached is not None:
-                return torch.cat([cached.row(row)[ACTOR_MASKS] for row in rows]).to(self.encoder.device)
+                return cached.rows(rows, self.encoder.device)[ACTOR_MASKS]
             return torch.cat([encode_actor_masks(self.encoder, source, row) for row in rows])
 
     def _chance(self, probability: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
-        """bool [B], true with this probability."""
-        draws = torch.cat([torch.rand(1, generator=generator) for generator in generators])
-        return (draws < probability).to(self.encoder.device)
+        """bool [B] on the CPU, true with this probability."""
+        return torch.cat([torch.rand(1, generator=generator) for generator in generators]) < probability
 
 
 def make_stage(
