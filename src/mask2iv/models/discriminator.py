@@ -57,21 +57,28 @@ def join_pairs(frames: torch.Tensor, planes: torch.Tensor, first: torch.Tensor) 
     return torch.cat([frames.flatten(1, 2), planes.flatten(1, 2).to(frames.dtype), first.to(frames.dtype)], dim=1)
 
 
-def contest(adversary: PatchDiscriminator, real: torch.Tensor, made: torch.Tensor) -> dict[str, torch.Tensor]:
+def contest(
+    adversary: PatchDiscriminator, real: torch.Tensor, made: torch.Tensor, region: torch.Tensor | None = None
+) -> dict[str, torch.Tensor]:
     """Hinge losses of both sides, and the mean distance of the adversary's features (Wang et al. 2018).
 
     ``adversary`` reaches the adversary's weights alone; ``fooled`` and ``features`` reach alone what `made` comes from.
 
     Args:
         real, made: what the adversary sees, [N, channels, h, w].
+        region: where it counts, [N, 1, h, w] in {0, 1}; elsewhere a tenth. None: everywhere.
     """
     verdict, real_features = adversary(real)
+    weight = torch.ones_like(verdict, dtype=torch.float32)
+    if region is not None:
+        weight = 0.1 + F.adaptive_max_pool2d(region.float(), verdict.shape[-2:])
+    weight = weight / weight.mean()
     doubt, _ = adversary(made.detach())
     frozen = {name: value.detach() for name, value in adversary.named_parameters()}
     judged, features = functional_call(adversary, frozen, (made,))
     distances = [(a.float() - b.detach().float()).abs().mean() for a, b in zip(features, real_features, strict=True)]
     return {
-        "adversary": F.relu(1 - verdict.float()).mean() + F.relu(1 + doubt.float()).mean(),
-        "fooled": -judged.float().mean(),
+        "adversary": (weight * (F.relu(1 - verdict.float()) + F.relu(1 + doubt.float()))).mean(),
+        "fooled": -(weight * judged.float()).mean(),
         "features": torch.stack(distances).mean(),
     }

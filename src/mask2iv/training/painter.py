@@ -112,11 +112,16 @@ def _losses(
     surprise = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
     parts = {"loss": shapes + recipe.code_weight * surprise, "shapes": shapes, "surprise": surprise}
     if contested:
-        game = contest(pair.adversary, judged_maps(true, known), judged_maps(found, known))
+        game = contest(pair.adversary, judged_maps(true, known), judged_maps(found, known), _near_actors(true))
         wanted = recipe.adversarial_weight * game["fooled"] + recipe.feature_weight * game["features"]
         parts["loss"] = parts["loss"] + wanted + game["adversary"]
         parts |= game
     return parts
+
+
+def _near_actors(true: Painted) -> torch.Tensor:
+    """Where actors are or nearly are, [B * T, 1, h, w] in {0, 1}."""
+    return (true.actor > -0.5).flatten(0, 1).unsqueeze(1)
 
 
 def judged_maps(painted: Painted, known: KnownMaps) -> torch.Tensor:

@@ -101,10 +101,9 @@ def _check_windows(recipe: ReferenceRecipe, clips: ClipMemory) -> None:
 
 def _distances(output: torch.Tensor, windows: Windows, recipe: ReferenceRecipe) -> dict[str, torch.Tensor]:
     """The pixels' part of the loss."""
-    labels = windows.true_labels
-    changed = (windows.target - windows.start).abs().amax(dim=2) > _CHANGE
-    region = (dilate((labels > 0) | (windows.start_labels > 0), 9) | changed).unsqueeze(2).float()
-    weight = 1 + recipe.region_weight * region + recipe.object_weight * (labels == Label.OBJECT).unsqueeze(2)
+    region = _region(windows)
+    thing = (windows.true_labels == Label.OBJECT).unsqueeze(2)
+    weight = 1 + recipe.region_weight * region + recipe.object_weight * thing
     error = output - windows.target
     l1 = (weight * error.abs()).mean()
     edges = sum((weight * _slope(error, dim)).mean() for dim in (-1, -2))
@@ -112,6 +111,13 @@ def _distances(output: torch.Tensor, windows: Windows, recipe: ReferenceRecipe) 
     change = (region.unflatten(1, (-1, 2))[:, :, 0] * (pairs[:, :, 1] - pairs[:, :, 0]).abs()).mean()
     total = l1 + recipe.gradient_weight * edges + recipe.change_weight * change
     return {"loss": total, "l1": error.abs().mean(), "before": (windows.decoded - windows.target).abs().mean()}
+
+
+def _region(windows: Windows) -> torch.Tensor:
+    """Where something is, was, or changes, float [B, T, 1, h, w] in {0, 1}."""
+    changed = (windows.target - windows.start).abs().amax(dim=2) > _CHANGE
+    there = dilate((windows.true_labels > 0) | (windows.start_labels > 0), 9)
+    return (there | changed).unsqueeze(2).float()
 
 
 def _slope(values: torch.Tensor, dim: int) -> torch.Tensor:
@@ -127,7 +133,8 @@ def _contest(adversary: PatchDiscriminator, output: torch.Tensor, windows: Windo
     real, made = (
         join_pairs(frames.flatten(0, 1).unflatten(0, (-1, 2)), planes, first) for frames in (windows.target, output)
     )
-    return contest(adversary, real, made)
+    region = _region(windows).flatten(0, 1).unflatten(0, (-1, 2)).amax(dim=1)
+    return contest(adversary, real, made, region)
 
 
 def _float(pixels: torch.Tensor) -> torch.Tensor:
