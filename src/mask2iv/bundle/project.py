@@ -29,7 +29,7 @@ def project_wheel(folder: Path, weights: bool) -> Path:
 
     Args:
         folder: receives the wheel.
-        weights: include the embedded weights (44 MiB), which training from a recipe does not read.
+        weights: include the embedded weights (46 MiB), which training from a recipe does not read.
 
     Raises:
         InputError: it cannot be built.
