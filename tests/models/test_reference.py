@@ -47,6 +47,20 @@ def test_the_moved_object_keeps_its_pixels(clip: tuple[np.ndarray, np.ndarray]) 
     assert np.abs(found[2, 11:21, 15:29] - image[11:21, 15:29]).mean() > 40, "it moved away"
 
 
+def test_training_in_half_precision_sees_the_same_pixels() -> None:
+    """Autocast would round coordinates above 128 to whole pixels, half a pixel beside where the object is."""
+    stripes = np.broadcast_to(np.uint8(127 + 120 * np.sin(np.arange(256)))[:, None], (32, 256, 3))
+    image, labels = np.ascontiguousarray(stripes), np.full((2, 32, 256), int(Label.OBJECT), np.uint8)
+    first = FirstFrame.of(image, labels, torch.zeros(1))
+    first.motions[..., 0, 2] += 0.4
+    net, seen = decoder(3), torch.from_numpy(labels)[None]
+    with torch.no_grad():
+        exact = net(torch.zeros(1, 2, 3, 32, 256), seen, first)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = net(torch.zeros(1, 2, 3, 32, 256), seen, first)
+    assert (exact - half.float()).abs().max() < 0.03
+
+
 def test_the_plate_has_no_object(clip: tuple[np.ndarray, np.ndarray]) -> None:
     found = finished(decoder(1), clip, torch.zeros(3, 3, *SIZE))
     assert np.abs(found - 90).max() < 6

@@ -142,7 +142,7 @@ def test_batches_of_actor_only_systems_hold_no_object(
 
 
 def test_a_stage_starts_from_given_weights_of_its_own_sizes_only(
-    tiny_clips: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_clips: Path, tiny_model: Path, planning_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "model"
     shutil.copytree(tiny_model, out, ignore=shutil.ignore_patterns("training"))
@@ -162,6 +162,10 @@ def test_a_stage_starts_from_given_weights_of_its_own_sizes_only(
     wider = ("--set", "video.unet.num_res_blocks=2")
     assert train("video", tiny_clips, out, *start, *wider) == 2
     assert "use the recipe that these weights were trained with" in capsys.readouterr().err
+    for component, setting in (("painter", "code=5"), ("planner", "width=48"), ("reference", "depth=2")):
+        other = ("--set", f"{component}.{setting}", "--initial-weights", str(planning_model))
+        assert train(component, tiny_clips, tmp_path / "other", *other) == 2
+        assert "use the recipe that these weights were trained with" in capsys.readouterr().err, component
     assert train("vae", tiny_clips, out, *start) == 2
     assert "is for painter, planner, trajectory, video, reference, not for vae" in capsys.readouterr().err
 
