@@ -126,8 +126,8 @@ def test_render_takes_an_edited_trajectory_and_npz(desk: Desk) -> None:
     trajectory = load_trajectory(plan / "trajectory")
     save_trajectory_file(trajectory, desk.folder / "plan.npz")
     assert video(desk.run("render", "--trajectory", f"{desk.folder}/plan.npz", out="npz")) == video(before)
-    last = trajectory.labels[-1].copy()
-    last[4:20, 4:40] = Label.OBJECT
+    last = np.full_like(trajectory.labels[-1], int(Label.ACTOR))
+    last[4:20, 4:40] = np.where(trajectory.labels[-1, 4:20, 4:40] == Label.OBJECT, Label.BACKGROUND, Label.OBJECT)
     # As a paint program saves it: colours, no palette.
     colours = np.array([[0, 0, 0], [0, 255, 0], [255, 0, 0]], dtype=np.uint8)[last]
     Image.fromarray(colours).save(plan / "trajectory" / "0003.png")

@@ -72,7 +72,8 @@ def contest(
     weight = torch.ones_like(verdict, dtype=torch.float32)
     if region is not None:
         weight = 0.1 + F.adaptive_max_pool2d(region.float(), verdict.shape[-2:])
-    weight = weight / weight.mean()
+    # Each sample by itself, so that parts of a batch add up to the whole.
+    weight = weight / weight.mean(dim=(1, 2, 3), keepdim=True)
     doubt, _ = adversary(made.detach())
     frozen = {name: value.detach() for name, value in adversary.named_parameters()}
     judged, features = functional_call(adversary, frozen, (made,))

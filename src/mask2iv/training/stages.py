@@ -150,7 +150,7 @@ class StageBatches:
         changed = (labels != seen).flatten(1).any(dim=1).nonzero().flatten().tolist()
         if changed:
             names = [self.data.cache.clip_ids[rows[index]] for index in changed]
-            latents[changed] = encode_masks(self.encoder, labels[changed], names)
+            latents[changed] = encode_masks(self.encoder, labels[changed], names).to(latents.dtype)
         return latents
 
     def _actor_masks(self, rows: Sequence[int]) -> torch.Tensor:
