@@ -62,7 +62,7 @@ def tiles(videos: list[UInt8Array], columns: int, gap: int = 4) -> UInt8Array:
     return sheet
 
 
-def write_animation(path: Path, video: UInt8Array, fps: float, quality: int = 80) -> None:
+def write_animation(path: Path, video: UInt8Array, fps: float, quality: int = 60) -> None:
     """An animated WebP that holds its last frame."""
     frames = [Image.fromarray(frame) for frame in video]
     times = [round(1000 / fps)] * (len(frames) - 1) + [round(1000 * HOLD / fps)]

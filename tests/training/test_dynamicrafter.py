@@ -134,7 +134,7 @@ def test_the_tables_start_from_an_imported_dynamicrafter(
     flags += ["--set", "trajectory.training.keep=last", "--set", "video.training.keep=last"]
     assert main(["reproduce", "table-systems", "--image-to-video", str(start), *flags]) == 0
     table = json.loads((out / "table-systems.json").read_text())
-    assert [row["row"] for row in table["rows"] if row["own"]] == [*rows, "still", "pasted"]
+    assert [row["row"] for row in table["rows"] if row["own"]] == [*rows, "still", "pasted", "true"]
     trained = table["provenance"]["trained"]
     assert trained["dynamicrafter-foreign"] == {"weights_sha256": weights_digest(start), "path": str(start)}
     assert trained["coshand"]["config"]["name"] == "dynamicrafter-512:coshand"
