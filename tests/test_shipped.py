@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from mask2iv.cli import main
 from mask2iv.contract import Label
-from mask2iv.masks import iou, load_mask
-from mask2iv.media import read_image
+from mask2iv.masks import iou, load_mask, load_trajectory
+from mask2iv.media import read_image, read_video
 from mask2iv.stages.pipeline import Mask2IVPipeline
 
 PACKAGE = Path(str(resources.files("mask2iv")))
@@ -47,3 +48,14 @@ def test_the_embedded_model_generates_from_a_shipped_sample() -> None:
     far = ~(labels != Label.BACKGROUND).any(axis=0)
     error = np.abs(video[:, far].astype(int) - image[far].astype(int)).mean()
     assert error < 20, "the room stays what it was"
+
+
+def test_the_demo_command_writes_trajectory_and_video(tmp_path: Path) -> None:
+    """As `make demo` runs it."""
+    sample = PACKAGE / "samples" / "cup"
+    flags = ["--image", f"{sample}/image.png", "--object-mask", f"{sample}/object_mask.png"]
+    flags += ["--target-mask", f"{sample}/target_mask.png", "--prompt", (sample / "prompt.txt").read_text().strip()]
+    assert main(["generate", *flags, "--out", str(tmp_path / "demo")]) == 0
+    trajectory = load_trajectory(tmp_path / "demo" / "trajectory")
+    assert trajectory.object.any(axis=(1, 2)).all(), "the object is never gone"
+    assert read_video(tmp_path / "demo" / "video.mp4")[0].shape == (16, 160, 256, 3)

@@ -137,8 +137,12 @@ class Run:
         with self._timed("load"):
             with in_flags({}, "--model"):
                 self.pipeline = Mask2IVPipeline.from_pretrained(sampling.model, acceleration.torch_dtype)
+            there = {
+                "trajectory": self.pipeline.predicts_trajectories,
+                "video": self.pipeline.video_stage is not None,
+            }
             for stage in _STAGES[name]:
-                if getattr(self.pipeline, f"{stage}_stage") is None:
+                if not there[stage]:
                     raise InputError(f"--model: {sampling.model} has no {stage} stage, which mask2iv {name} needs")
             with enough_memory():
                 acceleration.apply(self.pipeline.requires_grad_(False), device)
