@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from torch import nn
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from tqdm import tqdm
@@ -109,6 +109,7 @@ class Trainer:
             computes the whole batch.
         flops: count floating point operations, for the log.
         share: neighbours in a batch that show the same row of the data.
+        resting: whether some parameters have no gradients in a part of the run, which several processes must look for.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Trainer:
         divisible: bool = True,
         flops: bool = False,
         share: int = 1,
+        resting: bool = False,
     ) -> None:
         self.module, self.config, self.where, self.loss = module, config, run, loss
         self.names, self.validation, self.flops, self.share = names, validation, flops, share
@@ -132,6 +134,8 @@ class Trainer:
                 "training.gradient_accumulation_steps: this component's loss needs whole batches; set it to 1"
             )
         step_samples(config, len(names), 0, 0, self.shares)  # refuses a batch that cannot be divided
+        if resting:
+            self.accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True)
         self._distribute()
         self.parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
         device = "cpu" if config.ema_device == "cpu" else None

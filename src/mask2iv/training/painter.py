@@ -80,7 +80,7 @@ def train_painter(
     def figures(step: int) -> dict[str, float]:
         return measure(painter, held_out, run, step)
 
-    trainer = Trainer(pair, recipe.training, run, loss, names, Validation(figures, "actor_iou"))
+    trainer = Trainer(pair, recipe.training, run, loss, names, Validation(figures, "actor_iou"), resting=True)
     return painter, trainer.run()
 
 

@@ -15,6 +15,11 @@ def to_uint8(images: torch.Tensor) -> UInt8Array:
     return array
 
 
+def to_float(pixels: torch.Tensor) -> torch.Tensor:
+    """Pixels uint8 of any shape, as float32 in [-1, 1]."""
+    return pixels.float() / 127.5 - 1.0
+
+
 def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
     """Peak signal-to-noise ratio in dB of images in [-1, 1]."""
     return float(-10 * torch.log10(((a - b) / 2).square().mean()))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedType, FullyShardedDataParallelPlugin
 from accelerate.state import AcceleratorState, PartialState
-from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, InitProcessGroupKwargs
+from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs
 
 from mask2iv.errors import InputError
 from mask2iv.extras import require
@@ -60,11 +60,7 @@ def start_processes(config: TrainingConfig, device: str, project_dir: Path) -> I
         project_dir=project_dir,
         # Gradients are accumulated by the loop; this keeps the launcher's environment from dividing them again.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-        kwargs_handlers=[
-            InitProcessGroupKwargs(timeout=PATIENCE),
-            # An adversary, or an encoder that rests, has no gradients in a part of a training.
-            DistributedDataParallelKwargs(find_unused_parameters=True),
-        ],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
     _shard(accelerator)
     if accelerator.distributed_type not in _SUPPORTED:

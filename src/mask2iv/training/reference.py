@@ -15,7 +15,7 @@ from mask2iv.morphology import dilate
 from mask2iv.recipes import ReferenceRecipe
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.loop import Run, Trainer, Validation
-from mask2iv.training.pictures import psnr, to_uint8
+from mask2iv.training.pictures import psnr, to_float, to_uint8
 from mask2iv.training.samples import Samples
 from mask2iv.training.windows import FRAMES_PER_CLIP, RenderedClips, Windows, WindowSource
 
@@ -81,7 +81,7 @@ def train_reference(
         return _validate(pair.decoder, held_out, run, step)
 
     validation = Validation(figures, "psnr")
-    trainer = Trainer(pair, config, run, loss, data.clips.clips.ids, validation, share=FRAMES_PER_CLIP)
+    trainer = Trainer(pair, config, run, loss, data.clips.clips.ids, validation, share=FRAMES_PER_CLIP, resting=True)
     result = trainer.run()
     return pair.decoder, result
 
@@ -137,10 +137,6 @@ def _contest(adversary: PatchDiscriminator, output: torch.Tensor, windows: Windo
     return contest(adversary, real, made, region)
 
 
-def _float(pixels: torch.Tensor) -> torch.Tensor:
-    return pixels.float() / 127.5 - 1.0
-
-
 # --- how it is measured
 
 
@@ -152,9 +148,9 @@ def _validate(decoder: ReferenceDecoder, held_out: RenderedClips, run: Run, step
     strips, device = [], held_out.clips.device
     for row in range(min(_VALIDATION_CLIPS, len(held_out))):
         item, made = held_out.clips.item(row), held_out.rendered.row(row)
-        video, decoded = _float(item["video"].permute(0, 3, 1, 2)), _float(made["decoded"][0])
+        video, decoded = to_float(item["video"].permute(0, 3, 1, 2)), to_float(made["decoded"][0])
         shown = held_out.conditioning.shown(item["labels"])
-        first = FirstFrame(video[:1], _float(made["plate"]), shown[:1], made["motions"].float())
+        first = FirstFrame(video[:1], to_float(made["plate"]), shown[:1], made["motions"].float())
         windows = [value.to(device) for value in (decoded[None], shown[None])]
         first = FirstFrame(*(value.to(device) for value in vars(first).values()))
         output = decoder(*windows, first)[0].float().clamp(-1, 1).cpu()

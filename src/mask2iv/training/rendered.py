@@ -20,6 +20,7 @@ from mask2iv.seeds import generator_of
 from mask2iv.stages.pipeline import Mask2IVPipeline
 from mask2iv.stages.video import video_inputs
 from mask2iv.training.clips import ClipMemory
+from mask2iv.training.pictures import to_float
 from mask2iv.training.shards import Shards, build_shards
 
 Renderer = Callable[[UInt8Array, Trajectory, str, str], torch.Tensor]
@@ -51,7 +52,7 @@ def reconstruction(codec: LatentCodec, noise: float) -> Renderer:
     def render(video: UInt8Array, trajectory: Trajectory, caption: str, clip_id: str) -> torch.Tensor:
         generator = generator_of(clip_id)
         device = next(codec.parameters()).device
-        frames = torch.from_numpy(video).permute(0, 3, 1, 2).float().to(device) / 127.5 - 1.0
+        frames = to_float(torch.from_numpy(video).permute(0, 3, 1, 2)).to(device)
         latents = codec.encode(frames)
         level = noise * float(torch.rand(1, generator=generator))
         drawn = draw_noise(latents.shape, generator, latents.device, latents.dtype)

@@ -39,6 +39,7 @@ class Shards:
 
     def __init__(self, folder: Path, count: int) -> None:
         self.folder, self.count = folder, count
+        self._small: bool | None = None
         self._kept: dict[str, torch.Tensor] | None = None
 
     def __len__(self) -> int:
@@ -61,8 +62,10 @@ class Shards:
         Raises:
             InputError: as :meth:`row`.
         """
-        if self._kept is None and self._size() <= KEPT_BYTES:
-            self._kept = self._all(device)
+        if self._small is None:
+            # Asked once: a large set would look at all its files in every step.
+            self._small = self._size() <= KEPT_BYTES
+            self._kept = self._all(device) if self._small else None
         if self._kept is not None and next(iter(self._kept.values())).device == device:
             index = torch.tensor(list(indices), device=device)
             return {name: value[index] for name, value in self._kept.items()}

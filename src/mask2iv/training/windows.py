@@ -12,6 +12,7 @@ from mask2iv.masks import perturb_labels
 from mask2iv.models.reference import FirstFrame, moved_object
 from mask2iv.recipes import ReferenceRecipe
 from mask2iv.training.clips import ClipMemory, random_corner
+from mask2iv.training.pictures import to_float
 from mask2iv.training.samples import Samples
 from mask2iv.training.shards import Shards
 
@@ -87,18 +88,18 @@ class WindowSource:
         found = self._frames(rows, torch.tensor([frames for frames, _ in chosen]))
         corners = torch.tensor([places for _, places in chosen], device=self.device)
         shown, first_shown = (self.conditioning.shown(found[name]) for name in ("labels", "first_labels"))
-        image = _float(found["first"].permute(0, 3, 1, 2))
-        first = FirstFrame(image, _float(found["plate"]), first_shown, found["motions"])
+        image = to_float(found["first"].permute(0, 3, 1, 2))
+        first = FirstFrame(image, to_float(found["plate"]), first_shown, found["motions"])
         labels = found["labels"]
         count = labels.shape[1]
         altered = _altered(shown, first, [each[0] for each in seeds], self.recipe)
         start = found["first"].unsqueeze(1).expand(-1, count, -1, -1, -1)
         return Windows(
-            target=_float(self._cut(found["video"], corners)),
-            decoded=_float(self._cut(found["decoded"].permute(0, 1, 3, 4, 2), corners)),
+            target=to_float(self._cut(found["video"], corners)),
+            decoded=to_float(self._cut(found["decoded"].permute(0, 1, 3, 4, 2), corners)),
             labels=self._cut(altered, corners),
             true_labels=self._cut(labels, corners),
-            start=_float(self._cut(start, corners)),
+            start=to_float(self._cut(start, corners)),
             start_labels=self._cut(first.labels.unsqueeze(1).expand(-1, count, -1, -1), corners),
             first=first,
             corners=corners,
@@ -187,7 +188,3 @@ def _altered(labels: torch.Tensor, first: FirstFrame, seeds: list[int], recipe: 
         over = moved & (bare == Label.BACKGROUND)
         result[redrawn] = torch.where(over, torch.full_like(given, int(Label.OBJECT)), bare)
     return result
-
-
-def _float(pixels: torch.Tensor) -> torch.Tensor:
-    return pixels.float() / 127.5 - 1.0
