@@ -3,9 +3,11 @@ import pytest
 import torch
 
 from mask2iv.contract import Label
+from mask2iv.models.palette import PARTS
 from mask2iv.models.reference import FirstFrame, ReferenceDecoder, moved_object
 
 SIZE = (48, 80)
+NO_COLOURS = np.zeros((PARTS, 3), np.float32)
 
 
 @pytest.fixture
@@ -33,7 +35,9 @@ def decoder(gate: int | None = None) -> ReferenceDecoder:
 def finished(net: ReferenceDecoder, clip: tuple[np.ndarray, np.ndarray], decoded: torch.Tensor) -> np.ndarray:
     image, labels = clip
     with torch.no_grad():
-        output = net(decoded[None], torch.from_numpy(labels)[None], FirstFrame.of(image, labels, decoded))[0]
+        output = net(decoded[None], torch.from_numpy(labels)[None], FirstFrame.of(image, labels, NO_COLOURS, decoded))[
+            0
+        ]
     return ((output + 1) * 127.5).permute(0, 2, 3, 1).numpy()
 
 
@@ -51,7 +55,7 @@ def test_training_in_half_precision_sees_the_same_pixels() -> None:
     """Autocast would round coordinates above 128 to whole pixels, half a pixel beside where the object is."""
     stripes = np.broadcast_to(np.uint8(127 + 120 * np.sin(np.arange(256)))[:, None], (32, 256, 3))
     image, labels = np.ascontiguousarray(stripes), np.full((2, 32, 256), int(Label.OBJECT), np.uint8)
-    first = FirstFrame.of(image, labels, torch.zeros(1))
+    first = FirstFrame.of(image, labels, NO_COLOURS, torch.zeros(1))
     first.motions[..., 0, 2] += 0.4
     net, seen = decoder(3), torch.from_numpy(labels)[None]
     with torch.no_grad():
@@ -79,7 +83,7 @@ def test_a_window_has_the_numbers_of_the_whole_frame(clip: tuple[np.ndarray, np.
     net = ReferenceDecoder(widths=(16, 24, 32)).eval()
     torch.nn.init.normal_(net.conv_out.weight, std=0.02)
     decoded, first = torch.rand(2, 3, 192, 320) * 2 - 1, None
-    first = FirstFrame.of(image, labels, decoded)
+    first = FirstFrame.of(image, labels, NO_COLOURS, decoded)
     seen = torch.from_numpy(labels)[None]
     with torch.no_grad():
         whole = net(decoded[None], seen, first)
@@ -91,7 +95,7 @@ def test_a_window_has_the_numbers_of_the_whole_frame(clip: tuple[np.ndarray, np.
 
 def test_the_object_laid_over_a_frame(clip: tuple[np.ndarray, np.ndarray]) -> None:
     image, labels = clip
-    first = FirstFrame.of(image, labels, torch.zeros(1))
+    first = FirstFrame.of(image, labels, NO_COLOURS, torch.zeros(1))
     found = moved_object(first.labels, first.motions, torch.from_numpy(labels)[None])[0].numpy()
     true = labels == Label.OBJECT
     assert (found & true).sum() / (found | true).sum() > 0.85

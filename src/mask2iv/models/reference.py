@@ -16,15 +16,21 @@ import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
+from numpy.typing import NDArray
 from torch import nn
 
 from mask2iv.alignment import clean_plate, invert, object_transforms
 from mask2iv.contract import Label, UInt8Array
 from mask2iv.masks import labels_to_tensor
 from mask2iv.models.blocks import pixel_blocks
+from mask2iv.models.palette import PARTS
 
-_INPUTS = 3 + 3 + 3 + 4 + 4 + 3 + 3
-"""Channels: decoded, first frame, plate, moved object and actor with their masks, labels of both frames."""
+Floats = NDArray[np.float32]
+
+_INPUTS = 3 + 3 + 3 + 4 + 4 + 3 + 3 + 3 * PARTS
+"""Channels: decoded, first frame, plate, moved actor and object with their masks, labels of both frames, palette."""
+BANK = 256
+"""Palettes that a decoder remembers."""
 _OUTPUTS = 2 + 3 + 5 + 1
 """Channels: flow, synthesis' correction, gates of the five candidates, shade."""
 
@@ -38,20 +44,23 @@ class FirstFrame:
         plate: the same with object and actors filled in from around them.
         labels: uint8 [B, H, W].
         motions: float [B, T, 3, 2, 3]; for labels 1 to 3 the map from a frame's pixels (x, y) to the first frame's.
+        palette: colours of the actors' near and far parts, float [B, 2, 3] in [-1, 1].
     """
 
     image: torch.Tensor
     plate: torch.Tensor
     labels: torch.Tensor
     motions: torch.Tensor
+    palette: torch.Tensor
 
     @staticmethod
-    def of(image: UInt8Array, labels: UInt8Array, like: torch.Tensor) -> FirstFrame:
+    def of(image: UInt8Array, labels: UInt8Array, palette: Floats, like: torch.Tensor) -> FirstFrame:
         """Of one clip, B = 1.
 
         Args:
             image: first frame, uint8 [H, W, 3].
             labels: uint8 [T, H, W].
+            palette: float [2, 3].
             like: says on which device and in which precision.
         """
 
@@ -63,6 +72,7 @@ class FirstFrame:
             tensor(first_plate(image, labels)),
             torch.from_numpy(np.array(labels[:1])).to(like.device),
             motions_to_first(labels)[None].to(like.device),
+            torch.from_numpy(palette)[None].to(like),
         )
 
 
@@ -108,10 +118,13 @@ class ReferenceDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         patch: space-to-depth factor; all convolutions run at 1/patch of the resolution, no pixel is lost.
     """
 
+    bank: torch.Tensor
+
     @register_to_config
     def __init__(self, widths: tuple[int, int, int] = (96, 160, 256), depth: int = 1, patch: int = 4) -> None:
         super().__init__()
         self.patch = patch
+        self.register_buffer("bank", torch.zeros(BANK, PARTS, 3))
         fine, middle, coarse = widths
         self.conv_in = nn.Conv2d(_INPUTS * patch**2, fine, 3, padding=1)
         self.down = nn.ModuleList([pixel_blocks(fine, depth), pixel_blocks(middle, depth)])
@@ -151,6 +164,7 @@ class ReferenceDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         seen = labels_to_tensor(labels.flatten(0, 1)[None])[0].transpose(0, 1).to(decoded.dtype)
         flat = decoded.flatten(0, 1)
         inputs = [flat, still[:, :6], *(_thing(part, index) for index, part in enumerate(moved)), seen, still[:, 6:]]
+        inputs.append(self._coloured(first.palette, labels, decoded.dtype))
         flow, correction, gates, shade = self._network(torch.cat(inputs, dim=1), labels, frames).split(
             [2, 3, 5, 1], dim=1
         )
@@ -160,6 +174,12 @@ class ReferenceDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         candidates = torch.stack([*shaded, actor, thing, flat + correction], dim=1)
         blend = torch.softmax(4 * gates, dim=1).unsqueeze(2)
         return (blend * candidates).sum(dim=1).unflatten(0, (-1, frames))
+
+    @staticmethod
+    def _coloured(palette: torch.Tensor, labels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """The palette [B, 2, 3] on the actors' pixels, [B * T, 6, h, w]."""
+        actor = ((labels == Label.ACTOR) | (labels == Label.SECOND_ACTOR)).to(dtype)
+        return (palette.to(dtype).flatten(1)[:, None, :, None, None] * actor.unsqueeze(2)).flatten(0, 1)
 
     def _network(self, inputs: torch.Tensor, labels: torch.Tensor, frames: int) -> torch.Tensor:
         """[B * T, _INPUTS, h, w] to [B * T, _OUTPUTS, h, w]."""

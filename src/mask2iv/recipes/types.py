@@ -77,6 +77,8 @@ class ReferenceRecipe:
             than others, and what those of the object, which is small, count more again.
         gradient_weight: weight of the L1 loss on image gradients.
         change_weight: weight of the L1 loss on the change between neighbouring frames, against flicker.
+        perceptual_weight: weight of LPIPS, with the AlexNet that ships (see :mod:`mask2iv.models.lpips`), which is then
+            no independent measure of what was trained.
         adversarial_from: step from which a PatchGAN takes part.
         adversarial_weight, feature_weight: weights of its verdict and of the distance of its features; 0 and it does
             not take part.
@@ -94,6 +96,7 @@ class ReferenceRecipe:
     object_weight: float = 4.0
     gradient_weight: float = 0.5
     change_weight: float = 0.5
+    perceptual_weight: float = 1.0
     adversarial_from: int = 5000
     adversarial_weight: float = 0.02
     feature_weight: float = 0.05
@@ -124,8 +127,8 @@ class PainterRecipe:
     drop_text: float = 0.2
     drop_actor: float = 0.3
     adversarial_from: int = 8000
-    adversarial_weight: float = 0.02
-    feature_weight: float = 0.1
+    adversarial_weight: float = 0.04
+    feature_weight: float = 0.2
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -140,9 +143,9 @@ class PlannerRecipe:
         training: optimisation.
     """
 
-    width: int = 160
-    layers: int = 5
-    heads: int = 5
+    width: int = 224
+    layers: int = 6
+    heads: int = 7
     dropout: float = 0.1
     drop_text: float = 0.2
     drop_target: float = 0.5

@@ -14,6 +14,7 @@ from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.masks import labels_to_tensor
 from mask2iv.models.controlnet import ControlNet
+from mask2iv.models.palette import chosen_palette
 from mask2iv.models.reference import FirstFrame, ReferenceDecoder
 from mask2iv.models.unet import VideoUNet
 from mask2iv.stages.config import PipelineConfig
@@ -191,6 +192,7 @@ def image_bytes(frames: torch.Tensor) -> UInt8Array:
 
 def sharpen(decoder: ReferenceDecoder, frames: torch.Tensor, image: UInt8Array, labels: torch.Tensor) -> torch.Tensor:
     """Decoded frames [T, 3, H, W] finished with the first frame uint8 [H, W, 3]; labels uint8 [T, H, W]."""
-    first = FirstFrame.of(image, labels.numpy(), frames)
+    palette = chosen_palette(decoder.bank, image, image_bytes(frames), labels.numpy())
+    first = FirstFrame.of(image, labels.numpy(), palette, frames)
     finished: torch.Tensor = decoder(frames[None], labels[None].to(frames.device), first)[0]
     return finished

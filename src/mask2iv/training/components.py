@@ -124,7 +124,7 @@ def _reference(context: TrainContext) -> dict[str, float]:
     parts = []
     for clips in (context.clips, context.held_out):
         shape = f"{clips.dataset.size} {clips.dataset.num_frames}"
-        key = cache_key(clips.clips, (), f"rendered {context.run.identity['frozen']} {made_by} {shape}")
+        key = cache_key(clips.clips, (), f"rendered 2 {context.run.identity['frozen']} {made_by} {shape}")
         rendered = build_rendered(render, conditioning, clips, key, context.cache_root)
         parts.append(RenderedClips(clips, rendered, conditioning))
     decoder, figures = train_reference(recipe, parts[0], parts[1], context.run, start)

@@ -341,7 +341,7 @@ def _reference(recipe: Recipe, count: int) -> _Probe:
     pair, clips = ReferencePair(settings), max(count // FRAMES_PER_CLIP, 1)
     image = torch.zeros(clips, 3, *size)
     motions = torch.zeros(clips, FRAMES_PER_CLIP, 3, 2, 3)
-    first = FirstFrame(image, image, torch.zeros(clips, *size, dtype=torch.uint8), motions)
+    first = FirstFrame(image, image, torch.zeros(clips, *size, dtype=torch.uint8), motions, image[:, :2, 0, :3])
     frames = torch.zeros(clips, FRAMES_PER_CLIP, 3, *settings.crop)
     labels = torch.zeros(clips, FRAMES_PER_CLIP, *settings.crop, dtype=torch.uint8)
     seen = torch.zeros(2 * clips, PAIR_CHANNELS, *settings.crop)

@@ -10,7 +10,9 @@ from mask2iv.errors import InputError
 from mask2iv.filmstrip import filmstrip
 from mask2iv.media import write_png
 from mask2iv.models.discriminator import PAIR_CHANNELS, PatchDiscriminator, contest, join_pairs
-from mask2iv.models.reference import FirstFrame, ReferenceDecoder, label_planes
+from mask2iv.models.lpips import load_lpips
+from mask2iv.models.palette import chosen_palette
+from mask2iv.models.reference import BANK, FirstFrame, ReferenceDecoder, label_planes
 from mask2iv.morphology import dilate
 from mask2iv.recipes import ReferenceRecipe
 from mask2iv.training.clips import ClipMemory
@@ -42,7 +44,7 @@ def train_reference(
 ) -> tuple[ReferenceDecoder, dict[str, float]]:
     """Train the decoder on windows around what moves; figures on whole frames of held-out clips.
 
-    L1 and gradients, more of them where something is or was, the change from frame to frame, and from the step
+    L1 and gradients, more of them where something is or was, the change from frame to frame, LPIPS, and from the step
     ``adversarial_from`` on a conditional PatchGAN with its features' distance (Isola et al. 2017; Wang et al. 2018).
 
     Raises:
@@ -64,11 +66,18 @@ def train_reference(
     pair.to(data.clips.device)
 
     source = WindowSource(data, recipe)
+    pair.decoder.bank.copy_(_palettes(data, BANK))
+    likeness = load_lpips().to(data.clips.device) if recipe.perceptual_weight else None
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
         windows = source.draw(samples)
         output = pair.decoder(windows.decoded, windows.labels, windows.first, windows.corners).float()
         found = _distances(output, windows, recipe)
+        if likeness is not None:
+            # A likeness of patches: a mean of many looks does not have it.
+            with torch.autocast(output.device.type, enabled=False):
+                found["lpips"] = likeness(output.flatten(0, 1), windows.target.flatten(0, 1)).mean()
+            found["loss"] = found["loss"] + recipe.perceptual_weight * found["lpips"]
         strength = min(1.0, (samples.place - recipe.adversarial_from) / 300)
         if strength >= 0 and recipe.adversarial_weight:
             game = _contest(pair.adversary, output, windows)
@@ -113,6 +122,15 @@ def _distances(output: torch.Tensor, windows: Windows, recipe: ReferenceRecipe) 
     return {"loss": total, "l1": error.abs().mean(), "before": (windows.decoded - windows.target).abs().mean()}
 
 
+def _palettes(data: RenderedClips, count: int) -> torch.Tensor:
+    """The palettes of clips that show an actor, [count, 2, 3]; again and again, if they are few."""
+    rows = torch.linspace(0, len(data) - 1, min(2 * count, len(data))).long().tolist()
+    found = torch.cat([data.rendered.row(row)["palette"] for row in rows])
+    shown = found[found.abs().amax(dim=(1, 2)) > 0]
+    shown = shown if len(shown) else found
+    return shown[torch.linspace(0, len(shown) - 1, count).long()]
+
+
 def _region(windows: Windows) -> torch.Tensor:
     """Where something is, was, or changes, float [B, T, 1, h, w] in {0, 1}."""
     changed = (windows.target - windows.start).abs().amax(dim=2) > _CHANGE
@@ -150,7 +168,9 @@ def _validate(decoder: ReferenceDecoder, held_out: RenderedClips, run: Run, step
         item, made = held_out.clips.item(row), held_out.rendered.row(row)
         video, decoded = to_float(item["video"].permute(0, 3, 1, 2)), to_float(made["decoded"][0])
         shown = held_out.conditioning.shown(item["labels"])
-        first = FirstFrame(video[:1], to_float(made["plate"]), shown[:1], made["motions"].float())
+        pixels = made["decoded"][0].permute(0, 2, 3, 1).numpy()
+        palette = torch.from_numpy(chosen_palette(decoder.bank, item["video"][0].numpy(), pixels, shown.numpy()))[None]
+        first = FirstFrame(video[:1], to_float(made["plate"]), shown[:1], made["motions"].float(), palette)
         windows = [value.to(device) for value in (decoded[None], shown[None])]
         first = FirstFrame(*(value.to(device) for value in vars(first).values()))
         output = decoder(*windows, first)[0].float().clamp(-1, 1).cpu()

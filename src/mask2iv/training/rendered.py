@@ -15,6 +15,7 @@ from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.diffusion.samplers import draw_noise
 from mask2iv.masks import perturb_labels
 from mask2iv.models.autoencoder import LatentCodec
+from mask2iv.models.palette import PARTS, actor_palette
 from mask2iv.models.reference import first_plate, motions_to_first
 from mask2iv.seeds import generator_of
 from mask2iv.stages.pipeline import Mask2IVPipeline
@@ -23,6 +24,8 @@ from mask2iv.training.clips import ClipMemory
 from mask2iv.training.pictures import to_float
 from mask2iv.training.shards import Shards, build_shards
 
+_PALETTE_STRIDE = 3
+"""Every so many frames are asked for an actor's colours."""
 Renderer = Callable[[UInt8Array, Trajectory, str, str], torch.Tensor]
 """A video as it is before the reference decoder, uint8 [T, 3, H, W], from a clip's true video uint8 [T, H, W, 3], the
 trajectory to follow, its caption, and its id, on which its noise depends."""
@@ -65,10 +68,12 @@ def reconstruction(codec: LatentCodec, noise: float) -> Renderer:
 def build_rendered(
     render: Renderer, conditioning: VideoConditioning, clips: ClipMemory, key: str, root: Path
 ) -> Shards:
-    """Of each clip: ``decoded`` uint8 [1, T, 3, H, W], ``plate`` uint8 [1, 3, H, W], ``motions`` float [1, T, 3, 2, 3].
+    """Of each clip: ``decoded`` uint8 [1, T, 3, H, W], ``plate`` uint8 [1, 3, H, W], ``motions`` float [1, T, 3, 2, 3],
+    ``palette`` float [1, 2, 3].
 
-    See :class:`mask2iv.models.reference.FirstFrame` for the last two, which are those of the true masks. Every other
-    clip is rendered along perturbed masks (paper, section 3.4), as predicted ones are not exact.
+    See :class:`mask2iv.models.reference.FirstFrame` for the last three, which are those of the true clip; the palette
+    is zero where no actor is shown. Every other clip is rendered along perturbed masks (paper, section 3.4), as
+    predicted ones are not exact.
 
     Args:
         render: makes the videos.
@@ -88,6 +93,7 @@ def build_rendered(
         chance = float(index % 2)
         perturbed = perturb_labels(labels[None], chance, generator=generator_of(f"{clip_id} masks"))[0]
         plate = torch.from_numpy(np.array(first_plate(video[0], shown)))
+        palette = actor_palette(video[::_PALETTE_STRIDE], shown[::_PALETTE_STRIDE])
         return {
             "caption": clips.captions[index],
             "clip_id": clip_id,
@@ -95,11 +101,12 @@ def build_rendered(
             "followed": perturbed,
             "plate": plate.permute(2, 0, 1)[None].contiguous(),
             "motions": motions_to_first(shown)[None],
+            "palette": torch.zeros(1, PARTS, 3) if palette is None else torch.from_numpy(palette)[None],
         }
 
     def compute(row: dict[str, Any]) -> dict[str, torch.Tensor]:
         followed = Trajectory(np.ascontiguousarray(row["followed"].numpy()))
         decoded = render(row["video"].numpy(), followed, row["caption"], row["clip_id"])[None]
-        return {"decoded": decoded, "plate": row["plate"], "motions": row["motions"]}
+        return {"decoded": decoded, **{name: row[name] for name in ("plate", "motions", "palette")}}
 
     return build_shards(len(clips), compute, key, root, {"size": list(clips.dataset.size)}, "render", prepare)

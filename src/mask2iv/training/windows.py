@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from mask2iv.conditions import VideoConditioning
 from mask2iv.contract import Label
 from mask2iv.masks import perturb_labels
+from mask2iv.models.palette import PARTS
 from mask2iv.models.reference import FirstFrame, moved_object
 from mask2iv.recipes import ReferenceRecipe
 from mask2iv.training.clips import ClipMemory, random_corner
@@ -19,6 +21,8 @@ from mask2iv.training.shards import Shards
 FRAMES_PER_CLIP = 4
 """Frames of a clip in a batch: two pairs of neighbours. Their common look is learnt from what they share."""
 _CENTRAL = 0.8
+_JITTER = 0.05
+"""Standard deviation of the noise on the palette's colours, of a range of 2."""
 _KEPT_SHARE = 0.5
 """Of a GPU's free memory that the frames of a set may take."""
 
@@ -89,7 +93,11 @@ class WindowSource:
         corners = torch.tensor([places for _, places in chosen], device=self.device)
         shown, first_shown = (self.conditioning.shown(found[name]) for name in ("labels", "first_labels"))
         image = to_float(found["first"].permute(0, 3, 1, 2))
-        first = FirstFrame(image, to_float(found["plate"]), first_shown, found["motions"])
+        jitter = torch.stack(
+            [torch.randn(PARTS, 3, generator=torch.Generator().manual_seed(each[1])) for each in seeds]
+        )
+        palette = found["palette"] + _JITTER * jitter.to(self.device)
+        first = FirstFrame(image, to_float(found["plate"]), first_shown, found["motions"], palette)
         labels = found["labels"]
         count = labels.shape[1]
         altered = _altered(shown, first, [each[0] for each in seeds], self.recipe)
@@ -121,14 +129,14 @@ class WindowSource:
 
     def _frames(self, rows: list[int], frames: torch.Tensor) -> dict[str, torch.Tensor]:
         """Of these clips the frames [B, T] (``video``, ``labels``, ``decoded``, ``motions``), and what they have once
-        (``first``, ``first_labels``, ``plate``), on the device."""
+        (``first``, ``first_labels``, ``plate``, ``palette``), on the device."""
         if self._kept is None:
             each = [self._clip(row, index) for row, index in zip(rows, frames, strict=True)]
             return {name: torch.stack([one[name] for one in each]).to(self.device) for name in each[0]}
         row, index = torch.tensor(rows, device=self.device), frames.to(self.device)
         found = {name: self._kept[name][row.unsqueeze(1), index] for name in ("video", "labels", "decoded", "motions")}
         once = {"first": self._kept["video"][row, 0], "first_labels": self._kept["labels"][row, 0]}
-        return {**found, **once, "plate": self._kept["plate"][row]}
+        return {**found, **once, **{name: self._kept[name][row] for name in ("plate", "palette")}}
 
     def _clip(self, row: int, frames: torch.Tensor) -> dict[str, torch.Tensor]:
         """The same of one clip, on the CPU."""
@@ -141,6 +149,7 @@ class WindowSource:
             "first": item["video"][0],
             "first_labels": item["labels"][0],
             "plate": made["plate"][0],
+            "palette": made["palette"][0],
         }
 
     def _fits(self) -> bool:
@@ -154,11 +163,12 @@ class WindowSource:
         """All clips, on the device."""
         frames = torch.arange(len(self.clips.item(0)["labels"]))
         kept: dict[str, torch.Tensor] = {}
-        for row in range(len(self.clips)):
-            for name, value in self._clip(row, frames).items():
-                if name not in kept:
-                    kept[name] = torch.empty((len(self.clips), *value.shape), dtype=value.dtype, device=self.device)
-                kept[name][row] = value.to(self.device)
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for row, found in enumerate(pool.map(lambda row: self._clip(row, frames), range(len(self.clips)))):
+                for name, value in found.items():
+                    if name not in kept:
+                        kept[name] = torch.empty((len(self.clips), *value.shape), dtype=value.dtype, device=self.device)
+                    kept[name][row] = value.to(self.device)
         return kept
 
     def _cut(self, values: torch.Tensor, corners: torch.Tensor) -> torch.Tensor:
