@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from mask2iv.cli import main
 from mask2iv.contract import Label
 from mask2iv.data.store import ClipSet
+from mask2iv.models.planner import InteractionPlanner
 from mask2iv.plan_conditions import scene_facts
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.mirror import mirrored_caption
@@ -87,6 +88,19 @@ def test_noise_and_noise_level_of_a_plan_are_drawn_apart(
     assert main(["train", "planner", "--data", str(tiny_clips), "--out", str(out), "--recipe", "tiny"]) == 0
     assert len(seen) >= 4
     assert min(seen) > 1e-3
+
+
+def test_numbers_count_by_how_far_they_move_things() -> None:
+    """A planner that gets the direction wrong must not make up for it with a hundred numbers that hardly matter."""
+    planner = InteractionPlanner(num_frames=4, width=16, layers=1, heads=2, code=3)
+    planner.plan_std.fill_(0.01)
+    planner.plan_std[0, 0], planner.plan_std[3, 5] = 0.5, 1e-4
+    weights = planner.importance()
+    assert weights.shape == (planner.state_size,)
+    assert float(weights.mean()) == pytest.approx(1.0)
+    plan = weights[:-3].view(4, -1)
+    assert plan.argmax() == 0
+    assert 0 < plan[3, 5] < plan[1, 1] < plan[0, 0]
 
 
 def test_zooming_a_scene_zooms_its_plan(tiny_clips: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ PICTURE = (40, 64)
 """Height and width at which a planner sees a scene."""
 PICTURE_CHANNELS = 6
 """RGB in [-1, 1], and planes of object, actor and target in {0, 1}."""
+_IMPORTANCE = (0.2, 5.0)
 FACTS = 3 + 1 + OBJECT_NUMBERS + 1 + ACTORS * ACTOR_NUMBERS
 
 
@@ -73,9 +74,9 @@ class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def __init__(
         self,
         num_frames: int = 16,
-        width: int = 160,
-        layers: int = 5,
-        heads: int = 5,
+        width: int = 224,
+        layers: int = 6,
+        heads: int = 7,
         code: int = 16,
         text_width: int = 128,
         dropout: float = 0.1,
@@ -139,6 +140,16 @@ class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def _split(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         plans, codes = states.split([self.num_frames * NUMBERS, self.code], dim=1)
         return plans.unflatten(1, (self.num_frames, NUMBERS)), codes
+
+    def importance(self) -> torch.Tensor:
+        """What each number of a state counts in training, [state_size], 1 on average.
+
+        By its spread in the picture, within bounds: where the object goes and where the arm comes from is a handful of
+        numbers, and would be lost among hundreds that all count alike. The mean that each tends to is the same.
+        """
+        spread = self.plan_std / self.plan_std.mean()
+        weights = torch.cat([spread.clamp(*_IMPORTANCE).flatten(), torch.ones_like(self.code_std)])
+        return weights / weights.mean()
 
     @torch.no_grad()
     def fit(self, plans: torch.Tensor, codes: torch.Tensor) -> None:
