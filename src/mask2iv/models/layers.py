@@ -92,11 +92,20 @@ class SampleDropout(nn.Dropout):
         """x [B * anything, ...], samples in a row -> the same shape."""
         if self.seeds is None or self.p == 0 or not self.training:
             return super().forward(x)
-        kept = torch.empty_like(x)
-        for seed, part in zip(self.seeds, kept.chunk(len(self.seeds)), strict=True):
-            generator = torch.Generator(x.device).manual_seed((seed + 0x9E3779B97F4A7C15 * self.index) % 2**63)
-            part.bernoulli_(1 - self.p, generator=generator)
-        return x * kept.div_(1 - self.p)
+        starts = [(0x9E3779B97F4A7C15 * (seed + 0x632BE5AB * self.index)) % 2**64 >> 33 for seed in self.seeds]
+        # A hash in place of generators: a batch of hundreds would start thousands of them in every step.
+        kept = _hashes(torch.tensor(starts, dtype=torch.int32), x.numel() // len(starts), x.device) >= self.p * 2**31
+        return x * kept.view(x.shape) / (1 - self.p)
+
+
+def _hashes(starts: Tensor, count: int, device: torch.device) -> Tensor:
+    """Evenly spread numbers int32 [N, count] in [0, 2**31), a row for each of N starts (MurmurHash3's last steps)."""
+    starts = starts.to(device, non_blocking=True).unsqueeze(1)
+    x = torch.arange(count, dtype=torch.int32, device=device) * 0x27D4EB2F + starts
+    for shift, factor in ((16, -0x7A143595), (13, -0x3D4D51CB), (16, 1)):
+        # Shifts of signed numbers draw in ones from the left.
+        x.bitwise_xor_((x >> shift).bitwise_and_((1 << 32 - shift) - 1)).mul_(factor)
+    return x.bitwise_and_(0x7FFFFFFF)
 
 
 class Downsample(nn.Module):
