@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from mask2iv.bundle import session as session_module
 from mask2iv.bundle.pieces import unpack
 from mask2iv.bundle.release import PIECE_BYTES, pack_release
 from mask2iv.bundle.session import Options, Session, parse, run_process
+from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import read_json, write_json
 from mask2iv.stages.components import read_index
@@ -121,6 +123,36 @@ def test_trainings_get_the_time_that_is_left(options: Options, monkeypatch: pyte
     Session(replace(options, minutes=0.001, work=options.out / "late"), late).go()
     assert not late.commands
     assert read_json(options.out / "summary.json")["parts"]["video"]["why"] == "no time left"
+
+
+def test_a_part_may_begin_anew(options: Options) -> None:
+    run = Fake("train painter")
+    Session(replace(options, anew=("video",)), run).go()
+    begins = {one[1]: "--initial-weights" in one for one in run.commands if one[0] == "train"}
+    assert begins == {"painter": True, "video": False, "reference": True}
+
+
+def test_stage_1_and_stage_2_train_beside_each_other(options: Options) -> None:
+    both = threading.Barrier(2)
+
+    def wait_for_the_other(arguments: Sequence[str], seconds: float, log: Path) -> None:
+        if arguments[:2] in (["train", "painter"], ["train", "video"]):
+            both.wait(20)
+        Fake()(arguments, seconds, log)
+
+    Session(options, wait_for_the_other).go()
+    parts = read_json(options.out / "summary.json")["parts"]
+    assert [parts[name]["status"] for name in ("painter", "video")] == ["done", "done"]
+
+
+def test_the_reference_decoder_learns_from_clips_that_stage_2_did_not(options: Options) -> None:
+    run = Fake("train painter")
+    Session(options, run).go()
+    sets = {one[1]: ClipSet(Path(one[one.index("--data") + 1])).ids for one in run.commands if one[0] == "train"}
+    assert sets["reference"]
+    assert sets["video"]
+    assert not {*sets["reference"]} & {*sets["video"]}
+    assert {*sets["reference"], *sets["video"]} == {*sets["painter"]}
 
 
 def test_a_session_goes_on_from_the_pieces_of_another(options: Options, tmp_path: Path) -> None:

@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from mask2iv.errors import InputError
 
 SHARES = {
-    "simulate": 0.17,
-    "painter": 0.10,
-    "planner": 0.11,
-    "video": 0.28,
-    "reference": 0.19,
-    "evaluate": 0.11,
+    "simulate": 0.20,
+    "painter": 0.20,
+    "planner": 0.44,
+    "video": 0.30,
+    "reference": 0.34,
+    "evaluate": 0.12,
     "pack": 0.04,
 }
-"""The parts of a session in their order, and what each may take of its time."""
+"""The parts of a session in their order, and what each may take of its time; painter and planner train beside video and
+reference."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Scale:
         clips: to train on, at most, of each of three kinds; simulation stops when its time is up.
         held_out: clips of each kind to measure on.
         evaluated: of these, as many of each kind have their videos made and measured at the end.
-        rendered: clips of each kind whose pictures the reference decoder learns from.
+        rendered: clips of each kind, the last ones, that stage 2 does not learn from and the reference decoder does.
         evaluation_batch: clips that are generated together.
         settings: of each training.
         flags: of every training and evaluation.
@@ -75,9 +76,9 @@ SCALES = {
         clips=2400,
         held_out=16,
         evaluated=6,
-        rendered=150,
+        rendered=250,
         evaluation_batch=8,
-        settings=_rates(painter=(32, 6e-4), planner=(256, 5e-4), video=(64, 5e-4), reference=(32, 3e-4)),
+        settings=_rates(painter=(32, 6e-4), planner=(256, 8e-4), video=(64, 5e-4), reference=(64, 4e-4)),
     ),
     "rehearsal": Scale(
         name="rehearsal",

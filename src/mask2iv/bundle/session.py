@@ -2,10 +2,11 @@
 
     sh start.sh session --out OUT --minutes 9
 
-Every part has a share of the time that is left; what one leaves over, or takes too much, the next ones share. Before
-the first one ends, OUT holds the model that the session started from, and after each training the improved one, so that
-whatever breaks or is cut off later, a whole model is there. OUT/summary.json tells of each part how it went; OUT/pieces
-is for `mask2iv unpack`.
+Every part has a share of the time that is left; what one leaves over, or takes too much, the next ones share. Stage 1
+and stage 2 train beside each other, since one small network does not fill a large GPU. Before the first part ends, OUT
+holds the model that the session started from, and after each training the improved one, so that whatever breaks or is
+cut off later, a whole model is there. OUT/summary.json tells of each part how it went; OUT/pieces is for
+`mask2iv unpack`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +29,7 @@ from typing import Any
 from mask2iv.bundle.pieces import unpack
 from mask2iv.bundle.release import ABOUT, pack_release, take
 from mask2iv.bundle.scales import SCALES, SHARES, Scale
+from mask2iv.data.join import join_clip_sets
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import read_json, write_json
@@ -42,6 +46,8 @@ TRAINED: dict[str, tuple[str, ...]] = {
     "reference": ("reference_decoder",),
 }
 """Parts that train, and the components that the model gets when one has ended well."""
+LANES = (("painter", "planner"), ("video", "reference"))
+"""Trainings that need nothing of each other run beside each other; those of one lane one after the other."""
 FILES = 8
 """Files that may be brought back; two of them are the summary and a filmstrip."""
 _START_SECONDS = 25.0
@@ -63,11 +69,12 @@ class Options:
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
     model: str = "embedded"
     resume: Path | None = None
-    data: Path | None = None
-    held_out: Path | None = None
+    data: tuple[Path, ...] = ()
+    held_out: tuple[Path, ...] = ()
     device: str = "auto"
     work: Path | None = None
     sim_seed: int = 1000
+    anew: tuple[str, ...] = ()
 
 
 class Session:
@@ -81,14 +88,16 @@ class Session:
     def __init__(self, options: Options, run: Run | None = None) -> None:
         self.options, self.run_command = options, run or run_process
         self.work = options.work or options.out.with_name(f"{options.out.name}-work")
-        self.model, self.candidate = self.work / "model", self.work / "candidate"
-        self.data = options.data or self.work / "train"
-        self.held_out = options.held_out or self.work / "held-out"
-        # Of these, less: what the reference decoder's pictures are rendered of, and what the evaluation is of.
-        self.rendered, self.measured = self.data, self.held_out
+        self.model = self.work / "model"
+        self.data, self.held_out = self.work / "train", self.work / "held-out"
+        # Stage 2 knows the actors' looks of the clips that it was trained on. So the reference decoder, which has to
+        # cope with what stage 2 makes of others, learns from clips of its own.
+        self.followed, self.rendered = self.work / "followed", self.work / "rendered"
+        self.measured = self.work / "measured"
         self.about = self.work / "about"
         self.begun = time.monotonic()
         self.overhead = _START_SECONDS
+        self.writing = threading.Lock()
         self.summary: dict[str, Any] = {"minutes": options.minutes, "scale": options.scale.name, "parts": {}}
 
     def go(self) -> int:
@@ -98,15 +107,32 @@ class Session:
             InputError: there is nothing to start from, or no place to write to.
         """
         self._prepare()
-        end, rest = self.begun + 60 * self.options.minutes, sum(self.options.shares.values())
-        for name, share in self.options.shares.items():
-            # Of what is left: all later parts bear what an earlier one took too much, and none is starved by it.
-            now = time.monotonic()
-            self._part(name, now + max(end - now, 0.0) * share / rest)
-            rest -= share
+        end, shares = self.begun + 60 * self.options.minutes, self.options.shares
+        lanes = [[name for name in lane if name in shares] for lane in LANES]
+        trained = max(sum(shares[name] for name in lane) for lane in lanes)
+        before, after = ([name for name in names if name in shares] for names in (("simulate",), ("evaluate", "pack")))
+        rest = sum(shares[name] for name in (*before, *after)) + trained
+        rest = self._in_turn(before, end, rest)
+        now = time.monotonic()
+        joined = now + max(end - now, 0.0) * trained / rest if trained else now
+        with ThreadPoolExecutor(len(lanes)) as pool:
+            # list() raises what a lane has raised, once all have ended.
+            list(pool.map(lambda lane: self._in_turn(lane, joined, sum(shares[name] for name in lane)), lanes))
+        self._in_turn(after, end, rest - trained)
         failed = [name for name, part in self.summary["parts"].items() if part["status"] == "failed"]
         print(f"session: {'failed: ' + ', '.join(failed) if failed else 'all parts done'} -> {self.options.out}")
         return 1 if failed else 0
+
+    def _in_turn(self, names: Sequence[str], end: float, rest: float) -> float:
+        """These parts, which with later ones of together the shares `rest` have the time to `end`. What is left of it.
+
+        All later parts bear what an earlier one took too much, and none is starved by it.
+        """
+        for name in names:
+            now, share = time.monotonic(), self.options.shares[name]
+            self._part(name, now + max(end - now, 0.0) * share / rest)
+            rest -= share
+        return rest
 
     def _prepare(self) -> None:
         if self.work.exists():
@@ -119,7 +145,7 @@ class Session:
             self.start = self.work / "start"
             unpack(self.options.resume, self.start)
             shutil.rmtree(self.start / ABOUT, ignore_errors=True)
-        for folder in (self.model, self.candidate):
+        for folder in (self.model, *map(self._candidate, LANES)):
             # Checkpoints of how it was trained are no part of it.
             shutil.copytree(self.start, folder, ignore=shutil.ignore_patterns("training"))
         self._pack()
@@ -135,16 +161,19 @@ class Session:
         except (InputError, OSError) as error:
             record |= {"status": "failed", "why": str(error)}
         record["seconds"] = round(time.monotonic() - started, 1)
-        self.summary["parts"][name] = record
-        if name != "pack" and record["status"] == "done" and name in TRAINED and TRAINED[name]:
-            self._pack_again(record)
-        self._write_summary()
+        with self.writing:
+            self.summary["parts"][name] = record
+            if record["status"] == "done" and TRAINED.get(name):
+                self._pack_again(record)
+            self._write_summary()
         print(f"session: {name}: {record['status']} {record.get('why', '')}".rstrip(), flush=True)
 
     def _do(self, name: str, ends: float) -> dict[str, Any]:
         """One part's figures."""
         if name == "pack":
             return self._pack()
+        if name == "simulate" and self.options.data:
+            return self._join(self.options.data, self.options.held_out)
         if ends - time.monotonic() < _LEAST_SECONDS:
             raise LeftOut("no time left")
         if name == "simulate":
@@ -156,9 +185,7 @@ class Session:
     # --- the parts
 
     def _simulate(self, ends: float) -> dict[str, Any]:
-        """Clips to train on and to hold out: of three kinds, or given ones."""
-        if self.options.data is not None:
-            return self._clip_counts()
+        """Clips of three kinds, to train on and to hold out."""
         scale, begun = self.options.scale, time.monotonic()
         kinds = {
             "plain": (["--seed", str(self.options.sim_seed)], ["--seed", "3000"]),
@@ -184,19 +211,18 @@ class Session:
             command += ["--workers", str(len(os.sched_getaffinity(0))), "--max-minutes", f"{minutes:.4f}"]
             # Those that are begun when the time is up are still finished.
             self.run_command(command, 60 * minutes + self._grace(ends), self._log(f"simulate-{name}"))
-        self.rendered, self.measured = self.work / "rendered", self.work / "measured"
-        for use, folder, limit in (
-            ("train", self.data, None),
-            ("held-out", self.held_out, None),
-            ("held-out", self.measured, scale.evaluated),
-            ("train", self.rendered, scale.rendered),
-        ):
-            sets = [str(self.work / f"{kind}-{use}") for kind in kinds]
-            flags = [] if limit is None else ["--limit", str(limit)]
-            self.run_command(["join", *sets, "--out", str(folder), *flags], 60, self._log(f"join-{folder.name}"))
-        return self._clip_counts()
+        sets = [tuple(self.work / f"{kind}-{use}" for kind in kinds) for use in ("train", "held-out")]
+        return self._join(*sets)
 
-    def _clip_counts(self) -> dict[str, Any]:
+    def _join(self, sets: Sequence[Path], held_out: Sequence[Path]) -> dict[str, Any]:
+        """Several sets made one: all, and the parts that trainings and evaluation take. How many clips there are."""
+        scale = self.options.scale
+        for given, parts in (
+            (sets, {self.data: (0, None), self.followed: (0, -scale.rendered), self.rendered: (-scale.rendered, None)}),
+            (held_out, {self.held_out: (0, None), self.measured: (0, scale.evaluated)}),
+        ):
+            for folder, (start, stop) in parts.items():
+                join_clip_sets([one.subset(start, stop) for one in map(ClipSet, given)], folder)
         return {"clips": len(ClipSet(self.data)), "held_out_clips": len(ClipSet(self.held_out))}
 
     def _train(self, name: str, ends: float) -> dict[str, Any]:
@@ -208,19 +234,22 @@ class Session:
             raise LeftOut(f"{ends - started:.0f} s are no time to train, when {self.overhead:.0f} s go beside it")
         settings = {"max_minutes": f"{seconds / 60:.4f}", "validate_every": "0", "checkpoint_every": "1000000"}
         settings |= scale.settings[name]
-        data = self.rendered if name == "reference" else self.data
+        data = {"reference": self.rendered, "video": self.followed}.get(name, self.data)
         command = ["train", name, "--recipe", scale.recipe, "--data", str(data), "--held-out", str(self.held_out)]
-        command += ["--out", str(self.candidate), "--initial-weights", str(self.start), "--device", self.options.device]
+        candidate = self._candidate(next(lane for lane in LANES if name in lane))
+        command += ["--out", str(candidate), "--device", self.options.device]
+        command += [] if name in self.options.anew else ["--initial-weights", str(self.start)]
         command += [part for key, value in settings.items() for part in ("--set", f"{name}.training.{key}={value}")]
         command += scale.flags
         self.run_command(command, ends - started + self._grace(ends), self._log(f"train-{name}"))
         self.overhead = max(time.monotonic() - started - seconds, 1.0)
-        folder = self.candidate / "training" / name
+        folder = candidate / "training" / name
         kept = self.about / "training" / name
         kept.mkdir(parents=True, exist_ok=True)
         for path in (*folder.glob("*.json*"), *folder.glob("*.png")):
             shutil.copy(path, kept)
-        take(self.candidate, self.model, TRAINED[name])
+        with self.writing:
+            take(candidate, self.model, TRAINED[name])
         return {"steps": _steps(folder / "log.jsonl"), "figures": read_json(folder / "manifest.json")["figures"]}
 
     def _evaluate(self, ends: float) -> dict[str, Any]:
@@ -262,6 +291,10 @@ class Session:
         self.about.mkdir(parents=True, exist_ok=True)
         for path in (self.about / "summary.json", self.options.out / "summary.json"):
             write_json(path, self.summary)
+
+    def _candidate(self, lane: Sequence[str]) -> Path:
+        """The model folder that a lane trains into."""
+        return self.work / f"candidate-{lane[0]}"
 
     def _log(self, name: str) -> Path:
         folder = self.about / "logs"
@@ -329,18 +362,24 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--clips", type=int, help="train on at most so many clips of each of the three kinds")
     parser.add_argument("--share", action="append", default=[], metavar="PART=NUMBER", help="of the time; 0 leaves out")
     parser.add_argument("--model", default="embedded", help="model folder to start from (embedded)")
+    parser.add_argument(
+        "--anew", action="append", default=[], choices=list(TRAINED), help="train this part from random weights"
+    )
     parser.add_argument("--resume", type=Path, metavar="PIECES", help="start from what an earlier session brought back")
-    parser.add_argument("--data", type=Path, help="clip set to train on, in place of simulated clips; with --held-out")
-    parser.add_argument("--held-out", type=Path, help="clip set to measure on")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", default=(), help="clip sets to train on, in place of simulated clips"
+    )
+    parser.add_argument("--held-out", type=Path, nargs="+", default=(), help="clip sets to measure on; with --data")
     parser.add_argument("--sim-seed", type=int, default=1000, help="seed of the plain clips (1000)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--work", type=Path, help="folder for everything else (OUT-work)")
     given = parser.parse_args(arguments)
-    if (given.data is None) != (given.held_out is None):
+    if bool(given.data) != bool(given.held_out):
         raise InputError("--data and --held-out go together")
     if not given.minutes > 0:
         raise InputError(f"--minutes must be positive, found {given.minutes}")
-    fields = vars(given) | {"scale": SCALES[given.scale].with_clips(given.clips), "shares": _shares(given.share)}
+    sets = {name: tuple(getattr(given, name)) for name in ("data", "held_out", "anew")}
+    fields = vars(given) | sets | {"scale": SCALES[given.scale].with_clips(given.clips), "shares": _shares(given.share)}
     return Options(**{name: value for name, value in fields.items() if name not in ("share", "clips")})
 
 

@@ -241,8 +241,8 @@ class ClipSet(Sequence[Clip]):
             metadata=row["metadata"],
         )
 
-    def subset(self, start: int, stop: int) -> ClipSet:
-        """The clips from `start` up to `stop`, still read on demand."""
+    def subset(self, start: int, stop: int | None) -> ClipSet:
+        """The clips from `start` up to `stop`, counted as in a slice, still read on demand."""
         part = copy.copy(self)
         part.rows = self.rows[start:stop]
         return part
