@@ -18,15 +18,20 @@ class PatchDiscriminator(nn.Module):
 
     Args:
         channels: of what it sees.
-        widths: channels at 1/4, 1/8, ... of the resolution.
+        widths: channels of the layers; each halves the resolution.
+        patch: space-to-depth factor before them. With 1 the first layer keeps the resolution instead, for small maps:
+            a finger's edge is a pixel there.
     """
 
-    def __init__(self, channels: int, widths: tuple[int, ...] = (48, 96, 160)) -> None:
+    def __init__(self, channels: int, widths: tuple[int, ...] = (48, 96, 160), patch: int = 2) -> None:
         super().__init__()
-        sizes = (4 * channels, *widths)
+        self.patch = patch
+        sizes = (patch**2 * channels, *widths)
         self.layers = nn.ModuleList(
             nn.Conv2d(before, after, 4, stride=2, padding=1) for before, after in itertools.pairwise(sizes)
         )
+        if patch == 1:
+            self.layers[0] = nn.Conv2d(channels, widths[0], 3, padding=1)
         self.judge = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
     def forward(self, seen: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -35,7 +40,7 @@ class PatchDiscriminator(nn.Module):
         Args:
             seen: [N, channels, h, w].
         """
-        x, features = F.pixel_unshuffle(seen, 2), []
+        x, features = F.pixel_unshuffle(seen, self.patch), []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)
             # Bounded features keep the game stable without normalising over a batch.

@@ -22,8 +22,8 @@ from mask2iv.plan import ACTOR_NUMBERS, ACTORS, NUMBERS, OBJECT_NUMBERS
 _GEOMETRY = 7
 _PATCH = 2
 """Space-to-depth factor of the maps: a cell of the network holds four distances of each."""
-_MAPS = 3 + ACTORS * _GEOMETRY + 1
-"""Input channels: three known distances, each actor's geometry, the time."""
+_MAPS = 3 + ACTORS * _GEOMETRY + 1 + ACTORS
+"""Input channels: three known distances, each actor's geometry, the time, the first frame's actor moved with each."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
         code: torch.Tensor,
         text: torch.Tensor,
         times: torch.Tensor | None = None,
+        first_plans: torch.Tensor | None = None,
     ) -> Painted:
         """Paint B clips of T frames; each by itself.
 
@@ -129,7 +130,9 @@ class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
             code: of the actors' shape, [B, code].
             text: text tokens, [B, L, D].
             times: of the frames, [B, T], 0 for the first of a clip and 1 for the last; None: these are all of a clip's.
+            first_plans: of the clips' first frames, [B, NUMBERS]; None: the first ones of `plans`.
         """
+        first_plans = plans[:, 0] if first_plans is None else first_plans
         frames = plans.shape[1]
         if times is None:
             times = torch.linspace(0, 1, frames, device=plans.device, dtype=plans.dtype).expand(len(plans), -1)
@@ -139,6 +142,7 @@ class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
                 known.first_object.unsqueeze(1).expand(-1, frames, -1, -1, -1),
                 known.first_actor.unsqueeze(1).expand(-1, frames, -1, -1, -1),
                 _geometry(plans, starts, times, known.moved.shape[-2:]),
+                moved_actors(plans, first_plans, starts, known.first_actor),
             ],
             dim=2,
         ).flatten(0, 1)
@@ -159,15 +163,63 @@ class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return Painted(actor - 0.5, known.moved.squeeze(2) + thing)
 
 
+def _pixels(like: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """Coordinates (x, y) of the maps' cells in units of the picture's height, [2, h, w]."""
+    height, width = size
+    rows, columns = (
+        (torch.arange(count, device=like.device) * SHRINK + (SHRINK - 1) / 2) / (height * SHRINK - 1)
+        for count in (height, width)
+    )
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    return torch.stack([x, y]).to(like.dtype)
+
+
+def moved_actors(
+    plans: torch.Tensor, first_plans: torch.Tensor, starts: torch.Tensor, first_actor: torch.Tensor
+) -> torch.Tensor:
+    """The first frame's actor laid where the plan takes each actor's tip and axis, distances [B, T, ACTORS, h, w].
+
+    A hand keeps its fingers that way. -1 everywhere where the actor is not in both frames.
+
+    Args:
+        plans, first_plans, starts: as in :meth:`MaskPainter.forward`.
+        first_actor: distances [B, 1, h, w]; what lies beyond the border is what lies on it.
+    """
+    height, width = first_actor.shape[-2:]
+    frames = plans.shape[1]
+    # Autocast would round coordinates.
+    with torch.autocast(plans.device.type, enabled=False):
+        pixels = _pixels(plans, first_actor.shape[-2:])
+        moved = []
+        for slot in range(ACTORS):
+            now, then = (
+                numbers[..., OBJECT_NUMBERS + slot * ACTOR_NUMBERS :][..., :ACTOR_NUMBERS]
+                for numbers in (plans, first_plans.unsqueeze(1))
+            )
+            tip, first_tip = starts.unsqueeze(1) + plans[..., :2] + now[..., 1:3], starts.unsqueeze(1) + then[..., 1:3]
+            axis, first_axis = (
+                F.normalize(numbers[..., 3:5] - point, dim=-1) for numbers, point in ((now, tip), (then, first_tip))
+            )
+            cosine = (axis * first_axis).sum(-1)
+            sine = axis[..., 0] * first_axis[..., 1] - axis[..., 1] * first_axis[..., 0]
+            x, y = (pixels - tip[..., None, None]).unbind(dim=2)
+            cosine, sine = cosine[..., None, None], sine[..., None, None]
+            turned = torch.stack([cosine * x - sine * y, sine * x + cosine * y], dim=-1)
+            cells = ((turned + first_tip[:, :, None, None]) * (height * SHRINK - 1) - (SHRINK - 1) / 2) / SHRINK
+            grid = (2 * cells + 1) / torch.tensor([width, height], device=plans.device) - 1
+            found = F.grid_sample(
+                first_actor.float(), grid.flatten(1, 2).float(), padding_mode="border", align_corners=False
+            ).view(-1, frames, height, width)
+            both = ((now[..., 0] > 0.5) & (then[..., 0] > 0.5))[..., None, None]
+            moved.append(torch.where(both, found, torch.full_like(found, -1.0)))
+    return torch.stack(moved, dim=2)
+
+
 def _geometry(plans: torch.Tensor, starts: torch.Tensor, times: torch.Tensor, size: torch.Size) -> torch.Tensor:
     """Each actor's points as seen from every pixel, and the time, [B, T, 2 * 7 + 1, h, w]."""
     batch, frames = plans.shape[:2]
     height, width = size
-    unit = height * SHRINK - 1
-    rows = (torch.arange(height, device=plans.device) * SHRINK + (SHRINK - 1) / 2) / unit
-    columns = (torch.arange(width, device=plans.device) * SHRINK + (SHRINK - 1) / 2) / unit
-    y, x = torch.meshgrid(rows, columns, indexing="ij")
-    pixels = torch.stack([x, y]).to(plans.dtype)  # [2, h, w]
+    pixels = _pixels(plans, size)
     places = starts.unsqueeze(1) + plans[..., :2]
     maps = []
     for slot in range(ACTORS):

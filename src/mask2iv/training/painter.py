@@ -40,7 +40,7 @@ class PainterPair(nn.Module):
     def __init__(self, painter: MaskPainter) -> None:
         super().__init__()
         self.painter = painter
-        self.adversary = PatchDiscriminator(_SEEN, (48, 96))
+        self.adversary = PatchDiscriminator(_SEEN, (32, 64, 96), patch=1)
 
 
 def train_painter(
@@ -107,7 +107,7 @@ def _losses(
     )
     known = known_of(batch, chances[:, 1] >= recipe.drop_actor, frames)
     times = frames.float() / max(batch["moved"].shape[1] - 1, 1)
-    found = pair.painter(plans, batch["start"][:, :2], known, code, text, times)
+    found = pair.painter(plans, batch["start"][:, :2], known, code, text, times, batch["plan"][:, 0])
     shapes = painting_loss(found, true)
     surprise = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
     parts = {"loss": shapes + recipe.code_weight * surprise, "shapes": shapes, "surprise": surprise}
