@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from mask2iv.cli import main
 from mask2iv.contract import Label
 from mask2iv.data.store import ClipSet
-from mask2iv.models.planner import InteractionPlanner
+from mask2iv.models.planner import InteractionPlanner, on_border
 from mask2iv.plan_conditions import scene_facts
 from mask2iv.training.clips import ClipMemory
 from mask2iv.training.mirror import mirrored_caption
@@ -118,6 +118,16 @@ def test_zooming_a_scene_zooms_its_plan(tiny_clips: Path, tmp_path: Path) -> Non
     zoom = torch.exp(0.2 * (2 * draws[:, 0] - 1))
     assert torch.allclose(plans[:, :, :2], batch["plan"][:, :, :2] * zoom.view(-1, 1, 1))
     assert torch.allclose(plans[..., 3], batch["plan"][..., 3]), "angles stay"
+
+
+def test_arms_come_from_the_border() -> None:
+    """Of a wide picture, 2 x 1: an entry in the air, one outside, one in a corner, a hand without an arm."""
+    tips = torch.tensor([[1.0, 0.5]] * 4)
+    entries = torch.tensor([[1.4, 0.7], [1.5, 1.25], [1.95, 0.95], [1.4, 0.7]])
+    covered = torch.tensor([0.1, 0.1, 0.2, 0.0])
+    found = on_border(tips, entries, covered, torch.full((4,), 2.0))
+    expected = torch.tensor([[2.0, 1.0], [1.3333, 1.0], [1.95, 0.95], [1.4, 0.7]])
+    assert torch.allclose(found, expected, atol=1e-3)
 
 
 def test_training_and_generation_see_one_scene_alike(tiny_clips: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ PICTURE = (40, 64)
 PICTURE_CHANNELS = 6
 """RGB in [-1, 1], and planes of object, actor and target in {0, 1}."""
 _IMPORTANCE = (0.2, 5.0)
+_LEAST_COVERED = 0.01
 FACTS = 3 + 1 + OBJECT_NUMBERS + 1 + ACTORS * ACTOR_NUMBERS
 
 
@@ -160,6 +161,25 @@ class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.plan_std.copy_(coefficients.std(dim=0).clamp(min=2e-3))
         self.code_mean.copy_(codes.mean(dim=0))
         self.code_std.copy_(codes.std(dim=0).clamp(min=1e-3))
+
+
+def on_border(tips: torch.Tensor, entries: torch.Tensor, covered: torch.Tensor, widths: torch.Tensor) -> torch.Tensor:
+    """Entries (x, y) brought to the picture's border along the ray from the actor's tip, [..., 2].
+
+    The middle of what an actor covers of the border is at most half of that away from it, and that only in a corner. An
+    entry that is so near, of a tip outside the picture, or of an actor that covers none of the border, is kept.
+
+    Args:
+        tips, entries: [..., 2] in units of the picture's height.
+        covered: length of the border that the actor covers, [...].
+        widths: of the pictures, [...].
+    """
+    sides, way = torch.stack([widths, torch.ones_like(widths)], dim=-1), entries - tips
+    inside = torch.minimum(entries, sides - entries).amin(dim=-1)
+    steps = torch.where(way > 0, sides - tips, -tips) / torch.where(way.abs() < 1e-4, torch.full_like(way, 1e-4), way)
+    step = torch.where(way.abs() < 1e-4, torch.full_like(way, torch.inf), steps).amin(dim=-1)
+    moved = (covered > _LEAST_COVERED) & ((inside < 0) | (inside > covered / 2)) & (step > 0) & step.isfinite()
+    return torch.where(moved.unsqueeze(-1), tips + step.clamp(max=1e3).unsqueeze(-1) * way, entries)
 
 
 def _cosines(like: torch.Tensor) -> torch.Tensor:

@@ -25,7 +25,7 @@ from mask2iv.distances import enlarge_maps
 from mask2iv.errors import InputError
 from mask2iv.media import resize_image
 from mask2iv.models.painter import MaskPainter
-from mask2iv.models.planner import InteractionPlanner, Scene
+from mask2iv.models.planner import InteractionPlanner, Scene, on_border
 from mask2iv.morphology import contact_map
 from mask2iv.plan import ACTOR_NUMBERS, OBJECT_NUMBERS, InteractionPlan
 from mask2iv.plan_conditions import SceneFacts, join_maps, join_scenes, known_maps, scene_facts, without
@@ -204,7 +204,7 @@ def _settled(values: NDArray[np.float64], facts: SceneFacts, width: float) -> In
     """The plan of drawn numbers [T, NUMBERS], with what is known put in.
 
     It begins at the first frame, and ends at the target, where there is one; the object stays in the picture, which is
-    `width` wide. Corrections fade over the clip.
+    `width` wide, and actors reach its border. Corrections fade over the clip.
     """
     values = values.copy()
     count = len(values)
@@ -226,6 +226,11 @@ def _settled(values: NDArray[np.float64], facts: SceneFacts, width: float) -> In
     thing[:, :3] = thing[:, :3].clip(
         np.minimum(least, ends[:, :3].min(axis=0)), np.maximum(most, ends[:, :3].max(axis=0))
     )
+    for first in range(OBJECT_NUMBERS, values.shape[1], ACTOR_NUMBERS):
+        actor = values[:, first : first + ACTOR_NUMBERS]
+        tips = facts.start[:2] + thing[:, :2] + actor[:, 1:3]
+        given = (torch.from_numpy(one) for one in (tips, actor[:, 3:5], actor[:, 5], np.full(count, width)))
+        actor[:, 3:5] = on_border(*given).numpy()  # of one that is not there it is not read
     return InteractionPlan.from_array(values, (float(facts.start[0]), float(facts.start[1])))
 
 

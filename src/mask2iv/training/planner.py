@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mask2iv.models.painter import MaskPainter, Painted
-from mask2iv.models.planner import PICTURE, InteractionPlanner, Scene
+from mask2iv.models.planner import PICTURE, InteractionPlanner, Scene, on_border
 from mask2iv.plan import ACTOR_NUMBERS, ACTORS, OBJECT_NUMBERS
 from mask2iv.recipes import PlannerRecipe
 from mask2iv.training.loop import Run, Trainer, Validation
@@ -151,11 +151,16 @@ def _zoomed(batch: dict[str, torch.Tensor], draws: torch.Tensor, most: float) ->
     each = [plans[..., OBJECT_NUMBERS + i * ACTOR_NUMBERS :][..., :ACTOR_NUMBERS] for i in range(ACTORS)]
     given = scene.actors.clone()
     each += [given[..., i * ACTOR_NUMBERS :][..., :ACTOR_NUMBERS].unsqueeze(1) for i in range(ACTORS)]
-    for numbers in each:
+    places = [start[:, None, :2] + plans[..., :2]] * ACTORS + [start[:, None, :2]] * ACTORS
+    for numbers, place in zip(each, places, strict=True):
         present, shift = numbers[..., :1], offset.unsqueeze(1)
         numbers[..., 1:] *= zoom.view(-1, 1, 1)
         for point in (slice(3, 5), slice(6, 8)):
             numbers[..., point] += present * shift
+        # Seen from farther, an arm still comes from the border; from nearer, it enters where the border is then.
+        widths = batch["width"].unsqueeze(1).expand(numbers.shape[:2])
+        entries = on_border(place + numbers[..., 1:3], numbers[..., 3:5], numbers[..., 5], widths)
+        numbers[..., 3:5] = torch.where(present > 0.5, entries, numbers[..., 3:5])
     return plans, replace(scene, picture=picture, start=start, target=target, actors=given)
 
 
