@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mask2iv.training.config import TrainingConfig
-from mask2iv.training.loop import Run
+from mask2iv.recipes.training import TrainingConfig
 from mask2iv.training.processes import start_processes
+from mask2iv.training.run import Run
 
 MakeRun = Callable[..., Run]
 Start = Callable[..., list[BaseProcess]]

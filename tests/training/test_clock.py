@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from mask2iv.cli import main
+from mask2iv.recipes.training import TrainingConfig
 from mask2iv.stages.components import load_component, read_index
 from mask2iv.training import clock
 from mask2iv.training.clock import Clock
-from mask2iv.training.config import TrainingConfig
 
 
 def test_the_schedule_ends_with_the_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from mask2iv.cli import main
 from mask2iv.recipes import get_recipe
-from mask2iv.training.config import TrainingConfig
+from mask2iv.recipes.training import TrainingConfig
 from mask2iv.training.estimate import Estimate, Memory, device_memory, estimate
 from mask2iv.training.memory import pass_memory
 from mask2iv.variants import get_variant

@@ -15,9 +15,10 @@ from torch import nn
 from mask2iv.checkpoint import list_checkpoints, load_checkpoint
 from mask2iv.errors import InputError
 from mask2iv.models.layers import SampleDropout
-from mask2iv.training.config import TrainingConfig
-from mask2iv.training.loop import Run, Trainer, Validation
+from mask2iv.recipes.training import TrainingConfig
+from mask2iv.training.loop import Trainer, Validation
 from mask2iv.training.processes import start_processes
+from mask2iv.training.run import Run
 from mask2iv.training.samples import Samples, rows_at, step_samples
 
 CONFIG = TrainingConfig(

@@ -17,9 +17,9 @@ from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
 from mask2iv.recipes import get_recipe
+from mask2iv.recipes.training import TrainingConfig
 from mask2iv.stages.pipeline import Mask2IVPipeline
 from mask2iv.stages.stage import Stage
-from mask2iv.training.config import TrainingConfig
 from mask2iv.training.samples import dropout_seeds
 from mask2iv.training.trainable import (
     adapted_layers,

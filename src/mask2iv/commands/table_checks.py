@@ -12,8 +12,8 @@ from mask2iv import config
 from mask2iv.errors import InputError
 from mask2iv.files import read_json, write_json
 from mask2iv.recipes import Recipe
+from mask2iv.recipes.training import FREE_TO_CHANGE
 from mask2iv.stages.components import load_component, model_folder, read_index
-from mask2iv.training.config import FREE_TO_CHANGE
 
 _RESULT = ("max_steps", "decay_steps", "keep", "validate_every", "validation_clips")
 _FREE = tuple(name for name in FREE_TO_CHANGE if name not in _RESULT)

@@ -21,13 +21,13 @@ from mask2iv.errors import InputError
 from mask2iv.files import sha256_file, write_json
 from mask2iv.manifest import hardware, versions, weight_hashes, weights_digest
 from mask2iv.recipes import Recipe
+from mask2iv.recipes.training import FREE_TO_CHANGE, MixedPrecision, Tracker, TrainingConfig
 from mask2iv.stages.components import model_folder
 from mask2iv.training.clips import ClipMemory, readable_clips
 from mask2iv.training.components import TRAINERS
-from mask2iv.training.config import FREE_TO_CHANGE, MixedPrecision, Tracker, TrainingConfig
 from mask2iv.training.context import TrainContext
-from mask2iv.training.loop import Run
 from mask2iv.training.processes import start_processes
+from mask2iv.training.run import Run
 from mask2iv.variants import get_variant
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from mask2iv.conditions import MaskLayout, trajectory_channels
 from mask2iv.diffusion.schedule import NoiseScheduleConfig
 from mask2iv.models.config import ResamplerConfig, UNetConfig
+from mask2iv.recipes.training import TrainingConfig
 from mask2iv.recipes.types import (
     AutoencoderRecipe,
     EncodersRecipe,
@@ -17,7 +18,6 @@ from mask2iv.recipes.types import (
     StageRecipe,
 )
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.training.config import TrainingConfig
 
 LATENT_PATCH = 2
 """Latent cells of 16 x 16 pixels: on 2 x 2 times coarser grids a small UNet can be wide where the compute is."""

@@ -8,8 +8,8 @@ from typing import Any
 from mask2iv.diffusion.schedule import NoiseScheduleConfig
 from mask2iv.errors import InputError
 from mask2iv.models.config import ResamplerConfig, UNetConfig
+from mask2iv.recipes.training import TrainingConfig
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)

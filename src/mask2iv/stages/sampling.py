@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from tqdm import tqdm
 
+from mask2iv.conditions import ConditionEncoder
 from mask2iv.diffusion.samplers import SamplingStep
 from mask2iv.stages.inputs import OnStep, SamplingPlan, positive
 
-if TYPE_CHECKING:
-    from mask2iv.stages.pipeline import Mask2IVPipeline
+StepCallback = Callable[[Any, int, int, dict[str, Any]], dict[str, Any]]
+"""As diffusers calls it: with the pipeline, the step, the timestep and the latents; what it returns replaces them."""
 
-StepCallback = Callable[["Mask2IVPipeline", int, int, dict[str, Any]], dict[str, Any]]
+
+class SampledPipeline(Protocol):
+    """What a pipeline is to its sampling."""
+
+    encoder: ConditionEncoder
+
+    def solver(self, sampler: str | None) -> Any:
+        """The scheduler of this name; the model's own for None."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ class SamplingOptions:
     progress: bool
 
     @contextmanager
-    def plan(self, pipeline: Mask2IVPipeline, name: str, steps: int, outputs: int) -> Iterator[SamplingPlan]:
+    def plan(self, pipeline: SampledPipeline, name: str, steps: int, outputs: int) -> Iterator[SamplingPlan]:
         """The plan by which a pipeline samples this many outputs of a stage, while its progress bar is shown."""
         batch_size = positive(self.batch_size, 1, "batch_size")
         # A GPU wants few large calls. A CPU gains nothing from them, and separate calls keep a single output's bits.
@@ -38,7 +46,7 @@ class SamplingOptions:
         with tqdm(total=steps * outputs, desc=name, unit="step", disable=not self.progress) as bar:
             yield SamplingPlan(solver, steps, batch_size, stack, lambda count: self._watcher(pipeline, bar, count))
 
-    def _watcher(self, pipeline: Mask2IVPipeline, bar: tqdm, count: int) -> OnStep:
+    def _watcher(self, pipeline: SampledPipeline, bar: tqdm, count: int) -> OnStep:
         """Moves the progress bar and calls the user's callback after each step of `count` outputs."""
 
         def watch(step: SamplingStep) -> torch.Tensor | None:

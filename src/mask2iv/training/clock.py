@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from mask2iv.training.config import TrainingConfig
+from mask2iv.recipes.training import TrainingConfig
 
 
 class Clock:

@@ -21,8 +21,8 @@ from mask2iv.models.text import add_words, unknown_words
 from mask2iv.recipes import Recipe
 from mask2iv.stages.components import INDEX, load_component, read_index, save_component, write_index
 from mask2iv.training.clips import ClipMemory
-from mask2iv.training.loop import Run
 from mask2iv.training.mirror import mirrored_caption
+from mask2iv.training.run import Run
 
 FROZEN = ("vae", "tokenizer", "text_encoder", "image_encoder", "reference_decoder")
 """Components that a stage needs and does not train."""

@@ -11,7 +11,8 @@ from mask2iv.models.image import preprocess_clip_image
 from mask2iv.models.text import tiny_clip, token_ids, word_tokenizer
 from mask2iv.recipes import EncodersRecipe
 from mask2iv.training.clips import ClipMemory
-from mask2iv.training.loop import Run, Trainer, Validation
+from mask2iv.training.loop import Trainer, Validation
+from mask2iv.training.run import Run
 from mask2iv.training.samples import Samples
 
 

@@ -29,9 +29,9 @@ from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
 from mask2iv.plan import ACTOR_NUMBERS, ACTORS, NUMBERS, OBJECT_NUMBERS
 from mask2iv.recipes import EncodersRecipe, Recipe, StageRecipe
+from mask2iv.recipes.training import TrainingConfig
 from mask2iv.stages.official.layout import original_parts, preset
 from mask2iv.stages.stage import Stage
-from mask2iv.training.config import TrainingConfig
 from mask2iv.training.encoders import contrastive_loss, make_clip
 from mask2iv.training.memory import pass_memory
 from mask2iv.training.painter import PainterPair, judged_maps, painting_loss

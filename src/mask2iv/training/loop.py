@@ -10,15 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from torch import nn
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
@@ -26,33 +23,15 @@ from tqdm import tqdm
 
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_write, remove_leftovers
+from mask2iv.recipes.training import TrainingConfig
 from mask2iv.training.clock import Clock
-from mask2iv.training.config import TrainingConfig
 from mask2iv.training.health import Speed, count_flops, peak_memory
 from mask2iv.training.optim import MovingAverage, make_optimizer, whole
-from mask2iv.training.resume import Progress, load_best, restore, save, save_best
+from mask2iv.training.resume import load_best, restore, save, save_best
+from mask2iv.training.run import Progress, Run
 from mask2iv.training.samples import Samples, dropout_seeds, step_samples
 
 LossFunction = Callable[[Samples], dict[str, torch.Tensor]]
-
-
-@dataclass(frozen=True)
-class Run:
-    """Where and how one training run happens.
-
-    Attributes:
-        directory: receives checkpoints, ``log.jsonl`` and pictures.
-        accelerator: the processes and their devices.
-        resume: a checkpoint folder, "latest" or None.
-        identity: what the run is (resolved config, data hash); a checkpoint of another run is refused.
-        begun: monotonic time from which ``max_minutes`` counts.
-    """
-
-    directory: Path
-    accelerator: Accelerator
-    resume: str | None = None
-    identity: dict[str, Any] = field(default_factory=dict)
-    begun: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from diffusers.training_utils import EMAModel
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from mask2iv.extras import require
-from mask2iv.training.config import TrainingConfig
+from mask2iv.recipes.training import TrainingConfig
 
 
 def make_optimizer(parameters: Sequence[torch.nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:

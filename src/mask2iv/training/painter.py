@@ -11,9 +11,10 @@ from mask2iv.media import write_png
 from mask2iv.models.discriminator import PatchDiscriminator, contest
 from mask2iv.models.painter import KnownMaps, MaskPainter, Painted
 from mask2iv.recipes import PainterRecipe
-from mask2iv.training.loop import Run, Trainer, Validation
+from mask2iv.training.loop import Trainer, Validation
 from mask2iv.training.pictures import to_uint8
 from mask2iv.training.plans import PlanRows
+from mask2iv.training.run import Run
 from mask2iv.training.samples import Samples
 
 _SEEN = 2 + 3

@@ -12,8 +12,9 @@ from mask2iv.models.painter import MaskPainter, Painted
 from mask2iv.models.planner import PICTURE, InteractionPlanner, Scene, on_border
 from mask2iv.plan import ACTOR_NUMBERS, ACTORS, OBJECT_NUMBERS
 from mask2iv.recipes import PlannerRecipe
-from mask2iv.training.loop import Run, Trainer, Validation
+from mask2iv.training.loop import Trainer, Validation
 from mask2iv.training.plans import PlanRows
+from mask2iv.training.run import Run
 from mask2iv.training.samples import Samples
 
 _NOISES = 8

@@ -16,7 +16,7 @@ from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs
 
 from mask2iv.errors import InputError
 from mask2iv.extras import require
-from mask2iv.training.config import TrainingConfig
+from mask2iv.recipes.training import TrainingConfig
 
 PATIENCE = timedelta(hours=6)
 """How long processes wait for each other: the main one may encode a whole clip set meanwhile. A process that fails ends

@@ -16,8 +16,9 @@ from mask2iv.models.reference import BANK, FirstFrame, ReferenceDecoder, label_p
 from mask2iv.morphology import dilate
 from mask2iv.recipes import ReferenceRecipe
 from mask2iv.training.clips import ClipMemory
-from mask2iv.training.loop import Run, Trainer, Validation
+from mask2iv.training.loop import Trainer, Validation
 from mask2iv.training.pictures import psnr, to_float, to_uint8
+from mask2iv.training.run import Run
 from mask2iv.training.samples import Samples
 from mask2iv.training.windows import FRAMES_PER_CLIP, RenderedClips, Windows, WindowSource
 

@@ -6,8 +6,8 @@ What is stored does not depend on the number of processes or on sharding, so a r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
 import torch
 
@@ -23,34 +23,15 @@ from mask2iv.checkpoint import (
 from mask2iv.errors import InputError
 from mask2iv.files import remove_directory
 from mask2iv.training.optim import like, local, whole
-
-if TYPE_CHECKING:
-    from mask2iv.training.loop import Trainer
+from mask2iv.training.run import Progress, Resumable
 
 
-@dataclass
-class Progress:
-    """How far a run is.
-
-    Attributes:
-        step: optimiser steps done, skipped ones too; the sampler's position and the schedule follow from it.
-        bad_steps: steps skipped for a NaN or infinite loss.
-        figures: of the last validation.
-        best: figures of the best validation and its step.
-    """
-
-    step: int = 0
-    bad_steps: int = 0
-    figures: dict[str, float] = field(default_factory=dict)
-    best: dict[str, float] | None = None
-
-
-def _averages(trainer: Trainer) -> TensorGroup:
+def _averages(trainer: Resumable) -> TensorGroup:
     index = {name: number for number, name in enumerate(trainer.parameters)}
     return TensorGroup(trainer.parameters, lambda name: trainer.ema.value(index[name]))
 
 
-def _optimizer(trainer: Trainer) -> TensorGroup:
+def _optimizer(trainer: Resumable) -> TensorGroup:
     """The optimiser's state of each parameter, keyed ``<parameter>.<name>``; plain numbers as int64."""
     tensors = {
         f"{name}.{key}": value if isinstance(value, torch.Tensor) else torch.tensor(value)
@@ -60,7 +41,7 @@ def _optimizer(trainer: Trainer) -> TensorGroup:
     return TensorGroup(tensors, lambda name: whole(tensors[name]))
 
 
-def save(trainer: Trainer) -> None:
+def save(trainer: Resumable) -> None:
     """Write a checkpoint of the step the run is at.
 
     Raises:
@@ -82,7 +63,7 @@ def save(trainer: Trainer) -> None:
     _write(trainer, groups, state, trainer.config.checkpoints_total_limit, "checkpoint")
 
 
-def save_best(trainer: Trainer) -> None:
+def save_best(trainer: Resumable) -> None:
     """Write the moving average as the best so far, in place of the one before.
 
     Raises:
@@ -91,7 +72,9 @@ def save_best(trainer: Trainer) -> None:
     _write(trainer, {"ema": _averages(trainer)}, {"figures": trainer.progress.best}, 1, "best")
 
 
-def _write(trainer: Trainer, groups: Mapping[str, TensorGroup], state: Mapping[str, Any], keep: int, kind: str) -> None:
+def _write(
+    trainer: Resumable, groups: Mapping[str, TensorGroup], state: Mapping[str, Any], keep: int, kind: str
+) -> None:
     if trainer.accelerator.is_main_process:
         limit = trainer.config.shard_bytes
         save_checkpoint(trainer.where.directory, trainer.step, groups, state, keep, limit, kind)
@@ -99,7 +82,7 @@ def _write(trainer: Trainer, groups: Mapping[str, TensorGroup], state: Mapping[s
         skim(groups)
 
 
-def restore(trainer: Trainer, wanted: str | None) -> None:
+def restore(trainer: Resumable, wanted: str | None) -> None:
     """Go on from the checkpoint that was asked for; from the start if there is none yet.
 
     Raises:
@@ -141,7 +124,7 @@ def restore(trainer: Trainer, wanted: str | None) -> None:
     _restore_best(trainer)
 
 
-def _restore_best(trainer: Trainer) -> None:
+def _restore_best(trainer: Resumable) -> None:
     """Forget the best weights where they belong to steps that will be run again."""
     best = trainer.progress.best
     found = list_checkpoints(trainer.where.directory, "best")
@@ -153,7 +136,7 @@ def _restore_best(trainer: Trainer) -> None:
                 remove_directory(path)
 
 
-def load_best(trainer: Trainer) -> None:
+def load_best(trainer: Resumable) -> None:
     """Put the weights of the best validation into the module.
 
     Raises:
@@ -166,13 +149,13 @@ def load_best(trainer: Trainer) -> None:
 
 
 @torch.no_grad()
-def put_weights(trainer: Trainer, tensors: Mapping[str, torch.Tensor]) -> None:
+def put_weights(trainer: Resumable, tensors: Mapping[str, torch.Tensor]) -> None:
     """Copy whole tensors into the trained parameters, sharded or not."""
     for name, parameter in trainer.parameters.items():
         local(parameter).copy_(local(like(tensors[name], parameter)))
 
 
-def _restore_optimizer(trainer: Trainer, tensors: Mapping[str, torch.Tensor]) -> None:
+def _restore_optimizer(trainer: Resumable, tensors: Mapping[str, torch.Tensor]) -> None:
     optimizer = trainer.optimizer.optimizer
     order = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     index = {id(parameter): number for number, parameter in enumerate(order)}

@@ -17,7 +17,7 @@ from torch import nn
 
 from mask2iv.errors import InputError
 from mask2iv.models.layers import SampleDropout
-from mask2iv.training.config import TrainingConfig
+from mask2iv.recipes.training import TrainingConfig
 
 
 def _same(value: torch.Tensor) -> torch.Tensor:

@@ -29,7 +29,8 @@ from mask2iv.recipes import StageRecipe
 from mask2iv.stages.stage import Stage
 from mask2iv.training.actor_masks import ACTOR_MASKS, encode_actor_masks
 from mask2iv.training.cache import EncodedClips, EncodedSource, encode_masks
-from mask2iv.training.loop import Run, Trainer, Validation
+from mask2iv.training.loop import Trainer, Validation
+from mask2iv.training.run import Run
 from mask2iv.training.samples import Samples
 from mask2iv.training.shards import Shards
 from mask2iv.training.trainable import choose_trainable

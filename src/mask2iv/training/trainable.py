@@ -13,7 +13,7 @@ from mask2iv.extras import require
 from mask2iv.files import atomic_directory, write_json
 from mask2iv.models.attention import TemporalTransformer
 from mask2iv.models.layers import TemporalConvBlock
-from mask2iv.training.config import LoraTargets, TrainingConfig
+from mask2iv.recipes.training import LoraTargets, TrainingConfig
 
 ALWAYS_ADAPTED = ("unet.conv_in",)
 """The layer where the conditions' channels enter; a new condition is learnt there first."""

@@ -17,8 +17,9 @@ from mask2iv.media import write_png
 from mask2iv.models.autoencoder import Autoencoder, LatentCodec, embedded_autoencoder
 from mask2iv.recipes import AutoencoderRecipe
 from mask2iv.training.clips import ClipMemory, random_corner
-from mask2iv.training.loop import Run, Trainer, Validation
+from mask2iv.training.loop import Trainer, Validation
 from mask2iv.training.pictures import psnr, to_uint8
+from mask2iv.training.run import Run
 from mask2iv.training.samples import Samples
 
 

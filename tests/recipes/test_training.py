@@ -3,7 +3,7 @@
 import pytest
 
 from mask2iv.errors import InputError
-from mask2iv.training.config import TrainingConfig, parse_bytes
+from mask2iv.recipes.training import TrainingConfig, parse_bytes
 
 
 def test_the_learning_rate_rises_stays_and_falls() -> None:
