@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from mask2iv.cli import main
-from mask2iv.commands.inputs import complete_prompt
 from mask2iv.contract import BoolArray, Label, UInt8Array
 from mask2iv.errors import InputError
+from mask2iv.generation.inputs import complete_prompt
 from mask2iv.masks import iou, load_mask, load_trajectory, save_trajectory_file
 from mask2iv.media import read_image, read_video, write_png
 

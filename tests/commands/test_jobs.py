@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from mask2iv.cli import main
-from mask2iv.commands.jobs import read_jobs
 from mask2iv.contract import BoolArray, UInt8Array
 from mask2iv.errors import InputError
+from mask2iv.generation.jobs import read_jobs
 from mask2iv.masks import load_trajectory
 from mask2iv.media import read_video, write_png
 from mask2iv.stages.pipeline import Mask2IVPipeline

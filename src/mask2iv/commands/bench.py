@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from mask2iv.commands.acceleration import Acceleration
 from mask2iv.errors import InputError
+from mask2iv.generation.acceleration import Acceleration
 
 _ONCE = ("network", "vae_encode", "vae_decode", "text", "image")
 
@@ -54,9 +54,9 @@ class Bench:
     def run(self) -> None:
         import torch
 
-        from mask2iv.commands.acceleration import enough_memory
-        from mask2iv.commands.arguments import parse_size, pick_device
         from mask2iv.evaluation.speed import PARTS, original_pipeline, part_calls, speed_report, table
+        from mask2iv.generation.acceleration import enough_memory
+        from mask2iv.generation.values import parse_size, pick_device
         from mask2iv.manifest import versions
         from mask2iv.stages.pipeline import Mask2IVPipeline
 

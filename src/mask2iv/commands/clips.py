@@ -60,8 +60,8 @@ class Clips:
     """Leave out clips that cannot be used and list them in skipped.json; without it, one of them stops all."""
 
     def run(self) -> int:
-        from mask2iv.commands.arguments import parse_size
         from mask2iv.data.folder import FolderConfig, find_sources
+        from mask2iv.generation.values import parse_size
 
         size = parse_size(self.size)
         config = FolderConfig(size, self.frames, self.fps, self.take, self.fit, self.actor_index, self.object_index)
@@ -72,11 +72,11 @@ class Clips:
         from tqdm import tqdm
 
         from mask2iv import __version__
-        from mask2iv.commands.jobs import SOME_FAILED
         from mask2iv.config import to_dict
         from mask2iv.data.folder import read_clips
         from mask2iv.data.store import ClipSetWriter
         from mask2iv.files import atomic_directory, write_json
+        from mask2iv.generation.jobs import SOME_FAILED
 
         provenance = {"generator": "mask2iv clips", "version": __version__, **to_dict(config)}
         made = gone = 0

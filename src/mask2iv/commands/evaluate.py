@@ -86,13 +86,13 @@ class Evaluate:
         self._check()
         import torch
 
-        from mask2iv.commands.arguments import pick_device
         from mask2iv.data.store import open_split
         from mask2iv.evaluation.answers import EvaluationConfig
         from mask2iv.evaluation.measure import Measurer
         from mask2iv.evaluation.report import markdown
         from mask2iv.evaluation.weights import choose_metrics, parse_weights
         from mask2iv.files import sha256_file
+        from mask2iv.generation.values import pick_device
 
         settings = EvaluationConfig(
             self.stage,
@@ -150,10 +150,10 @@ class Evaluate:
         sources: dict[str, Any],
         measurer: Measurer,
     ) -> dict[str, Any]:
-        from mask2iv.commands.arguments import parse_size
         from mask2iv.data.store import ClipSet
         from mask2iv.evaluation.predictions import PredictionAnswers
         from mask2iv.evaluation.runner import evaluate_predictions
+        from mask2iv.generation.values import parse_size
 
         everything = ClipSet(clips.directory).ids
         source = PredictionAnswers(folder, clips.ids, everything, self.allow_missing)

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from mask2iv import config
-from mask2iv.commands.reproduce import Reproduce
 from mask2iv.commands.table_checks import claim, image_to_video_folder, lasting, same_settings
+from mask2iv.commands.table_options import TableOptions
 from mask2iv.commands.table_record import budget_line, sampling_line, training_record
 from mask2iv.commands.train import Train, held_out_start
 from mask2iv.data.store import ClipSet
@@ -42,7 +42,7 @@ class Reproduction:
         InputError: an unknown row or recipe, a base that lacks a component, or an --out made with other settings.
     """
 
-    def __init__(self, command: Reproduce, device: torch.device) -> None:
+    def __init__(self, command: TableOptions, device: torch.device) -> None:
         self.command, self.device, self.out = command, device, command.out
         names = [row.name for row in TABLES[command.table]]
         unknown = [name for name in command.rows if name not in names]

@@ -16,10 +16,10 @@ import tyro
 from tqdm import tqdm
 
 from mask2iv import __version__
-from mask2iv.commands.arguments import parse_size
 from mask2iv.contract import Clip
 from mask2iv.data.store import SIMULATOR, ClipSetWriter
 from mask2iv.errors import InputError
+from mask2iv.generation.values import parse_size
 from mask2iv.sim import SimConfig, simulate_clips
 from mask2iv.sim.benchmark import BENCHMARKS, CLIPS, Entry, benchmark_clips, read_record
 from mask2iv.sim.catalogue import HOUSEHOLD, OBJECTS

@@ -1,4 +1,4 @@
-"""What the generation commands write: whole result folders, or nothing."""
+"""What a generation writes: whole result folders, or nothing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mask2iv.commands.generate import Output
-from mask2iv.commands.inputs import SceneInputs
 from mask2iv.contract import Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, reason
 from mask2iv.filmstrip import filmstrip, overlay
+from mask2iv.generation.inputs import SceneInputs
+from mask2iv.generation.options import Output
 from mask2iv.masks import labels_to_rgb, save_trajectory_folder
 from mask2iv.media import resize_image, resize_mask, write_png, write_video
 

@@ -1,4 +1,4 @@
-"""What the generation commands are given: read, checked, and recorded by its hash."""
+"""What a generation is given: read, checked, and recorded by its hash."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mask2iv.commands.arguments import parse_numbers, parse_size
-from mask2iv.commands.generate import Guidance, Sampling, Scene
 from mask2iv.contract import BoolArray, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.files import MAX_IMAGE_PIXELS, require_file, sha256_file
+from mask2iv.generation.options import Guidance, Sampling, Scene
+from mask2iv.generation.values import parse_numbers, parse_size
 from mask2iv.masks import load_mask, load_trajectory
 from mask2iv.media import read_image
 from mask2iv.segment import mask_from_box, mask_from_point

@@ -1,4 +1,4 @@
-"""Flags of speed and memory, shared by the commands that run the networks.
+"""Options of speed and memory, shared by all that runs the networks.
 
 Only declarations at the top: what takes seconds to import is imported when a command runs, so that ``--help`` answers
 at once.

@@ -19,9 +19,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mask2iv.commands.generate import Generate, Output, Scene
-from mask2iv.commands.generation import Run, batched, write_result
-from mask2iv.commands.inputs import (
+from mask2iv.errors import InputError
+from mask2iv.files import read_json, reason, require_file, write_json
+from mask2iv.generation.acceleration import Acceleration
+from mask2iv.generation.inputs import (
     SceneInputs,
     check_sampling,
     check_seed,
@@ -31,9 +32,9 @@ from mask2iv.commands.inputs import (
     read_scene,
     scene_record,
 )
-from mask2iv.commands.outputs import check_result_folder, disk_faults, result_folder
-from mask2iv.errors import InputError
-from mask2iv.files import read_json, reason, require_file, write_json
+from mask2iv.generation.options import Guidance, Output, Sampling, Scene
+from mask2iv.generation.results import check_result_folder, disk_faults, result_folder
+from mask2iv.generation.run import LoadedModel, batched, write_result
 from mask2iv.manifest import versions
 from mask2iv.media import write_png
 
@@ -59,34 +60,30 @@ class Job:
     seed: int
 
 
-def run_jobs(command: Generate) -> int:
-    """Do the jobs of ``--jobs`` that are not done yet.
+def run_jobs(
+    path: Path, guidance: Guidance, sampling: Sampling, acceleration: Acceleration, output: Output, batch_size: int = 1
+) -> int:
+    """Do the jobs of a file that are not done yet, each into a folder of its own.
 
     Returns:
         0, or :data:`SOME_FAILED`.
 
     Raises:
-        InputError: flags or a jobs file that cannot be used; nothing has been written then.
+        InputError: options or a jobs file that cannot be used; nothing has been written then.
     """
-    assert command.jobs is not None
-    check_sampling(command.sampling, 1, command.batch_size)
-    given = [name for name in _SCENE if getattr(command.scene, name) is not None]
-    given += ["samples"] if command.samples != 1 else []
-    if given:
-        flags = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise InputError(f"--jobs: the file says what each job is; leave out {flags}")
-    size = check_size_and_scales(command.guidance, None)
-    jobs = read_jobs(command.jobs, command.sampling.seed)
-    record = file_record(command.jobs)
-    run = Run("generate", command.sampling, command.acceleration, command.batch_size, progress=False)
-    run.settle(command.guidance, size)
+    check_sampling(sampling, 1, batch_size)
+    size = check_size_and_scales(guidance, None)
+    jobs = read_jobs(path, sampling.seed)
+    record = file_record(path)
+    model = LoadedModel("generate", sampling, acceleration, batch_size, progress=False)
+    model.settle(guidance, size)
     try:
-        command.output.out.mkdir(parents=True, exist_ok=True)
+        output.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out: cannot write the folder {command.output.out}: {reason(error)}") from error
-    session = _Session(run, command.output, command.jobs, len(jobs))
+        raise InputError(f"--out: cannot write the folder {output.out}: {reason(error)}") from error
+    session = _Session(model, output, path, len(jobs))
     try:
-        session.work(jobs, command.batch_size)
+        session.work(jobs, batch_size)
     finally:
         session.report(record)
     return SOME_FAILED if session.failures else 0
@@ -163,14 +160,14 @@ class _Session:
     """Jobs being done: what became of them.
 
     Args:
-        run: the model and the common settings.
+        model: the model and the common settings.
         output: the flags of the folder of all results.
         jobs_file: must not be replaced by a result.
         total: number of jobs.
     """
 
-    def __init__(self, run: Run, output: Output, jobs_file: Path, total: int) -> None:
-        self.run, self.output, self.jobs_file, self.total = run, output, jobs_file, total
+    def __init__(self, model: LoadedModel, output: Output, jobs_file: Path, total: int) -> None:
+        self.model, self.output, self.jobs_file, self.total = model, output, jobs_file, total
         self.done = self.skipped = 0
         self.failures: list[dict[str, Any]] = []
         self._started = time.perf_counter()
@@ -178,7 +175,7 @@ class _Session:
     def work(self, jobs: Sequence[Job], batch_size: int) -> None:
         """Do all that are not there yet."""
         left = [job for job in jobs if self._is_left(job)]
-        self.run.tell_of_prompts(complete_prompt(job.scene.prompt, job.scene.actor) for job in left)
+        self.model.tell_of_prompts(complete_prompt(job.scene.prompt, job.scene.actor) for job in left)
         if batch_size > 1:
             # Only jobs with the same kinds of conditions go through the networks together.
             left.sort(key=lambda job: (job.scene.prompt is None, job.scene.target_mask is None))
@@ -206,9 +203,9 @@ class _Session:
             "command": "generate --jobs",
             "jobs": record,
             "counts": counts,
-            "settings": self.run.settings,
+            "settings": self.model.settings,
             "seconds": {
-                "load": self.run.seconds["load"],
+                "load": self.model.seconds["load"],
                 "jobs": round(time.perf_counter() - self._started, 3),
             },
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -254,14 +251,14 @@ class _Session:
         except (InputError, KeyError, TypeError, AttributeError):
             return False
         prompt = complete_prompt(job.scene.prompt, job.scene.actor)
-        own = {**self.run.prompt_record(prompt), "seed": job.seed}
-        wanted = _asked(scene_record(job.scene), {**self.run.settings, **own})
+        own = {**self.model.prompt_record(prompt), "seed": job.seed}
+        wanted = _asked(scene_record(job.scene), {**self.model.settings, **own})
         return there == json.loads(json.dumps(wanted)) and (folder / "video.mp4").is_file()
 
     def _make(self, batch: Sequence[tuple[Job, SceneInputs]]) -> None:
         """Generate and write one batch; one by one, where one of them spoils it."""
         try:
-            made = self.run.make([scene for _, scene in batch], [job.seed for job, _ in batch])
+            made = self.model.make([scene for _, scene in batch], [job.seed for job, _ in batch])
         except InputError as error:
             if len(batch) == 1:
                 self._fail(batch[0][0], error)
@@ -276,8 +273,8 @@ class _Session:
                     if scene.found_mask:
                         write_png(folder / "object_mask.png", scene.object_mask)
                     write_result(folder, scene, trajectory, video)
-                    own = {**self.run.prompt_record(scene.prompt), "seed": job.seed}
-                    self.run.write_manifest(folder, scene.record, own)
+                    own = {**self.model.prompt_record(scene.prompt), "seed": job.seed}
+                    self.model.write_manifest(folder, scene.record, own)
                 self.done += 1
 
     def _output(self, job: Job) -> Output:

@@ -1,4 +1,4 @@
-"""``mask2iv generate``, ``trajectory`` and ``render``: what they do."""
+"""A model that is loaded once, and what is made with it: trajectories, videos, result folders, manifests."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import re
 import string
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from mask2iv.commands.acceleration import Acceleration, enough_memory
-from mask2iv.commands.arguments import pick_device
-from mask2iv.commands.generate import Generate, Guidance, PredictTrajectory, Render, Sampling
-from mask2iv.commands.inputs import (
+from mask2iv.contract import Trajectory, UInt8Array
+from mask2iv.errors import InputError
+from mask2iv.files import write_json
+from mask2iv.generation.acceleration import Acceleration, enough_memory
+from mask2iv.generation.inputs import (
     SceneInputs,
     check_sampling,
     check_size_and_scales,
@@ -26,10 +28,9 @@ from mask2iv.commands.inputs import (
     read_scene,
     read_trajectory,
 )
-from mask2iv.commands.outputs import disk_faults, input_pictures, result_folder, write_filmstrip, write_trajectory
-from mask2iv.contract import Trajectory, UInt8Array
-from mask2iv.errors import InputError
-from mask2iv.files import write_json
+from mask2iv.generation.options import Guidance, Output, Sampling, Scene
+from mask2iv.generation.results import disk_faults, input_pictures, result_folder, write_filmstrip, write_trajectory
+from mask2iv.generation.values import pick_device
 from mask2iv.manifest import versions, weight_hashes
 from mask2iv.media import read_image, resize_image, write_png, write_video
 from mask2iv.stages.components import model_folder
@@ -50,69 +51,86 @@ _FLAGS = {
 _RENDER_FLAGS = {**_FLAGS, "size": "--trajectory of size", "trajectory": "--trajectory"}
 
 
-def generate(command: Generate) -> None:
-    """Both stages, as often as there are samples.
+def generate(
+    scene: Scene,
+    guidance: Guidance,
+    sampling: Sampling,
+    acceleration: Acceleration,
+    output: Output,
+    samples: int = 1,
+    batch_size: int = 1,
+) -> None:
+    """Both stages, as often as there are samples, into one result folder.
 
     Raises:
-        InputError: names the flag; most are found before the model is loaded.
+        InputError: names the field; most are found before the model is loaded.
     """
-    _from_scene("generate", command, command.samples, command.batch_size)
+    model = partial(LoadedModel, "generate", sampling, acceleration, batch_size)
+    _from_scene(model, scene, guidance, sampling, output, samples, batch_size)
 
 
-def predict(command: PredictTrajectory) -> None:
+def predict(scene: Scene, guidance: Guidance, sampling: Sampling, acceleration: Acceleration, output: Output) -> None:
     """Stage 1 alone. Raises InputError as :func:`generate`."""
-    _from_scene("trajectory", command, 1, 1)
+    _from_scene(partial(LoadedModel, "trajectory", sampling, acceleration), scene, guidance, sampling, output, 1, 1)
 
 
-def render(command: Render) -> None:
+def render(image: Path, trajectory: Path, sampling: Sampling, acceleration: Acceleration, output: Output) -> None:
     """Stage 2 alone. Raises InputError as :func:`generate`."""
-    check_sampling(command.sampling)
-    image = read_image(command.image, "--image")
-    trajectory, record = read_trajectory(command.trajectory)
-    inputs, seed = {"image": file_record(command.image), "trajectory": record}, command.sampling.seed
-    with result_folder(command.output, [command.image, command.trajectory]) as folder:
-        run = Run("render", command.sampling, command.acceleration)
-        run.settings |= {"height": trajectory.size[0], "width": trajectory.size[1], "fps": trajectory.fps}
-        [video] = run.render([image], [trajectory], [seed], _RENDER_FLAGS)
-        with disk_faults(command.output):
-            write_video(folder / "video.mp4", video, trajectory.fps)
-            write_filmstrip(folder, ("picture", resize_image(image, trajectory.size)[None]), trajectory, video)
-            run.write_manifest(folder, inputs, {"seed": seed})
-    print(f"{command.output.out}: video.mp4")
+    check_sampling(sampling)
+    picture = read_image(image, "--image")
+    given, record = read_trajectory(trajectory)
+    inputs, seed = {"image": file_record(image), "trajectory": record}, sampling.seed
+    with result_folder(output, [image, trajectory]) as folder:
+        model = LoadedModel("render", sampling, acceleration)
+        model.settings |= {"height": given.size[0], "width": given.size[1], "fps": given.fps}
+        [video] = model.render([picture], [given], [seed], _RENDER_FLAGS)
+        with disk_faults(output):
+            write_video(folder / "video.mp4", video, given.fps)
+            write_filmstrip(folder, ("picture", resize_image(picture, given.size)[None]), given, video)
+            model.write_manifest(folder, inputs, {"seed": seed})
+    print(f"{output.out}: video.mp4")
 
 
-def _from_scene(name: str, command: Generate | PredictTrajectory, samples: int, batch_size: int) -> None:
-    check_sampling(command.sampling, samples, batch_size)
-    size = check_size_and_scales(command.guidance, command.scene)
-    scene = read_scene(command.scene)
-    with result_folder(command.output, command.scene.files) as folder:
-        run = Run(name, command.sampling, command.acceleration, batch_size)
-        run.settle(command.guidance, size)
-        run.tell_of_prompts([scene.prompt])
-        prompt = run.prompt_record(scene.prompt)
+def _from_scene(
+    load: Callable[[], LoadedModel],
+    scene: Scene,
+    guidance: Guidance,
+    sampling: Sampling,
+    output: Output,
+    samples: int,
+    batch_size: int,
+) -> None:
+    check_sampling(sampling, samples, batch_size)
+    size = check_size_and_scales(guidance, scene)
+    read = read_scene(scene)
+    with result_folder(output, scene.files) as folder:
+        model = load()
+        model.settle(guidance, size)
+        model.tell_of_prompts([read.prompt])
+        prompt = model.prompt_record(read.prompt)
         started = time.perf_counter()
-        if scene.found_mask:
-            with disk_faults(command.output):
-                write_png(folder / "object_mask.png", scene.object_mask)
-        seeds = [command.sampling.seed + index for index in range(samples)]
+        if read.found_mask:
+            with disk_faults(output):
+                write_png(folder / "object_mask.png", read.object_mask)
+        seeds = [sampling.seed + index for index in range(samples)]
         parts = [f"sample-{index:03d}" for index in range(samples)] if samples > 1 else ["."]
         for batch in batched(zip(parts, seeds, strict=True), batch_size):
             if samples > 1:
                 print("; ".join(f"{part}, seed {seed}" for part, seed in batch), file=sys.stderr)
-            made = run.make([scene] * len(batch), [seed for _, seed in batch])
-            with disk_faults(command.output):
+            made = model.make([read] * len(batch), [seed for _, seed in batch])
+            with disk_faults(output):
                 for (part, seed), (trajectory, video) in zip(batch, made, strict=True):
-                    write_result(folder / part, scene, trajectory, video)
-                    run.write_manifest(folder / part, scene.record, {**prompt, "seed": seed})
+                    write_result(folder / part, read, trajectory, video)
+                    model.write_manifest(folder / part, read.record, {**prompt, "seed": seed})
         if samples > 1:
-            run.seconds = {"load": run.seconds["load"], "samples": round(time.perf_counter() - started, 3)}
+            model.seconds = {"load": model.seconds["load"], "samples": round(time.perf_counter() - started, 3)}
             own = {**prompt, "seeds": dict(zip(parts, seeds, strict=True))}
-            run.write_manifest(folder, scene.record, own)
-    written = ["trajectory/", "trajectory.mp4", *(["video.mp4"] if name == "generate" else [])]
-    print(f"{command.output.out}: {', '.join(written)}" + (f" in each of {samples} folders" if samples > 1 else ""))
+            model.write_manifest(folder, read.record, own)
+    written = ["trajectory/", "trajectory.mp4", *(["video.mp4"] if "video" in model.steps else [])]
+    print(f"{output.out}: {', '.join(written)}" + (f" in each of {samples} folders" if samples > 1 else ""))
 
 
-class Run:
+class LoadedModel:
     """A loaded model, and the record of what is done with it.
 
     Args:

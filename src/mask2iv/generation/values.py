@@ -1,4 +1,4 @@
-"""Parsing shared by the commands."""
+"""Sizes, numbers and devices, from text."""
 
 from __future__ import annotations
 
