@@ -24,7 +24,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.serialization import set_default_mmap_options, skip_data
 
 from mask2iv.diffusion.schedule import NoiseSchedule
-from mask2iv.stages.official.layout import original_parts, preset
+from mask2iv.official.layout import original_parts, preset
 
 DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
 BLOCK = 16_000_000

@@ -5,32 +5,43 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from mask2iv.cli import main
 from mask2iv.contract import Clip, Label, Trajectory, UInt8Array
 from mask2iv.data.store import SIMULATOR, ClipSetWriter
 
+TESTS = Path(__file__).parent
 CLIPS, FRAMES, HEIGHT, WIDTH, FPS = 6, 4, 32, 64, 8.0
 COMPONENTS = ("vae", "encoders", "trajectory", "video", "reference")
 
 
+def _module(path: Path) -> ModuleType:
+    """A helper file of the tests as a module; the test folders are not packages."""
+    name = f"tests_{path.stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
 @pytest.fixture(scope="session")
 def checkpoints() -> ModuleType:
-    """Makers of small original checkpoints, tests/golden/checkpoints.py; the test folders are not packages."""
-    spec = importlib.util.spec_from_file_location(
-        "tests_checkpoints", Path(__file__).parent / "golden" / "checkpoints.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """Makers of small original checkpoints, tests/golden/checkpoints.py."""
+    return _module(TESTS / "golden" / "checkpoints.py")
 
 
 def make_clip(index: int) -> Clip:
@@ -98,5 +109,28 @@ def _train(components: Sequence[str], clips: Path, folder: Path) -> None:
 def no_open_clip() -> Iterator[None]:
     """What a test finds must not depend on whether open_clip is installed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mask2iv.models.official_tokenizer._installed", lambda: None)
+        patch.setattr("mask2iv.official.tokenizer._installed", lambda: None)
         yield
+
+
+# --- golden files, and a plain second implementation of the U-Net
+
+
+@pytest.fixture(scope="session")
+def load_golden() -> Callable[[str], Any]:
+    """Reads a golden file by name, once."""
+    return cache(_module(TESTS / "golden" / "loader.py").load_golden)
+
+
+@pytest.fixture(scope="session")
+def golden_weight() -> Callable[..., torch.Tensor]:
+    """The deterministic weight of an original key and shape."""
+    weight: Callable[..., torch.Tensor] = _module(TESTS / "golden" / "loader.py").golden_weight
+    return weight
+
+
+@pytest.fixture(scope="session")
+def naive_unet() -> Callable[..., Any]:
+    """The plain second implementation."""
+    network: Callable[..., Any] = _module(TESTS / "models" / "naive_unet.py").NaiveUNet
+    return network

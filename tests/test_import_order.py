@@ -19,6 +19,7 @@ LEVELS = [
     {"models", "data", "diffusion", "sim"},
     {"conditions", "plan_conditions"},
     {"stages"},
+    {"official"},
     {"recipes"},
     {"variants"},
     {"generation", "evaluation", "bundle"},

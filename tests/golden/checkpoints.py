@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mask2iv.config import to_dict
 from mask2iv.diffusion.schedule import NoiseSchedule, NoiseScheduleConfig
-from mask2iv.stages.official.layout import OriginalConfig, original_parts
+from mask2iv.official.layout import OriginalConfig, original_parts
 
 EPSILON = NoiseScheduleConfig(rescale_betas_zero_snr=False, prediction_type="epsilon", base_scale=None)
 MERGES = ["h a", "ha n", "han d</w>", "b o", "bo x</w>", "p u", "pu s", "pus h", "i n", "in g</w>"]

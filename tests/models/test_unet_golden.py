@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from mask2iv.models.attention import Context
-from mask2iv.models.official import unet_from_original
 from mask2iv.models.unet import VideoUNet
+from mask2iv.official.networks import unet_from_original
 
 CASES = [
     (name, case)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from mask2iv.errors import InputError
-from mask2iv.models.official import UNET_FLAGS, unet_config_from_original, unet_from_original
-from mask2iv.models.official_keys import unet_key_matches
 from mask2iv.models.unet import VideoUNet
+from mask2iv.official.keys import unet_key_matches
+from mask2iv.official.networks import UNET_FLAGS, unet_config_from_original, unet_from_original
 
 BASE = {
     "in_channels": 5,

@@ -13,8 +13,8 @@ from transformers import PreTrainedTokenizerBase
 
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
-from mask2iv.models.official_tokenizer import Vocabulary, bytes_to_letters, clip_tokenizer, empty_prompt_tokenizer
 from mask2iv.models.text import unknown_words
+from mask2iv.official.tokenizer import Vocabulary, bytes_to_letters, clip_tokenizer, empty_prompt_tokenizer
 from mask2iv.stages.pipeline import Mask2IVPipeline
 from mask2iv.stages.prompts import PromptReader
 

@@ -18,10 +18,10 @@ from mask2iv.conditions import VideoConditioning
 from mask2iv.files import sha256_file
 from mask2iv.manifest import weights_digest
 from mask2iv.models.config import ResamplerConfig, UNetConfig
-from mask2iv.models.official import unet_config_from_original
+from mask2iv.official.layout import preset
+from mask2iv.official.networks import unet_config_from_original
 from mask2iv.recipes import RECIPES, get_recipe
 from mask2iv.stages.components import read_index
-from mask2iv.stages.official.layout import preset
 from mask2iv.stages.pipeline import Mask2IVPipeline
 
 pytestmark = pytest.mark.usefixtures("no_open_clip")

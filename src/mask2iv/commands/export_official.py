@@ -31,7 +31,7 @@ class ExportOfficial:
     """Precision of the weights. Default: the stored one."""
 
     def run(self) -> None:
-        from mask2iv.stages.official.exporting import export_checkpoint
-        from mask2iv.stages.official.summary import export_summary
+        from mask2iv.official.exporting import export_checkpoint
+        from mask2iv.official.summary import export_summary
 
         print(export_summary(self.out, export_checkpoint(self.model, self.stage, self.out, self.dtype)))

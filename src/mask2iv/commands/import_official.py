@@ -72,7 +72,7 @@ class Import:
             raise InputError("--trajectory and --video are given together: the folders with stage 1 and stage 2")
         if self.checkpoint is not None or self.stage is not None:
             raise InputError("--trajectory and --video join imported folders; import a checkpoint in a call of its own")
-        from mask2iv.stages.official.joining import join_stages
+        from mask2iv.official.joining import join_stages
 
         join_stages(self.trajectory, self.video, self.out)
         print(f"{self.out}: stage 1 of {self.trajectory}, stage 2 of {self.video}")
@@ -90,8 +90,8 @@ class Import:
                 raise InputError(f"{flag} {value} is for --stage dynamicrafter; leave it out")
         if self.widen_for == "none" and self.new_channels is not None:
             raise InputError("--widen-for none adds no channels: leave --new-channels out")
-        from mask2iv.stages.official.importing import ImportSettings, import_checkpoint
-        from mask2iv.stages.official.summary import import_summary
+        from mask2iv.official.importing import ImportSettings, import_checkpoint
+        from mask2iv.official.summary import import_summary
 
         settings = ImportSettings(
             stage=self.stage,

@@ -18,9 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from mask2iv.contract import Label, Trajectory
 from mask2iv.diffusion.samplers import DDIMScheduler
-from mask2iv.models.official_tokenizer import empty_prompt_tokenizer
+from mask2iv.official.layout import OriginalConfig, original_parts
+from mask2iv.official.tokenizer import empty_prompt_tokenizer
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.stages.official.layout import OriginalConfig, original_parts
 from mask2iv.stages.pipeline import Mask2IVPipeline
 from mask2iv.stages.video import video_inputs
 

@@ -61,7 +61,7 @@ class Acceleration:
 
     @property
     def torch_dtype(self) -> torch.dtype:
-        from mask2iv.stages.official.importing import DTYPES
+        from mask2iv.official.importing import DTYPES
 
         return DTYPES[self.dtype]
 

@@ -19,10 +19,15 @@ from transformers import (
 )
 
 from mask2iv.errors import InputError
-from mask2iv.models.official_tokenizer import REMEDY, has_no_words
 from mask2iv.seeds import generator_of
 
 PAD, BOS, EOS, UNK = "<pad>", "<start>", "<end>", "<unknown>"
+START, END = "<start_of_text>", "<end_of_text>"
+"""CLIP's own names of these tokens."""
+REMEDY = (
+    "get the CLIP vocabulary with `pip download open_clip_torch --no-deps -d clip` and give "
+    "`--tokenizer clip/open_clip_torch-*.whl`"
+)
 
 
 def word_tokenizer(vocabulary: Sequence[str], max_length: int) -> PreTrainedTokenizerFast:
@@ -48,6 +53,11 @@ def word_tokenizer(vocabulary: Sequence[str], max_length: int) -> PreTrainedToke
         eos_token=EOS,
         unk_token=UNK,
     )
+
+
+def has_no_words(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a tokenizer is one for the empty prompt alone: CLIP's, imported without its vocabulary."""
+    return set(tokenizer.get_vocab()) == {START, END}
 
 
 def has_closed_vocabulary(tokenizer: PreTrainedTokenizerBase) -> bool:

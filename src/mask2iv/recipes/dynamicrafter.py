@@ -13,10 +13,10 @@ from functools import partial
 
 from mask2iv.conditions import trajectory_channels
 from mask2iv.models.config import UNetConfig
+from mask2iv.official.importing import pipeline_config
+from mask2iv.official.layout import preset
 from mask2iv.recipes.training import TrainingConfig
 from mask2iv.recipes.types import Recipe, StageRecipe
-from mask2iv.stages.official.importing import pipeline_config
-from mask2iv.stages.official.layout import preset
 
 _TRAINING = TrainingConfig(
     max_steps=100_000,

@@ -27,10 +27,10 @@ from mask2iv.models.planner import FACTS, PICTURE, PICTURE_CHANNELS, Interaction
 from mask2iv.models.reference import FirstFrame
 from mask2iv.models.resampler import Resampler
 from mask2iv.models.unet import VideoUNet
+from mask2iv.official.layout import original_parts, preset
 from mask2iv.plan import ACTOR_NUMBERS, ACTORS, NUMBERS, OBJECT_NUMBERS
 from mask2iv.recipes import EncodersRecipe, Recipe, StageRecipe
 from mask2iv.recipes.training import TrainingConfig
-from mask2iv.stages.official.layout import original_parts, preset
 from mask2iv.stages.stage import Stage
 from mask2iv.training.encoders import contrastive_loss, make_clip
 from mask2iv.training.memory import pass_memory

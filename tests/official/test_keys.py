@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mask2iv.diffusion.schedule import NoiseSchedule
-from mask2iv.stages.official.layout import Layout, detect_layout, original_parts, preset
+from mask2iv.official.layout import Layout, detect_layout, original_parts, preset
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "keys_512.json.gz"
 

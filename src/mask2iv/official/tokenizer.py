@@ -14,18 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from mask2iv.errors import InputError
 from mask2iv.files import read_json, reason
+from mask2iv.models.text import END, REMEDY, START
 
 BPE_FILE = "bpe_simple_vocab_16e6.txt.gz"
-START, END = "<start_of_text>", "<end_of_text>"
-REMEDY = (
-    "get the CLIP vocabulary with `pip download open_clip_torch --no-deps -d clip` and give "
-    "`--tokenizer clip/open_clip_torch-*.whl`"
-)
-
 # Words as CLIP splits them: contractions, runs of letters, single digits, runs of anything else that is not space.
 _WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 # What the reference cleans before it splits and people do type: typographic quotes and HTML's escapes.
@@ -80,11 +75,6 @@ def empty_prompt_tokenizer(vocabulary_size: int, max_length: int = 77) -> PreTra
     """A tokenizer for models that only ever encode the empty prompt: it has no words, only start and end token."""
     start, end = vocabulary_size - 2, vocabulary_size - 1
     return _finished(Tokenizer(models.WordLevel({START: start, END: end}, unk_token=END)), start, end, max_length)
-
-
-def has_no_words(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether this is an :func:`empty_prompt_tokenizer`."""
-    return set(tokenizer.get_vocab()) == {START, END}
 
 
 def _finished(tokenizer: Tokenizer, start: int, end: int, max_length: int) -> PreTrainedTokenizerFast:

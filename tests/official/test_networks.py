@@ -10,7 +10,7 @@ import torch
 from mask2iv.errors import InputError
 from mask2iv.models import Resampler, ResamplerConfig
 from mask2iv.models.image import preprocess_clip_image
-from mask2iv.models.official import (
+from mask2iv.official.networks import (
     image_model_from_original,
     resampler_from_original,
     text_model_from_original,

@@ -10,11 +10,11 @@ from typing import Any
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, read_json, sha256_file, write_json
 from mask2iv.manifest import versions
-from mask2iv.models.official_tokenizer import has_no_words
+from mask2iv.models.text import has_no_words
+from mask2iv.official.importing import REPORT, disk_faults
+from mask2iv.official.inventory import EXTRAS
 from mask2iv.stages.components import load_component, model_folder, read_index, write_index
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.stages.official.importing import REPORT, disk_faults
-from mask2iv.stages.official.inventory import EXTRAS
 
 _SHARED = ("vae", "tokenizer", "text_encoder", "image_encoder", "scheduler", "reference_decoder")
 # Settings of one stage, or of no meaning to a stage 2 that takes no prompt.

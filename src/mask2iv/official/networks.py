@@ -15,12 +15,14 @@ from torch import Tensor
 
 from mask2iv.errors import InputError
 from mask2iv.models.config import ResamplerConfig, UNetConfig
-from mask2iv.models.official_encoders import (
+from mask2iv.models.resampler import Resampler
+from mask2iv.models.unet import VideoUNet
+from mask2iv.official.encoders import (
     image_model_from_original,
     text_model_from_original,
     vae_from_original,
 )
-from mask2iv.models.official_keys import (
+from mask2iv.official.keys import (
     REQUIRED,
     KeyMatch,
     complete_flags,
@@ -28,8 +30,6 @@ from mask2iv.models.official_keys import (
     load_original,
     unet_key_matches,
 )
-from mask2iv.models.resampler import Resampler
-from mask2iv.models.unet import VideoUNet
 
 __all__ = [
     "RESAMPLER_FLAGS",

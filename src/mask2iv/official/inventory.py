@@ -14,8 +14,8 @@ from torch import Tensor
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
 from mask2iv.files import read_json, write_json
-from mask2iv.stages.official.layout import PREFIXES, Part
-from mask2iv.stages.official.source import OriginalCheckpoint
+from mask2iv.official.layout import PREFIXES, Part
+from mask2iv.official.source import OriginalCheckpoint
 
 EXTRAS = "official_extras"
 # Tables that tell one schedule from another; the rest follows from them.

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mask2iv.models.official_tokenizer import REMEDY
-from mask2iv.stages.official.exporting import ExportSummary
+from mask2iv.models.text import REMEDY
+from mask2iv.official.exporting import ExportSummary
 
 _SHOWN = 10
 

@@ -20,13 +20,11 @@ from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, read_json, reason, remove_leftovers, sha256_file, write_json
 from mask2iv.manifest import versions
-from mask2iv.models.official_encoders import text_config_from_original
-from mask2iv.models.official_tokenizer import REMEDY, clip_tokenizer, empty_prompt_tokenizer, find_vocabulary
+from mask2iv.models.text import REMEDY
 from mask2iv.models.unet import VideoUNet
-from mask2iv.stages.components import SHARD_BYTES, save_component, write_index, write_weights
-from mask2iv.stages.config import PipelineConfig
-from mask2iv.stages.official.inventory import Inventory, save_extras, take_inventory
-from mask2iv.stages.official.layout import (
+from mask2iv.official.encoders import text_config_from_original
+from mask2iv.official.inventory import Inventory, save_extras, take_inventory
+from mask2iv.official.layout import (
     FIRST_CONV,
     Layout,
     OriginalConfig,
@@ -35,7 +33,10 @@ from mask2iv.stages.official.layout import (
     original_parts,
     preset,
 )
-from mask2iv.stages.official.source import OriginalCheckpoint
+from mask2iv.official.source import OriginalCheckpoint
+from mask2iv.official.tokenizer import clip_tokenizer, empty_prompt_tokenizer, find_vocabulary
+from mask2iv.stages.components import SHARD_BYTES, save_component, write_index, write_weights
+from mask2iv.stages.config import PipelineConfig
 
 StageKind = Literal["trajectory-text", "trajectory-position", "video", "dynamicrafter"]
 StageName = Literal["trajectory", "video"]
@@ -52,7 +53,7 @@ class ImportSettings:
     Attributes:
         stage: what the checkpoint is.
         dtype: stored precision, "fp16", "bf16" or "fp32".
-        tokenizer: see :func:`mask2iv.models.official_tokenizer.find_vocabulary`.
+        tokenizer: see :func:`mask2iv.official.tokenizer.find_vocabulary`.
         layout: the published model it is of; "auto" recognises it.
         config: JSON file of an :class:`OriginalConfig`, for a model of other sizes.
         new_channels: weights of the input channels that DynamiCrafter lacks: zero, or those of the image latent.

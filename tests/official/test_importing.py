@@ -20,16 +20,16 @@ from torch import Tensor
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
 from mask2iv.manifest import weight_hashes
-from mask2iv.models.official import (
+from mask2iv.models.text import token_ids
+from mask2iv.official.exporting import export_checkpoint
+from mask2iv.official.importing import ImportSettings, import_checkpoint
+from mask2iv.official.joining import join_stages
+from mask2iv.official.networks import (
     image_model_from_original,
     resampler_from_original,
     text_model_from_original,
     vae_from_original,
 )
-from mask2iv.models.text import token_ids
-from mask2iv.stages.official.exporting import export_checkpoint
-from mask2iv.stages.official.importing import ImportSettings, import_checkpoint
-from mask2iv.stages.official.joining import join_stages
 from mask2iv.stages.pipeline import Mask2IVPipeline
 
 pytestmark = pytest.mark.usefixtures("no_open_clip")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModel
 
 from mask2iv.errors import InputError
-from mask2iv.models.official_keys import KeyMatch, complete_flags, load_original
+from mask2iv.official.keys import KeyMatch, complete_flags, load_original
 
 LATENT_SCALE = 0.18215
 """Factor from the autoencoder's posterior sample to the latent, the same in every published model."""

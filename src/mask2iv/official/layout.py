@@ -13,13 +13,9 @@ from transformers import CLIPTextModel, CLIPVisionModel
 from mask2iv.diffusion.schedule import NoiseScheduleConfig
 from mask2iv.errors import InputError
 from mask2iv.models.config import ResamplerConfig
-from mask2iv.models.official import (
-    RESAMPLER_FLAGS,
-    UNET_FLAGS,
-    resampler_key_matches,
-    unet_config_from_original,
-)
-from mask2iv.models.official_encoders import (
+from mask2iv.models.resampler import Resampler
+from mask2iv.models.unet import VideoUNet
+from mask2iv.official.encoders import (
     VIT_H_14,
     clip_key_matches,
     image_config_from_original,
@@ -29,9 +25,13 @@ from mask2iv.models.official_encoders import (
     vae_key_matches,
     vae_model,
 )
-from mask2iv.models.official_keys import KeyMatch, complete_flags, unet_key_matches
-from mask2iv.models.resampler import Resampler
-from mask2iv.models.unet import VideoUNet
+from mask2iv.official.keys import KeyMatch, complete_flags, unet_key_matches
+from mask2iv.official.networks import (
+    RESAMPLER_FLAGS,
+    UNET_FLAGS,
+    resampler_key_matches,
+    unet_config_from_original,
+)
 from mask2iv.stages.components import WEIGHTS
 
 Layout = Literal["256", "512", "1024"]
@@ -83,9 +83,9 @@ class OriginalConfig:
     """The constructor flags of an original model. The defaults are those of DynamiCrafter-512.
 
     Attributes:
-        unet: of the U-Net, see :data:`mask2iv.models.official.UNET_FLAGS`. ``in_channels`` is read from the checkpoint.
-        resampler: of the resampler, see :data:`mask2iv.models.official.RESAMPLER_FLAGS`.
-        autoencoder: the ``ddconfig``, see :data:`mask2iv.models.official_encoders.VAE_FLAGS`.
+        unet: of the U-Net, see :data:`mask2iv.official.networks.UNET_FLAGS`. ``in_channels`` is the checkpoint's.
+        resampler: of the resampler, see :data:`mask2iv.official.networks.RESAMPLER_FLAGS`.
+        autoencoder: the ``ddconfig``, see :data:`mask2iv.official.encoders.VAE_FLAGS`.
         clip: open_clip's configuration of both encoders.
         schedule: the noise schedule.
         timestep_spacing: the timesteps DDIM visits.

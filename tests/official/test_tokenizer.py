@@ -12,13 +12,12 @@ import torch
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from mask2iv.errors import InputError
-from mask2iv.models.official_tokenizer import (
+from mask2iv.models.text import has_no_words, token_ids, unknown_words
+from mask2iv.official.tokenizer import (
     clip_tokenizer,
     empty_prompt_tokenizer,
     find_vocabulary,
-    has_no_words,
 )
-from mask2iv.models.text import token_ids, unknown_words
 
 # Ids: 256 bytes, the same with the end of a word, then these merges, start and end.
 MERGES = ["h a", "ha n", "han d</w>", "b o", "bo x</w>"]
