@@ -16,9 +16,9 @@ from PIL import Image, ImageFilter
 
 from mask2iv.contract import UInt8Array
 from mask2iv.data.store import ClipSet
-from mask2iv.evaluation.features import QUESTIONS, SHIPPED, FeatureNet, load_feature_net
-from mask2iv.evaluation.frechet import frechet_figure
-from mask2iv.evaluation.report import cell
+from mask2iv.evaluation.measures.frechet import frechet_figure
+from mask2iv.evaluation.networks.features import QUESTIONS, SHIPPED, FeatureNet, load_feature_net
+from mask2iv.evaluation.reports.report import cell
 
 Damage = Callable[[UInt8Array, np.random.Generator], UInt8Array]
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mask2iv.evaluation.answers import END_TO_END, VIDEO
-from mask2iv.evaluation.measure import PASTED, STILL, TRUE_VIDEO
-from mask2iv.evaluation.report import cell as figure_cell
-from mask2iv.evaluation.rows import TRIVIAL, TRUE
+from mask2iv.evaluation.per_clip.answers import END_TO_END, VIDEO
+from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
+from mask2iv.evaluation.per_clip.rows import TRIVIAL, TRUE
+from mask2iv.evaluation.reports.report import cell as figure_cell
 from mask2iv.files import read_json
 
 Keys = tuple[str, ...]

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 from mask2iv.data.store import ClipSet
-from mask2iv.evaluation.answers import EvaluationConfig, ModelAnswers
-from mask2iv.evaluation.systems import as_asked, evaluation_name, load_system
+from mask2iv.evaluation.per_clip.answers import EvaluationConfig, ModelAnswers
+from mask2iv.evaluation.runs.systems import as_asked, evaluation_name, load_system
 from mask2iv.files import read_json
 from mask2iv.filmstrip import filmstrip
 from mask2iv.masks import labels_to_rgb

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from mask2iv.data.store import ClipSet
-from mask2iv.evaluation.features import QUESTIONS, FeatureConfig, FeatureNet, save_feature_net
+from mask2iv.evaluation.networks.features import QUESTIONS, FeatureConfig, FeatureNet, save_feature_net
 from mask2iv.files import sha256_file
 from mask2iv.manifest import versions
 

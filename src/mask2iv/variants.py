@@ -167,7 +167,7 @@ class Row:
         given: what the system is given besides the first frame; models of stage 1 also get that frame's masks.
         video: variant of stage 2; None: stage 1 is measured.
         trajectory: variant of stage 1; None: stage 2 follows the true masks, or none.
-        asked: how stage 1 is asked: one of :data:`mask2iv.evaluation.answers.CONDITIONS`.
+        asked: how stage 1 is asked: one of :data:`mask2iv.evaluation.per_clip.answers.CONDITIONS`.
         foreign: whether it is trained on the other benchmark's clips.
     """
 

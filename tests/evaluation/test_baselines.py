@@ -5,7 +5,7 @@ import pytest
 
 from mask2iv.contract import Clip, Label, Trajectory
 from mask2iv.errors import InputError
-from mask2iv.evaluation import baselines, metrics
+from mask2iv.evaluation.measures import baselines, metrics
 
 FRAMES, HEIGHT, WIDTH = 9, 60, 80
 

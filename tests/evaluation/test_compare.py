@@ -13,7 +13,7 @@ from mask2iv.cli import main
 from mask2iv.contract import Trajectory
 from mask2iv.data.store import ClipSet, ClipSetWriter
 from mask2iv.errors import InputError
-from mask2iv.evaluation.compare import compare, read_run, table
+from mask2iv.evaluation.runs.compare import compare, read_run, table
 from mask2iv.media import write_video
 
 

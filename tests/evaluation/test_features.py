@@ -10,8 +10,8 @@ import torch
 
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
-from mask2iv.evaluation.features import QUESTIONS, SHIPPED, FeatureConfig, FeatureNet, load_feature_net
-from mask2iv.evaluation.frechet import frechet_figure
+from mask2iv.evaluation.measures.frechet import frechet_figure
+from mask2iv.evaluation.networks.features import QUESTIONS, SHIPPED, FeatureConfig, FeatureNet, load_feature_net
 from mask2iv.files import read_json
 
 

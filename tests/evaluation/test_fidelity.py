@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mask2iv.contract import Clip, Label, Trajectory, UInt8Array
-from mask2iv.evaluation import fidelity, metrics
+from mask2iv.evaluation.measures import fidelity, metrics
 
 HEIGHT, WIDTH, FRAMES = 60, 80, 7
 PIXEL_NOISE = np.random.default_rng(0).integers(-20, 21, (FRAMES, HEIGHT, WIDTH, 3))

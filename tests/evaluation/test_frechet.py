@@ -5,7 +5,7 @@ import pytest
 from scipy.linalg import sqrtm
 
 from mask2iv.errors import InputError
-from mask2iv.evaluation.frechet import frechet_difference, frechet_distance, frechet_figure
+from mask2iv.evaluation.measures.frechet import frechet_difference, frechet_distance, frechet_figure
 
 
 def sets(count: int, dims: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,8 +18,8 @@ from transformers import (
 
 from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.evaluation.learned import I3D, Inception, VideoText, lpips_net, lpips_of_video
-from mask2iv.evaluation.weights import HOW_TO_GET, choose_metrics, parse_weights, unavailable
+from mask2iv.evaluation.networks.learned import I3D, Inception, VideoText, lpips_net, lpips_of_video
+from mask2iv.evaluation.networks.weights import HOW_TO_GET, choose_metrics, parse_weights, unavailable
 from mask2iv.files import sha256_file
 from mask2iv.models.lpips import LPIPS
 

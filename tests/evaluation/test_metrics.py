@@ -8,7 +8,7 @@ import pytest
 
 from mask2iv.contract import Clip, Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.evaluation import metrics
+from mask2iv.evaluation.measures import metrics
 
 HEIGHT, WIDTH = 60, 80
 DIAGONAL = 100.0

@@ -16,16 +16,16 @@ from mask2iv.cli import main
 from mask2iv.contract import Label, Trajectory
 from mask2iv.data.store import ClipSet, ClipSetWriter, open_split
 from mask2iv.errors import InputError
-from mask2iv.evaluation.answers import Answers, clip_generator
-from mask2iv.evaluation.features import QUESTIONS
-from mask2iv.evaluation.fidelity import GRADIENTS
-from mask2iv.evaluation.journal import Journal
-from mask2iv.evaluation.measure import Measurer
-from mask2iv.evaluation.metrics import psnr
-from mask2iv.evaluation.report import markdown
-from mask2iv.evaluation.rows import Ranking, clip_row, ranking
-from mask2iv.evaluation.runner import EvaluationConfig, evaluate
-from mask2iv.evaluation.summary import summarise
+from mask2iv.evaluation.measures.fidelity import GRADIENTS
+from mask2iv.evaluation.measures.metrics import psnr
+from mask2iv.evaluation.networks.features import QUESTIONS
+from mask2iv.evaluation.per_clip.answers import Answers, clip_generator
+from mask2iv.evaluation.per_clip.measure import Measurer
+from mask2iv.evaluation.per_clip.rows import Ranking, clip_row, ranking
+from mask2iv.evaluation.reports.report import markdown
+from mask2iv.evaluation.reports.summary import summarise
+from mask2iv.evaluation.runs.journal import Journal
+from mask2iv.evaluation.runs.runner import EvaluationConfig, evaluate
 from mask2iv.stages.pipeline import Mask2IVPipeline
 
 SOURCES = {"model": "tiny", "model_sha256": "0" * 64, "data": "clips", "data_index_sha256": "1" * 64}

@@ -5,8 +5,8 @@ import pytest
 
 from mask2iv.contract import Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.evaluation import metrics, scorecard
-from mask2iv.evaluation.resegment import resegment
+from mask2iv.evaluation.measures import metrics, scorecard
+from mask2iv.evaluation.measures.resegment import resegment
 
 HEIGHT, WIDTH, FRAMES = 60, 80, 9
 

@@ -10,7 +10,7 @@ from transformers import Sam2VideoConfig, Sam2VideoModel
 from mask2iv.contract import Label
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
-from mask2iv.evaluation.tracking import Tracker
+from mask2iv.evaluation.networks.tracking import Tracker
 
 
 @pytest.fixture(scope="module")

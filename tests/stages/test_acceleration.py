@@ -14,7 +14,7 @@ from diffusers import AutoencoderKL
 from mask2iv.contract import Label, Trajectory, UInt8Array
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
-from mask2iv.evaluation.metrics import psnr
+from mask2iv.evaluation.measures.metrics import psnr
 from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.models.graphs import StepGraphs
 from mask2iv.stages.pipeline import Mask2IVOutput, Mask2IVPipeline

@@ -54,7 +54,7 @@ class Bench:
     def run(self) -> None:
         import torch
 
-        from mask2iv.evaluation.speed import PARTS, original_pipeline, part_calls, speed_report, table
+        from mask2iv.commands.speed import PARTS, original_pipeline, part_calls, speed_report, table
         from mask2iv.generation.acceleration import enough_memory
         from mask2iv.generation.values import parse_size, pick_device
         from mask2iv.manifest import versions

@@ -36,7 +36,7 @@ class Compare:
     """Compare runs whose data or protocols differ; the table says what does."""
 
     def run(self) -> None:
-        from mask2iv.evaluation.compare import compare, read_run, table
+        from mask2iv.evaluation.runs.compare import compare, read_run, table
         from mask2iv.files import atomic_write
 
         if not self.runs:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import torch
 
     from mask2iv.data.store import ClipSet
-    from mask2iv.evaluation.answers import EvaluationConfig
-    from mask2iv.evaluation.measure import Measurer
+    from mask2iv.evaluation.per_clip.answers import EvaluationConfig
+    from mask2iv.evaluation.per_clip.measure import Measurer
 
 
 def _optional(metavar: str) -> Any:
@@ -87,10 +87,10 @@ class Evaluate:
         import torch
 
         from mask2iv.data.store import open_split
-        from mask2iv.evaluation.answers import EvaluationConfig
-        from mask2iv.evaluation.measure import Measurer
-        from mask2iv.evaluation.report import markdown
-        from mask2iv.evaluation.weights import choose_metrics, parse_weights
+        from mask2iv.evaluation.networks.weights import choose_metrics, parse_weights
+        from mask2iv.evaluation.per_clip.answers import EvaluationConfig
+        from mask2iv.evaluation.per_clip.measure import Measurer
+        from mask2iv.evaluation.reports.report import markdown
         from mask2iv.files import sha256_file
         from mask2iv.generation.values import pick_device
 
@@ -132,7 +132,7 @@ class Evaluate:
         measurer: Measurer,
         device: torch.device,
     ) -> dict[str, Any]:
-        from mask2iv.evaluation.runner import evaluate
+        from mask2iv.evaluation.runs.runner import evaluate
         from mask2iv.manifest import weights_digest
         from mask2iv.stages.components import model_folder
         from mask2iv.stages.pipeline import Mask2IVPipeline
@@ -151,8 +151,8 @@ class Evaluate:
         measurer: Measurer,
     ) -> dict[str, Any]:
         from mask2iv.data.store import ClipSet
-        from mask2iv.evaluation.predictions import PredictionAnswers
-        from mask2iv.evaluation.runner import evaluate_predictions
+        from mask2iv.evaluation.per_clip.predictions import PredictionAnswers
+        from mask2iv.evaluation.runs.runner import evaluate_predictions
         from mask2iv.generation.values import parse_size
 
         everything = ClipSet(clips.directory).ids

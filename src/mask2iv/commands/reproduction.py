@@ -16,11 +16,11 @@ from mask2iv.commands.table_record import budget_line, sampling_line, training_r
 from mask2iv.commands.train import Train, held_out_start
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
-from mask2iv.evaluation.measure import Measurer
-from mask2iv.evaluation.report import COLUMNS
-from mask2iv.evaluation.runner import EvaluationConfig
-from mask2iv.evaluation.systems import evaluation_name, gather, reference_rows, score, write_tables
-from mask2iv.evaluation.weights import choose_metrics, parse_weights
+from mask2iv.evaluation.networks.weights import choose_metrics, parse_weights
+from mask2iv.evaluation.per_clip.measure import Measurer
+from mask2iv.evaluation.reports.report import COLUMNS
+from mask2iv.evaluation.runs.runner import EvaluationConfig
+from mask2iv.evaluation.runs.systems import evaluation_name, gather, reference_rows, score, write_tables
 from mask2iv.files import alone, atomic_directory, copy_linked, read_json, sha256_file
 from mask2iv.manifest import hardware, versions, weights_digest
 from mask2iv.recipes import Recipe

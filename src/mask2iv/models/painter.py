@@ -188,7 +188,7 @@ def moved_actors(
     height, width = first_actor.shape[-2:]
     frames = plans.shape[1]
     # Autocast would round coordinates.
-    with torch.autocast(plans.device.type, enabled=False):
+    with torch.autocast("cuda" if plans.is_cuda else "cpu", enabled=False):
         pixels = _pixels(plans, first_actor.shape[-2:])
         moved = []
         for slot in range(ACTORS):

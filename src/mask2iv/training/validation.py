@@ -14,7 +14,7 @@ import torch
 from mask2iv.contract import Trajectory
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
-from mask2iv.evaluation.metrics import actor_iou, object_iou, psnr, ssim
+from mask2iv.evaluation.measures.metrics import actor_iou, object_iou, psnr, ssim
 from mask2iv.filmstrip import filmstrip
 from mask2iv.masks import tensor_to_labels
 from mask2iv.media import write_png

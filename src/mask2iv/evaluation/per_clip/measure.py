@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
-from mask2iv.evaluation import baselines, fidelity, metrics, scorecard
-from mask2iv.evaluation.features import QUESTIONS, SHIPPED, FeatureNet, feature_net_digest, load_feature_net
-from mask2iv.evaluation.learned import I3D, I3D_FRAMES, Inception, VideoText, lpips_net, lpips_of_video
-from mask2iv.evaluation.resegment import resegment
-from mask2iv.evaluation.tracking import Tracker
-from mask2iv.evaluation.weights import HOW_TO_GET, METRICS, NEEDS, Weights, unavailable
+from mask2iv.evaluation.measures import baselines, fidelity, metrics, scorecard
+from mask2iv.evaluation.measures.resegment import resegment
+from mask2iv.evaluation.networks.features import QUESTIONS, SHIPPED, FeatureNet, feature_net_digest, load_feature_net
+from mask2iv.evaluation.networks.learned import I3D, I3D_FRAMES, Inception, VideoText, lpips_net, lpips_of_video
+from mask2iv.evaluation.networks.tracking import Tracker
+from mask2iv.evaluation.networks.weights import HOW_TO_GET, METRICS, NEEDS, Weights, unavailable
 from mask2iv.models.lpips import LPIPS, shipped_identity
 
 STILL, PASTED, TRUE_VIDEO = "still", "pasted", "true"
@@ -49,7 +49,7 @@ class Measurer:
     """The chosen metrics, ready to measure.
 
     Attributes:
-        chosen: names of :data:`~mask2iv.evaluation.weights.METRICS` that can be measured.
+        chosen: names of :data:`~mask2iv.evaluation.networks.weights.METRICS` that can be measured.
         missing: chosen ones that cannot, each with the reason.
         weights: identities of those in use.
     """
@@ -190,7 +190,7 @@ class Measurer:
     def fidelity(self, clip: Clip, video: UInt8Array, requested: Trajectory) -> Measures:
         """Whether the pictures of object and actor convince; empty without PSNR, with which it is chosen.
 
-        See :mod:`mask2iv.evaluation.fidelity`; None where no pixel counts.
+        See :mod:`mask2iv.evaluation.measures.fidelity`; None where no pixel counts.
         """
         if "psnr" not in self.chosen:
             return {}

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from mask2iv.evaluation.answers import CONDITIONS
-from mask2iv.evaluation.features import QUESTIONS
-from mask2iv.evaluation.fidelity import GRADIENTS
-from mask2iv.evaluation.measure import PASTED, STILL, TRUE_VIDEO
-from mask2iv.evaluation.metrics import CHANCE, Figure, mean_figure, median_figure, ratio_figure, share_figure
-from mask2iv.evaluation.rows import SYSTEMS, flat
+from mask2iv.evaluation.measures.fidelity import GRADIENTS
+from mask2iv.evaluation.measures.metrics import CHANCE, Figure, mean_figure, median_figure, ratio_figure, share_figure
+from mask2iv.evaluation.networks.features import QUESTIONS
+from mask2iv.evaluation.per_clip.answers import CONDITIONS
+from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
+from mask2iv.evaluation.per_clip.rows import SYSTEMS, flat
 
 PICTURES = ("psnr", "psnr_changed", "psnr_object", "psnr_actor", "ssim", "lpips", "v2v", "t2v")
 """Measures of a video against the true one or its caption."""
@@ -32,7 +32,7 @@ Row = Mapping[str, Any]
 
 
 def summarise(rows: Sequence[Row], seeds: int = 1) -> dict[str, Any]:
-    """All figures of the rows of ``per_clip.jsonl``, each as a :class:`~mask2iv.evaluation.metrics.Figure` in JSON.
+    """All figures of rows of ``per_clip.jsonl``, each a :class:`~mask2iv.evaluation.measures.metrics.Figure` in JSON.
 
     Args:
         rows: of the clips.

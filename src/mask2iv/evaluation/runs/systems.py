@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from mask2iv.contract import Clip
-from mask2iv.evaluation.answers import END_TO_END, VIDEO
-from mask2iv.evaluation.compare import REFERENCES, Run, compare, read_run
-from mask2iv.evaluation.measure import Measurer
-from mask2iv.evaluation.metrics import Figure
-from mask2iv.evaluation.report import COLUMNS, cell
-from mask2iv.evaluation.rows import TITLES, TRIVIAL
-from mask2iv.evaluation.runner import EvaluationConfig, evaluate
+from mask2iv.evaluation.measures.metrics import Figure
+from mask2iv.evaluation.per_clip.answers import END_TO_END, VIDEO
+from mask2iv.evaluation.per_clip.measure import Measurer
+from mask2iv.evaluation.per_clip.rows import TITLES, TRIVIAL
+from mask2iv.evaluation.reports.report import COLUMNS, cell
+from mask2iv.evaluation.runs.compare import REFERENCES, Run, compare, read_run
+from mask2iv.evaluation.runs.runner import EvaluationConfig, evaluate
 from mask2iv.files import atomic_write, write_json
 from mask2iv.manifest import weights_digest
 from mask2iv.stages.pipeline import Mask2IVPipeline
@@ -112,7 +112,7 @@ class Figures:
 
 
 def reference_rows(table: Sequence[Row]) -> list[Row]:
-    """What a table's systems stand beside, as rows of their own: :data:`~mask2iv.evaluation.compare.REFERENCES`."""
+    """What a table's systems stand beside, as rows: :data:`~mask2iv.evaluation.runs.compare.REFERENCES`."""
     videos = [Row(name, TITLES[name], "-", video=name) for name in REFERENCES if name not in TRIVIAL]
     trajectories = [Row(name, name, "-", trajectory=name) for name in TRIVIAL]
     return [

@@ -11,7 +11,7 @@ from transformers import Sam2VideoInferenceSession, Sam2VideoModel
 
 from mask2iv.contract import Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.evaluation.resegment import resegment
+from mask2iv.evaluation.measures.resegment import resegment
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -20,7 +20,7 @@ class Tracker:
     """SAM 2 (Ravi et al., 2024), prompted with the object's and the actor's mask in the first frame.
 
     An actor that the first frame does not show cannot be prompted; it is then taken from
-    :func:`~mask2iv.evaluation.resegment.resegment`.
+    :func:`~mask2iv.evaluation.measures.resegment.resegment`.
 
     Args:
         place: folder or hub name of a SAM 2 video model in safetensors.

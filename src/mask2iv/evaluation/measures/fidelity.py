@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mask2iv.contract import BoolArray, Clip, Label, Trajectory, UInt8Array
-from mask2iv.evaluation.metrics import psnr
-from mask2iv.evaluation.scorecard import pieces
+from mask2iv.evaluation.measures.metrics import psnr
+from mask2iv.evaluation.measures.scorecard import pieces
 from mask2iv.masks import centroids
 
 MOVED_SHARE = 0.013

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from mask2iv import config
 from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.evaluation.frechet import frechet_figure
-from mask2iv.evaluation.measure import TRUE_VIDEO, Features
-from mask2iv.evaluation.page import write_page
-from mask2iv.evaluation.rows import Ranking, Row, flat
+from mask2iv.evaluation.measures.frechet import frechet_figure
+from mask2iv.evaluation.per_clip.measure import TRUE_VIDEO, Features
+from mask2iv.evaluation.per_clip.rows import Ranking, Row, flat
+from mask2iv.evaluation.reports.page import write_page
 from mask2iv.extras import require
 from mask2iv.files import atomic_write, read_json, reason, write_json
 from mask2iv.filmstrip import filmstrip

@@ -1,6 +1,6 @@
 """Measures by networks that were trained elsewhere: LPIPS, I3D and Inception features, video-text similarity.
 
-Those of LPIPS come with this package; :mod:`mask2iv.evaluation.weights` says how to get the others.
+Those of LPIPS come with this package; :mod:`mask2iv.evaluation.networks.weights` says how to get the others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, CLIPImageProcessorPil, XCLIPModel
 from mask2iv.contract import UInt8Array
 from mask2iv.data.dataset import select_frames
 from mask2iv.errors import InputError
-from mask2iv.evaluation.weights import Weights
+from mask2iv.evaluation.networks.weights import Weights
 from mask2iv.models.lpips import LPIPS, load_lpips
 
 I3D_FRAMES, I3D_SIZE = 10, 224

@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mask2iv.cli import main
-from mask2iv.evaluation.speed import PARTS, PartTiming, original_pipeline, part_calls, time_part
+from mask2iv.commands.speed import PARTS, PartTiming, original_pipeline, part_calls, time_part
 from mask2iv.models import UNetConfig, VideoUNet
 from mask2iv.official.layout import OriginalConfig
 from mask2iv.stages.pipeline import Mask2IVPipeline

@@ -12,10 +12,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
-from mask2iv.evaluation.answers import CONDITIONS
-from mask2iv.evaluation.measure import PASTED, STILL, TRUE_VIDEO
-from mask2iv.evaluation.report import COLUMNS, Form, breakdown_tables, protocol_line, tables
-from mask2iv.evaluation.rows import SYSTEMS, TITLES
+from mask2iv.evaluation.per_clip.answers import CONDITIONS
+from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
+from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES
+from mask2iv.evaluation.reports.report import COLUMNS, Form, breakdown_tables, protocol_line, tables
 from mask2iv.files import atomic_write, open_image
 
 _JPEG_QUALITY = 85
@@ -35,7 +35,7 @@ def write_page(result: Mapping[str, Any], out: Path) -> None:
         result: content of ``metrics.json``.
         out: folder of the evaluation, where its filmstrips are.
     """
-    environment = Environment(loader=PackageLoader("mask2iv.evaluation", "."), autoescape=select_autoescape())
+    environment = Environment(loader=PackageLoader("mask2iv.evaluation.reports", "."), autoescape=select_autoescape())
     name = result["protocol"].get("model") or result["protocol"].get("predictions")
     page = environment.get_template("report.html.j2").render(
         title=f"Evaluation of {Path(str(name)).name}",

@@ -24,7 +24,7 @@ from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, read_json, sha256_file, write_json
 from mask2iv.media import resize_image
 
-SHIPPED = Path(__file__).parent.parent / "weights" / "fvd-sim"
+SHIPPED = Path(__file__).parents[2] / "weights" / "fvd-sim"
 QUESTIONS = ("verb", "object_name", "actor")
 """What the network is asked of a clip: fields of :class:`~mask2iv.contract.Clip`."""
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from mask2iv.contract import BoolArray, Label, Trajectory, UInt8Array
-from mask2iv.evaluation import metrics
+from mask2iv.evaluation.measures import metrics
 from mask2iv.masks import areas, centroids
 from mask2iv.morphology import dilate
 
@@ -44,7 +44,7 @@ def of_trajectory(found: Trajectory, target: BoolArray, start: BoolArray) -> Mea
         share of frames in which it is within :data:`AREA_FACTOR` of its first area; ``one_piece``, share of frames in
         which it is one connected piece; ``jerk``, mean second difference of its centroid per frame squared, share of
         the diagonal; ``frames``, ``moving_frames`` and ``touching_frames``, see
-        :func:`~mask2iv.evaluation.metrics.moving_and_touching`.
+        :func:`~mask2iv.evaluation.measures.metrics.moving_and_touching`.
     """
     error, vanished = metrics.final_distance(found, target, start)
     moving, touching = metrics.moving_and_touching(found)
@@ -95,7 +95,7 @@ def background_psnr(video: UInt8Array, requested: Trajectory) -> float:
     """How still the background is: PSNR in dB between each frame and the first, outside all masks asked for.
 
     Masks of the frame and of the first one, dilated by :data:`MARGIN` pixels, are left out. For a resting camera.
-    At most :data:`~mask2iv.evaluation.metrics.PSNR_LIMIT`, also where no background is left.
+    At most :data:`~mask2iv.evaluation.measures.metrics.PSNR_LIMIT`, also where no background is left.
     """
     things = torch.from_numpy(requested.labels > 0)
     outside = ~dilate(things[1:] | things[:1], MARGIN).numpy()

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
-from mask2iv.evaluation import baselines, fidelity, metrics, scorecard
-from mask2iv.evaluation.answers import END_TO_END, PREDICTIONS, VIDEO, Answers
-from mask2iv.evaluation.measure import PASTED, STILL, TRUE_VIDEO, Features, Measurer
+from mask2iv.evaluation.measures import baselines, fidelity, metrics, scorecard
+from mask2iv.evaluation.per_clip.answers import END_TO_END, PREDICTIONS, VIDEO, Answers
+from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO, Features, Measurer
 from mask2iv.masks import labels_to_rgb
 
 Row = dict[str, Any]

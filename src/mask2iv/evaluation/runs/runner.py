@@ -21,13 +21,13 @@ from mask2iv import config
 from mask2iv.contract import Clip, Trajectory
 from mask2iv.data.dataset import resize_clip, select_frames
 from mask2iv.errors import InputError
-from mask2iv.evaluation import fidelity, metrics, scorecard
-from mask2iv.evaluation.answers import Answers, EvaluationConfig, ModelAnswers
-from mask2iv.evaluation.journal import Journal
-from mask2iv.evaluation.measure import Measurer
-from mask2iv.evaluation.predictions import PredictionAnswers
-from mask2iv.evaluation.rows import clip_row, ranking
-from mask2iv.evaluation.summary import summarise
+from mask2iv.evaluation.measures import fidelity, metrics, scorecard
+from mask2iv.evaluation.per_clip.answers import Answers, EvaluationConfig, ModelAnswers
+from mask2iv.evaluation.per_clip.measure import Measurer
+from mask2iv.evaluation.per_clip.predictions import PredictionAnswers
+from mask2iv.evaluation.per_clip.rows import clip_row, ranking
+from mask2iv.evaluation.reports.summary import summarise
+from mask2iv.evaluation.runs.journal import Journal
 from mask2iv.files import write_json
 from mask2iv.manifest import versions
 from mask2iv.stages.pipeline import Mask2IVPipeline

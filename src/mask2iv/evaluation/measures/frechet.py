@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mask2iv.errors import InputError
-from mask2iv.evaluation.metrics import Figure
+from mask2iv.evaluation.measures.metrics import Figure
 
 GROUPS = 20
 """Groups of clips that the jackknife leaves out one by one; fewer where there are fewer clips."""

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mask2iv.evaluation.answers import CONDITIONS
-from mask2iv.evaluation.features import QUESTIONS
-from mask2iv.evaluation.fidelity import ACTOR_PIECE, MOVED_SHARE
-from mask2iv.evaluation.measure import PASTED, STILL
-from mask2iv.evaluation.metrics import (
+from mask2iv.evaluation.measures.fidelity import ACTOR_PIECE, MOVED_SHARE
+from mask2iv.evaluation.measures.metrics import (
     CHANGED_ABOVE,
     CHANGED_KERNEL,
     LEAST_TURN,
@@ -20,8 +17,11 @@ from mask2iv.evaluation.metrics import (
     WAY_SHARE,
     Figure,
 )
-from mask2iv.evaluation.rows import SYSTEMS, TITLES, TRUE
-from mask2iv.evaluation.scorecard import AREA_FACTOR, SUCCESS
+from mask2iv.evaluation.measures.scorecard import AREA_FACTOR, SUCCESS
+from mask2iv.evaluation.networks.features import QUESTIONS
+from mask2iv.evaluation.per_clip.answers import CONDITIONS
+from mask2iv.evaluation.per_clip.measure import PASTED, STILL
+from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES, TRUE
 
 Form = Callable[[float], str]
 

@@ -13,13 +13,13 @@ from typing import Any, Literal
 import numpy as np
 
 from mask2iv.errors import InputError
-from mask2iv.evaluation.answers import END_TO_END
-from mask2iv.evaluation.frechet import frechet_difference, frechet_figure
-from mask2iv.evaluation.journal import PROTOCOL, read_features, read_rows
-from mask2iv.evaluation.measure import PASTED, STILL, TRUE_VIDEO
-from mask2iv.evaluation.metrics import Figure, mean_figure, share_difference, share_figure
-from mask2iv.evaluation.report import COLUMNS, Form
-from mask2iv.evaluation.rows import SYSTEMS, TITLES, TRIVIAL, Row, systems_of
+from mask2iv.evaluation.measures.frechet import frechet_difference, frechet_figure
+from mask2iv.evaluation.measures.metrics import Figure, mean_figure, share_difference, share_figure
+from mask2iv.evaluation.per_clip.answers import END_TO_END
+from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
+from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES, TRIVIAL, Row, systems_of
+from mask2iv.evaluation.reports.report import COLUMNS, Form
+from mask2iv.evaluation.runs.journal import PROTOCOL, read_features, read_rows
 from mask2iv.files import read_json
 
 Format = Literal["markdown", "latex", "csv"]
@@ -79,7 +79,7 @@ class Comparison:
     Attributes:
         clip_ids: that all share; every figure is of these.
         entries: lines by name.
-        measures: columns, keys of :data:`~mask2iv.evaluation.report.COLUMNS`.
+        measures: columns, keys of :data:`~mask2iv.evaluation.reports.report.COLUMNS`.
         figures: by entry and measure.
         notes: what was overridden.
     """

@@ -1,0 +1,1 @@
+"""Networks that measure: where their weights are, and what they see."""

@@ -1,0 +1,1 @@
+"""One clip: its answers, and everything that is measured of them, as a row."""

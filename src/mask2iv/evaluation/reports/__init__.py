@@ -1,0 +1,1 @@
+"""Figures from rows, and how they are shown."""
