@@ -127,8 +127,8 @@ class PainterRecipe:
     drop_text: float = 0.2
     drop_actor: float = 0.3
     adversarial_from: int = 8000
-    adversarial_weight: float = 0.04
-    feature_weight: float = 0.2
+    adversarial_weight: float = 0.02
+    feature_weight: float = 0.1
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
