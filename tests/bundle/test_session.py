@@ -17,8 +17,9 @@ from safetensors.torch import load_file, save_file
 
 from mask2iv.bundle import session as session_module
 from mask2iv.bundle.pieces import unpack
+from mask2iv.bundle.processes import run_process
 from mask2iv.bundle.release import PIECE_BYTES, pack_release
-from mask2iv.bundle.session import Options, Session, parse, run_process
+from mask2iv.bundle.session import Options, Session, parse
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import read_json, write_json

@@ -15,18 +15,17 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mask2iv.bundle.pieces import unpack
+from mask2iv.bundle.processes import Run, run_process
 from mask2iv.bundle.release import ABOUT, pack_release, take
 from mask2iv.bundle.scales import SCALES, SHARES, Scale
 from mask2iv.data.join import join_clip_sets
@@ -34,9 +33,6 @@ from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import read_json, write_json
 from mask2iv.stages.components import model_folder
-
-Run = Callable[[Sequence[str], float, Path], None]
-"""Runs a command of mask2iv for so many seconds at most, its output into a file. Raises InputError where it fails."""
 
 TRAINED: dict[str, tuple[str, ...]] = {
     # A planner's codes are its painter's: new ones come together, or not at all.
@@ -305,40 +301,6 @@ class Session:
         """Seconds after its time in which a command may still come to its end."""
         left = self.begun + 60 * self.options.minutes - ends
         return 5.0 + 0.3 * max(left, 0.0)
-
-
-def run_process(arguments: Sequence[str], seconds: float, log: Path) -> None:
-    """Run a command of mask2iv in a process of its own: nothing that it breaks, or holds in memory, is left.
-
-    Raises:
-        InputError: it failed, with its last line, or was not done in time.
-    """
-    with log.open("a") as file:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "mask2iv.cli", *arguments],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        with _ended(child):
-            try:
-                status = child.wait(seconds)
-            except subprocess.TimeoutExpired:
-                raise InputError(f"{arguments[0]}: not done after {seconds:.0f} s; see {log.name}") from None
-    if status:
-        lines = log.read_text(errors="replace").strip().splitlines() or ["no message"]
-        raise InputError(f"{arguments[0]}: exit status {status}: {lines[-1][-500:]}")
-
-
-@contextmanager
-def _ended(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Afterwards the process and its workers are gone."""
-    try:
-        yield
-    finally:
-        if child.poll() is None:
-            os.killpg(child.pid, 9)
-            child.wait()
 
 
 def _steps(log: Path) -> int:
