@@ -61,7 +61,7 @@ def test_the_table_of_systems_has_a_figure_and_a_record_for_each_row(made: Path)
         component = "trajectory" if record["config"]["name"] == "tiny:joint" else "video"
         assert record["config"][component]["training"]["max_steps"] == 2
         assert len(record["weights_sha256"]) == 64
-        assert record["hours"] >= 0
+        assert 0 < record["hours"] < 1
     assert provenance["settings"]["base_sha256"]
     assert provenance["hardware"]["threads"] == 1
     text = (made / "table-systems.md").read_text()
