@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -33,6 +33,15 @@ class Label(IntEnum):
     ACTOR = 1
     OBJECT = 2
     SECOND_ACTOR = 3
+
+
+@overload
+def is_actor(labels: UInt8Array) -> BoolArray: ...
+@overload
+def is_actor(labels: torch.Tensor) -> torch.Tensor: ...
+def is_actor(labels: Any) -> Any:
+    """Where labels of any shape show an actor, the first or the second: bool of the same shape and kind."""
+    return (labels == Label.ACTOR) | (labels == Label.SECOND_ACTOR)
 
 
 LABEL_COLOURS: UInt8Array = np.array([[0, 0, 0], [0, 255, 0], [255, 0, 0], [0, 0, 255]], dtype=np.uint8)
@@ -81,8 +90,7 @@ class Trajectory:
     @property
     def actor(self) -> BoolArray:
         """bool [T, H, W]: any actor, first or second."""
-        mask: BoolArray = (self.labels == Label.ACTOR) | (self.labels == Label.SECOND_ACTOR)
-        return mask
+        return is_actor(self.labels)
 
     @property
     def object(self) -> BoolArray:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from mask2iv.contract import BoolArray, Label
+from mask2iv.contract import BoolArray, Label, is_actor
 from mask2iv.errors import InputError
 
 
@@ -47,8 +47,7 @@ def contact_map(actor: BoolArray, object: BoolArray, kernel: int = 7) -> BoolArr
 
 def contact_map_tensor(labels: torch.Tensor, kernel: int = 7) -> torch.Tensor:
     """:func:`contact_map` of label frames, uint8 [..., H, W] -> bool [..., H, W]. Either actor counts."""
-    actor = (labels == Label.ACTOR) | (labels == Label.SECOND_ACTOR)
-    return _contact(actor, labels == Label.OBJECT, kernel)
+    return _contact(is_actor(labels), labels == Label.OBJECT, kernel)
 
 
 def dilate_labels(labels: torch.Tensor, kernel: int) -> torch.Tensor:

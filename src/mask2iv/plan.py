@@ -10,9 +10,11 @@ from 0 to (W - 1) / (H - 1).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mask2iv.alignment import Transform, object_transforms, similarity, warp_mask
@@ -20,11 +22,17 @@ from mask2iv.contract import BoolArray, Label, UInt8Array
 from mask2iv.errors import InputError
 
 Array = NDArray[np.float64]
+Numbers = TypeVar("Numbers", Array, torch.Tensor)
 
 OBJECT_NUMBERS, ACTOR_NUMBERS, ACTORS = 4, 9, 2
 NUMBERS = OBJECT_NUMBERS + ACTORS * ACTOR_NUMBERS
 """Numbers of a frame in :meth:`InteractionPlan.to_array`."""
 _SLOTS = (Label.ACTOR, Label.SECOND_ACTOR)
+
+
+def actor_numbers(numbers: Numbers, slot: int) -> Numbers:
+    """A view of one actor's numbers, [..., ACTOR_NUMBERS], in those of plans, [..., NUMBERS]."""
+    return numbers[..., OBJECT_NUMBERS + slot * ACTOR_NUMBERS :][..., :ACTOR_NUMBERS]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +112,7 @@ class InteractionPlan:
             raise InputError(f"a plan must be an array [T, {NUMBERS}], found {list(values.shape)}")
         actors = []
         for slot in range(ACTORS):
-            a = values[:, OBJECT_NUMBERS + slot * ACTOR_NUMBERS :][:, :ACTOR_NUMBERS]
+            a = actor_numbers(values, slot)
             present = a[:, 0] > 0.5
             a = a * present[:, None]
             actors.append(ActorPlan(present, a[:, 1:3], a[:, 3:5], a[:, 5], a[:, 6:8], a[:, 8]))

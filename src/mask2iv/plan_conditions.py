@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from mask2iv.alignment import Transform, warp_mask
-from mask2iv.contract import BoolArray, Label, UInt8Array
+from mask2iv.contract import BoolArray, Label, UInt8Array, is_actor
 from mask2iv.distances import distance_map
 from mask2iv.models.painter import KnownMaps
 from mask2iv.models.planner import PICTURE, Scene
@@ -51,7 +51,7 @@ def scene_facts(image: UInt8Array, labels: UInt8Array, target: BoolArray | None)
         InputError: no object.
     """
     unit = labels.shape[0] - 1
-    thing, actor = labels == Label.OBJECT, (labels != Label.OBJECT) & (labels != Label.BACKGROUND)
+    thing, actor = labels == Label.OBJECT, is_actor(labels)
     plan = plan_of(np.where(actor, np.uint8(Label.ACTOR), labels)[None])
     aim = np.zeros_like(thing) if target is None else target
     pose = np.zeros(OBJECT_NUMBERS)
@@ -126,7 +126,7 @@ def known_maps(labels: UInt8Array, transforms: Transform) -> tuple[Floats, Float
         labels: of the first frame, uint8 [H, W].
         transforms: the object's motions, [T, 2, 3] in pixels.
     """
-    thing, actor = labels == Label.OBJECT, (labels != Label.OBJECT) & (labels != Label.BACKGROUND)
+    thing, actor = labels == Label.OBJECT, is_actor(labels)
     moved = np.stack([distance_map(warp_mask(thing, transform))[None] for transform in transforms])
     return moved, distance_map(thing)[None], distance_map(actor)[None]
 

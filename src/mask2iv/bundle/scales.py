@@ -68,8 +68,7 @@ def _rates(**each: tuple[int, float]) -> dict[str, dict[str, str]]:
 
 
 SCALES = {
-    # Rates are below those of training from nothing, since the weights are trained already. docs/cluster.md tells of
-    # the one session that was run on a GPU.
+    # Batches and rates of the one session that was run on a GPU, see docs/cluster.md.
     "full": Scale(
         name="full",
         recipe="embedded-cpu",

@@ -97,7 +97,7 @@ class Session:
         self.summary: dict[str, Any] = {"minutes": options.minutes, "scale": options.scale.name, "parts": {}}
 
     def go(self) -> int:
-        """All parts, one after the other. Exit status: 0, or 1 where any part failed.
+        """All parts, trainings in two lanes beside each other. Exit status: 0, or 1 where any part failed.
 
         Raises:
             InputError: there is nothing to start from, or no place to write to.
@@ -107,20 +107,20 @@ class Session:
         lanes = [[name for name in lane if name in shares] for lane in LANES]
         trained = max(sum(shares[name] for name in lane) for lane in lanes)
         before, after = ([name for name in names if name in shares] for names in (("simulate",), ("evaluate", "pack")))
-        rest = sum(shares[name] for name in (*before, *after)) + trained
-        rest = self._in_turn(before, end, rest)
+        later = sum(shares[name] for name in after)
+        self._in_turn(before, end, sum(shares[name] for name in before) + trained + later)
         now = time.monotonic()
-        joined = now + max(end - now, 0.0) * trained / rest if trained else now
+        joined = now + max(end - now, 0.0) * trained / (trained + later) if trained else now
         with ThreadPoolExecutor(len(lanes)) as pool:
             # list() raises what a lane has raised, once all have ended.
             list(pool.map(lambda lane: self._in_turn(lane, joined, sum(shares[name] for name in lane)), lanes))
-        self._in_turn(after, end, rest - trained)
+        self._in_turn(after, end, later)
         failed = [name for name, part in self.summary["parts"].items() if part["status"] == "failed"]
         print(f"session: {'failed: ' + ', '.join(failed) if failed else 'all parts done'} -> {self.options.out}")
         return 1 if failed else 0
 
-    def _in_turn(self, names: Sequence[str], end: float, rest: float) -> float:
-        """These parts, which with later ones of together the shares `rest` have the time to `end`. What is left of it.
+    def _in_turn(self, names: Sequence[str], end: float, rest: float) -> None:
+        """These parts, which with all later ones have the time to `end`, and of it the shares `rest` together.
 
         All later parts bear what an earlier one took too much, and none is starved by it.
         """
@@ -128,7 +128,6 @@ class Session:
             now, share = time.monotonic(), self.options.shares[name]
             self._part(name, now + max(end - now, 0.0) * share / rest)
             rest -= share
-        return rest
 
     def _prepare(self) -> None:
         if self.work.exists():

@@ -17,7 +17,7 @@ from torch import nn
 
 from mask2iv.distances import SHRINK
 from mask2iv.models.blocks import PixelBlock, pixel_blocks
-from mask2iv.plan import ACTOR_NUMBERS, ACTORS, NUMBERS, OBJECT_NUMBERS
+from mask2iv.plan import ACTORS, NUMBERS, actor_numbers
 
 _GEOMETRY = 7
 _PATCH = 2
@@ -192,10 +192,7 @@ def moved_actors(
         pixels = _pixels(plans, first_actor.shape[-2:])
         moved = []
         for slot in range(ACTORS):
-            now, then = (
-                numbers[..., OBJECT_NUMBERS + slot * ACTOR_NUMBERS :][..., :ACTOR_NUMBERS]
-                for numbers in (plans, first_plans.unsqueeze(1))
-            )
+            now, then = (actor_numbers(numbers, slot) for numbers in (plans, first_plans.unsqueeze(1)))
             tip, first_tip = starts.unsqueeze(1) + plans[..., :2] + now[..., 1:3], starts.unsqueeze(1) + then[..., 1:3]
             axis, first_axis = (
                 F.normalize(numbers[..., 3:5] - point, dim=-1) for numbers, point in ((now, tip), (then, first_tip))
@@ -223,7 +220,7 @@ def _geometry(plans: torch.Tensor, starts: torch.Tensor, times: torch.Tensor, si
     places = starts.unsqueeze(1) + plans[..., :2]
     maps = []
     for slot in range(ACTORS):
-        numbers = plans[..., OBJECT_NUMBERS + slot * ACTOR_NUMBERS :][..., :ACTOR_NUMBERS]
+        numbers = actor_numbers(plans, slot)
         present = numbers[..., :1]
         tip, entry, centre = places + numbers[..., 1:3], numbers[..., 3:5], numbers[..., 6:8]
         from_tip, from_entry, from_centre = (pixels - point[..., None, None] for point in (tip, entry, centre))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mask2iv.contract import Label, UInt8Array
+from mask2iv.contract import Label, UInt8Array, is_actor
 
 PARTS = 2
 """Parts of an actor: near the object (a hand, a gripper), and far from it (a sleeve, the links of an arm)."""
@@ -36,7 +36,7 @@ def actor_palette(frames: UInt8Array, labels: UInt8Array) -> NDArray[np.float32]
     for frame, label in zip(frames, labels, strict=True):
         thing = np.argwhere(label == Label.OBJECT)
         centre = thing.mean(axis=0) if len(thing) else centre
-        mask = (label != Label.OBJECT) & (label != Label.BACKGROUND)
+        mask = is_actor(label)
         if not mask.any():
             continue
         places, colours = np.argwhere(mask), frame[mask]
@@ -60,7 +60,7 @@ def chosen_palette(
         decoded: stage 2's frames, uint8 [T, H, W, 3].
         labels: uint8 [T, H, W].
     """
-    actor = (labels[0] != Label.OBJECT) & (labels[0] != Label.BACKGROUND)
+    actor = is_actor(labels[0])
     if actor.mean() > _WHOLE:
         own = actor_palette(image[None], labels[:1])
         assert own is not None

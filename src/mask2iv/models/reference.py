@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mask2iv.alignment import clean_plate, invert, object_transforms
-from mask2iv.contract import Label, UInt8Array
+from mask2iv.contract import Label, UInt8Array, is_actor
 from mask2iv.masks import labels_to_tensor
 from mask2iv.models.blocks import pixel_blocks
 from mask2iv.models.palette import PARTS
@@ -178,7 +178,7 @@ class ReferenceDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     @staticmethod
     def _coloured(palette: torch.Tensor, labels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """The palette [B, 2, 3] on the actors' pixels, [B * T, 6, h, w]."""
-        actor = ((labels == Label.ACTOR) | (labels == Label.SECOND_ACTOR)).to(dtype)
+        actor = is_actor(labels).to(dtype)
         return (palette.to(dtype).flatten(1)[:, None, :, None, None] * actor.unsqueeze(2)).flatten(0, 1)
 
     def _network(self, inputs: torch.Tensor, labels: torch.Tensor, frames: int) -> torch.Tensor:
@@ -199,7 +199,7 @@ class ReferenceDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
         The mean over the actor's pixels of all frames and the mean over all pixels: one look of the actor for a clip.
         """
-        actor = ((labels == Label.ACTOR) | (labels == Label.SECOND_ACTOR)).flatten(0, 1)[:, None].to(x.dtype)
+        actor = is_actor(labels).flatten(0, 1)[:, None].to(x.dtype)
         share = F.adaptive_avg_pool2d(actor, (x.shape[-2], x.shape[-1]))
         clips = (share * x).unflatten(0, (-1, frames)).sum(dim=(1, 3, 4))
         clips = clips / (share.unflatten(0, (-1, frames)).sum(dim=(1, 3, 4)) + 1e-3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mask2iv.contract import BoolArray, Label, UInt8Array
+from mask2iv.contract import BoolArray, Label, UInt8Array, is_actor
 from mask2iv.sim.geometry import Array, unit, vec
 from mask2iv.sim.grasp import Implausible, Scene
 from mask2iv.sim.motion import Frame
@@ -111,7 +111,7 @@ def add_noise(video: UInt8Array, strength: float, rng: Rng) -> UInt8Array:
 
 
 def _check_sizes(labels: UInt8Array, two: bool) -> None:
-    actor = ((labels == Label.ACTOR) | (labels == Label.SECOND_ACTOR)).sum(axis=(1, 2)).max()
+    actor = is_actor(labels).sum(axis=(1, 2)).max()
     if actor < 0.01 * labels[0].size:
         raise Implausible("actor not visible")
     if actor > (0.4 if two else 0.28) * labels[0].size:

@@ -27,7 +27,7 @@ from mask2iv.media import resize_image
 from mask2iv.models.painter import MaskPainter
 from mask2iv.models.planner import InteractionPlanner, Scene, on_border
 from mask2iv.morphology import contact_map
-from mask2iv.plan import ACTOR_NUMBERS, OBJECT_NUMBERS, InteractionPlan
+from mask2iv.plan import ACTOR_NUMBERS, ACTORS, OBJECT_NUMBERS, InteractionPlan, actor_numbers
 from mask2iv.plan_conditions import SceneFacts, join_maps, join_scenes, known_maps, scene_facts, without
 from mask2iv.stages.config import PipelineConfig
 from mask2iv.stages.inputs import (
@@ -226,8 +226,8 @@ def _settled(values: NDArray[np.float64], facts: SceneFacts, width: float) -> In
     thing[:, :3] = thing[:, :3].clip(
         np.minimum(least, ends[:, :3].min(axis=0)), np.maximum(most, ends[:, :3].max(axis=0))
     )
-    for first in range(OBJECT_NUMBERS, values.shape[1], ACTOR_NUMBERS):
-        actor = values[:, first : first + ACTOR_NUMBERS]
+    for slot in range(ACTORS):
+        actor = actor_numbers(values, slot)
         tips = facts.start[:2] + thing[:, :2] + actor[:, 1:3]
         given = (torch.from_numpy(one) for one in (tips, actor[:, 3:5], actor[:, 5], np.full(count, width)))
         actor[:, 3:5] = on_border(*given).numpy()  # of one that is not there it is not read

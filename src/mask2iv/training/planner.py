@@ -10,7 +10,7 @@ from torch import nn
 
 from mask2iv.models.painter import MaskPainter, Painted
 from mask2iv.models.planner import PICTURE, InteractionPlanner, Scene, on_border
-from mask2iv.plan import ACTOR_NUMBERS, ACTORS, OBJECT_NUMBERS
+from mask2iv.plan import ACTOR_NUMBERS, ACTORS, actor_numbers
 from mask2iv.recipes import PlannerRecipe
 from mask2iv.training.loop import Trainer, Validation
 from mask2iv.training.plans import PlanRows
@@ -149,7 +149,7 @@ def _zoomed(batch: dict[str, torch.Tensor], draws: torch.Tensor, most: float) ->
     target = torch.cat([zoom.unsqueeze(1) * scene.target[:, :2], scene.target[:, 2:]], dim=1)
     plans = batch["plan"].clone()
     plans[..., :2] *= zoom.view(-1, 1, 1)
-    each = [plans[..., OBJECT_NUMBERS + i * ACTOR_NUMBERS :][..., :ACTOR_NUMBERS] for i in range(ACTORS)]
+    each = [actor_numbers(plans, i) for i in range(ACTORS)]
     given = scene.actors.clone()
     each += [given[..., i * ACTOR_NUMBERS :][..., :ACTOR_NUMBERS].unsqueeze(1) for i in range(ACTORS)]
     places = [start[:, None, :2] + plans[..., :2]] * ACTORS + [start[:, None, :2]] * ACTORS

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mask2iv.contract import Label, UInt8Array
+from mask2iv.contract import Label, UInt8Array, is_actor
 from mask2iv.distances import distance_map
 from mask2iv.plan import ACTOR_NUMBERS, ACTORS, OBJECT_NUMBERS, plan_of
 from mask2iv.plan_conditions import known_maps, scene_facts
@@ -107,7 +107,7 @@ def _row(image: UInt8Array, labels: UInt8Array) -> dict[str, object]:
     moved, _, _ = known_maps(labels[0], plan.transforms(labels.shape[1]))
     seen = {
         "thing": np.stack([distance_map(frame == Label.OBJECT) for frame in labels]),
-        "actor": np.stack([distance_map((frame != Label.OBJECT) & (frame != Label.BACKGROUND)) for frame in labels]),
+        "actor": np.stack([distance_map(is_actor(frame)) for frame in labels]),
         "moved": moved[:, 0],
     }
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mask2iv.contract import Label
+from mask2iv.contract import Label, is_actor
 from mask2iv.errors import InputError
 from mask2iv.filmstrip import filmstrip
 from mask2iv.media import write_png
@@ -180,7 +180,7 @@ def _validate(decoder: ReferenceDecoder, held_out: RenderedClips, run: Run, step
         parts = {
             "": torch.ones_like(labels, dtype=torch.bool),
             "moved_": (labels == Label.OBJECT) & moved[:, None, None],
-            "actor_": (labels == Label.ACTOR) | (labels == Label.SECOND_ACTOR),
+            "actor_": is_actor(labels),
         }
         for name, mask in parts.items():
             mask = mask.clone()

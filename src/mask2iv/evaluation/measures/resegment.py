@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mask2iv.contract import BoolArray, Label, Trajectory, UInt8Array
+from mask2iv.contract import BoolArray, Label, Trajectory, UInt8Array, is_actor
 from mask2iv.errors import InputError
 
 DIFFERS = 11.0
@@ -51,7 +51,7 @@ def resegment(video: UInt8Array, first: UInt8Array, fps: float = 8.0) -> Traject
     """
     if video.ndim != 4 or video.shape[1:3] != first.shape:
         raise InputError(f"resegment needs a video and labels of one size, found {video.shape} and {first.shape}")
-    shown, actor = first == Label.OBJECT, (first == Label.ACTOR) | (first == Label.SECOND_ACTOR)
+    shown, actor = first == Label.OBJECT, is_actor(first)
     if not shown.any():
         raise InputError("resegment needs labels that show the object in the first frame")
     lab = [_lab(frame) for frame in video]
