@@ -20,9 +20,10 @@ from PIL import Image
 
 from mask2iv.contract import UInt8Array
 from mask2iv.files import atomic_write, read_json
-from mask2iv.masks import labels_to_rgb, load_mask
 from mask2iv.media import read_image
-from mask2iv.stages.pipeline import Mask2IVPipeline
+from mask2iv.pipelines.pipeline import Mask2IVPipeline
+from mask2iv.trajectories.labels import labels_to_rgb
+from mask2iv.trajectories.masks import load_mask
 
 SAMPLES = Path(__file__).parents[1] / "src" / "mask2iv" / "samples"
 WAYS = {"prompt": ("prompt",), "target": ("target_mask",), "both": ("prompt", "target_mask")}

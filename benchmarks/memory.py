@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from mask2iv.recipes import Recipe, get_recipe
-from mask2iv.training.estimate import build_probe, estimate
+from mask2iv.training.estimates.estimate import build_probe, estimate
 
 M_MMAP_THRESHOLD, M_MMAP_MAX = -3, -4
 

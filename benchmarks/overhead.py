@@ -23,18 +23,19 @@ import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 
+from mask2iv.backbones.dynamicrafter.resampler import Resampler
+from mask2iv.backbones.dynamicrafter.unet import VideoUNet
+from mask2iv.backbones.planning.painter import MaskPainter, ShapeEncoder
+from mask2iv.backbones.planning.planner import InteractionPlanner
 from mask2iv.cli import main as mask2iv
 from mask2iv.contract import Clip, Label, Trajectory
 from mask2iv.data.store import SIMULATOR, ClipSetWriter
 from mask2iv.models.discriminator import PatchDiscriminator
-from mask2iv.models.painter import MaskPainter, ShapeEncoder
-from mask2iv.models.planner import InteractionPlanner
 from mask2iv.models.reference import ReferenceDecoder
-from mask2iv.models.resampler import Resampler
-from mask2iv.models.unet import VideoUNet
-from mask2iv.training import reference, stages, windows
-from mask2iv.training.loop import Trainer
-from mask2iv.training.optim import MovingAverage
+from mask2iv.training.engine.loop import Trainer
+from mask2iv.training.engine.optim import MovingAverage
+from mask2iv.training.inputs import windows
+from mask2iv.training.networks import reference, stages
 
 STEP = "step"
 WATCHED: dict[str, list[tuple[Any, str]]] = {

@@ -16,11 +16,11 @@ from PIL import Image
 
 from mask2iv.data.store import ClipSet
 from mask2iv.evaluation.per_clip.answers import EvaluationConfig, ModelAnswers
-from mask2iv.evaluation.runs.systems import as_asked, evaluation_name, load_system
+from mask2iv.experiments.systems import as_asked, evaluation_name, load_system
+from mask2iv.experiments.variants import TABLES
 from mask2iv.files import read_json
 from mask2iv.filmstrip import filmstrip
-from mask2iv.masks import labels_to_rgb
-from mask2iv.variants import TABLES
+from mask2iv.trajectories.labels import labels_to_rgb
 
 _QUALITY = 80
 

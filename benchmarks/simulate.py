@@ -8,8 +8,8 @@ import time
 from collections import Counter
 
 from mask2iv.sim import SimConfig, simulate_clips
-from mask2iv.sim.actions import ACTOR_MIXES
 from mask2iv.sim.benchmark import BENCHMARKS
+from mask2iv.sim.choreography.actions import ACTOR_MIXES
 
 _WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 

@@ -132,5 +132,5 @@ def golden_weight() -> Callable[..., torch.Tensor]:
 @pytest.fixture(scope="session")
 def naive_unet() -> Callable[..., Any]:
     """The plain second implementation."""
-    network: Callable[..., Any] = _module(TESTS / "models" / "naive_unet.py").NaiveUNet
+    network: Callable[..., Any] = _module(TESTS / "backbones" / "dynamicrafter" / "naive_unet.py").NaiveUNet
     return network

@@ -53,8 +53,8 @@ def test_shipped_networks_fit_the_size_limit() -> None:
     """Weights that ship stay under 64 MiB in half precision, whatever a recipe's author prefers."""
     import torch
 
-    from mask2iv.models.resampler import Resampler
-    from mask2iv.models.unet import VideoUNet
+    from mask2iv.backbones.dynamicrafter.resampler import Resampler
+    from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 
     for name in ("embedded", "embedded-cpu"):
         recipe = get_recipe(name)

@@ -12,9 +12,10 @@ from PIL import Image
 
 from mask2iv import files, media
 from mask2iv.errors import InputError
-from mask2iv.masks import iou, load_mask
 from mask2iv.media import read_image, read_video, resize_image, resize_mask, write_png, write_video
-from mask2iv.segment import mask_from_box, mask_from_point
+from mask2iv.segmentation.grabcut import mask_from_box, mask_from_point
+from mask2iv.trajectories.masks import load_mask
+from mask2iv.trajectories.measures import iou
 
 REAL = Path(__file__).parents[1] / ".." / "shared" / "data" / "real"
 

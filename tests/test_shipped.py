@@ -9,9 +9,11 @@ import torch
 
 from mask2iv.cli import main
 from mask2iv.contract import Label
-from mask2iv.masks import iou, load_mask, load_trajectory
 from mask2iv.media import read_image, read_video
-from mask2iv.stages.pipeline import Mask2IVPipeline
+from mask2iv.pipelines.pipeline import Mask2IVPipeline
+from mask2iv.trajectories.masks import load_mask
+from mask2iv.trajectories.measures import iou
+from mask2iv.trajectories.storage import load_trajectory
 
 PACKAGE = Path(str(resources.files("mask2iv")))
 

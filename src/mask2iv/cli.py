@@ -39,7 +39,7 @@ COMMANDS = {
 # Where torchao is installed, diffusers loads it, and these warn of parts of it that nothing here uses.
 _TALKATIVE = ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer")
 # What the pipeline logs of prompts, the commands say in their own way.
-_TOLD = ("mask2iv.stages.prompts",)
+_TOLD = ("mask2iv.prompts.reader",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.cli import main
 from mask2iv.contract import BoolArray, UInt8Array
 from mask2iv.media import write_png
-from mask2iv.models.unet import VideoUNet
 
 PROMPT = "a hand pushing a box to the right"
 

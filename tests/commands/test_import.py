@@ -13,7 +13,7 @@ import torch
 
 from mask2iv.cli import main
 from mask2iv.media import write_png
-from mask2iv.stages.pipeline import Mask2IVPipeline
+from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
 pytestmark = pytest.mark.usefixtures("no_open_clip")
 

@@ -17,9 +17,9 @@ from mask2iv.cli import main
 from mask2iv.contract import BoolArray, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.generation.jobs import read_jobs
-from mask2iv.masks import load_trajectory
 from mask2iv.media import read_video, write_png
-from mask2iv.stages.pipeline import Mask2IVPipeline
+from mask2iv.pipelines.pipeline import Mask2IVPipeline
+from mask2iv.trajectories.storage import load_trajectory
 
 PROMPT = "a hand pushing a box to the right"
 BOTH: dict[str, Any] = {"image": "image.png", "object_mask": "object.png", "prompt": PROMPT}

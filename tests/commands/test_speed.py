@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from mask2iv.backbones.dynamicrafter.sizes import UNetConfig
+from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.cli import main
 from mask2iv.commands.speed import PARTS, PartTiming, original_pipeline, part_calls, time_part
-from mask2iv.models import UNetConfig, VideoUNet
 from mask2iv.official.layout import OriginalConfig
-from mask2iv.stages.pipeline import Mask2IVPipeline
+from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
 
 def bench(model: Path, *flags: str) -> int:

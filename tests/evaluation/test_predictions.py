@@ -11,9 +11,9 @@ from torch import nn
 from mask2iv.cli import main
 from mask2iv.data.store import ClipSet
 from mask2iv.files import sha256_file
-from mask2iv.masks import save_trajectory_file, save_trajectory_folder
 from mask2iv.media import write_video
 from mask2iv.models.lpips import shipped_identity
+from mask2iv.trajectories.storage import save_trajectory_file, save_trajectory_folder
 
 
 def foreign(clips: Path, folder: Path, names: list[str] | None = None) -> Path:

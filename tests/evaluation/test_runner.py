@@ -26,7 +26,7 @@ from mask2iv.evaluation.reports.report import markdown
 from mask2iv.evaluation.reports.summary import summarise
 from mask2iv.evaluation.runs.journal import Journal
 from mask2iv.evaluation.runs.runner import EvaluationConfig, evaluate
-from mask2iv.stages.pipeline import Mask2IVPipeline
+from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
 SOURCES = {"model": "tiny", "model_sha256": "0" * 64, "data": "clips", "data_index_sha256": "1" * 64}
 

@@ -6,7 +6,7 @@ import pytest
 from mask2iv.contract import Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.evaluation.measures import metrics, scorecard
-from mask2iv.evaluation.measures.resegment import resegment
+from mask2iv.segmentation.motion import resegment
 
 HEIGHT, WIDTH, FRAMES = 60, 80, 9
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mask2iv.models import UNetConfig, VideoUNet
+from mask2iv.backbones.dynamicrafter.sizes import UNetConfig
+from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.models.graphs import CudaGraphRecorder, StepGraphs
 
 

@@ -30,7 +30,7 @@ from mask2iv.official.networks import (
     text_model_from_original,
     vae_from_original,
 )
-from mask2iv.stages.pipeline import Mask2IVPipeline
+from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
 pytestmark = pytest.mark.usefixtures("no_open_clip")
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
+from mask2iv.backbones.dynamicrafter.resampler import Resampler
+from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig, UNetConfig
+from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.errors import InputError
-from mask2iv.models.config import ResamplerConfig, UNetConfig
-from mask2iv.models.resampler import Resampler
 from mask2iv.models.text import tiny_clip, word_tokenizer
-from mask2iv.models.unet import VideoUNet
+from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.stages.pipeline import Mask2IVPipeline
 
 IMAGE = np.random.RandomState(0).randint(0, 256, (64, 128, 3)).astype(np.uint8)
 MASK = np.zeros((64, 128), dtype=bool)

@@ -16,8 +16,8 @@ from mask2iv.contract import Clip
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.sim.benchmark import BENCHMARKS, CLIPS, Entry, benchmark_clips, digest, read_record
-from mask2iv.sim.catalogue import OBJECTS, Props, instance
-from mask2iv.sim.pools import SPLITS
+from mask2iv.sim.world.catalogue import OBJECTS, Props, instance
+from mask2iv.sim.world.pools import SPLITS
 
 SIZE = (80, 128)
 

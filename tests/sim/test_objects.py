@@ -8,10 +8,10 @@ import pytest
 pytest.importorskip("mujoco", reason="the sim extra is not installed")
 
 from mask2iv.sim import OBJECTS, Renderer
-from mask2iv.sim.catalogue import instance
-from mask2iv.sim.geometry import IDENTITY, Pose, frame, to_quaternion, vec
-from mask2iv.sim.parts import ObjectModel, ball
-from mask2iv.sim.stage import StageBuilder
+from mask2iv.sim.world.catalogue import instance
+from mask2iv.sim.world.geometry import IDENTITY, Pose, frame, to_quaternion, vec
+from mask2iv.sim.world.parts import ObjectModel, ball
+from mask2iv.sim.world.stage import StageBuilder
 
 HOI4D = {
     *("toy car", "mug", "laptop", "drawer", "bottle", "safe", "bowl", "bucket", "scissors", "pliers", "kettle"),

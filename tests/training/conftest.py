@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mask2iv.recipes.training import TrainingConfig
-from mask2iv.training.processes import start_processes
-from mask2iv.training.run import Run
+from mask2iv.training.engine.processes import start_processes
+from mask2iv.training.engine.run import Run
 
 MakeRun = Callable[..., Run]
 Start = Callable[..., list[BaseProcess]]

@@ -10,18 +10,18 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from mask2iv.backbones.dynamicrafter.conditions import ConditionEncoder
 from mask2iv.cli import main
-from mask2iv.conditions import ConditionEncoder, only_actors
 from mask2iv.data.store import ClipSet
-from mask2iv.masks import labels_to_tensor
-from mask2iv.morphology import dilate_labels, erode_labels
+from mask2iv.experiments.variants import get_variant
+from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.recipes import get_recipe
-from mask2iv.stages.pipeline import Mask2IVPipeline
-from mask2iv.training.actor_masks import ACTOR_MASKS, build_actor_masks
-from mask2iv.training.cache import build_cache
-from mask2iv.training.clips import ClipMemory
-from mask2iv.training.stages import StageBatches, StageData
-from mask2iv.variants import get_variant
+from mask2iv.training.inputs.actor_masks import ACTOR_MASKS, build_actor_masks
+from mask2iv.training.inputs.cache import build_cache
+from mask2iv.training.inputs.clips import ClipMemory
+from mask2iv.training.networks.stages import StageBatches, StageData
+from mask2iv.trajectories.labels import labels_to_tensor, only_actors
+from mask2iv.trajectories.morphology import dilate_labels, erode_labels
 
 
 def train(component: str, data: Path, out: Path, *flags: str) -> int:
@@ -83,7 +83,8 @@ def test_training_batches_equal_what_generation_encodes(
     """One piece of code encodes conditions; nothing dropped, a training row is what the pipeline would build."""
     from dataclasses import replace
 
-    from mask2iv.conditions import only_object, trajectory_conditions
+    from mask2iv.backbones.dynamicrafter.conditions import trajectory_conditions
+    from mask2iv.trajectories.labels import only_object
 
     recipe = get_recipe("tiny")
     stage = replace(recipe.of("trajectory"), drop_text=0.0, drop_target=0.0, drop_actor=0.0, drop_image=0.0)
@@ -226,7 +227,7 @@ def test_a_disk_that_is_full_while_clips_are_encoded_ends_the_run_with_a_message
     def full(*_: object, **__: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("mask2iv.training.shards.save_file", full)
+    monkeypatch.setattr("mask2iv.training.inputs.shards.save_file", full)
     shutil.copytree(tiny_model, tmp_path / "model", ignore=shutil.ignore_patterns("training"))
     assert train("video", tiny_clips, tmp_path / "model") == 2
     assert "No space left on device (os error 28); there is no checkpoint yet; free space" in capsys.readouterr().err

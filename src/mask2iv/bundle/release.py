@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from mask2iv.bundle.pieces import MANIFEST, Packed, pack
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory
-from mask2iv.stages.components import read_index, write_index
+from mask2iv.pipelines.components import read_index, write_index
 
 PIECE_BYTES = 15 * 2**20
 """Of a piece; a file to bring back may have 16 MiB."""

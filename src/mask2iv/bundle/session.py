@@ -32,7 +32,7 @@ from mask2iv.data.join import join_clip_sets
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import read_json, write_json
-from mask2iv.stages.components import model_folder
+from mask2iv.pipelines.components import model_folder
 
 TRAINED: dict[str, tuple[str, ...]] = {
     # A planner's codes are its painter's: new ones come together, or not at all.

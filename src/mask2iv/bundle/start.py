@@ -23,8 +23,8 @@ from mask2iv import cli
 from mask2iv.bundle import session
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
+from mask2iv.experiments.variants import get_variant
 from mask2iv.files import read_json
-from mask2iv.variants import get_variant
 
 COMPONENTS = {
     "vae": (),
@@ -45,7 +45,7 @@ _PROBE = """
 import os, sys
 from mask2iv.errors import InputError
 try:
-    from mask2iv.sim.backend import create_gl_context
+    from mask2iv.sim.world.backend import create_gl_context
     context = create_gl_context(64, 64)
 except InputError as error:
     sys.exit(str(error))

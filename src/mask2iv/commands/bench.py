@@ -58,7 +58,7 @@ class Bench:
         from mask2iv.generation.acceleration import enough_memory
         from mask2iv.generation.values import parse_size, pick_device
         from mask2iv.manifest import versions
-        from mask2iv.stages.pipeline import Mask2IVPipeline
+        from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
         self._check()
         size = None if self.size is None else parse_size(self.size)

@@ -134,8 +134,8 @@ class Evaluate:
     ) -> dict[str, Any]:
         from mask2iv.evaluation.runs.runner import evaluate
         from mask2iv.manifest import weights_digest
-        from mask2iv.stages.components import model_folder
-        from mask2iv.stages.pipeline import Mask2IVPipeline
+        from mask2iv.pipelines.components import model_folder
+        from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
         model = self.model or "embedded"
         pipeline = Mask2IVPipeline.from_pretrained(model).to(device)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mask2iv.commands.table_options import TableOptions
 from mask2iv.errors import InputError
+from mask2iv.experiments.options import TableOptions
 
 _FULL_SCALE = (
     "--scale full trains DynamiCrafter-512 for each row, 100000 steps of 16 clips of 320x512 or --steps. It needs a "
@@ -28,7 +28,7 @@ class Reproduce(TableOptions):
     def run(self) -> None:
         import torch
 
-        from mask2iv.commands.reproduction import Reproduction
+        from mask2iv.experiments.reproduction import Reproduction
         from mask2iv.generation.values import pick_device
 
         for flag, number, least in (

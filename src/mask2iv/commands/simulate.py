@@ -22,8 +22,8 @@ from mask2iv.errors import InputError
 from mask2iv.generation.values import parse_size
 from mask2iv.sim import SimConfig, simulate_clips
 from mask2iv.sim.benchmark import BENCHMARKS, CLIPS, Entry, benchmark_clips, read_record
-from mask2iv.sim.catalogue import HOUSEHOLD, OBJECTS
-from mask2iv.sim.domains import DOMAINS
+from mask2iv.sim.world.catalogue import HOUSEHOLD, OBJECTS
+from mask2iv.sim.world.domains import DOMAINS
 
 
 @dataclass

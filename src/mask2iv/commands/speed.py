@@ -16,13 +16,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from mask2iv.backbones.dynamicrafter.video import video_inputs
 from mask2iv.contract import Label, Trajectory
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.official.layout import OriginalConfig, original_parts
 from mask2iv.official.tokenizer import empty_prompt_tokenizer
+from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.stages.pipeline import Mask2IVPipeline
-from mask2iv.stages.video import video_inputs
 
 PARTS = ("network", "vae_encode", "vae_decode", "text", "image", "trajectory", "video", "generation")
 """One network call; the autoencoder on a whole clip; the encoders; stage 1, stage 2, and both with everything."""

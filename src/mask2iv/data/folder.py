@@ -3,7 +3,7 @@
     NAME.mp4                       the video (also mov, mkv, webm, avi, m4v)
     NAME_masks/0000.png ...        one mask for each frame: actor green, object red, background black
       or NAME_labels.mp4           the same as a video
-      or NAME_labels.npz           the same as an array `labels`, see mask2iv.masks.load_trajectory
+      or NAME_labels.npz           the same as an array `labels`, see mask2iv.trajectories.storage.load_trajectory
     captions.csv or captions.jsonl clip, caption, verb, object, actor
 
 Masks are needed for every frame; nothing here makes them.
@@ -25,8 +25,9 @@ from mask2iv.contract import LABEL_COLOURS, Clip, Label, Trajectory, UInt8Array
 from mask2iv.data.dataset import resize_clip, select_frames
 from mask2iv.errors import InputError
 from mask2iv.files import numbered_files, open_image, reason
-from mask2iv.masks import load_trajectory, rgb_to_labels
 from mask2iv.media import read_video
+from mask2iv.trajectories.labels import rgb_to_labels
+from mask2iv.trajectories.storage import load_trajectory
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 COLUMNS = ("clip", "caption", "verb", "object", "actor")

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mask2iv.contract import Label
 from mask2iv.errors import InputError
-from mask2iv.masks import contact_map_tensor
+from mask2iv.trajectories.morphology import contact_map_tensor
 
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 

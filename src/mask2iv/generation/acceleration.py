@@ -17,7 +17,7 @@ from mask2iv.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from mask2iv.stages.pipeline import Mask2IVPipeline
+    from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from mask2iv.errors import InputError
 from mask2iv.files import MAX_IMAGE_PIXELS, require_file, sha256_file
 from mask2iv.generation.options import Guidance, Sampling, Scene
 from mask2iv.generation.values import parse_numbers, parse_size
-from mask2iv.masks import load_mask, load_trajectory
 from mask2iv.media import read_image
-from mask2iv.segment import mask_from_box, mask_from_point
+from mask2iv.segmentation.grabcut import mask_from_box, mask_from_point
+from mask2iv.trajectories.masks import load_mask
+from mask2iv.trajectories.storage import load_trajectory
 
 _MAX_SEED = 2**63 - 1
 _MAX_SAMPLES = 1000

@@ -15,8 +15,9 @@ from mask2iv.files import atomic_directory, reason
 from mask2iv.filmstrip import filmstrip, overlay
 from mask2iv.generation.inputs import SceneInputs
 from mask2iv.generation.options import Output
-from mask2iv.masks import labels_to_rgb, save_trajectory_folder
 from mask2iv.media import resize_image, resize_mask, write_png, write_video
+from mask2iv.trajectories.labels import labels_to_rgb
+from mask2iv.trajectories.storage import save_trajectory_folder
 
 _OURS = re.compile(
     r"video\.mp4|trajectory|trajectory\.mp4|filmstrip\.png|object_mask\.png|manifest\.json|sample-\d{3,}"

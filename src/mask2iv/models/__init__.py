@@ -1,7 +1,1 @@
-"""The networks: video U-Net, resampler, image preprocessing, and import of original checkpoints."""
-
-from mask2iv.models.config import ResamplerConfig, UNetConfig
-from mask2iv.models.resampler import Resampler
-from mask2iv.models.unet import VideoUNet
-
-__all__ = ["Resampler", "ResamplerConfig", "UNetConfig", "VideoUNet"]
+"""Networks that several rooms share: autoencoder, text encoder, reference decoder, LPIPS."""

@@ -19,11 +19,11 @@ from diffusers.models.modeling_utils import ModelMixin
 from numpy.typing import NDArray
 from torch import nn
 
-from mask2iv.alignment import clean_plate, invert, object_transforms
 from mask2iv.contract import Label, UInt8Array, is_actor
-from mask2iv.masks import labels_to_tensor
 from mask2iv.models.blocks import pixel_blocks
 from mask2iv.models.palette import PARTS
+from mask2iv.trajectories.alignment import clean_plate, invert, object_transforms
+from mask2iv.trajectories.labels import labels_to_tensor
 
 Floats = NDArray[np.float32]
 

@@ -14,14 +14,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mask2iv import config as configuration
-from mask2iv.conditions import MaskLayout, VideoConditioning, with_new_channels
+from mask2iv.backbones.dynamicrafter.conditions import with_new_channels
+from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, read_json, reason, remove_leftovers, sha256_file, write_json
 from mask2iv.manifest import versions
 from mask2iv.models.text import REMEDY
-from mask2iv.models.unet import VideoUNet
 from mask2iv.official.encoders import text_config_from_original
 from mask2iv.official.inventory import Inventory, save_extras, take_inventory
 from mask2iv.official.layout import (
@@ -35,7 +35,8 @@ from mask2iv.official.layout import (
 )
 from mask2iv.official.source import OriginalCheckpoint
 from mask2iv.official.tokenizer import clip_tokenizer, empty_prompt_tokenizer, find_vocabulary
-from mask2iv.stages.components import SHARD_BYTES, save_component, write_index, write_weights
+from mask2iv.pipelines.components import SHARD_BYTES, save_component, write_index, write_weights
+from mask2iv.stages.conditioning import MaskLayout, VideoConditioning
 from mask2iv.stages.config import PipelineConfig
 
 StageKind = Literal["trajectory-text", "trajectory-position", "video", "dynamicrafter"]
@@ -59,7 +60,7 @@ class ImportSettings:
         new_channels: weights of the input channels that DynamiCrafter lacks: zero, or those of the image latent.
         widen_for: the stages whose networks DynamiCrafter becomes; "none": it stays the image-to-video network it is,
             in the place of stage 2.
-        shard_bytes: see :func:`mask2iv.stages.components.write_weights`.
+        shard_bytes: see :func:`mask2iv.pipelines.components.write_weights`.
     """
 
     stage: StageKind

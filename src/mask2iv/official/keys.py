@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mask2iv.backbones.dynamicrafter.unet import UNetBlock, VideoUNet
 from mask2iv.errors import InputError
-from mask2iv.models.unet import UNetBlock, VideoUNet
 
 REQUIRED: Any = object()
 """Default of a constructor flag that has none."""

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from transformers import CLIPTextModel, CLIPVisionModel
 
+from mask2iv.backbones.dynamicrafter.resampler import Resampler
+from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig
+from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.diffusion.schedule import NoiseScheduleConfig
 from mask2iv.errors import InputError
-from mask2iv.models.config import ResamplerConfig
-from mask2iv.models.resampler import Resampler
-from mask2iv.models.unet import VideoUNet
 from mask2iv.official.encoders import (
     VIT_H_14,
     clip_key_matches,
@@ -32,7 +32,7 @@ from mask2iv.official.networks import (
     resampler_key_matches,
     unet_config_from_original,
 )
-from mask2iv.stages.components import WEIGHTS
+from mask2iv.pipelines.components import WEIGHTS
 
 Layout = Literal["256", "512", "1024"]
 PartName = Literal["unet", "resampler", "vae", "text_encoder", "image_encoder"]

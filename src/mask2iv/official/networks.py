@@ -13,10 +13,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from mask2iv.backbones.dynamicrafter.resampler import Resampler
+from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig, UNetConfig
+from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.errors import InputError
-from mask2iv.models.config import ResamplerConfig, UNetConfig
-from mask2iv.models.resampler import Resampler
-from mask2iv.models.unet import VideoUNet
 from mask2iv.official.encoders import (
     image_model_from_original,
     text_model_from_original,

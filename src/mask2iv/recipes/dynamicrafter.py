@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from mask2iv.conditions import trajectory_channels
-from mask2iv.models.config import UNetConfig
+from mask2iv.backbones.dynamicrafter.conditions import trajectory_channels
+from mask2iv.backbones.dynamicrafter.sizes import UNetConfig
 from mask2iv.official.importing import pipeline_config
 from mask2iv.official.layout import preset
 from mask2iv.recipes.training import TrainingConfig

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mask2iv.conditions import MaskLayout, trajectory_channels
+from mask2iv.backbones.dynamicrafter.conditions import trajectory_channels
+from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig, UNetConfig
 from mask2iv.diffusion.schedule import NoiseScheduleConfig
-from mask2iv.models.config import ResamplerConfig, UNetConfig
 from mask2iv.recipes.training import TrainingConfig
 from mask2iv.recipes.types import (
     AutoencoderRecipe,
@@ -17,6 +17,7 @@ from mask2iv.recipes.types import (
     ReferenceRecipe,
     StageRecipe,
 )
+from mask2iv.stages.conditioning import MaskLayout
 from mask2iv.stages.config import PipelineConfig
 
 LATENT_PATCH = 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig, UNetConfig
 from mask2iv.diffusion.schedule import NoiseScheduleConfig
 from mask2iv.errors import InputError
-from mask2iv.models.config import ResamplerConfig, UNetConfig
 from mask2iv.recipes.training import TrainingConfig
 from mask2iv.stages.config import PipelineConfig
 
@@ -105,7 +105,7 @@ class ReferenceRecipe:
 
 @dataclass(frozen=True)
 class PainterRecipe:
-    """The painter of masks (see :class:`mask2iv.models.painter.MaskPainter`) and how it is trained.
+    """The painter of masks (see :class:`mask2iv.backbones.planning.painter.MaskPainter`) and how it is trained.
 
     Attributes:
         widths, depth, code: its size.
@@ -134,7 +134,7 @@ class PainterRecipe:
 
 @dataclass(frozen=True)
 class PlannerRecipe:
-    """The planner (see :class:`mask2iv.models.planner.InteractionPlanner`) and how it is trained.
+    """The planner (see :class:`mask2iv.backbones.planning.planner.InteractionPlanner`) and how it is trained.
 
     Attributes:
         width, layers, heads, dropout: its size.
@@ -166,7 +166,7 @@ class StageRecipe:
         perturb_kernels: square kernels it draws from (paper: 3, 5, 7).
         loss_weight: weight of foreground cells (stage 1) or contact cells (stage 2); paper: 5.
         timestep_shift: above 1, training sees more of the noisy timesteps; paper: 1 (uniform). See
-            :func:`mask2iv.stages.stage.draw_timesteps`.
+            :func:`mask2iv.backbones.dynamicrafter.stage.draw_timesteps`.
         cache_latents: encode the clips once and keep the result beside the run; else encode them in every step, which
             takes no disk space and gives the same losses.
         training: optimisation.

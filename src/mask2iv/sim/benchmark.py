@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 from mask2iv.contract import Clip
 from mask2iv.errors import InputError
-from mask2iv.sim.catalogue import OBJECTS
 from mask2iv.sim.config import SimConfig
-from mask2iv.sim.domains import DOMAINS
 from mask2iv.sim.generate import simulate_clips
-from mask2iv.sim.pools import SPLITS
+from mask2iv.sim.world.catalogue import OBJECTS
+from mask2iv.sim.world.domains import DOMAINS
+from mask2iv.sim.world.pools import SPLITS
 
 CLIPS = {"train": 0, "validation": 128, "test": 512}
 """Clips of a split; as many as asked for of train."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mask2iv.errors import InputError
-from mask2iv.sim.actions import ACTOR_MIXES, VERBS, possible_verbs
-from mask2iv.sim.catalogue import HOUSEHOLD, OBJECTS, Props
-from mask2iv.sim.domains import DOMAINS
-from mask2iv.sim.pools import SPLITS
-from mask2iv.sim.tasks import ACTOR_SAID
+from mask2iv.sim.choreography.actions import ACTOR_MIXES, VERBS, possible_verbs
+from mask2iv.sim.choreography.tasks import ACTOR_SAID
+from mask2iv.sim.world.catalogue import HOUSEHOLD, OBJECTS, Props
+from mask2iv.sim.world.domains import DOMAINS
+from mask2iv.sim.world.pools import SPLITS
 
 
 @dataclass(frozen=True)

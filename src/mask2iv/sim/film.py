@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from mask2iv.contract import BoolArray, Label, UInt8Array, is_actor
-from mask2iv.sim.geometry import Array, unit, vec
-from mask2iv.sim.grasp import Implausible, Scene
-from mask2iv.sim.motion import Frame
-from mask2iv.sim.render import Renderer
-from mask2iv.sim.tasks import DIRECTIONS, Task
+from mask2iv.sim.choreography.grasp import Implausible, Scene
+from mask2iv.sim.choreography.motion import Frame
+from mask2iv.sim.choreography.tasks import DIRECTIONS, Task
+from mask2iv.sim.world.geometry import Array, unit, vec
+from mask2iv.sim.world.render import Renderer
 
 Rng = np.random.Generator
 

@@ -12,20 +12,20 @@ import numpy as np
 
 from mask2iv.contract import Clip, Label, Trajectory
 from mask2iv.errors import InputError
-from mask2iv.sim.actions import ACTIONS_OF, ACTOR_MIXES, possible_verbs
-from mask2iv.sim.actors import Actor, Hand, Robot, Unreachable
-from mask2iv.sim.clutter import add_clutter, add_occluder
+from mask2iv.sim.choreography.actions import ACTIONS_OF, ACTOR_MIXES, possible_verbs
+from mask2iv.sim.choreography.actors import Actor, Hand, Robot, Unreachable
+from mask2iv.sim.choreography.grasp import Implausible, Scene, plan_grasp
+from mask2iv.sim.choreography.motion import animate, check, check_apart, draw_timing
+from mask2iv.sim.choreography.tasks import Draw, Task
 from mask2iv.sim.config import SimConfig
-from mask2iv.sim.domains import DOMAINS, scene_of
 from mask2iv.sim.film import add_noise, film
-from mask2iv.sim.geometry import UP, Array, Pose, to_quaternion, vec, yaw
-from mask2iv.sim.grasp import Implausible, Scene, plan_grasp
-from mask2iv.sim.motion import animate, check, check_apart, draw_timing
-from mask2iv.sim.pools import SPLITS
-from mask2iv.sim.render import Renderer
-from mask2iv.sim.room import Camera, build_room, draw_camera
-from mask2iv.sim.stage import StageBuilder
-from mask2iv.sim.tasks import Draw, Task
+from mask2iv.sim.world.clutter import add_clutter, add_occluder
+from mask2iv.sim.world.domains import DOMAINS, scene_of
+from mask2iv.sim.world.geometry import UP, Array, Pose, to_quaternion, vec, yaw
+from mask2iv.sim.world.pools import SPLITS
+from mask2iv.sim.world.render import Renderer
+from mask2iv.sim.world.room import Camera, build_room, draw_camera
+from mask2iv.sim.world.stage import StageBuilder
 
 Rng = np.random.Generator
 _ATTEMPTS_PER_VERB = 40

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mask2iv.conditions import MaskLayout, VideoConditioning
 from mask2iv.diffusion.solvers import SAMPLERS, SamplerName
 from mask2iv.errors import InputError
+from mask2iv.stages.conditioning import MaskLayout, VideoConditioning
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,13 @@ class PipelineConfig:
         height, width: default output size in pixels.
         num_frames: frames of a clip (T).
         fps: frames per second of the clips the model was trained on.
-        mask_layout: how stage 1 gets its mask conditions; see :func:`mask2iv.conditions.trajectory_conditions`.
-        video_conditioning: what stage 2 is told; see :class:`mask2iv.conditions.VideoConditioning`.
+        mask_layout: how stage 1 gets its mask conditions; see
+            :func:`mask2iv.backbones.dynamicrafter.conditions.trajectory_conditions`.
+        video_conditioning: what stage 2 is told; see
+            :class:`mask2iv.stages.conditioning.VideoConditioning`.
         latent_patch: see :class:`mask2iv.models.autoencoder.LatentCodec`; 1 in the original models.
-        trajectory_change_std, video_change_std: see :class:`mask2iv.stages.stage.Stage`; None in the original models.
+        trajectory_change_std, video_change_std: see :class:`mask2iv.backbones.dynamicrafter.stage.Stage`; None in the
+            original models.
         text_skip_last: text encoder blocks left out at the end (1: the penultimate layer, as in the original).
         drop_image_in_guidance: the unconditional branch sees an all-zero image too, as in DynamiCrafter.
         num_inference_steps: default sampling steps of stage 1.

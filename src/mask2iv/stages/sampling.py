@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import torch
 from tqdm import tqdm
 
-from mask2iv.conditions import ConditionEncoder
 from mask2iv.diffusion.samplers import SamplingStep
 from mask2iv.stages.inputs import OnStep, SamplingPlan, positive
 
@@ -21,7 +20,7 @@ StepCallback = Callable[[Any, int, int, dict[str, Any]], dict[str, Any]]
 class SampledPipeline(Protocol):
     """What a pipeline is to its sampling."""
 
-    encoder: ConditionEncoder
+    encoder: Any
 
     def solver(self, sampler: str | None) -> Any:
         """The scheduler of this name; the model's own for None."""
@@ -29,7 +28,7 @@ class SampledPipeline(Protocol):
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """See the arguments of the same names of :meth:`~mask2iv.stages.pipeline.Mask2IVPipeline.trajectory`."""
+    """See the arguments of the same names of :meth:`~mask2iv.pipelines.pipeline.Mask2IVPipeline.trajectory`."""
 
     batch_size: int
     sampler: str | None

@@ -8,34 +8,35 @@ from functools import partial
 import torch
 
 from mask2iv import config
-from mask2iv.conditions import ConditionEncoder, VideoConditioning
+from mask2iv.backbones.dynamicrafter.conditions import ConditionEncoder
+from mask2iv.backbones.dynamicrafter.stage import Stage
 from mask2iv.data.vocabulary import words_of
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
 from mask2iv.models.text import encode_text
+from mask2iv.pipelines.components import INDEX, load_component, read_index
+from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.recipes import PainterRecipe, PlannerRecipe, ReferenceRecipe, StageRecipe
-from mask2iv.stages.components import INDEX, load_component, read_index
-from mask2iv.stages.pipeline import Mask2IVPipeline
-from mask2iv.stages.stage import Stage
-from mask2iv.training.actor_masks import build_actor_masks
-from mask2iv.training.cache import FreshlyEncoded, build_cache, cache_key
-from mask2iv.training.clips import ClipMemory
+from mask2iv.stages.conditioning import VideoConditioning
 from mask2iv.training.context import ADOPTED, FROZEN, VIDEO_NETWORKS, TrainContext
-from mask2iv.training.encoders import train_encoders
-from mask2iv.training.loop import Trainer, Validation
-from mask2iv.training.mirror import mirrored_caption
-from mask2iv.training.painter import train_painter
-from mask2iv.training.planner import train_planner
-from mask2iv.training.plans import PlanRows, build_plans
-from mask2iv.training.pretrained import from_image_to_video
-from mask2iv.training.reference import train_reference
-from mask2iv.training.rendered import build_rendered, reconstruction, stage_two
-from mask2iv.training.stages import StageBatches, StageData, StageName, make_stage, train_stage
-from mask2iv.training.trainable import merge_adapters, save_adapter
-from mask2iv.training.vae import train_vae
-from mask2iv.training.validation import MEASURES, StageValidation
-from mask2iv.training.windows import RenderedClips
+from mask2iv.training.engine.loop import Trainer, Validation
+from mask2iv.training.engine.trainable import merge_adapters, save_adapter
+from mask2iv.training.inputs.actor_masks import build_actor_masks
+from mask2iv.training.inputs.cache import FreshlyEncoded, build_cache, cache_key
+from mask2iv.training.inputs.clips import ClipMemory
+from mask2iv.training.inputs.mirror import mirrored_caption
+from mask2iv.training.inputs.plans import PlanRows, build_plans
+from mask2iv.training.inputs.rendered import build_rendered, reconstruction, stage_two
+from mask2iv.training.inputs.windows import RenderedClips
+from mask2iv.training.networks.encoders import train_encoders
+from mask2iv.training.networks.painter import train_painter
+from mask2iv.training.networks.planner import train_planner
+from mask2iv.training.networks.pretrained import from_image_to_video
+from mask2iv.training.networks.reference import train_reference
+from mask2iv.training.networks.stages import StageBatches, StageData, StageName, make_stage, train_stage
+from mask2iv.training.networks.vae import train_vae
+from mask2iv.training.networks.validation import MEASURES, StageValidation
 
 _AUTOCAST: Mapping[str, torch.dtype | None] = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -18,11 +18,11 @@ from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, copy_linked, remove_leftovers, sha256_file
 from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.models.text import add_words, unknown_words
+from mask2iv.pipelines.components import INDEX, load_component, read_index, save_component, write_index
 from mask2iv.recipes import Recipe
-from mask2iv.stages.components import INDEX, load_component, read_index, save_component, write_index
-from mask2iv.training.clips import ClipMemory
-from mask2iv.training.mirror import mirrored_caption
-from mask2iv.training.run import Run
+from mask2iv.training.engine.run import Run
+from mask2iv.training.inputs.clips import ClipMemory
+from mask2iv.training.inputs.mirror import mirrored_caption
 
 FROZEN = ("vae", "tokenizer", "text_encoder", "image_encoder", "reference_decoder")
 """Components that a stage needs and does not train."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mask2iv.alignment import clean_plate, object_transforms, warp_image
 from mask2iv.contract import BoolArray, Clip, Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.masks import centroid
+from mask2iv.trajectories.alignment import clean_plate, object_transforms, warp_image
+from mask2iv.trajectories.measures import centroid
 
 
 def object_stays(clip: Clip) -> Trajectory:

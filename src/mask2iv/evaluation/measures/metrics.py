@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from mask2iv.contract import BoolArray, Clip, Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.masks import centroid, centroids, iou
-from mask2iv.morphology import contact_map_tensor, dilate
+from mask2iv.trajectories.measures import centroid, centroids, iou
+from mask2iv.trajectories.morphology import contact_map_tensor, dilate
 
 MOVING_SHARE = 0.01
 """An object moves in a frame when its centroid is farther than this from where it was one frame before."""

@@ -16,8 +16,8 @@ import torch
 
 from mask2iv.contract import BoolArray, Label, Trajectory, UInt8Array
 from mask2iv.evaluation.measures import metrics
-from mask2iv.masks import areas, centroids
-from mask2iv.morphology import dilate
+from mask2iv.trajectories.measures import areas, centroids
+from mask2iv.trajectories.morphology import dilate
 
 SUCCESS = 0.05
 """An object has arrived when it ends nearer than this share of the diagonal to the target."""

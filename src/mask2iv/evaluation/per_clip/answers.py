@@ -9,11 +9,11 @@ from typing import Literal, TypeVar
 
 import torch
 
+from mask2iv.backbones.dynamicrafter.video import video_inputs
 from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.errors import InputError
+from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.seeds import generator_of
-from mask2iv.stages.pipeline import Mask2IVPipeline
-from mask2iv.stages.video import video_inputs
 
 T = TypeVar("T")
 StageChoice = Literal["trajectory", "video", "both", "end-to-end"]

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.evaluation.measures import baselines, fidelity, metrics, scorecard
-from mask2iv.evaluation.measures.resegment import resegment
 from mask2iv.evaluation.networks.features import QUESTIONS, SHIPPED, FeatureNet, feature_net_digest, load_feature_net
 from mask2iv.evaluation.networks.learned import I3D, I3D_FRAMES, Inception, VideoText, lpips_net, lpips_of_video
-from mask2iv.evaluation.networks.tracking import Tracker
 from mask2iv.evaluation.networks.weights import HOW_TO_GET, METRICS, NEEDS, Weights, unavailable
 from mask2iv.models.lpips import LPIPS, shipped_identity
+from mask2iv.segmentation.motion import resegment
+from mask2iv.segmentation.sam2 import Tracker
 
 STILL, PASTED, TRUE_VIDEO = "still", "pasted", "true"
 """Systems beside the evaluated ones: the first frame repeated, its object cut out and moved along the true trajectory,

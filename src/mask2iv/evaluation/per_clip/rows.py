@@ -16,7 +16,7 @@ from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.evaluation.measures import baselines, fidelity, metrics, scorecard
 from mask2iv.evaluation.per_clip.answers import END_TO_END, PREDICTIONS, VIDEO, Answers
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO, Features, Measurer
-from mask2iv.masks import labels_to_rgb
+from mask2iv.trajectories.labels import labels_to_rgb
 
 Row = dict[str, Any]
 TRIVIAL = ("object stays, no actor", "object slides, no actor")

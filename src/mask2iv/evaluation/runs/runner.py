@@ -30,7 +30,7 @@ from mask2iv.evaluation.reports.summary import summarise
 from mask2iv.evaluation.runs.journal import Journal
 from mask2iv.files import write_json
 from mask2iv.manifest import versions
-from mask2iv.stages.pipeline import Mask2IVPipeline
+from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
 __all__ = ["EvaluationConfig", "evaluate", "evaluate_predictions"]
 

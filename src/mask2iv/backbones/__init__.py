@@ -1,0 +1,1 @@
+"""Networks that predict trajectories and render videos, one folder each."""

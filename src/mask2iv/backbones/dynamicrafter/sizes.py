@@ -1,0 +1,228 @@
+"""Sizes of the networks, as frozen data: validated when made, lossless to and from plain dictionaries."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from mask2iv.errors import InputError
+
+NORM_GROUPS = 32
+"""Groups of every GroupNorm; each width of the network must be a multiple of it."""
+
+INIT_ATTENTION_HEADS = 8
+"""The first temporal transformer has this many heads at any width."""
+
+
+class ModelConfig:
+    """What the configurations of all networks share: conversion to and from a dictionary of plain values."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as JSON-serialisable values (tuples become lists)."""
+        values = dataclasses.asdict(self)  # type: ignore[call-overload]
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The configuration that :meth:`to_dict` wrote; an absent field takes its default.
+
+        Raises:
+            InputError: an unknown key, or a value the class rejects.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise InputError(f"{cls.__name__}.{unknown[0]} is not a field; known fields are {', '.join(known)}")
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+    def _require_positive_int(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InputError(f"{type(self).__name__}.{name} must be an integer of at least 1, found {value!r}")
+
+    def _require_positive_ints(self, name: str, allow_empty: bool = False) -> None:
+        value = getattr(self, name)
+        entries_ok = isinstance(value, tuple) and all(type(entry) is int and entry >= 1 for entry in value)
+        if not entries_ok or not (value or allow_empty):
+            raise InputError(f"{type(self).__name__}.{name} must be a tuple of integers of at least 1, found {value!r}")
+
+    def _require_bool(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise InputError(f"{type(self).__name__}.{name} must be true or false, found {value!r}")
+
+    def _require_fraction(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
+                raise InputError(f"{type(self).__name__}.{name} must be a number in [0, 1), found {value!r}")
+
+
+@dataclass(frozen=True)
+class UNetConfig(ModelConfig):
+    """Size and options of ``VideoUNet``. The defaults are those of the paper's network.
+
+    Attributes:
+        in_channels: latent channels in, noisy latent and conditions together (12 in Mask2IV, 8 in DynamiCrafter).
+        out_channels: latent channels out.
+        model_channels: width of the first level; a multiple of 32.
+        channel_mult: width of each level as a multiple of ``model_channels``; the number of levels is its length.
+        num_res_blocks: residual blocks per level in the encoder (the decoder has one more).
+        attention_resolutions: down-sampling factors (1, 2, 4, ...) at which there is attention.
+        num_head_channels: width of an attention head; None: ``num_heads`` decides.
+        num_heads: heads of every attention, used only where ``num_head_channels`` is None.
+        transformer_depth: blocks in each transformer.
+        context_dim: width of the text and image tokens.
+        text_tokens: leading tokens of the context that are text.
+        image_tokens_per_frame: image tokens that belong to each frame in a per-frame context.
+        temporal_attention: a temporal transformer after each spatial one.
+        temporal_conv: a temporal convolution block after each residual block.
+        temporal_conv_spatial: the temporal convolutions also look one row (then one column) to each side.
+        init_attention: a temporal transformer right after the first convolution; needs ``num_head_channels``.
+        init_attention_text: the second attention of that transformer looks at the text instead of the frames.
+        causal_temporal_attention: a frame attends only to itself and earlier ones (not in ``init_attention``).
+        relative_position_range: temporal attention adds learnt embeddings of the distance between frames, clipped to
+            this many frames either way; None: no such embeddings.
+        image_cross_attention: spatial cross-attention has keys and values of its own for the image tokens; if off,
+            only the text tokens are used.
+        image_cross_attention_scale_learnable: one learnt factor per cross-attention on the image part.
+        fps_condition: the frame rate is embedded and added to the time embedding.
+        default_fps: frames per second taken where ``fps`` is not given.
+        dropout: probability in the residual blocks.
+        temporal_conv_dropout: probability in the temporal convolution blocks.
+        scale_shift_norm: the time embedding scales and shifts the second norm instead of being added.
+        resample: how levels are joined: ``"conv"`` a strided convolution down, nearest and convolution up;
+            ``"plain"`` average pooling and nearest; ``"resblock"`` residual blocks around the plain ones.
+
+    Raises:
+        InputError: a value out of range or fields that contradict each other, naming the field.
+    """
+
+    in_channels: int = 12
+    out_channels: int = 4
+    model_channels: int = 320
+    channel_mult: tuple[int, ...] = (1, 2, 4, 4)
+    num_res_blocks: int = 2
+    attention_resolutions: tuple[int, ...] = (4, 2, 1)
+    num_head_channels: int | None = 64
+    num_heads: int | None = None
+    transformer_depth: int = 1
+    context_dim: int = 1024
+    text_tokens: int = 77
+    image_tokens_per_frame: int = 16
+    temporal_attention: bool = True
+    temporal_conv: bool = True
+    temporal_conv_spatial: bool = False
+    init_attention: bool = True
+    init_attention_text: bool = False
+    causal_temporal_attention: bool = False
+    relative_position_range: int | None = None
+    image_cross_attention: bool = True
+    image_cross_attention_scale_learnable: bool = False
+    fps_condition: bool = True
+    default_fps: float = 24
+    dropout: float = 0.1
+    temporal_conv_dropout: float = 0.1
+    scale_shift_norm: bool = False
+    resample: Literal["conv", "plain", "resblock"] = "conv"
+
+    def __post_init__(self) -> None:
+        self._require_positive_int(
+            "in_channels", "out_channels", "model_channels", "num_res_blocks", "transformer_depth", "context_dim"
+        )
+        self._require_positive_int("text_tokens", "image_tokens_per_frame")
+        optional = ("num_head_channels", "num_heads", "relative_position_range")
+        self._require_positive_int(*(name for name in optional if getattr(self, name) is not None))
+        self._require_positive_ints("channel_mult")
+        self._require_positive_ints("attention_resolutions", allow_empty=True)
+        self._require_bool("temporal_attention", "temporal_conv", "temporal_conv_spatial", "init_attention")
+        self._require_bool("init_attention_text", "causal_temporal_attention", "image_cross_attention")
+        self._require_bool("image_cross_attention_scale_learnable", "fps_condition", "scale_shift_norm")
+        self._require_fraction("dropout", "temporal_conv_dropout")
+        if not isinstance(self.default_fps, int | float) or self.default_fps < 0:
+            raise InputError(f"UNetConfig.default_fps must be a number of at least 0, found {self.default_fps!r}")
+        if self.resample not in ("conv", "plain", "resblock"):
+            raise InputError(f"UNetConfig.resample must be conv, plain or resblock, found {self.resample!r}")
+        if self.model_channels % NORM_GROUPS:
+            raise InputError(
+                f"UNetConfig.model_channels must be a multiple of {NORM_GROUPS}, found {self.model_channels}"
+            )
+        self._check_heads()
+
+    def _check_heads(self) -> None:
+        if self.num_head_channels is None and self.num_heads is None:
+            raise InputError("UNetConfig.num_head_channels and UNetConfig.num_heads are both None; set one of them")
+        if self.init_attention and self.num_head_channels is None:
+            raise InputError("UNetConfig.init_attention needs num_head_channels; set it, or set init_attention false")
+        for width in self.attention_widths:
+            if min(self.heads(width)) < 1:
+                name = "num_heads" if self.num_head_channels is None else "num_head_channels"
+                raise InputError(
+                    f"UNetConfig.{name} is {getattr(self, name)}, more than the {width} channels of a level with "
+                    "attention; make it smaller"
+                )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each level."""
+        return tuple(self.model_channels * mult for mult in self.channel_mult)
+
+    @property
+    def attention_widths(self) -> tuple[int, ...]:
+        """Channels of each level with attention, then of the middle, which always has it."""
+        levels = (width for level, width in enumerate(self.widths) if 2**level in self.attention_resolutions)
+        return (*levels, self.widths[-1])
+
+    @property
+    def mixes_frames(self) -> bool:
+        """Whether any layer passes something from one frame to another."""
+        return self.temporal_attention or self.temporal_conv or self.init_attention
+
+    @property
+    def size_multiple(self) -> int:
+        """Latent height and width must be multiples of this number."""
+        return int(2 ** (len(self.channel_mult) - 1))
+
+    def heads(self, width: int) -> tuple[int, int]:
+        """(number of heads, channels of each) of an attention on ``width`` channels."""
+        if self.num_head_channels is not None:
+            return width // self.num_head_channels, self.num_head_channels
+        assert self.num_heads is not None
+        return self.num_heads, width // self.num_heads
+
+
+@dataclass(frozen=True)
+class ResamplerConfig(ModelConfig):
+    """Size of ``Resampler``. The defaults are those of the paper's network.
+
+    Attributes:
+        dim: width of the latent queries.
+        depth: attention and feed-forward layers.
+        dim_head: width of an attention head.
+        heads: attention heads; ``heads * dim_head`` need not equal ``dim``.
+        num_queries: tokens made for each frame.
+        video_length: frames; the number of queries is ``num_queries * video_length``.
+        embedding_dim: width of the image features that come in.
+        output_dim: width of the tokens that go out, the U-Net's ``context_dim``.
+        ff_mult: hidden width of the feed-forward layers, as a multiple of ``dim``.
+
+    Raises:
+        InputError: a value that is not an integer of at least 1, naming the field.
+    """
+
+    dim: int = 1024
+    depth: int = 4
+    dim_head: int = 64
+    heads: int = 12
+    num_queries: int = 16
+    video_length: int = 16
+    embedding_dim: int = 1280
+    output_dim: int = 1024
+    ff_mult: int = 4
+
+    def __post_init__(self) -> None:
+        self._require_positive_int(*(field.name for field in dataclasses.fields(self)))

@@ -1,0 +1,199 @@
+"""A planner: a small transformer that draws an interaction's plan by flow matching (Lipman et al. 2023).
+
+What is drawn are the plan's numbers over time, as coefficients of a cosine transform, each in units of its own spread
+over the training clips: so a plan is as smooth as real ones are. With them the painter's shape code is drawn, since how
+an actor looks goes with how it moves.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import nn
+
+from mask2iv.models.blocks import PixelBlock
+from mask2iv.models.dropout import SampleDropout
+from mask2iv.trajectories.plan import ACTOR_NUMBERS, ACTORS, NUMBERS, OBJECT_NUMBERS
+
+PICTURE = (40, 64)
+"""Height and width at which a planner sees a scene."""
+PICTURE_CHANNELS = 6
+"""RGB in [-1, 1], and planes of object, actor and target in {0, 1}."""
+_IMPORTANCE = (0.2, 5.0)
+_LEAST_COVERED = 0.01
+FACTS = 3 + 1 + OBJECT_NUMBERS + 1 + ACTORS * ACTOR_NUMBERS
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a planner is told of B scenes.
+
+    Attributes:
+        picture: [B, 6, 40, 64], see :data:`PICTURE_CHANNELS`; planes of what is not known are zero.
+        start: the object's centroid (x, y) and the square root of its area, in units of the height, [B, 3].
+        has_target, target: whether the object's last pose is given, bool [B], and that: shift, log_scale, angle [B, 4].
+        has_actor, actors: whether the first frame's actors are given, bool [B], and their numbers [B, 18].
+        text: text tokens [B, L, D].
+    """
+
+    picture: torch.Tensor
+    start: torch.Tensor
+    has_target: torch.Tensor
+    target: torch.Tensor
+    has_actor: torch.Tensor
+    actors: torch.Tensor
+    text: torch.Tensor
+
+    def facts(self) -> torch.Tensor:
+        """The numbers as one vector, [B, FACTS]; what is not given is zero."""
+        has_target, has_actor = (flag.to(self.start.dtype).unsqueeze(1) for flag in (self.has_target, self.has_actor))
+        return torch.cat([self.start, has_target, has_target * self.target, has_actor, has_actor * self.actors], dim=1)
+
+
+class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """The velocity of noisy plans, given a scene.
+
+    Args:
+        num_frames: T.
+        width, layers, heads: of the transformer.
+        code: numbers of the painter's shape code.
+        text_width: of the text tokens.
+        dropout: in training.
+    """
+
+    plan_mean: torch.Tensor
+    plan_std: torch.Tensor
+    code_mean: torch.Tensor
+    code_std: torch.Tensor
+
+    @register_to_config
+    def __init__(
+        self,
+        num_frames: int = 16,
+        width: int = 224,
+        layers: int = 6,
+        heads: int = 7,
+        code: int = 16,
+        text_width: int = 128,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.num_frames, self.code = num_frames, code
+        self.plan_in, self.plan_out = nn.Linear(NUMBERS, width), nn.Linear(width, NUMBERS)
+        self.code_in, self.code_out = nn.Linear(code, width), nn.Linear(width, code)
+        self.places = nn.Parameter(0.02 * torch.randn(num_frames + 1, width))
+        self.text_in, self.facts_in = nn.Linear(text_width, width), nn.Linear(FACTS, width)
+        self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.picture = nn.Sequential(
+            nn.Conv2d(PICTURE_CHANNELS, 32, 4, stride=2, padding=1),
+            PixelBlock(32),
+            nn.Conv2d(32, 64, 4, stride=2, padding=1),
+            PixelBlock(64),
+            nn.Conv2d(64, width, 2, stride=2),
+        )
+        self.cells = nn.Parameter(0.02 * torch.randn(PICTURE[0] * PICTURE[1] // 64, width))
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 4 * width, dropout, activation="gelu", batch_first=True, norm_first=True
+        )
+        # Dropout by samples trains on several processes as on one; of attention's own there is no such kind.
+        layer.self_attn.dropout = 0.0
+        layer.dropout, layer.dropout1, layer.dropout2 = (SampleDropout(dropout) for _ in range(3))
+        self.transformer = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
+        for name, shape in (("plan", (num_frames, NUMBERS)), ("code", (code,))):
+            self.register_buffer(f"{name}_mean", torch.zeros(shape))
+            self.register_buffer(f"{name}_std", torch.ones(shape))
+
+    @property
+    def state_size(self) -> int:
+        """Numbers of a sample: all of a plan's and the code."""
+        return self.num_frames * NUMBERS + self.code
+
+    def forward(self, states: torch.Tensor, times: torch.Tensor, scene: Scene) -> torch.Tensor:
+        """The velocities of states [B, state_size] at times [B] in [0, 1]: noise at 0, data at 1 (:meth:`encode`)."""
+        plans, codes = self._split(states)
+        steps = self.time(_sinusoids(times, self.places.shape[1])).unsqueeze(1)
+        drawn = torch.cat([self.plan_in(plans), self.code_in(codes).unsqueeze(1)], dim=1) + self.places + steps
+        cells = self.picture(scene.picture).flatten(2).transpose(1, 2) + self.cells
+        told = [self.facts_in(scene.facts()).unsqueeze(1), self.text_in(scene.text), cells]
+        x = self.transformer(torch.cat([drawn, *told], dim=1))
+        return torch.cat([self.plan_out(x[:, : self.num_frames]).flatten(1), self.code_out(x[:, self.num_frames])], 1)
+
+    def encode(self, plans: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """Plans [B, T, NUMBERS] and codes [B, code] as states: cosine coefficients, all in units of their spread."""
+        # Autocast would round coefficients that some spreads, a thousand times as small, then divide.
+        with torch.autocast(plans.device.type, enabled=False):
+            coefficients = (_cosines(plans) @ plans - self.plan_mean) / self.plan_std
+        return torch.cat([coefficients.flatten(1), (codes - self.code_mean) / self.code_std], dim=1)
+
+    def decode(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inverse of :meth:`encode`."""
+        coefficients, codes = self._split(states)
+        coefficients = coefficients * self.plan_std + self.plan_mean
+        with torch.autocast(states.device.type, enabled=False):
+            plans = _cosines(coefficients).T @ coefficients
+        return plans, codes * self.code_std + self.code_mean
+
+    def _split(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        plans, codes = states.split([self.num_frames * NUMBERS, self.code], dim=1)
+        return plans.unflatten(1, (self.num_frames, NUMBERS)), codes
+
+    def importance(self) -> torch.Tensor:
+        """What each number of a state counts in training, [state_size], 1 on average.
+
+        By its spread in the picture, within bounds: where the object goes and where the arm comes from is a handful of
+        numbers, and would be lost among hundreds that all count alike. The mean that each tends to is the same.
+        """
+        spread = self.plan_std / self.plan_std.mean()
+        weights = torch.cat([spread.clamp(*_IMPORTANCE).flatten(), torch.ones_like(self.code_std)])
+        return weights / weights.mean()
+
+    @torch.no_grad()
+    def fit(self, plans: torch.Tensor, codes: torch.Tensor) -> None:
+        """Take mean and spread from training data, plans [N, T, NUMBERS] and codes [N, code]."""
+        coefficients = _cosines(plans) @ plans
+        self.plan_mean.copy_(coefficients.mean(dim=0))
+        # What never varies (an actor that no clip has) keeps a spread that can be divided by.
+        self.plan_std.copy_(coefficients.std(dim=0).clamp(min=2e-3))
+        self.code_mean.copy_(codes.mean(dim=0))
+        self.code_std.copy_(codes.std(dim=0).clamp(min=1e-3))
+
+
+def on_border(tips: torch.Tensor, entries: torch.Tensor, covered: torch.Tensor, widths: torch.Tensor) -> torch.Tensor:
+    """Entries (x, y) brought to the picture's border along the ray from the actor's tip, [..., 2].
+
+    The middle of what an actor covers of the border is at most half of that away from it, and that only in a corner. An
+    entry that is so near, of a tip outside the picture, or of an actor that covers none of the border, is kept.
+
+    Args:
+        tips, entries: [..., 2] in units of the picture's height.
+        covered: length of the border that the actor covers, [...].
+        widths: of the pictures, [...].
+    """
+    sides, way = torch.stack([widths, torch.ones_like(widths)], dim=-1), entries - tips
+    inside = torch.minimum(entries, sides - entries).amin(dim=-1)
+    steps = torch.where(way > 0, sides - tips, -tips) / torch.where(way.abs() < 1e-4, torch.full_like(way, 1e-4), way)
+    step = torch.where(way.abs() < 1e-4, torch.full_like(way, torch.inf), steps).amin(dim=-1)
+    moved = (covered > _LEAST_COVERED) & ((inside < 0) | (inside > covered / 2)) & (step > 0) & step.isfinite()
+    return torch.where(moved.unsqueeze(-1), tips + step.clamp(max=1e3).unsqueeze(-1) * way, entries)
+
+
+def _cosines(like: torch.Tensor) -> torch.Tensor:
+    """The orthonormal cosine transform (type II) over the frames of [B, T, ...], as a matrix [T, T]."""
+    count = like.shape[1]
+    n = torch.arange(count, device=like.device, dtype=like.dtype)
+    k = n.unsqueeze(1)
+    matrix = torch.cos(math.pi * (n + 0.5) * k / count) * math.sqrt(2 / count)
+    matrix[0] /= math.sqrt(2)
+    return matrix
+
+
+def _sinusoids(times: torch.Tensor, width: int) -> torch.Tensor:
+    half = width // 2
+    frequencies = torch.exp(torch.linspace(0, math.log(1000), half, device=times.device)).to(times.dtype)
+    angles = times.unsqueeze(1) * frequencies
+    return F.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, width - 2 * half))

@@ -1,0 +1,320 @@
+"""Stage 1 in two levels: a planner draws where object and actor go, a painter turns that into masks.
+
+An extension of the paper, whose stage 1 (:mod:`mask2iv.backbones.dynamicrafter.trajectory`) draws the masks themselves.
+A network of
+embedded size predicts the average of all outcomes: no arm, and half an object. A plan is some twenty numbers a frame,
+of which even a small network draws a sample and not an average; and the object's mask is the first frame's, moved, so
+that it cannot vanish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mask2iv.backbones.dynamicrafter.sharing import SharedEncoder
+from mask2iv.backbones.dynamicrafter.trajectory import Guidance, TrajectoryRequest
+from mask2iv.backbones.planning.conditions import SceneFacts, join_maps, join_scenes, known_maps, scene_facts, without
+from mask2iv.backbones.planning.painter import MaskPainter
+from mask2iv.backbones.planning.planner import InteractionPlanner, Scene, on_border
+from mask2iv.contract import BoolArray, Label, Trajectory, UInt8Array
+from mask2iv.diffusion.guidance import active_branches, chained_guidance
+from mask2iv.diffusion.samplers import SamplingStep, draw_noise
+from mask2iv.errors import InputError
+from mask2iv.media import resize_image
+from mask2iv.stages.config import PipelineConfig
+from mask2iv.stages.inputs import OnStep, SamplingPlan, labels_of_first_frame, stage_generator, target_labels
+from mask2iv.trajectories.alignment import warp_mask
+from mask2iv.trajectories.distances import enlarge_maps
+from mask2iv.trajectories.morphology import contact_map
+from mask2iv.trajectories.plan import ACTOR_NUMBERS, ACTORS, OBJECT_NUMBERS, InteractionPlan, actor_numbers
+
+LEAST_SEEN = 0.2
+"""Of the moved object at least this share is seen in each frame; where less would be, it lies in front of the actor."""
+ISLAND = 0.1
+"""Pieces of a mask below this share of its largest piece are not kept."""
+MOST_GAP = 0.2
+"""A gap between an object that moves and its actor is closed up to this share of the picture's height."""
+
+
+class PlanningStage(nn.Module):
+    """The trained networks of this stage 1."""
+
+    def __init__(self, planner: InteractionPlanner, painter: MaskPainter, num_frames: int) -> None:
+        super().__init__()
+        if planner.num_frames != num_frames:
+            raise InputError(
+                f"the planner draws {planner.num_frames} frames, the model's config says num_frames {num_frames}; the "
+                "folder's model_index.json and its weights do not belong together"
+            )
+        self.planner, self.painter = planner, painter
+        if planner.code != painter.code:
+            raise InputError(
+                f"planner and painter do not belong together: their shape codes have {planner.code} and "
+                f"{painter.code} numbers"
+            )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the networks."""
+        return next(self.parameters()).dtype
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A request at the size asked for."""
+
+    labels: UInt8Array
+    facts: SceneFacts
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnPlan:
+    """A plan and what it is painted with.
+
+    Attributes:
+        plan: of T frames.
+        code: of the actors' shape, float [code].
+        labels: of the first frame, uint8 [H, W].
+        prompt: "" for none.
+    """
+
+    plan: InteractionPlan
+    code: torch.Tensor
+    labels: UInt8Array
+    prompt: str
+
+
+@torch.no_grad()
+def draw_plans(
+    stage: PlanningStage,
+    encoder: SharedEncoder,
+    sampling: SamplingPlan,
+    requests: Sequence[TrajectoryRequest],
+    guidance: Guidance,
+    seeds: Sequence[int],
+) -> list[DrawnPlan]:
+    """Draw one plan per request, each from its own seed.
+
+    Raises:
+        InputError: no condition at all, or an unusable mask.
+    """
+
+    def draw(batch: list[int], on_step: OnStep) -> list[DrawnPlan]:
+        chosen = [requests[index] for index in batch]
+        prepared = [_prepare(request) for request in chosen]
+        text = torch.cat([encoder.text(request.prompt) for request in chosen]).to(stage.dtype)
+        scene = join_scenes([one.facts for one in prepared], text)
+        noise = torch.cat(
+            [
+                draw_noise((1, stage.planner.state_size), stage_generator(seeds[i], 1), encoder.device, text.dtype)
+                for i in batch
+            ]
+        )
+        told, scales = _branches(scene, encoder.text("").to(text).expand_as(text), bool(chosen[0].prompt), guidance)
+        states = _solve(stage.planner, told, scales, guidance.rescale, noise, sampling.steps, on_step)
+        plans, codes = stage.planner.decode(states.float())
+        return [
+            DrawnPlan(_settled(plan, one.facts, _aspect(one.labels)), code, one.labels, request.prompt)
+            for plan, code, one, request in zip(plans.cpu().double().numpy(), codes, prepared, chosen, strict=True)
+        ]
+
+    return sampling.run([_checked_key(request) for request in requests], draw)
+
+
+@torch.no_grad()
+def paint_plans(
+    stage: PlanningStage, encoder: SharedEncoder, config: PipelineConfig, drawn: Sequence[DrawnPlan]
+) -> list[Trajectory]:
+    """The masks of plans, each by itself; the first frame's are those given."""
+    return [_paint(stage.painter, encoder, one, config.fps) for one in drawn]
+
+
+def _prepare(request: TrajectoryRequest) -> _Prepared:
+    labels = labels_of_first_frame(request.image, request.object_mask, request.actor_mask, request.size)
+    target = None
+    if request.target_mask is not None:
+        target = target_labels(request.image, request.target_mask, request.size) == Label.OBJECT
+    return _Prepared(labels, scene_facts(resize_image(request.image, request.size), labels, target))
+
+
+def _checked_key(request: TrajectoryRequest) -> Hashable:
+    has_target = request.target_mask is not None
+    if not request.prompt and not has_target:
+        raise InputError("no condition: give a prompt, a target mask, or both")
+    return request.size, bool(request.prompt), has_target
+
+
+def _branches(scene: Scene, empty: torch.Tensor, prompted: bool, guidance: Guidance) -> tuple[list[Scene], list[float]]:
+    """Scenes from least to most told, and the guidance scale of each step between them."""
+    branches: list[Scene] = [scene]
+    scales: list[float] = []
+    if prompted:
+        branches.insert(0, without(scene, text=empty))
+        scales.insert(0, guidance.text)
+    if bool(scene.has_target.any()):
+        branches.insert(0, without(scene, text=empty, target=True))
+        scales.insert(0, guidance.target)
+    return branches, scales
+
+
+def _solve(
+    planner: InteractionPlanner,
+    told: list[Scene],
+    scales: list[float],
+    rescale: float,
+    states: torch.Tensor,
+    steps: int,
+    on_step: OnStep,
+) -> torch.Tensor:
+    """States [B, S] from noise to data, by Heun's method: two evaluations a step."""
+    kept, chain = active_branches(scales)
+
+    def velocity(states: torch.Tensor, time: float) -> torch.Tensor:
+        times = torch.full((len(states),), time, device=states.device, dtype=states.dtype)
+        return chained_guidance([planner(states, times, told[index]) for index in kept], chain, rescale)
+
+    for index in range(steps):
+        now, then = index / steps, (index + 1) / steps
+        first = velocity(states, now)
+        second = velocity(states + first / steps, then)
+        states = states + (first + second) / (2 * steps)
+        replaced = on_step(SamplingStep(index, steps, torch.tensor(round(999 * (1 - now))), states, None))
+        states = states if replaced is None else replaced
+    return states
+
+
+def _aspect(labels: UInt8Array) -> float:
+    """The width of a picture [H, W] in units of its height."""
+    return (labels.shape[1] - 1) / (labels.shape[0] - 1)
+
+
+def _settled(values: NDArray[np.float64], facts: SceneFacts, width: float) -> InteractionPlan:
+    """The plan of drawn numbers [T, NUMBERS], with what is known put in.
+
+    It begins at the first frame, and ends at the target, where there is one; the object stays in the picture, which is
+    `width` wide, and actors reach its border. Corrections fade over the clip.
+    """
+    values = values.copy()
+    count = len(values)
+    fade = np.linspace(1, 0, count)[:, None]
+    thing = values[:, :OBJECT_NUMBERS]
+    thing -= fade * thing[:1]
+    ends = np.zeros((1, OBJECT_NUMBERS))
+    if facts.has_target:
+        thing += (1 - fade) * (facts.target - thing[-1:])
+        ends = np.stack([ends[0], facts.target])
+    if facts.has_actor:
+        values[:, OBJECT_NUMBERS:] = _from_known_actors(values[:, OBJECT_NUMBERS:], facts.actors)
+    # Within the picture and half to double size, or as far as start and target are.
+    least, most = (
+        np.array([*corner, np.log(size)]) for corner, size in (((0.03, 0.03), 0.5), ((width - 0.03, 0.97), 2))
+    )
+    least[:2] -= facts.start[:2]
+    most[:2] -= facts.start[:2]
+    thing[:, :3] = thing[:, :3].clip(
+        np.minimum(least, ends[:, :3].min(axis=0)), np.maximum(most, ends[:, :3].max(axis=0))
+    )
+    for slot in range(ACTORS):
+        actor = actor_numbers(values, slot)
+        tips = facts.start[:2] + thing[:, :2] + actor[:, 1:3]
+        given = (torch.from_numpy(one) for one in (tips, actor[:, 3:5], actor[:, 5], np.full(count, width)))
+        actor[:, 3:5] = on_border(*given).numpy()  # of one that is not there it is not read
+    return InteractionPlan.from_array(values, (float(facts.start[0]), float(facts.start[1])))
+
+
+def _from_known_actors(values: NDArray[np.float64], known: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Actors' numbers [T, 18] that begin as known [18], of one actor; what differs fades over a quarter of the clip.
+
+    One that is drawn later only stays as it was until then. Where two are drawn to begin with, the one that is known is
+    both of them in one mask, and says nothing of either.
+    """
+    first, second = values[:, :ACTOR_NUMBERS].copy(), values[:, ACTOR_NUMBERS:]
+    if second[0, 0] > 0.5:
+        return values
+    quarter = max(len(values) // 4, 1)
+    begins = int(np.argmax(first[:, 0] > 0.5)) if (first[:, 0] > 0.5).any() else len(values)
+    start = min(begins, quarter)
+    known = known[:ACTOR_NUMBERS]
+    if begins <= quarter:
+        fade = np.clip(1 - np.arange(len(values) - start) / quarter, 0, 1)[:, None]
+        first[start:] += fade * (known - first[start])
+    first[:start] = known
+    return np.concatenate([first, second], axis=1)
+
+
+# --- masks
+
+
+def _paint(painter: MaskPainter, encoder: SharedEncoder, drawn: DrawnPlan, fps: float) -> Trajectory:
+    text = encoder.text(drawn.prompt).to(next(painter.parameters()).dtype)
+    transforms = drawn.plan.transforms(drawn.labels.shape[0])
+    known = join_maps([known_maps(drawn.labels, transforms)], text)
+    numbers = torch.from_numpy(drawn.plan.to_array()).to(text)[None]
+    start = torch.tensor([drawn.plan.start]).to(text)
+    painted = painter(numbers, start, known, drawn.code.to(text)[None], text)
+    maps = torch.stack([painted.actor[0], painted.thing[0]], dim=1).float()
+    actors, things = enlarge_maps(maps).cpu().unbind(dim=1)
+    first = drawn.labels == Label.OBJECT
+    moved = [warp_mask(first, transform) for transform in transforms]
+    frames = [drawn.labels]
+    for index in range(1, len(moved)):
+        frames.append(_composed(actors[index].numpy(), things[index].numpy(), moved[index], moved[index - 1]))
+    return Trajectory(np.stack(frames), fps)
+
+
+def _composed(
+    actor: NDArray[np.float32], thing: NDArray[np.float32], moved: BoolArray, before: BoolArray
+) -> UInt8Array:
+    """Labels of a frame, from distances. A pixel inside both goes to the one with the larger distance."""
+    seen = _without_islands((thing > 0) & (thing >= actor))
+    if seen.sum() < LEAST_SEEN * moved.sum():
+        seen = moved
+    arm = _without_islands(actor > 0)
+    if arm.any() and seen.any() and _shifted(moved, before):
+        arm = _touching(arm, seen)
+    labels = np.zeros(arm.shape, dtype=np.uint8)
+    labels[arm] = Label.ACTOR
+    labels[seen] = Label.OBJECT
+    return labels
+
+
+def _shifted(moved: BoolArray, before: BoolArray) -> bool:
+    return bool((moved ^ before).sum() > 0.02 * max(int(before.sum()), 1))
+
+
+def _without_islands(mask: BoolArray) -> BoolArray:
+    """The mask without pieces that are small beside its largest."""
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count <= 2:
+        return mask
+    sizes = stats[:, cv2.CC_STAT_AREA].copy()
+    sizes[0] = 0
+    kept: BoolArray = (sizes >= ISLAND * sizes.max())[pieces]
+    return kept
+
+
+def _touching(arm: BoolArray, thing: BoolArray) -> BoolArray:
+    """The actor moved to the object, where a small gap is between them: no object moves untouched."""
+    if contact_map(arm, thing).any():
+        return arm
+    rows, columns = np.nonzero(arm)
+    away = cv2.distanceTransform((~thing).astype(np.uint8), cv2.DIST_L2, 5)[rows, columns]
+    nearest = int(np.argmin(away))
+    if away[nearest] > MOST_GAP * arm.shape[0]:
+        return arm
+    point = np.array([rows[nearest], columns[nearest]])
+    others = np.argwhere(thing)
+    goal = others[np.argmin(np.square(others - point).sum(axis=1))]
+    down, right = (float(value) for value in goal - point)
+    height, width = arm.shape
+    shift = np.array([[1.0, 0.0, right], [0.0, 1.0, down]])
+    # An arm goes on outside of the picture.
+    moved = cv2.warpAffine(arm.astype(np.uint8), shift, (width, height), borderMode=cv2.BORDER_REPLICATE) > 0
+    return moved & ~thing

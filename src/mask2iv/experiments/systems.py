@@ -1,0 +1,234 @@
+"""The paper's tables: each row a trained system, put to the same clips with the same steps and seeds."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mask2iv.contract import Clip
+from mask2iv.evaluation.measures.metrics import Figure
+from mask2iv.evaluation.per_clip.answers import END_TO_END, VIDEO
+from mask2iv.evaluation.per_clip.measure import Measurer
+from mask2iv.evaluation.per_clip.rows import TITLES, TRIVIAL
+from mask2iv.evaluation.reports.report import COLUMNS, cell
+from mask2iv.evaluation.runs.compare import REFERENCES, Run, compare, read_run
+from mask2iv.evaluation.runs.runner import EvaluationConfig, evaluate
+from mask2iv.experiments.variants import Row
+from mask2iv.files import atomic_write, write_json
+from mask2iv.manifest import weights_digest
+from mask2iv.pipelines.pipeline import Mask2IVPipeline
+
+
+def reference(row: Row) -> Row:
+    """What a row is compared with, clip by clip: a video system with Mask2IV along true masks, a model of stage 1 with
+    the joint one, asked in the same way.
+    """
+    if row.video is None:
+        return replace(row, trajectory="joint")
+    return replace(row, video="mask2iv", trajectory=None, asked=None, foreign=False)
+
+
+def evaluation_name(row: Row) -> str:
+    """Folder of a row's evaluation; rows that are the same system, asked the same, share it."""
+    if row.video is None:
+        return str(row.trajectory)
+    if row.trajectory is None:
+        return f"{row.video}-foreign" if row.foreign else row.video
+    return f"{row.trajectory}+{row.video} from {row.asked}".replace(" ", "-")
+
+
+def load_system(folders: Mapping[str, Path], row: Row, device: torch.device) -> Mask2IVPipeline:
+    """A row's networks: stage 2 of one model folder, stage 1 of another, or one of them.
+
+    Args:
+        folders: model folder of each of the row's variants.
+        row: the row.
+        device: where to compute.
+    """
+    loaded = {name: Mask2IVPipeline.from_pretrained(folders[name]) for name in row.variants}
+    if row.video is None or row.trajectory is None:
+        [pipeline] = loaded.values()
+        return pipeline.to(device)
+    first, pipeline = loaded[row.trajectory], loaded[row.video]
+    pipeline.trajectory_stage, pipeline.planning_stage = first.trajectory_stage, first.planning_stage
+    pipeline.config = replace(pipeline.config, mask_layout=first.config.mask_layout)
+    return pipeline.to(device)
+
+
+def as_asked(row: Row, settings: EvaluationConfig) -> EvaluationConfig:
+    """The settings with the stage that a row is measured by, and what its stage 1 is told."""
+    if row.video is None:
+        return replace(settings, stage="trajectory")
+    if row.trajectory is None:
+        return replace(settings, stage="video")
+    return replace(settings, stage="end-to-end", condition=row.asked)
+
+
+def score(
+    folders: Mapping[str, Path],
+    row: Row,
+    clips: Sequence[Clip],
+    settings: EvaluationConfig,
+    out: Path,
+    sources: Mapping[str, Any],
+    device: torch.device,
+    measurer: Measurer,
+) -> None:
+    """Evaluate a row; goes on with one that was interrupted, and does nothing anew that was done.
+
+    Args:
+        folders: model folder of each of the row's variants.
+        row: the row.
+        clips: to evaluate on.
+        settings: steps and seed, alike for all rows; the row says the stage.
+        out: folder of evaluations.
+        sources: ``data`` and ``data_index_sha256``.
+        device: where to compute.
+        measurer: the metrics.
+    """
+    model = {
+        "model": evaluation_name(row),
+        "model_sha256": " ".join(weights_digest(folders[name]) for name in row.variants),
+    }
+    system = load_system(folders, row, device)
+    evaluate(system, clips, as_asked(row, settings), out / evaluation_name(row), {**model, **sources}, measurer)
+
+
+# --- tables
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is known of a row: its figures by measure, and how they differ from those of its :func:`reference`."""
+
+    own: Mapping[str, Figure]
+    less_reference: Mapping[str, Figure]
+
+
+def reference_rows(table: Sequence[Row]) -> list[Row]:
+    """What a table's systems stand beside, as rows: :data:`~mask2iv.evaluation.runs.compare.REFERENCES`."""
+    videos = [Row(name, TITLES[name], "-", video=name) for name in REFERENCES if name not in TRIVIAL]
+    trajectories = [Row(name, name, "-", trajectory=name) for name in TRIVIAL]
+    return [
+        *(videos if any(row.video for row in table) else []),
+        *(trajectories if any(not row.video for row in table) else []),
+    ]
+
+
+def gather(rows: Sequence[Row], evaluations: Path) -> dict[str, Figures]:
+    """Figures of rows whose evaluations are finished, by the row's name; and of :func:`reference_rows`.
+
+    Raises:
+        InputError: evaluations that were not made under one protocol.
+    """
+    found: dict[str, Figures] = {}
+    for group in ([row for row in rows if row.video], [row for row in rows if not row.video]):
+        if not group:
+            continue
+        runs = {name: read_run(evaluations / name) for name in sorted({evaluation_name(row) for row in group})}
+        comparison = compare(list(runs.values()), references=True)
+        for row in reference_rows(group):
+            found[row.name] = Figures(comparison.figures[row.title], {})
+        for row in group:
+            entry, other = _entry(row, runs), _entry(reference(row), runs)
+            less = comparison.less(entry, other) if entry and other and entry != other else {}
+            assert entry is not None  # its run is among those that were read
+            found[row.name] = Figures(comparison.figures[entry], less)
+    return found
+
+
+def _entry(row: Row, runs: Mapping[str, Run]) -> str | None:
+    """What a comparison calls a row; None where it was not run."""
+    run = runs.get(evaluation_name(row))
+    if run is None:
+        return None
+    of_stage_2 = VIDEO if row.trajectory is None else END_TO_END
+    system = f"stage 1 from {row.asked}" if row.video is None else of_stage_2
+    return run.name if len(run.systems) == 1 else f"{run.name}: {TITLES.get(system, system)}"
+
+
+def write_tables(
+    path: Path,
+    rows: Sequence[tuple[Row, str, Figures | None]],
+    provenance: Mapping[str, Any],
+    measures: Sequence[str] | None = None,
+) -> str:
+    """Write ``path`` with the suffixes .md, .csv and .json; returns the Markdown.
+
+    Args:
+        path: without a suffix.
+        rows: each with its title and its figures; None where it was not run.
+        provenance: how the figures came about: ``line`` goes under the Markdown table, all of it into the JSON.
+        measures: columns of the Markdown; None for all. The other files hold all.
+    """
+    measures = list(COLUMNS) if measures is None else measures
+    blocks = []
+    for heading, compared_with, chosen in (
+        ("Videos", "Mask2IV along true masks", [entry for entry in rows if entry[0].video is not None]),
+        (
+            "Trajectories (stage 1)",
+            "the joint model asked in the same way",
+            [entry for entry in rows if entry[0].video is None],
+        ),
+    ):
+        if any(figures for _, _, figures in chosen):
+            blocks += [f"### {heading}", _markdown(chosen, "own", measures)]
+        if any(figures.less_reference for _, _, figures in chosen if figures):
+            blocks += [f"Less {compared_with}, paired by clip:", _markdown(chosen, "less_reference", measures)]
+    text = "\n\n".join([*blocks, str(provenance["line"])]) + "\n"
+    with atomic_write(path.with_suffix(".md")) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    with atomic_write(path.with_suffix(".csv")) as temporary:
+        temporary.write_text(_csv(rows), encoding="utf-8")
+    table = [
+        {
+            "row": row.name,
+            "title": title,
+            "given": row.given,
+            **{part: _json(getattr(figures, part)) if figures else None for part in ("own", "less_reference")},
+        }
+        for row, title, figures in rows
+    ]
+    write_json(path.with_suffix(".json"), {"rows": table, "provenance": provenance})
+    return text
+
+
+def _json(figures: Mapping[str, Figure]) -> dict[str, Any]:
+    return {name: figure.to_dict() for name, figure in figures.items()}
+
+
+def _markdown(rows: Sequence[tuple[Row, str, Figures | None]], part: str, wanted: Sequence[str]) -> str:
+    known = [getattr(figures, part) for _, _, figures in rows if figures]
+    measures = [name for name in COLUMNS if name in wanted and any(name in figures for figures in known)]
+    lines = [["system", "given", *(COLUMNS[name][0] for name in measures)], ["---", "---", *["---:"] * len(measures)]]
+    for row, title, figures in rows:
+        own = getattr(figures, part) if figures else {}
+        if part == "less_reference" and not own:
+            continue
+        missing = "-" if figures else "not run"
+        cells = [cell(own[name].to_dict(), COLUMNS[name][1]) if name in own else missing for name in measures]
+        lines.append([title, row.given, *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _csv(rows: Sequence[tuple[Row, str, Figures | None]]) -> str:
+    """One line per figure and per difference; one without either where a row was not run."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", "title", "given", "measure", "kind", "value", "low", "high", "clips"])
+    for row, title, figures in rows:
+        parts = {} if figures is None else {"figure": figures.own, "difference": figures.less_reference}
+        for kind, part in parts.items():
+            for name in COLUMNS:
+                if (one := part.get(name)) is not None:
+                    found = [one.value, one.low, one.high, one.clips]
+                    writer.writerow([row.name, title, row.given, name, kind, *found])
+        if figures is None:
+            writer.writerow([row.name, title, row.given, *[""] * 6])
+    return text.getvalue()

@@ -1,0 +1,1 @@
+"""The pipeline that chains both stages, its model folders, and how it is made faster or smaller."""

@@ -1,0 +1,406 @@
+"""Mask2IVPipeline: image and object mask in, mask trajectory and video out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import CLIPTextModel, CLIPVisionModel, PreTrainedTokenizerBase
+
+from mask2iv.backbones.dynamicrafter.conditions import ConditionEncoder
+from mask2iv.backbones.dynamicrafter.controlnet import ControlNet
+from mask2iv.backbones.dynamicrafter.resampler import Resampler
+from mask2iv.backbones.dynamicrafter.sharing import SharedEncoder
+from mask2iv.backbones.dynamicrafter.stage import Stage
+from mask2iv.backbones.dynamicrafter.trajectory import (
+    Guidance,
+    TrajectoryRequest,
+    predict_trajectories,
+    trajectory_requests,
+)
+from mask2iv.backbones.dynamicrafter.unet import VideoUNet
+from mask2iv.backbones.dynamicrafter.video import VideoRequest, check_video_networks, render_videos, video_requests
+from mask2iv.backbones.planning.painter import MaskPainter
+from mask2iv.backbones.planning.planner import InteractionPlanner
+from mask2iv.backbones.planning.predictor import PlanningStage, draw_plans, paint_plans
+from mask2iv.contract import Trajectory, UInt8Array
+from mask2iv.diffusion.samplers import DDIMScheduler
+from mask2iv.diffusion.solvers import make_sampler
+from mask2iv.errors import InputError
+from mask2iv.files import atomic_directory
+from mask2iv.models.autoencoder import Autoencoder, LatentCodec
+from mask2iv.models.reference import ReferenceDecoder
+from mask2iv.pipelines.acceleration import Accelerated
+from mask2iv.pipelines.components import load_components, model_folder, save_component, write_index
+from mask2iv.prompts.reader import PromptReader
+from mask2iv.stages.config import PipelineConfig
+from mask2iv.stages.inputs import as_list, check_image, listed, positive, sample_seeds
+from mask2iv.stages.sampling import SamplingOptions, StepCallback
+
+Generators = torch.Generator | Sequence[torch.Generator | int] | None
+
+
+@dataclass
+class Mask2IVOutput:
+    """Result of a pipeline call.
+
+    Attributes:
+        frames: one video per output, uint8 [T, H, W, 3].
+        trajectory: the mask trajectory each was rendered from.
+    """
+
+    frames: list[UInt8Array]
+    trajectory: list[Trajectory]
+
+
+class Mask2IVPipeline(Accelerated):
+    """Both stages behind diffusers' conventions.
+
+    Every output has its own seed and noise. Computed by itself (``batch_size=1``) it does not depend on what else is
+    asked for: same seed, same machine, same result, to the bit. In larger batches it is the same up to rounding.
+    Components that a folder lacks (a folder may hold one stage only) are None. Speed and memory are set by the methods
+    of :class:`~mask2iv.pipelines.acceleration.Accelerated`.
+
+    Args:
+        config: sizes, layouts, sampling defaults.
+        vae: autoencoder.
+        tokenizer, text_encoder, image_encoder: CLIP's.
+        scheduler: the networks' noise schedule, from which solvers are made by name. Any diffusers scheduler fitting
+            the networks may replace it afterwards, and is then used as it is.
+        trajectory_unet, trajectory_resampler: stage 1.
+        video_unet, video_resampler: stage 2.
+        reference_decoder: sharpens decoded videos with the first frame.
+        video_controlnet: hands stage 2 its masks, where ``config.video_conditioning`` says so.
+        planner, painter: stage 1 by plans (:mod:`mask2iv.backbones.planning.predictor`), in place of a U-Net and before
+            one.
+
+    Raises:
+        InputError: stage 2's networks are not those that ``config.video_conditioning`` asks for.
+    """
+
+    def __init__(
+        self,
+        config: PipelineConfig,
+        vae: Autoencoder,
+        tokenizer: PreTrainedTokenizerBase,
+        text_encoder: CLIPTextModel,
+        image_encoder: CLIPVisionModel,
+        scheduler: DDIMScheduler,
+        trajectory_unet: VideoUNet | None = None,
+        trajectory_resampler: Resampler | None = None,
+        video_unet: VideoUNet | None = None,
+        video_resampler: Resampler | None = None,
+        reference_decoder: ReferenceDecoder | None = None,
+        video_controlnet: ControlNet | None = None,
+        planner: InteractionPlanner | None = None,
+        painter: MaskPainter | None = None,
+    ) -> None:
+        self.config = config
+        self.encoder = ConditionEncoder(
+            LatentCodec(vae, config.latent_patch), tokenizer, text_encoder, image_encoder, config.text_skip_last
+        ).eval()
+        self.scheduler: Any = scheduler
+        self.trajectory_stage = self.video_stage = None
+        if trajectory_unet is not None and trajectory_resampler is not None:
+            self.trajectory_stage = Stage(trajectory_unet, trajectory_resampler, config.trajectory_change_std).eval()
+        if video_unet is not None and video_resampler is not None:
+            check_video_networks(config, video_unet, video_controlnet)
+            self.video_stage = Stage(video_unet, video_resampler, config.video_change_std, video_controlnet).eval()
+        self.planning_stage: PlanningStage | None = None
+        if planner is not None and painter is not None:
+            self.planning_stage = PlanningStage(planner, painter, config.num_frames).eval()
+        self.reference_decoder = reference_decoder
+        self.prompts = PromptReader(tokenizer)
+        super().__init__()
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, torch_dtype: torch.dtype = torch.float32) -> Mask2IVPipeline:
+        """Load a pipeline.
+
+        Args:
+            name_or_path: "embedded" for the weights that ship with the package, or a model folder.
+            torch_dtype: precision of the networks; see :func:`~mask2iv.pipelines.components.load_components`.
+
+        Raises:
+            InputError: not a model folder, or a component is missing or damaged.
+        """
+        folder = model_folder(name_or_path)
+        pipeline_config, loaded = load_components(folder, torch_dtype)
+        pipeline = cls(pipeline_config, **loaded)
+        pipeline.prompts = PromptReader.load(folder, loaded["tokenizer"])
+        return pipeline
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write a model folder: ``model_index.json`` and one folder per component, weights as safetensors.
+
+        Args:
+            folder: replaced as a whole.
+            dtype: precision of the stored weights; None keeps theirs.
+
+        Raises:
+            InputError: the weights are quantised.
+        """
+        self._require_unquantised("save_pretrained")
+        components = self.components
+        with atomic_directory(folder, overwrite=True) as target:
+            for name, component in components.items():
+                save_component(target, name, component, dtype)
+            self.prompts.save(target)
+            write_index(target, self.config, {name: type(part).__name__ for name, part in components.items()})
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """Components by the name of their folder; absent ones are left out."""
+        found = {
+            "vae": self.encoder.codec.autoencoder,
+            "tokenizer": self.encoder.tokenizer,
+            "text_encoder": self.encoder.text_encoder,
+            "image_encoder": self.encoder.image_encoder,
+            "scheduler": self.scheduler,
+            "reference_decoder": self.reference_decoder,
+        }
+        if self.planning_stage is not None:
+            found |= {"planner": self.planning_stage.planner, "painter": self.planning_stage.painter}
+        for name, stage in (("trajectory", self.trajectory_stage), ("video", self.video_stage)):
+            if stage is not None:
+                found |= {f"{name}_unet": stage.unet, f"{name}_resampler": stage.resampler}
+                found |= {f"{name}_controlnet": stage.controlnet}
+        return {name: component for name, component in found.items() if component is not None}
+
+    @property
+    def predicts_trajectories(self) -> bool:
+        """Whether there is a stage 1, of either kind."""
+        return self.planning_stage is not None or self.trajectory_stage is not None
+
+    def unknown_words(self, prompt: str) -> list[str]:
+        """Words of a prompt, as it is read, that the text encoder has never seen; empty for an open vocabulary."""
+        return self.prompts.unknown(prompt)
+
+    def trajectory(
+        self,
+        image: Any,
+        object_mask: Any,
+        prompt: str | Sequence[str | None] | None = None,
+        target_mask: Any = None,
+        actor_mask: Any = None,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        target_guidance_scale: float | None = None,
+        guidance_rescale: float | None = None,
+        generator: Generators = None,
+        num_videos_per_prompt: int = 1,
+        batch_size: int = 1,
+        sampler: str | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        progress: bool = True,
+    ) -> list[Trajectory]:
+        """Stage 1: predict mask trajectories.
+
+        Args:
+            image: uint8 [H, W, 3] or PIL image; or a list of them.
+            object_mask: bool [H, W], the object to be handled in the image; or a list.
+            prompt: instruction; None or "" for none; or a list.
+            target_mask: bool [H, W], where the object shall end; None for none; or a list.
+            actor_mask: bool [H, W], the actor where the image shows it; None if absent or not known; or a list.
+            height, width: output size in pixels; the model's default where None.
+            num_inference_steps: sampling steps; the model's default where None.
+            guidance_scale, target_guidance_scale: guidance by text and by target; 1 for none.
+            guidance_rescale: share of rescaled guidance, in [0, 1].
+            generator: one, or a list with a generator or an integer seed per output.
+            num_videos_per_prompt: outputs per image.
+            batch_size: how many outputs go through the networks together, at most; those of one size and the same
+                kinds of conditions do. Takes that much more memory.
+            sampler: "ddim", "dpmsolver++" or "unipc"; the model's default where None. Stage 1 by plans has its own.
+            callback_on_step_end: called as ``(pipeline, step, timestep, {"latents": ...})`` for each batch, latents
+                [B, C, T, h, w]; may return other latents.
+            progress: show a progress bar.
+
+        Returns:
+            Images times `num_videos_per_prompt` trajectories of T frames at (height, width); outputs of one image are
+            neighbours.
+
+        Raises:
+            InputError: no stage 1, no condition, an unusable image, mask, size or number, or a sampler beside a
+                replaced scheduler.
+        """
+        given = (image, object_mask, prompt, target_mask, actor_mask)
+        requests = trajectory_requests(*given, self.size(height, width), num_videos_per_prompt)
+        return self._predict(
+            SharedEncoder(self.encoder, self.prompts),
+            requests,
+            sample_seeds(generator, len(requests)),
+            Guidance.of(self.config, guidance_scale, target_guidance_scale, guidance_rescale),
+            num_inference_steps,
+            SamplingOptions(batch_size, sampler, callback_on_step_end, progress),
+        )
+
+    def render(
+        self,
+        image: Any,
+        trajectory: Trajectory | Sequence[Trajectory] | None = None,
+        *,
+        prompt: str | Sequence[str | None] | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int | None = None,
+        generator: Generators = None,
+        batch_size: int = 1,
+        sampler: str | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        progress: bool = True,
+    ) -> list[UInt8Array]:
+        """Stage 2: render videos along mask trajectories.
+
+        Args:
+            image: first frame, uint8 [H, W, 3] or PIL image; or a list with one per trajectory.
+            trajectory: of T frames; its size is the video's. None for a model whose ``config.video_conditioning`` takes
+                no masks. A model that takes the actor's masks only does not see the object's.
+            prompt: for a model whose ``config.video_conditioning`` takes text; else None; or a list.
+            height, width: output size where there is no trajectory; the model's default where None.
+            num_inference_steps, generator, batch_size, sampler, callback_on_step_end, progress: as in
+                :meth:`trajectory`.
+
+        Returns:
+            One video per trajectory, uint8 [T, H, W, 3].
+
+        Raises:
+            InputError: no stage 2, an unusable image, trajectory or number, or a trajectory or prompt that this model
+                does not take, or lacks.
+        """
+        count = len(listed(image)) if trajectory is None else len(listed(trajectory))
+        images = [check_image(one) for one in as_list(image, count, "image")]
+        paths: list[Trajectory | None] = as_list(trajectory, count, "trajectory")
+        prompts: list[str | None] = as_list(prompt, count, "prompt")  # type: ignore[arg-type]
+        return self._render(
+            SharedEncoder(self.encoder, self.prompts),
+            video_requests(self.config, images, paths, prompts, self.size(height, width)),
+            sample_seeds(generator, count),
+            num_inference_steps,
+            SamplingOptions(batch_size, sampler, callback_on_step_end, progress),
+        )
+
+    def __call__(
+        self,
+        image: Any,
+        object_mask: Any,
+        prompt: str | Sequence[str | None] | None = None,
+        target_mask: Any = None,
+        actor_mask: Any = None,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int | None = None,
+        video_num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        target_guidance_scale: float | None = None,
+        guidance_rescale: float | None = None,
+        generator: Generators = None,
+        num_videos_per_prompt: int = 1,
+        batch_size: int = 1,
+        sampler: str | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        progress: bool = True,
+        return_dict: bool = True,
+    ) -> Mask2IVOutput | tuple[list[UInt8Array], list[Trajectory]]:
+        """Both stages. Arguments as in :meth:`trajectory` and :meth:`render`, and:
+
+        Args:
+            video_num_inference_steps: sampling steps of stage 2.
+            return_dict: False returns the tuple ``(frames, trajectory)``.
+
+        Raises:
+            InputError: as these, or stage 2 takes no masks.
+        """
+        self._require(self.video_stage, "video")
+        if not self.config.video_conditioning.takes_masks:
+            raise InputError("this model's stage 2 takes no masks, so there is nothing to predict for it; call render")
+        given = (image, object_mask, prompt, target_mask, actor_mask)
+        requests = trajectory_requests(*given, self.size(height, width), num_videos_per_prompt)
+        shared, seeds = SharedEncoder(self.encoder, self.prompts), sample_seeds(generator, len(requests))
+        guidance = Guidance.of(self.config, guidance_scale, target_guidance_scale, guidance_rescale)
+        options = SamplingOptions(batch_size, sampler, callback_on_step_end, progress)
+        trajectories = self._predict(shared, requests, seeds, guidance, num_inference_steps, options)
+        takes_text = self.config.video_conditioning.text
+        prompts = [one.prompt if takes_text else None for one in requests]
+        videos = video_requests(self.config, [one.image for one in requests], trajectories, prompts, requests[0].size)
+        frames = self._render(shared, videos, seeds, video_num_inference_steps, options)
+        return Mask2IVOutput(frames, trajectories) if return_dict else (frames, trajectories)
+
+    def solver(self, sampler: str | None = None) -> Any:
+        """The scheduler that sampling uses: the one called `sampler`, by default the model's, or a replaced one.
+
+        Raises:
+            InputError: an unknown name, or a name although ``scheduler`` was replaced.
+        """
+        if isinstance(self.scheduler, DDIMScheduler):
+            return make_sampler(sampler or self.config.sampler, self.scheduler)
+        if sampler is not None:
+            raise InputError(
+                f"sampler {sampler!r}: this pipeline's scheduler was replaced by {type(self.scheduler).__name__}, "
+                "which is used as it is; leave sampler out"
+            )
+        return self.scheduler
+
+    def size(self, height: int | None = None, width: int | None = None) -> tuple[int, int]:
+        """The output size (height, width), with the model's default for what is None.
+
+        Raises:
+            InputError: not divisible by what the networks need.
+        """
+        size = (height or self.config.height, width or self.config.width)
+        stage = self.trajectory_stage or self.video_stage
+        multiple = self.encoder.codec.factor * (stage.unet.config.size_multiple if stage is not None else 1)
+        if self.planning_stage is not None:
+            multiple = math.lcm(multiple, self.planning_stage.painter.size_multiple)
+        if self.reference_decoder is not None:
+            multiple = math.lcm(multiple, self.reference_decoder.size_multiple)
+        if size[0] % multiple or size[1] % multiple:
+            raise InputError(
+                f"size {size[0]}x{size[1]}: height and width must be multiples of {multiple} for this model"
+            )
+        return size
+
+    def _predict(
+        self,
+        encoder: SharedEncoder,
+        requests: Sequence[TrajectoryRequest],
+        seeds: Sequence[int],
+        guidance: Guidance,
+        steps: int | None,
+        options: SamplingOptions,
+    ) -> list[Trajectory]:
+        steps = positive(steps, self.config.num_inference_steps, "num_inference_steps")
+        with options.plan(self, "trajectory", steps, len(requests)) as plan:
+            if self.planning_stage is not None:
+                drawn = draw_plans(self.planning_stage, encoder, plan, requests, guidance, seeds)
+                return paint_plans(self.planning_stage, encoder, self.config, drawn)
+            stage = self._require(self.trajectory_stage, "trajectory")
+            return predict_trajectories(stage, encoder, plan, self.config, requests, guidance, seeds)
+
+    def _render(
+        self,
+        encoder: SharedEncoder,
+        requests: Sequence[VideoRequest],
+        seeds: Sequence[int],
+        steps: int | None,
+        options: SamplingOptions,
+    ) -> list[UInt8Array]:
+        stage = self._require(self.video_stage, "video")
+        for request in requests:
+            self.size(*request.size)
+        steps = positive(steps, self.config.video_num_inference_steps, "video_num_inference_steps")
+        with options.plan(self, "video", steps, len(requests)) as plan:
+            return render_videos(stage, encoder, self.reference_decoder, plan, self.config, requests, seeds)
+
+    @staticmethod
+    def _require(stage: Stage | None, name: str) -> Stage:
+        if stage is None:
+            raise InputError(f"this model folder has no {name} stage; train or import it, or join two folders")
+        return stage

@@ -1,0 +1,1 @@
+"""What happens in a simulated scene: who does what to which object, along which path."""

@@ -1,0 +1,67 @@
+"""What the two stages of a model are told, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+
+from mask2iv.errors import InputError
+from mask2iv.trajectories.labels import only_actors
+
+MaskLayout = Literal["joint", "text", "position"]
+VideoControl = Literal["concat", "controlnet", "none"]
+VideoMasks = Literal["actor+object", "actor"]
+
+
+@dataclass(frozen=True)
+class VideoConditioning:
+    """What stage 2 is told besides the first frame, and how. The defaults are the paper's (section 3.3).
+
+    Attributes:
+        control: how the masks' latents enter the network: "concat", joined to the noisy latents; "controlnet", through
+            a trainable copy of its encoder half (:class:`mask2iv.backbones.dynamicrafter.controlnet.ControlNet`);
+            "none", not at all.
+        masks: whose masks are shown. With "actor" the object's are left out wherever masks go, and whatever trajectory
+            is given.
+        text: whether the prompt enters by cross-attention; else it is the empty one.
+        frames_together: whether the frames of a clip are made together. If not, the network is an image model that
+            makes each frame by itself, and is told the first frame's masks beside those of the frame.
+
+    Raises:
+        InputError: an unknown value, or values that contradict each other.
+    """
+
+    control: VideoControl = "concat"
+    masks: VideoMasks = "actor+object"
+    text: bool = False
+    frames_together: bool = True
+
+    def __post_init__(self) -> None:
+        for name, known in (("control", get_args(VideoControl)), ("masks", get_args(VideoMasks))):
+            if getattr(self, name) not in known:
+                raise InputError(
+                    f"video_conditioning.{name} must be one of {', '.join(known)}, found {getattr(self, name)!r}"
+                )
+        if not self.frames_together and self.control != "concat":
+            raise InputError(
+                f"video_conditioning: frames_together=false needs control='concat', found {self.control!r}; a frame "
+                "made by itself knows its place in the clip from its masks alone"
+            )
+
+    @property
+    def takes_masks(self) -> bool:
+        """Whether a trajectory is needed."""
+        return self.control != "none"
+
+    @property
+    def needs_actor_masks(self) -> bool:
+        """Whether masks without the object are needed."""
+        return self.takes_masks and self.masks == "actor"
+
+    def shown(self, labels: torch.Tensor) -> torch.Tensor:
+        """The labels that the network may see, uint8 of any shape: all, the actors', or background only."""
+        if not self.takes_masks:
+            return torch.zeros_like(labels)
+        return labels if self.masks == "actor+object" else only_actors(labels)

@@ -1,0 +1,100 @@
+"""Which weights of a stage are trained: all, all but the temporal layers, or low-rank adapters in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from mask2iv.backbones.dynamicrafter.attention import TemporalTransformer
+from mask2iv.backbones.dynamicrafter.layers import TemporalConvBlock
+from mask2iv.extras import require
+from mask2iv.files import atomic_directory, write_json
+from mask2iv.recipes.training import LoraTargets, TrainingConfig
+
+ALWAYS_ADAPTED = ("unet.conv_in",)
+"""The layer where the conditions' channels enter; a new condition is learnt there first."""
+_PEFT_PREFIX = "base_model.model."
+
+
+def temporal_parameters(module: nn.Module) -> list[str]:
+    """Names of the weights of all temporal layers: transformers among the frames and convolutions over them."""
+    return [
+        f"{path}.{name}" if path else name
+        for path, layer in module.named_modules()
+        if isinstance(layer, TemporalTransformer | TemporalConvBlock)
+        for name, _ in layer.named_parameters()
+    ]
+
+
+def adapted_layers(stage: nn.Module, targets: LoraTargets, freeze_temporal: bool) -> list[str]:
+    """Names of the layers that get adapters.
+
+    Args:
+        stage: UNet and resampler.
+        targets: see :class:`TrainingConfig`.
+        freeze_temporal: leave the temporal layers out.
+    """
+    kinds = (nn.Linear, nn.Conv2d, nn.Conv3d) if targets == "linear+conv" else (nn.Linear,)
+    frozen = {name.rpartition(".")[0] for name in temporal_parameters(stage)} if freeze_temporal else set()
+    modules = dict(stage.named_modules())
+
+    def wanted(path: str) -> bool:
+        if path in ALWAYS_ADAPTED:
+            return True
+        owner = type(modules[path.rpartition(".")[0]]).__name__
+        fits = isinstance(modules[path], kinds) and (targets != "attention" or owner.endswith("Attention"))
+        return fits and path not in frozen
+
+    return [path for path in modules if path and wanted(path)]
+
+
+def choose_trainable(stage: nn.Module, config: TrainingConfig) -> None:
+    """Leave gradients on for what is trained, and add adapters where the settings ask for them.
+
+    Raises:
+        InputError: adapters without peft.
+    """
+    if config.lora_rank:
+        require("peft", "training.lora_rank")
+        from peft import inject_adapter_in_model
+
+        layers = adapted_layers(stage, config.lora_targets, config.freeze_temporal)
+        inject_adapter_in_model(_lora_config(config, layers), stage)
+    elif config.freeze_temporal:
+        parameters = dict(stage.named_parameters())
+        for name in temporal_parameters(stage):
+            parameters[name].requires_grad_(False)
+
+
+def _lora_config(config: TrainingConfig, layers: Sequence[str]):  # type: ignore[no-untyped-def]  # peft is optional
+    from peft import LoraConfig
+
+    return LoraConfig(r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules=list(layers))  # type: ignore[arg-type]
+
+
+def save_adapter(stage: nn.Module, folder: Path) -> None:
+    """Write a stage's adapters as peft does: ``PeftModel.from_pretrained(stage, folder)`` puts them on again."""
+    from peft import get_peft_model_state_dict
+
+    weights = get_peft_model_state_dict(stage)
+    settings = stage.peft_config["default"].to_dict()  # type: ignore[index, union-attr]
+    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in settings.items()}
+    with atomic_directory(folder, overwrite=True) as target:
+        tensors = {_PEFT_PREFIX + name: value.detach().cpu().contiguous() for name, value in weights.items()}
+        save_file(tensors, target / "adapter_model.safetensors", metadata={"format": "pt"})
+        write_json(target / "adapter_config.json", {**plain, "inference_mode": True})
+
+
+@torch.no_grad()
+def merge_adapters(stage: nn.Module) -> None:
+    """Add the adapters to the weights they adapt and take them off: a plain stage of the same outputs remains."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for path, layer in list(stage.named_modules()):
+        if isinstance(layer, BaseTunerLayer):
+            layer.merge(safe_merge=True)
+            stage.set_submodule(path, layer.get_base_layer())

@@ -1,0 +1,1 @@
+"""What a run takes, before there are data or weights."""

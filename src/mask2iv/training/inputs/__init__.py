@@ -1,0 +1,1 @@
+"""What networks learn from, computed once by frozen ones and kept: latents, plans, windows."""

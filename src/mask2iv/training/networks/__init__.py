@@ -1,0 +1,1 @@
+"""How each network is trained: its loss, and how it is measured."""

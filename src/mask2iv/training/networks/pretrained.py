@@ -1,0 +1,49 @@
+"""Both stages, the ablations and the baselines from one image-to-video network, as the paper's from DynamiCrafter."""
+
+from __future__ import annotations
+
+from mask2iv.backbones.dynamicrafter.conditions import with_new_channels
+from mask2iv.backbones.dynamicrafter.resampler import Resampler
+from mask2iv.backbones.dynamicrafter.stage import Stage
+from mask2iv.backbones.dynamicrafter.unet import VideoUNet
+from mask2iv.errors import InputError
+from mask2iv.recipes import StageRecipe
+from mask2iv.training.networks.stages import StageName, load_fitting
+
+_TEMPORAL = ("temporal", "init_attention")
+_FIRST = "conv_in.weight"
+
+
+def from_image_to_video(name: StageName, recipe: StageRecipe, unet: VideoUNet, resampler: Resampler) -> Stage:
+    """A stage's networks as they answer before training: as the image-to-video network does, whatever the masks are.
+
+    Input channels of its own begin with weights of zero. An image model leaves out the temporal layers, and takes the
+    image tokens of the first frame.
+
+    Args:
+        name: of the stage: the image latent is the last of stage 1's inputs, the first of stage 2's conditions.
+        recipe: of the stage; its sizes are those of the given networks but for what is said above.
+        unet: takes the noisy and the image latent.
+        resampler: that belongs to it.
+
+    Raises:
+        InputError: networks of other sizes, or a U-Net that takes something else.
+    """
+    latent = recipe.unet.out_channels
+    if unet.config.in_channels != 2 * latent:
+        raise InputError(
+            f"--image-to-video: its network takes {unet.config.in_channels} channels, not noisy and image latent "
+            f"({2 * latent}); give a folder trained with the variant dynamicrafter"
+        )
+    weights = dict(unet.state_dict())
+    first = weights[_FIRST]
+    new = first.new_zeros(first.shape[0], recipe.unet.in_channels - 2 * latent, *first.shape[2:])
+    weights[_FIRST] = with_new_channels(name, first, new)
+    if not recipe.unet.temporal_attention:
+        weights = {key: value for key, value in weights.items() if not any(part in key for part in _TEMPORAL)}
+    tokens = dict(resampler.state_dict())
+    tokens["latents"] = tokens["latents"][:, : recipe.resampler.num_queries * recipe.resampler.video_length]
+    stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler))
+    load_fitting(stage.unet, weights, "--image-to-video: unet")
+    load_fitting(stage.resampler, tokens, "--image-to-video: resampler")
+    return stage

@@ -1,0 +1,51 @@
+"""Areas, centres and overlaps of masks.
+
+Coordinates are (y, x) in pixels, with the centre of the top left pixel at (0, 0).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mask2iv.contract import BoolArray, Trajectory
+from mask2iv.errors import InputError
+
+
+def area(mask: BoolArray) -> int:
+    """Number of pixels in a mask, bool [H, W]."""
+    return int(np.count_nonzero(mask))
+
+
+def centroid(mask: BoolArray) -> tuple[float, float] | None:
+    """Mean (y, x) of a mask's pixels, bool [H, W]; None when it is empty."""
+    rows, columns = np.nonzero(mask)
+    return (float(rows.mean()), float(columns.mean())) if len(rows) else None
+
+
+def iou(a: BoolArray, b: BoolArray) -> float:
+    """Intersection over union of two masks of one shape, in [0, 1]; two empty masks agree fully, 1.0."""
+    if a.shape != b.shape:
+        raise InputError(f"masks to compare must have one shape, found {list(a.shape)} and {list(b.shape)}")
+    union = np.count_nonzero(a | b)
+    return float(np.count_nonzero(a & b) / union) if union else 1.0
+
+
+def trajectory_iou(a: Trajectory, b: Trajectory, label: int) -> float:
+    """:func:`iou` of one label's masks, frame by frame, averaged over the frames."""
+    if a.labels.shape != b.labels.shape:
+        raise InputError(
+            f"trajectories to compare must share T, H, W, found {list(a.labels.shape)} and {list(b.labels.shape)}"
+        )
+    return float(np.mean([iou(x == label, y == label) for x, y in zip(a.labels, b.labels, strict=True)]))
+
+
+def centroids(trajectory: Trajectory, label: int) -> NDArray[np.float64]:
+    """Centre (y, x) of a label in each frame, float64 [T, 2] in pixels; NaN where it is absent."""
+    found = [centroid(frame == label) or (np.nan, np.nan) for frame in trajectory.labels]
+    return np.array(found, dtype=np.float64)
+
+
+def areas(trajectory: Trajectory, label: int) -> NDArray[np.int64]:
+    """Pixels of a label in each frame, int64 [T]."""
+    return np.array([area(frame == label) for frame in trajectory.labels], dtype=np.int64)

@@ -1,0 +1,133 @@
+"""Trajectories as folders of palette images and as ``.npz`` files."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mask2iv.contract import LABEL_COLOURS, Label, Trajectory, UInt8Array
+from mask2iv.errors import InputError
+from mask2iv.files import atomic_directory, atomic_write, numbered_files, open_image, read_json, reason, write_json
+from mask2iv.trajectories.labels import rgb_to_labels
+from mask2iv.trajectories.masks import size_text
+
+DEFAULT_FPS = 8.0
+"""Frame rate of a folder of frames that does not state one (the contract's default)."""
+MAX_TRAJECTORY_PIXELS = 1_000_000_000
+COLOUR_TOLERANCE = 32
+"""How far, per channel of 255, a stored colour may lie from a label colour and still mean it."""
+_LABELS_MEMBER = "labels.npy"
+
+
+def save_trajectory_file(trajectory: Trajectory, path: str | os.PathLike[str]) -> None:
+    """Writes one compressed ``.npz`` holding ``labels`` (uint8 [T, H, W]) and ``fps``; same trajectory, same bytes."""
+    if Path(path).suffix != ".npz":
+        raise InputError(f"a trajectory file must be named .npz, found {path}")
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, labels=trajectory.labels, fps=np.float64(trajectory.fps))
+
+
+def save_trajectory_folder(trajectory: Trajectory, directory: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Writes palette images ``0000.png``, ``0001.png``, ... (index = label) and ``trajectory.json`` with the fps.
+
+    Raises:
+        InputError: the folder is filled and ``overwrite`` is not set, or cannot be written.
+    """
+    legend = {str(int(label)): label.name.lower() for label in Label}
+    with atomic_directory(directory, overwrite) as folder:
+        for index, labels in enumerate(trajectory.labels):
+            image = Image.fromarray(labels, mode="L")
+            image.putpalette(LABEL_COLOURS.tobytes())
+            image.save(folder / f"{index:04d}.png", optimize=False)
+        write_json(folder / "trajectory.json", {"fps": trajectory.fps, "labels": legend})
+
+
+def load_trajectory(path: str | os.PathLike[str]) -> Trajectory:
+    """Reads a trajectory: a ``.npz`` file, or a folder of numbered PNGs in the label colours.
+
+    A folder's frame rate is that of its ``trajectory.json``, or :data:`DEFAULT_FPS` where it has none. Colours within
+    :data:`COLOUR_TOLERANCE` of a label colour are snapped to it.
+
+    Raises:
+        InputError: missing, damaged or empty; frames of different sizes; a gap in the numbering; a colour or value that
+            is no label.
+    """
+    path = Path(path)
+    if os.path.isdir(path):
+        return _load_folder(path)
+    if path.suffix != ".npz" or not os.path.isfile(path):
+        raise InputError(f"trajectory: {path} is neither a folder of PNG frames nor an .npz file")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if archive.zip.getinfo(_LABELS_MEMBER).file_size > MAX_TRAJECTORY_PIXELS:
+                raise InputError(f"trajectory: {path} holds more than {MAX_TRAJECTORY_PIXELS:,} pixels")
+            labels, fps = archive["labels"], float(archive["fps"])
+    except InputError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise InputError(f"trajectory: {path} is not a trajectory file or is damaged: {reason(error)}") from error
+    return _named(path, labels, fps)
+
+
+def _named(path: Path, labels: UInt8Array, fps: float) -> Trajectory:
+    try:
+        return Trajectory(labels, fps)
+    except InputError as error:
+        raise InputError(f"trajectory: {path}: {error}") from error
+
+
+def _load_folder(folder: Path) -> Trajectory:
+    paths = numbered_files(folder, {".png"})
+    frames: list[UInt8Array] = []
+    for path in paths:
+        frames.append(_load_frame(path))
+        if frames[-1].shape != frames[0].shape:
+            raise InputError(
+                f"trajectory: {path} is {size_text(frames[-1].shape)} but {paths[0].name} is "
+                f"{size_text(frames[0].shape)}; all frames must have one size"
+            )
+        if frames[0].size * len(paths) > MAX_TRAJECTORY_PIXELS:
+            raise InputError(f"trajectory: {folder} holds more than {MAX_TRAJECTORY_PIXELS:,} pixels")
+    fps: Any = DEFAULT_FPS
+    if (folder / "trajectory.json").exists():
+        header = read_json(folder / "trajectory.json")
+        fps = header.get("fps") if isinstance(header, dict) else None
+        if isinstance(fps, bool) or not isinstance(fps, int | float):
+            raise InputError(f"trajectory: {folder / 'trajectory.json'} must hold a number named fps, found {fps!r}")
+    return _named(folder, np.stack(frames), float(fps))
+
+
+def _load_frame(path: Path) -> UInt8Array:
+    """Labels of one frame, uint8 [H, W]; a transparent pixel is background."""
+    image = open_image(path, "trajectory")
+    if image.mode not in ("P", "RGB", "RGBA"):
+        raise InputError(
+            f"trajectory: {path} is an image of mode {image.mode}; frames must be palette or RGB images, actor green, "
+            "object red, background black"
+        )
+    rgba = np.asarray(image.convert("RGBA"))
+    rgb = np.where(rgba[..., 3:] == 0, 0, rgba[..., :3]).astype(np.uint8)
+    labels = rgb_to_labels(rgb, labels=tuple(int(label) for label in Label))
+    off = np.abs(rgb.astype(np.int16) - LABEL_COLOURS[labels]).max(axis=-1) > COLOUR_TOLERANCE
+    if off.any():
+        y, x = (int(value) for value in np.argwhere(off)[0])
+        raise InputError(
+            f"trajectory: {path} has the colour {tuple(rgb[y, x].tolist())} at x={x}, y={y}, which is no label; use "
+            "black (0, 0, 0), actor green (0, 255, 0), object red (255, 0, 0), second actor blue (0, 0, 255)"
+        )
+    return labels
