@@ -10,49 +10,38 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mask2iv.evaluation.per_clip.answers import END_TO_END, VIDEO
+from mask2iv.evaluation.per_clip.catalogue import MEASURES, QUESTION_TITLES, SHARE, TRAJECTORY_FIGURES, Measure
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
 from mask2iv.evaluation.per_clip.rows import TRIVIAL, TRUE
 from mask2iv.evaluation.reports.report import cell as figure_cell
+from mask2iv.evaluation.reports.summary import ALL_DIRECTIONS, FIDELITY
 from mask2iv.files import read_json
 
 Keys = tuple[str, ...]
-DIRECTIONS = "all four directions"
-# Title, name, factor, decimals.
-OF_TRAJECTORIES = (
-    ("final distance (% of the diagonal)", "final_distance_mean", 100, 1),
-    ("object gone at the end (%)", "vanished_share", 100, 0),
-    ("object in sight (% of frames)", "present", 100, 1),
-    ("object mIoU", "object_miou", 1, 3),
-    ("actor mIoU", "actor_miou", 1, 3),
-    ("pieces of the actor", "actor_components", 1, 2),
-    ("pieces of the actor by the true number", "actor_components_ratio", 1, 2),
-    ("moving object touches actor (%)", "touch_share", 100, 0),
-)
-OF_PICTURES = (
-    ("PSNR (dB)", "psnr", 1, 2),
-    ("PSNR in the moved object (dB)", "psnr_object", 1, 2),
-    ("PSNR in the actor (dB)", "psnr_actor", 1, 2),
-    ("SSIM", "ssim", 1, 3),
-    ("LPIPS", "lpips", 1, 3),
-)
-OF_FIDELITY = (
-    ("detail of the moved object (true: 1)", "gradient_object", 1, 2),
-    ("detail of the actor (true: 1)", "gradient_actor", 1, 2),
-    ("detail of the rest (true: 1)", "gradient_rest", 1, 2),
-    ("flicker of the actor (levels)", "actor_flicker", 1, 2),
-)
-OF_INTERACTION = (
-    ("object gone at the end (%)", "vanished", 100, 0),
-    ("object in sight (% of frames)", "present", 100, 1),
-    ("pieces of the actor", "actor_components", 1, 2),
-    ("pieces of the actor by the true number", "actor_components_ratio", 1, 2),
-)
-RECOGNISED = (("action", "verb"), ("object", "object_name"), ("actor", "actor"))
+OF_TRAJECTORIES: dict[str, Measure] = {
+    "final_distance_mean": replace(
+        TRAJECTORY_FIGURES["final_distance_mean"], title="final distance (% of the diagonal)"
+    ),
+    "vanished_share": replace(TRAJECTORY_FIGURES["vanished_share"], decimals=0),
+    "present": replace(MEASURES["present"], title="object in sight (% of frames)"),
+    "object_miou": MEASURES["object_miou"],
+    "actor_miou": MEASURES["actor_miou"],
+    "actor_components": MEASURES["actor_components"],
+    "actor_components_ratio": MEASURES["actor_components_ratio"],
+    "touch_share": replace(TRAJECTORY_FIGURES["touch_share"], decimals=0),
+}
+WHOLE = replace(SHARE, decimals=0)
+OF_PICTURES = ("psnr", "psnr_object", "psnr_actor", "ssim", "lpips")
+OF_FIDELITY = {name: MEASURES[name] for name in FIDELITY}
+OF_INTERACTION = {
+    "vanished": replace(MEASURES["vanished"], decimals=0),
+    **{name: OF_TRAJECTORIES[name] for name in ("present", "actor_components", "actor_components_ratio")},
+}
 
 
 @dataclass(frozen=True)
@@ -60,8 +49,7 @@ class Line:
     """A line of the table: where ``metrics.json`` has the model's figure, and those that stand beside it."""
 
     title: str
-    factor: float
-    decimals: int
+    measure: Measure
     model: Keys
     trivial: Keys | None = None
     pasted: Keys | None = None
@@ -71,28 +59,30 @@ class Line:
 def trajectory_lines() -> Iterator[Line]:
     """Stage 1 by what it was told."""
     for told, asked in (("target", "position"), ("text", "text"), ("target and text", "position and text")):
-        for title, name, factor, decimals in OF_TRAJECTORIES:
+        for name, measure in OF_TRAJECTORIES.items():
             answers = [("trajectory", answer, name) for answer in (asked, TRIVIAL[0], TRUE)]
-            yield Line(f"{told}: {title}", factor, decimals, answers[0], answers[1], None, answers[2])
-    yield Line("text: goes the way that the caption says (%)", 100, 0, ("way", DIRECTIONS, "right", "text"))
+            yield Line(f"{told}: {measure.title}", measure, answers[0], answers[1], None, answers[2])
+    yield Line("text: goes the way that the caption says (%)", WHOLE, ("way", ALL_DIRECTIONS, "right", "text"))
 
 
 def video_lines(system: str, said: str) -> Iterator[Line]:
     """A system that makes videos."""
-    for title, name, factor, decimals in OF_PICTURES:
+    for name in OF_PICTURES:
         answers = [(system, answer, name) for answer in ("model", "still", "pasted")]
-        yield Line(f"{said}: {title}", factor, decimals, *answers)
-    yield Line(f"{said}: PSNR less that of the first frame (dB)", 1, 2, (system, "gain", "psnr"))
-    yield Line(f"{said}: PSNR less that of the pasted object (dB)", 1, 2, (system, "gain_over_pasted", "psnr"))
+        yield Line(f"{said}: {MEASURES[name].title}", MEASURES[name], *answers)
+    yield Line(f"{said}: PSNR less that of the first frame (dB)", MEASURES["psnr"], (system, "gain", "psnr"))
+    yield Line(
+        f"{said}: PSNR less that of the pasted object (dB)", MEASURES["psnr"], (system, "gain_over_pasted", "psnr")
+    )
     for group, measures in (("fidelity", OF_FIDELITY), ("interaction", OF_INTERACTION)):
-        for title, name, factor, decimals in measures:
+        for name, measure in measures.items():
             figures = [(group, answer, name) for answer in (system, STILL, PASTED, TRUE_VIDEO)]
-            yield Line(f"{said}: {title}", factor, decimals, *figures)
-    for thing, question in RECOGNISED:
+            yield Line(f"{said}: {measure.title}", measure, *figures)
+    for question, title in QUESTION_TITLES.items():
         shares = [("recognised", answer, question, "share") for answer in (system, STILL, PASTED)]
-        yield Line(f"{said}: {thing} recognised (% of the true videos)", 100, 0, *shares)
+        yield Line(f"{said}: {title} recognised (% of the true videos)", WHOLE, *shares)
     distances = [("distribution", "fvd-sim", answer) for answer in (system, STILL, PASTED)]
-    yield Line(f"{said}: FVD-sim", 1, 1, *distances)
+    yield Line(f"{said}: FVD-sim", replace(MEASURES["fvd-sim"], decimals=1), *distances)
 
 
 def figures(folders: list[Path]) -> dict[str, Any]:
@@ -110,14 +100,14 @@ def merged(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def cell(found: Mapping[str, Any], path: Keys | None, factor: float, decimals: int) -> str:
+def cell(found: Mapping[str, Any], path: Keys | None, measure: Measure) -> str:
     """A figure with its interval."""
     place: Any = found
     for key in path or ():
         place = place.get(key) if isinstance(place, Mapping) else None
     if path is None or place is None:
         return "-"
-    return figure_cell(place, lambda number: f"{factor * number:.{decimals}f}")
+    return figure_cell(place, measure.form)
 
 
 def main() -> None:
@@ -128,9 +118,9 @@ def main() -> None:
     before, after = figures(args.before), figures(args.after)
     print("| | before | these weights | trivial answer | pasted object | truth |\n|---|---:|---:|---:|---:|---:|")
     for line in (*trajectory_lines(), *video_lines(VIDEO, "video"), *video_lines(END_TO_END, "end to end")):
-        cells = [cell(found, line.model, line.factor, line.decimals) for found in (before, after)]
+        cells = [cell(found, line.model, line.measure) for found in (before, after)]
         if cells != ["-", "-"]:
-            cells += [cell(after, p, line.factor, line.decimals) for p in (line.trivial, line.pasted, line.true)]
+            cells += [cell(after, p, line.measure) for p in (line.trivial, line.pasted, line.true)]
             print(f"| {line.title} | {' | '.join(cells)} |")
 
 

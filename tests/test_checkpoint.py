@@ -1,4 +1,4 @@
-"""Checkpoints: cut into files of a bounded size and joined again; a full disk leaves the last good one."""
+"""Checkpoints: split into files of bounded size and joined again; a full disk leaves the last good one."""
 
 from __future__ import annotations
 
@@ -47,10 +47,11 @@ def test_a_piece_that_is_missing_or_of_another_checkpoint_is_found_out(tmp_path:
     third = save_checkpoint(tmp_path, 3, {"m": group(changed)}, {}, 5, 64 * 1024)
     files = [file.name for file in sorted(second.glob("m-*")) if (third / file.name).read_bytes() != file.read_bytes()]
     (second / files[0]).write_bytes((third / files[0]).read_bytes())
-    with pytest.raises(InputError, match=f"checkpoint-00000002 cannot be read .*{files[0]} is not what was written"):
+    match = f"checkpoint-00000002: this checkpoint cannot be read .*{files[0]}: does not match its hash"
+    with pytest.raises(InputError, match=match):
         load_checkpoint(second, ("m",))
     (first / files[0]).unlink()
-    with pytest.raises(InputError, match=r"checkpoint-00000001 cannot be read .*start anew"):
+    with pytest.raises(InputError, match=r"checkpoint-00000001: this checkpoint cannot be read .*; start again"):
         load_checkpoint(first, ("m",))
 
 
@@ -69,7 +70,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_leaves_the_last_good_checkpoint_and_says_so(small_disk: Path) -> None:
     save_checkpoint(small_disk, 1, {"model": group(TENSORS)}, {}, 2)
     save_checkpoint(small_disk, 2, {"model": group(TENSORS)}, {}, 2)
-    match = "cannot write checkpoint .*checkpoint-00000003.*last good checkpoint is .*checkpoint-00000002; free space"
+    match = "checkpoint-00000003: cannot be written.*last good checkpoint is .*checkpoint-00000002; free space"
     with pytest.raises(InputError, match=match):
         save_checkpoint(small_disk, 3, {"model": group(TENSORS)}, {}, 2)
     assert sorted(path.name for path in small_disk.iterdir()) == ["checkpoint-00000001", "checkpoint-00000002"]

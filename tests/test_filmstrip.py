@@ -1,4 +1,4 @@
-"""The page of frames, and labels over frames."""
+"""Filmstrips, and labels painted over frames."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from mask2iv.filmstrip import filmstrip, overlay
 
 
 def ramp(frames: int, height: int, width: int) -> np.ndarray:
-    """Frame i is uniformly of the value 10 * i."""
+    """Every pixel of frame i is 10 * i."""
     values = (np.arange(frames) * 10).astype(np.uint8)
     return np.broadcast_to(values[:, None, None, None], (frames, height, width, 3)).copy()
 

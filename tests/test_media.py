@@ -1,4 +1,4 @@
-"""Images and videos in and out, segmentation by box and point, and files that are whole or absent."""
+"""Reading and writing images and videos, segmentation by box and point, and atomic files."""
 
 import hashlib
 import struct
@@ -98,8 +98,8 @@ def test_unusable_images_are_refused_by_name(tmp_path: Path) -> None:
     }
     for message, content in contents.items():
         (tmp_path / "bad.png").write_bytes(content)
-        with pytest.raises(InputError, match=rf"--image: .*bad\.png.*{message}"):
-            read_image(tmp_path / "bad.png", field="--image")
+        with pytest.raises(InputError, match=rf"^image: .*bad\.png.*{message}"):
+            read_image(tmp_path / "bad.png", field="image")
     with pytest.raises(InputError, match="does not exist"):
         read_image(tmp_path / "absent.png")
     with pytest.raises(InputError, match="not a file"):
@@ -149,7 +149,7 @@ def test_same_frames_give_the_same_bytes(tmp_path: Path, pixel_format: str) -> N
     for index in range(4):
         write_video(tmp_path / f"{index}.mp4", video, 8.0, pixel_format=pixel_format)
         written.add((tmp_path / f"{index}.mp4").read_bytes())
-        # Memory in another state must not show in the file.
+        # The state of memory must not affect the file.
         write_video(tmp_path / "other.mp4", moving_square(5, 80 + 16 * index, 64), 8.0)
     assert len(written) == 1
     # The encoder's B-frames depend on uninitialised memory.
@@ -176,7 +176,7 @@ def test_rotation_metadata_is_honoured(tmp_path: Path) -> None:
     video = moving_square()
     write_video(tmp_path / "a.mp4", video, 8.0, crf=8)
     data = bytearray((tmp_path / "a.mp4").read_bytes())
-    # The display matrix in the track header, as telephones set it: turn by 90 degrees clockwise to show upright.
+    # The display matrix in the track header, as phones set it: rotate by 90 degrees clockwise to show upright.
     at = data.index(b"tkhd") + 44
     data[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
     (tmp_path / "turned.mp4").write_bytes(data)
@@ -216,8 +216,8 @@ def test_unusable_videos_are_refused_by_name(tmp_path: Path, monkeypatch: pytest
     ]
     for name, content, message in contents:
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=rf"--video: .*{name}.*{message}"):
-            read_video(tmp_path / name, field="--video")
+        with pytest.raises(InputError, match=rf"^video: .*{name}.*{message}"):
+            read_video(tmp_path / name, field="video")
     with pytest.raises(InputError, match="does not exist"):
         read_video(tmp_path / "absent.mp4")
     (tmp_path / "none").mkdir()
@@ -266,11 +266,11 @@ def test_box_and_point_find_the_ball_and_repeat_exactly(ball: tuple[np.ndarray, 
 def test_prompts_that_point_nowhere_are_refused(ball: tuple[np.ndarray, np.ndarray]) -> None:
     image, _ = ball
     for box in ((100, 10, 60, 20), (-1, 0, 10, 10), (0, 0, 128, 96), (5, 5, 0, 3)):
-        with pytest.raises(InputError, match="--box"):
-            mask_from_box(image, box, field="--box")
+        with pytest.raises(InputError, match=r"^object_box: "):
+            mask_from_box(image, box, field="object_box")
     for point in ((128, 10), (5, -1), (float("nan"), 2), (1, 2, 3)):
-        with pytest.raises(InputError, match="--point"):
-            mask_from_point(image, point, field="--point")
+        with pytest.raises(InputError, match=r"^object_point: "):
+            mask_from_point(image, point, field="object_point")
     flat = np.full((40, 40, 3), 90, dtype=np.uint8)
     with pytest.raises(InputError, match="stands out"):
         mask_from_box(flat, (10, 10, 10, 10))
@@ -323,9 +323,9 @@ def test_atomic_directory_leaves_the_old_folder_when_it_fails(tmp_path: Path) ->
 def test_places_that_cannot_be_written_are_input_errors(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for path in (tmp_path / "file" / "a.png", tmp_path, tmp_path / ("x" * 300)):
-        with pytest.raises(InputError, match="cannot write"):
+        with pytest.raises(InputError, match="cannot be written"):
             write_png(path, np.zeros((2, 2), dtype=np.uint8))
-    with pytest.raises(InputError, match="cannot write"), files.atomic_directory(tmp_path / "file"):
+    with pytest.raises(InputError, match="cannot be written"), files.atomic_directory(tmp_path / "file"):
         pass
 
 
@@ -338,7 +338,7 @@ def test_json_and_hash(tmp_path: Path) -> None:
         files.write_json(path, {"x": float("nan")})
     assert files.read_json(path)["a"] == "é"
     path.write_text("{")
-    with pytest.raises(InputError, match=r"a\.json is not valid JSON"):
+    with pytest.raises(InputError, match=r"a\.json: is not valid JSON"):
         files.read_json(path)
     with pytest.raises(InputError, match="absent"):
         files.read_json(tmp_path / "absent.json")

@@ -4,4 +4,28 @@ Give one image, a mask of the object to be handled, and an instruction or a mask
 predicts a mask trajectory of actor and object; stage 2 renders the video from image and trajectory.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
 __version__ = "0.1.0"
+
+# Loaded when they are asked for: the version must not cost the seconds that torch takes.
+_PUBLIC = {
+    "Mask2IVPipeline": "mask2iv.pipelines.pipeline",
+    "Trajectory": "mask2iv.contract",
+    "InputError": "mask2iv.errors",
+    "Scene": "mask2iv.stages.scene",
+    "load_trajectory": "mask2iv.trajectories.storage",
+    "load_mask": "mask2iv.trajectories.masks",
+    "read_image": "mask2iv.media",
+    "write_video": "mask2iv.media",
+}
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

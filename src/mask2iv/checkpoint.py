@@ -1,8 +1,8 @@
 """Atomic checkpoints of a training run, in safetensors only.
 
-A checkpoint is a folder ``checkpoint-00001000`` that is complete or absent: it is written beside its final name, forced
-to the disk and renamed. Tensors may be cut into files below a given size; ``state.json`` lists the files with their
-hashes. Random states are not stored because every random number of a run is a function of seed, step and sample.
+A checkpoint is a folder ``checkpoint-00001000``, either complete or absent: it is written beside its final name,
+flushed to disk and renamed. Tensors may be split across files of a given size at most; ``state.json`` lists the files
+with their hashes. Random states are not stored: every random number of a run is a function of seed, step and sample.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from mask2iv.files import (
 FORMAT = 2
 _NAME = re.compile(r"(?P<kind>checkpoint|best)-(?P<step>\d{8})$")
 _HEADER_BYTES = 256
-"""Room left in a file for what its header says of one tensor, longer than any name here."""
+"""Bytes reserved in a file for one tensor's header entry; longer than any name here."""
 LEAST_FILE_BYTES = 64 * 1024
-"""No bound on the size of the files may be below this."""
+"""The smallest allowed bound on the size of files."""
 
 
 @dataclass(frozen=True)
 class TensorGroup:
-    """Tensors that are stored together, read one after the other so that they need not be in memory at once.
+    """Tensors that are stored together, read one by one so that they need not all be in memory at once.
 
     Attributes:
-        like: shape and dtype of each tensor; may live anywhere, or be parts of it.
-        read: gives one whole tensor. With sharded weights every process must call it, in the order of `like`.
+        like: tensors with the shape and dtype of each; on any device, or only shards of it.
+        read: returns one whole tensor. With sharded weights every process must call it, in the order of `like`.
     """
 
     like: Mapping[str, torch.Tensor]
@@ -65,14 +65,14 @@ def save_checkpoint(
     Args:
         run_dir: the run's folder.
         step: optimiser steps done.
-        groups: what to store, by name.
-        state: further plain values.
-        keep: checkpoints of this kind that stay.
-        max_bytes: size that no file exceeds; None writes one file for each group.
+        groups: tensors to store, by name.
+        state: further JSON values.
+        keep: number of checkpoints of this kind to keep.
+        max_bytes: largest size of a file; None writes one file per group.
         kind: "checkpoint" or "best".
 
     Raises:
-        InputError: the checkpoint cannot be written; the ones before it are untouched.
+        InputError: the checkpoint cannot be written; earlier ones are untouched.
     """
     target = run_dir / f"{kind}-{step:08d}"
     try:
@@ -85,42 +85,42 @@ def save_checkpoint(
             flush_to_disk(folder)
         flush_to_disk(run_dir, recursive=False)
     except (OSError, SafetensorError) as error:
-        raise cannot_write(f"checkpoint {target}", run_dir, error) from error
+        raise cannot_write(str(target), run_dir, error) from error
     for old in list_checkpoints(run_dir, kind)[:-keep]:
         remove_directory(old)
     return target
 
 
 def skim(groups: Mapping[str, TensorGroup]) -> None:
-    """Read all tensors as :func:`save_checkpoint` does, and drop them: the part of the processes that do not write."""
+    """Read all tensors as :func:`save_checkpoint` does and discard them: for the processes that do not write."""
     for group in groups.values():
         for name in group.like:
             group.read(name)
 
 
 def cannot_write(what: str, run_dir: Path, error: BaseException) -> InputError:
-    """What is said when a run cannot write: what failed, why, and where it can go on."""
+    """The error of a run that cannot write `what`, a path: why, and from which checkpoint it can resume."""
     found = list_checkpoints(run_dir)
     last = f"the last good checkpoint is {found[-1]}" if found else "there is no checkpoint yet"
-    full = (is_disk_full(error) and "free space on the disk") or "make the folder writable"
+    advice = "free space on the disk" if is_disk_full(error) else "make the folder writable"
     return InputError(
-        f"cannot write {what}: {reason(error)}; {last}; {full} and go on with --resume_from_checkpoint latest"
+        what, f"cannot be written: {reason(error)}; {last}", f"{advice} and resume from the latest checkpoint"
     )
 
 
 @contextmanager
 def told_of_a_full_disk(run_dir: Path) -> Iterator[None]:
-    """Turns a full disk, wherever a run meets it, into the message of :func:`cannot_write`.
+    """Turns a full disk, wherever a run meets it, into the error of :func:`cannot_write`.
 
     Raises:
-        InputError: the disk, or what the user may fill of it, is full.
+        InputError: the disk or the user's quota is full.
     """
     try:
         yield
     except (OSError, SafetensorError) as error:
         if not is_disk_full(error):
             raise
-        name = getattr(error, "filename", None) or f"beside {run_dir}"
+        name = getattr(error, "filename", None) or run_dir
         raise cannot_write(str(name), run_dir, error) from error
 
 
@@ -136,9 +136,9 @@ Piece = list[tuple[str, int, int]]
 
 
 def pieces(like: Mapping[str, torch.Tensor], max_bytes: int | None) -> Iterator[Piece]:
-    """How tensors are spread over files: (name, first element, last element + 1) of each part of each file.
+    """How tensors are distributed over files: (name, first element, last element + 1) of each part of each file.
 
-    A tensor is cut only if it is larger than a file may be.
+    A tensor is split only if it is larger than a file may be.
     """
     limit = max_bytes - _HEADER_BYTES if max_bytes else sum(t.nbytes + _HEADER_BYTES for t in like.values())
     file: Piece = []
@@ -157,9 +157,9 @@ def pieces(like: Mapping[str, torch.Tensor], max_bytes: int | None) -> Iterator[
 
 
 def _write_group(folder: Path, group_name: str, group: TensorGroup, max_bytes: int | None) -> dict[str, list[int]]:
-    """Returns the shapes of the tensors that were cut."""
+    """Write a group's files; returns the shapes of the tensors that were split."""
     files = list(pieces(group.like, max_bytes))
-    cut: dict[str, list[int]] = {}
+    split: dict[str, list[int]] = {}
     held: tuple[str, torch.Tensor] | None = None
     for number, parts in enumerate(files, start=1):
         tensors = {}
@@ -168,13 +168,13 @@ def _write_group(folder: Path, group_name: str, group: TensorGroup, max_bytes: i
                 held = name, group.read(name).detach()
             whole = held[1]
             if stop - start < whole.numel():
-                cut[name] = list(whole.shape)
+                split[name] = list(whole.shape)
                 tensors[f"{name}@{start}"] = whole.reshape(-1)[start:stop].to("cpu", copy=True)
             else:
                 tensors[name] = whole.to("cpu", copy=True).contiguous()
         suffix = "" if len(files) == 1 else f"-{number:05d}-of-{len(files):05d}"
         save_file(tensors, folder / f"{group_name}{suffix}.safetensors")
-    return cut
+    return split
 
 
 def list_checkpoints(run_dir: Path, kind: str = "checkpoint") -> list[Path]:
@@ -191,58 +191,64 @@ def step_of(path: Path) -> int:
 
 
 def resolve_checkpoint(run_dir: Path, wanted: str) -> Path | None:
-    """The checkpoint that ``--resume_from_checkpoint`` names: a path, or "latest" (None when there is none yet).
+    """The checkpoint to resume from: a path, or "latest" (None when there is none yet).
 
     Raises:
-        InputError: a named checkpoint that does not exist or is incomplete.
+        InputError: the checkpoint does not exist or is incomplete.
     """
     if wanted == "latest":
         found = list_checkpoints(run_dir)
         return found[-1] if found else None
     path = Path(wanted)
     if not (path / "state.json").is_file():
-        raise InputError(f"--resume_from_checkpoint: {wanted} is not a complete checkpoint; give a folder or 'latest'")
+        raise InputError(
+            "resume_from_checkpoint", f"{wanted} is not a complete checkpoint", "give a checkpoint's folder or 'latest'"
+        )
     return path
 
 
 def load_checkpoint(
     path: Path, names: Sequence[str], verify: bool = True
 ) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
-    """Read a checkpoint's tensors, by group and name, and its state. Cut tensors come back whole.
+    """Read a checkpoint's tensors, by group and name, and its state. Split tensors are joined again.
 
     Args:
         path: the folder.
         names: groups to read.
-        verify: compare the files with their hashes.
+        verify: check the files against their hashes.
 
     Raises:
-        InputError: a file is missing or damaged; the message names the checkpoint before this one, if there is one.
+        InputError: a file is missing or damaged; the message names the previous checkpoint, if there is one.
     """
     state = read_json(path / "state.json")
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise InputError(f"checkpoint {path} is of another version of the program; start anew in another --out")
+        raise InputError(
+            str(path),
+            "this checkpoint was written by another version of the program",
+            "start again in another output folder",
+        )
     try:
         for file, digest in state["files"].items():
             if verify and sha256_file(path / file) != digest:
-                raise InputError(f"{file} is not what was written")
+                raise InputError(str(path / file), "does not match its hash in state.json")
         return {name: _read_group(path, name, state) for name in names}, state
     except (OSError, SafetensorError, InputError, KeyError) as error:
         earlier = [str(one) for one in list_checkpoints(path.parent) if one.name < path.name]
-        advice = f"remove it to go on from the one before, {earlier[-1]}" if earlier else "start anew"
-        raise InputError(f"checkpoint {path} cannot be read ({reason(error)}); {advice}") from error
+        advice = f"remove it to resume from the one before, {earlier[-1]}" if earlier else "start again"
+        raise InputError(str(path), f"this checkpoint cannot be read ({reason(error)})", advice) from error
 
 
 def _read_group(path: Path, group: str, state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     tensors: dict[str, torch.Tensor] = {}
-    cut: dict[str, dict[int, torch.Tensor]] = {}
+    split: dict[str, dict[int, torch.Tensor]] = {}
     for file in state["files"]:
         if re.fullmatch(re.escape(group) + r"(-\d{5}-of-\d{5})?\.safetensors", file):
             for key, value in load_file(path / file).items():
                 name, mark, start = key.rpartition("@")
                 if mark:
-                    cut.setdefault(name, {})[int(start)] = value
+                    split.setdefault(name, {})[int(start)] = value
                 else:
                     tensors[key] = value
-    for name, parts in cut.items():
+    for name, parts in split.items():
         tensors[name] = torch.cat([parts[start] for start in sorted(parts)]).reshape(state["shapes"][group][name])
     return tensors

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib
 import logging
+import os
+import re
 import sys
+import typing
 from collections.abc import Sequence
 
 import tyro
@@ -26,20 +30,20 @@ COMMANDS = {
     "evaluate": ("mask2iv.commands.evaluate:Evaluate", "measure a model, or any videos, on held-out clips"),
     "compare": ("mask2iv.commands.compare:Compare", "put several evaluations into one table, with paired differences"),
     "reproduce": ("mask2iv.commands.reproduce:Reproduce", "make the paper's tables: train, evaluate, compare"),
-    "import": ("mask2iv.commands.import_official:Import", "make a model folder from an original checkpoint"),
+    "import": ("mask2iv.commands.official:Import", "make a model folder from an original checkpoint"),
     "export-official": (
-        "mask2iv.commands.export_official:ExportOfficial",
+        "mask2iv.commands.official:ExportOfficial",
         "write a stage in the original checkpoints' layout",
     ),
     "bundle": ("mask2iv.commands.bundle:Bundle", "collect what a machine without network needs to train"),
-    "pack": ("mask2iv.commands.pack:Pack", "save a run's resumable state in pieces below a chosen size"),
-    "unpack": ("mask2iv.commands.pack:Unpack", "put the pieces of a run together again"),
+    "pack": ("mask2iv.commands.bundle:Pack", "save a run's resumable state in pieces below a chosen size"),
+    "unpack": ("mask2iv.commands.bundle:Unpack", "put the pieces of a run together again"),
 }
 
 # Where torchao is installed, diffusers loads it, and these warn of parts of it that nothing here uses.
-_TALKATIVE = ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer")
-# What the pipeline logs of prompts, the commands say in their own way.
-_TOLD = ("mask2iv.prompts.reader",)
+_NOISY = ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer")
+# What the pipeline logs of prompts, the commands print themselves.
+_PRINTED = ("mask2iv.prompts.reader",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,25 +53,65 @@ def main(arguments: Sequence[str] | None = None) -> int:
     returns, if anything (``generate --jobs``: 3 when some jobs failed).
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    for name in (*_TALKATIVE, *_TOLD):
+    _share_cores()
+    for name in (*_NOISY, *_PRINTED):
         logging.getLogger(name).setLevel(logging.ERROR)
+    name = _parser().parse_args(given[:1]).command
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    declared: type | None = None
     try:
-        name = _parser().parse_args(given[:1]).command
-        module, _, attribute = COMMANDS[name][0].partition(":")
+        declared = getattr(importlib.import_module(module), attribute)
         command = tyro.cli(
-            getattr(importlib.import_module(module), attribute),
+            declared,
             prog=f"mask2iv {name}",
             args=given[1:],
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         )
         status: int | None = command.run()
     except InputError as error:
-        print(f"mask2iv: error: {error}", file=sys.stderr)
+        print(f"mask2iv: error: {worded(error, declared)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("mask2iv: interrupted", file=sys.stderr)
         return 130
     return status or 0
+
+
+def _share_cores() -> None:
+    """Let OpenMP's threads sleep at barriers. Must run before torch is imported.
+
+    By default they spin there, and with one other busy process on the machine each of thousands of tiny operations
+    waits for a thread that is not scheduled: ten times slower, for nothing won on a quiet machine.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & set(os.environ):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+
+def worded(error: InputError, command: type | None) -> str:
+    """An error in the words of the command line: a field that is a flag of the command is named as one."""
+    # A path may begin like a flag: "out/metrics.json".
+    found = re.match(r"\w+(?=$|[ :(])", error.field)
+    name = found[0] if found else ""
+    if command is None or name not in _flags(command):
+        return str(error)
+    return str(error.about(f"--{name.replace('_', '-')}{error.field[len(name) :]}"))
+
+
+def _flags(command: type) -> set[str]:
+    """Names of a command's fields that are flags; groups of flags are entered."""
+    found: set[str] = set()
+    hints = typing.get_type_hints(command, include_extras=True)
+    for field in dataclasses.fields(command):
+        hint, *marks = (
+            typing.get_args(hints[field.name])
+            if typing.get_origin(hints[field.name]) is typing.Annotated
+            else (hints[field.name],)
+        )
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            found |= _flags(hint)
+        elif not any(mark is tyro.conf.Positional for mark in marks):
+            found.add(field.name)
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Typed configurations: nested frozen dataclasses that load, override and save; an unknown key is an error."""
+"""Typed configurations: nested frozen dataclasses, loaded from and saved as JSON; an unknown key is an error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
     Missing keys take their defaults; nested dataclasses are built from nested mappings.
 
     Raises:
-        InputError: an unknown key or a value of the wrong type, naming its dotted path.
+        InputError: an unknown key, a missing one without a default or a value of the wrong type, by its dotted path.
     """
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -34,7 +34,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
     for key, value in data.items():
         path = f"{where}.{key}" if where else key
         if key not in fields:
-            raise InputError(f"{path}: unknown configuration key; known keys here: {', '.join(sorted(fields))}")
+            raise InputError(path, "unknown configuration key", f"known keys here: {', '.join(sorted(fields))}")
         values[key] = _convert(hints[key], value, path)
     missing = [
         name
@@ -42,7 +42,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
         if name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     ]
     if missing:
-        raise InputError(f"{where or cls.__name__}: missing configuration key {missing[0]!r}")
+        raise InputError(where or cls.__name__, f"missing configuration key {missing[0]!r}")
     return cls(**values)
 
 
@@ -55,7 +55,7 @@ def override(config: T, assignments: Sequence[str]) -> T:
     for assignment in assignments:
         path, separator, text = assignment.partition("=")
         if not separator:
-            raise InputError(f"--set {assignment!r}: expected key=value, for example training.max_steps=100")
+            raise InputError(assignment, "expected key=value, for example training.max_steps=100")
         try:
             value = json.loads(text)
         except json.JSONDecodeError:
@@ -67,11 +67,11 @@ def override(config: T, assignments: Sequence[str]) -> T:
 def _assign(config: Any, keys: Sequence[str], value: Any, path: str) -> Any:
     names = {f.name for f in dataclasses.fields(config)}
     if keys[0] not in names:
-        raise InputError(f"--set {path}: unknown configuration key {keys[0]!r}; known keys: {', '.join(sorted(names))}")
+        raise InputError(path, f"unknown configuration key {keys[0]!r}", f"known keys here: {', '.join(sorted(names))}")
     if len(keys) > 1:
         child = getattr(config, keys[0])
         if not dataclasses.is_dataclass(child):
-            raise InputError(f"--set {path}: {keys[0]} has no keys below it")
+            raise InputError(path, f"{keys[0]} has no keys below it")
         new = _assign(child, keys[1:], value, path)
     else:
         new = _convert(typing.get_type_hints(type(config))[keys[0]], value, path)
@@ -79,7 +79,7 @@ def _assign(config: Any, keys: Sequence[str], value: Any, path: str) -> Any:
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:
-    """Check a JSON value against a type hint; lists become tuples, mappings become dataclasses."""
+    """Check a JSON value against a type hint; lists become tuples, and mappings dataclasses."""
     origin = typing.get_origin(hint)
     if hint is Any:
         return value
@@ -88,7 +88,7 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         if value is None and len(options) < len(typing.get_args(hint)):
             return None
         if len(options) == 1:
-            # Its own message says more, for example where in a nested configuration the mistake is.
+            # Its message is more precise, for example about where in a nested configuration the mistake is.
             return _convert(options[0], value, path)
         for option in options:
             try:
@@ -115,4 +115,4 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         return float(value)
     elif hint in (int, bool, str) and type(value) is hint:
         return value
-    raise InputError(f"{path}: expected {getattr(hint, '__name__', hint)}, found {value!r}")
+    raise InputError(path, f"expected {getattr(hint, '__name__', hint)}, found {value!r}")

@@ -1,4 +1,4 @@
-"""The typed data that every room of the package exchanges.
+"""The typed data that all modules of the package exchange.
 
 Shape legend, used in all docstrings:
 
@@ -40,7 +40,7 @@ def is_actor(labels: UInt8Array) -> BoolArray: ...
 @overload
 def is_actor(labels: torch.Tensor) -> torch.Tensor: ...
 def is_actor(labels: Any) -> Any:
-    """Where labels of any shape show an actor, the first or the second: bool of the same shape and kind."""
+    """Where labels of any shape show the first or the second actor: bool of the same shape and array type."""
     return (labels == Label.ACTOR) | (labels == Label.SECOND_ACTOR)
 
 
@@ -66,17 +66,18 @@ class Trajectory:
     def __post_init__(self) -> None:
         if self.labels.dtype != np.uint8 or self.labels.ndim != 3:
             raise InputError(
-                f"Trajectory.labels must be uint8 [T, H, W], found {self.labels.dtype} {list(self.labels.shape)}"
+                "Trajectory.labels", f"must be uint8 [T, H, W], found {self.labels.dtype} {list(self.labels.shape)}"
             )
         if 0 in self.labels.shape:
-            raise InputError(f"Trajectory.labels is empty: shape {list(self.labels.shape)}")
+            raise InputError("Trajectory.labels", f"must not be empty, found shape {list(self.labels.shape)}")
         if int(self.labels.max()) >= len(LABEL_COLOURS):
             raise InputError(
-                f"Trajectory.labels holds the value {int(self.labels.max())}; known labels are 0 background, 1 actor, "
-                "2 object, 3 second actor"
+                "Trajectory.labels",
+                "must be 0 (background), 1 (actor), 2 (object) or 3 (second actor), found the value "
+                f"{int(self.labels.max())}",
             )
         if not self.fps > 0:
-            raise InputError(f"Trajectory.fps must be positive, found {self.fps}")
+            raise InputError("Trajectory.fps", f"must be positive, found {self.fps}")
 
     @property
     def num_frames(self) -> int:
@@ -89,7 +90,7 @@ class Trajectory:
 
     @property
     def actor(self) -> BoolArray:
-        """bool [T, H, W]: any actor, first or second."""
+        """bool [T, H, W]: the first or the second actor."""
         return is_actor(self.labels)
 
     @property
@@ -101,7 +102,7 @@ class Trajectory:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """One interaction: a video with its exact trajectory and what happens in it.
+    """One interaction: a video, its exact trajectory and a description.
 
     Attributes:
         clip_id: name, unique in its clip set; letters, digits, ``-`` and ``_``.
@@ -110,7 +111,7 @@ class Clip:
         caption: the instruction, e.g. "a hand picking up a kettle".
         verb: the action, e.g. "picking up".
         object_name: the target object's category, e.g. "kettle".
-        actor: "hand", "hands" (two, the left one labelled second actor) or "robot".
+        actor: "hand", "hands" (two; the left one is the second actor) or "robot".
         contact: bool [T], whether actor and object touch; None where unknown.
         metadata: JSON-serialisable extras (object pose, camera, seed, ...).
 
@@ -131,15 +132,18 @@ class Clip:
     def __post_init__(self) -> None:
         if self.video.dtype != np.uint8 or self.video.ndim != 4 or self.video.shape[-1] != 3:
             raise InputError(
-                f"Clip.video must be uint8 [T, H, W, 3], found {self.video.dtype} {list(self.video.shape)}"
+                "Clip.video", f"must be uint8 [T, H, W, 3], found {self.video.dtype} {list(self.video.shape)}"
             )
         if self.video.shape[:3] != self.trajectory.labels.shape:
             raise InputError(
-                f"Clip.trajectory has shape {list(self.trajectory.labels.shape)} but Clip.video has "
-                f"{list(self.video.shape[:3])}; both must share T, H, W"
+                "Clip.trajectory",
+                f"must share T, H, W with Clip.video, {list(self.video.shape[:3])}, found "
+                f"{list(self.trajectory.labels.shape)}",
             )
         if self.contact is not None and self.contact.shape != (self.video.shape[0],):
-            raise InputError(f"Clip.contact must be bool [T={self.video.shape[0]}], found {list(self.contact.shape)}")
+            raise InputError(
+                "Clip.contact", f"must be bool [T={self.video.shape[0]}], found {list(self.contact.shape)}"
+            )
 
     @property
     def fps(self) -> float:
@@ -166,7 +170,7 @@ class Clip:
 
 @dataclass
 class Batch:
-    """Clips assembled for training.
+    """A training batch of clips.
 
     Attributes:
         clip_ids: B names.
@@ -186,14 +190,15 @@ class Batch:
         b, t, h, w = self.labels.shape
         if tuple(self.video.shape) != (b, 3, t, h, w):
             raise InputError(
-                f"Batch.video must be [B, 3, T, H, W] = {[b, 3, t, h, w]} to fit Batch.labels, found "
-                f"{list(self.video.shape)}"
+                "Batch.video",
+                f"must be [B, 3, T, H, W] = {[b, 3, t, h, w]} to match Batch.labels, found {list(self.video.shape)}",
             )
         if not len(self.clip_ids) == len(self.captions) == len(self.fps) == b:
-            raise InputError(f"Batch.clip_ids, captions and fps must each have {b} entries")
+            counts = [len(self.clip_ids), len(self.captions), len(self.fps)]
+            raise InputError("Batch.clip_ids, captions and fps", f"must each have {b} entries, found {counts}")
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
+        """The same batch on another device."""
         return Batch(self.clip_ids, self.video.to(device), self.labels.to(device), self.captions, self.fps.to(device))
 
     @property

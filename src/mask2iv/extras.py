@@ -1,4 +1,4 @@
-"""The one gate to optional libraries: who lacks one is told the extra that brings it."""
+"""Imports of optional libraries; a missing one gives an error that names the extra to install."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXTRAS = {
     "torchao": "quant",
     "wandb": "wandb",
 }
-"""Library to extra."""
+"""Optional library -> the extra that installs it."""
 
 
 def require(module: str, what: str) -> Any:
@@ -24,14 +24,14 @@ def require(module: str, what: str) -> Any:
 
     Args:
         module: for example "torchao.quantization"; its library is one of :data:`EXTRAS`.
-        what: what needs it, as the user knows it.
+        what: the feature that needs it, as the user knows it.
 
     Raises:
         InputError: the library is not installed.
     """
     library = module.partition(".")[0]
     try:
-        # First by itself: what is imported from it might else complain in other words.
+        # The library first: an import of its submodule may fail with another error.
         importlib.import_module(library)
     except ModuleNotFoundError as error:
         if error.name != library:
@@ -41,5 +41,5 @@ def require(module: str, what: str) -> Any:
 
 
 def missing(library: str, what: str) -> InputError:
-    """The error that says which extra brings a library."""
-    return InputError(f'{what} needs {library}: pip install "mask2iv[{EXTRAS[library]}]"')
+    """The error that names the extra which installs a library."""
+    return InputError(what, f"needs {library}", f'pip install "mask2iv[{EXTRAS[library]}]"')

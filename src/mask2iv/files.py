@@ -1,8 +1,7 @@
-"""Files: written whole or not at all, read with one clear error. Every room that touches the disk goes through here."""
+"""Files: written whole or not at all, read with clear errors. All disk access of the package goes through here."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -19,12 +18,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import lock_descriptor
 from PIL import Image, ImageOps
 
 from mask2iv.errors import InputError
 
 MAX_IMAGE_PIXELS = 64_000_000
-"""Pixels an image, or one frame of a video, may have; a larger one is refused before it is decoded."""
+"""Most pixels of an image or a video frame; a larger one is refused before it is decoded."""
 
 # What Pillow's decoders raise on damaged files besides OSError.
 _IMAGE_FAULTS = (
@@ -42,13 +42,13 @@ _IMAGE_FAULTS = (
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, on one line, without the errno and the path that OSError repeats."""
+    """An exception's message on one line, without the errno and path that OSError adds."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()) or type(error).__name__
 
 
 def _sibling(path: Path) -> Path:
-    """A name nobody else uses, in the folder of ``path`` and with its suffix (encoders choose a format by it)."""
+    """An unused name in the folder of ``path``, with its suffix (encoders choose their format by it)."""
     return path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
 
 
@@ -56,26 +56,26 @@ def _sibling(path: Path) -> Path:
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside ``path``, with the same suffix; moves it to ``path`` when the block succeeds.
 
-    Missing parent folders are created. When the block raises, the temporary file is removed and ``path`` is untouched.
+    Creates missing parent folders. When the block raises, the temporary file is removed and ``path`` is untouched.
 
     Raises:
         InputError: ``path`` is not a regular file, or cannot be written.
     """
     target = Path(os.path.abspath(path))
     if os.path.exists(target) and not os.path.isfile(target):
-        raise InputError(f"cannot write {target}: it exists and is not a regular file; choose another name")
+        raise InputError(str(target), "cannot be written: it exists and is not a regular file", "choose another name")
     temporary = _sibling(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.open("xb").close()
     except OSError as error:
-        raise InputError(f"cannot write {target}: {reason(error)}; choose a writable place") from error
+        raise InputError(str(target), f"cannot be written: {reason(error)}", "choose a writable place") from error
     try:
         yield temporary
         try:
             os.replace(temporary, target)
         except OSError as error:
-            raise InputError(f"cannot write {target}: {reason(error)}; choose a writable place") from error
+            raise InputError(str(target), f"cannot be written: {reason(error)}", "choose a writable place") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -84,22 +84,24 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 def atomic_directory(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
     """Yields a temporary folder beside ``path``; moves it to ``path`` when the block succeeds, else removes it.
 
-    An existing empty folder is replaced; with ``overwrite`` a filled one is too, and is deleted only once the new one
-    stands in its place.
+    An existing empty folder is replaced. With ``overwrite`` a filled one is replaced too; it is deleted only once the
+    new one is in place.
 
     Raises:
         InputError: ``path`` is a file, or a filled folder without ``overwrite``, or cannot be written.
     """
     target = Path(os.path.abspath(path))
     if os.path.exists(target) and not os.path.isdir(target):
-        raise InputError(f"cannot write the folder {target}: a file has this name; choose another name")
+        raise InputError(str(target), "cannot be written: a file has this name", "choose another name")
     temporary, retired = _sibling(target), _sibling(target)
     try:
         if not overwrite and os.path.isdir(target) and any(target.iterdir()):
-            raise InputError(f"the folder {target} is not empty; choose another one, remove it, or ask to overwrite")
+            raise InputError(
+                str(target), "this folder is not empty", "choose another one, remove it, or ask to overwrite it"
+            )
         temporary.mkdir(parents=True)
     except OSError as error:
-        raise InputError(f"cannot write the folder {target}: {reason(error)}; choose a writable place") from error
+        raise InputError(str(target), f"cannot be written: {reason(error)}", "choose a writable place") from error
     try:
         yield temporary
         try:
@@ -109,14 +111,14 @@ def atomic_directory(path: str | os.PathLike[str], overwrite: bool = False) -> I
         except OSError as error:
             if retired.exists() and not target.exists():
                 os.replace(retired, target)
-            raise InputError(f"cannot write the folder {target}: {reason(error)}; choose a writable place") from error
+            raise InputError(str(target), f"cannot be written: {reason(error)}", "choose a writable place") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(retired, ignore_errors=True)
 
 
 def flush_to_disk(folder: str | os.PathLike[str], recursive: bool = True) -> None:
-    """Force a folder's entries, and with ``recursive`` the files in it, to the disk: a crash cannot undo them.
+    """Force a folder's entries, and with ``recursive`` the files in it, to the disk, so that they survive a crash.
 
     Raises:
         OSError: the disk refuses, for example because it is full.
@@ -131,7 +133,7 @@ def flush_to_disk(folder: str | os.PathLike[str], recursive: bool = True) -> Non
 
 
 def copy_linked(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Copy a folder; its files become hard links where the file system can. For files that are never written into."""
+    """Copy a folder, with hard links where the file system supports them. For files that are never modified."""
     shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
 
 
@@ -143,21 +145,21 @@ def _link(source: str, target: str) -> None:
 
 
 def remove_directory(path: str | os.PathLike[str]) -> None:
-    """Remove a folder so that it is there whole or not at all, even when the program is killed half-way."""
+    """Remove a folder atomically: it is complete or gone, even when the program is killed half-way."""
     retired = _sibling(Path(os.path.abspath(path)))
     os.replace(path, retired)
     shutil.rmtree(retired)
 
 
 def remove_leftovers(folder: str | os.PathLike[str], prefix: str = "") -> list[Path]:
-    """Remove what killed writers of this module left in ``folder``: temporary files and folders never renamed.
+    """Remove the temporary files and folders that killed writers of this module left in ``folder``.
 
     Args:
-        folder: where to look, not below; nothing else may be writing there under the same names.
+        folder: searched without its subfolders; nothing else may be writing there under the same names.
         prefix: what the final names begin with.
 
     Returns:
-        What was removed.
+        The removed paths.
     """
     pattern = re.compile(r"\." + re.escape(prefix) + r".*\.[0-9a-f]{12}(\.\w+)?")
     found = [path for path in Path(folder).glob(".*") if pattern.fullmatch(path.name)]
@@ -170,30 +172,26 @@ def remove_leftovers(folder: str | os.PathLike[str], prefix: str = "") -> list[P
 
 
 def lock(file: IO[Any], wait: bool) -> bool:
-    """Take the kernel's lock on an open file; it ends when the file is closed, or with its process.
+    """Lock an open file. The lock ends when the file is closed or its process ends; it holds between threads too.
 
     Args:
         file: the lock file.
-        wait: until the process that holds it lets go.
+        wait: wait until the lock is free.
 
     Returns:
-        False where another process holds it and `wait` is not set.
+        False if the lock is held elsewhere and `wait` is not set.
 
     Raises:
         OSError: the file system has no locks.
     """
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    return lock_descriptor(file.fileno(), blocking=wait)
 
 
 @contextmanager
 def alone(path: str | os.PathLike[str]) -> Iterator[None]:
     """Holds the lock file ``path`` during the block; waits, and says so, while another process holds it.
 
-    The lock is the kernel's and ends with its process, so that one which is killed leaves nothing to wait for.
+    The lock ends with its process: a killed one leaves nothing to wait for.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as file:
@@ -206,7 +204,7 @@ def alone(path: str | os.PathLike[str]) -> Iterator[None]:
 def require_file(path: str | os.PathLike[str], field: str) -> None:
     """Raises InputError, naming ``field``, unless ``path`` is a file. A name too long to exist counts as absent."""
     if not os.path.isfile(path):
-        raise InputError(f"{field}: {path} {'is not a file' if os.path.exists(path) else 'does not exist'}")
+        raise InputError(field, f"{path} {'is not a file' if os.path.exists(path) else 'does not exist'}")
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
@@ -215,19 +213,21 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {reason(error)}") from error
+        raise InputError(str(path), f"cannot be read: {reason(error)}") from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes ``value`` as indented UTF-8 JSON, keys in their given order, atomically.
 
     Raises:
-        InputError: ``value`` holds something JSON has no word for (an array, NaN), or ``path`` cannot be written.
+        InputError: ``value`` holds something JSON cannot represent (an array, NaN), or ``path`` cannot be written.
     """
     try:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise InputError(f"cannot write {path}: {reason(error)}; only plain JSON values can be stored") from error
+        raise InputError(
+            str(path), f"cannot be written: {reason(error)}", "only plain JSON values can be stored"
+        ) from error
     with atomic_write(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
@@ -237,15 +237,15 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"cannot read {path}: {reason(error)}") from error
+        raise InputError(str(path), f"cannot be read: {reason(error)}") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON: {reason(error)}") from error
+        raise InputError(str(path), f"is not valid JSON: {reason(error)}") from error
 
 
 def numbered_files(folder: str | os.PathLike[str], suffixes: Collection[str]) -> list[Path]:
-    """The files of ``folder`` with one of ``suffixes`` (lower case, with the dot), in the order of their numbers.
+    """The files of ``folder`` with one of ``suffixes`` (lower case, with the dot), ordered by number.
 
-    The number is the last run of digits of the name: ``0007.png``, ``im_7.jpg``. Other files, and hidden ones, are
+    The number is the last run of digits in the name: ``0007.png``, ``im_7.jpg``. Other files, and hidden ones, are
     ignored.
 
     Raises:
@@ -255,44 +255,42 @@ def numbered_files(folder: str | os.PathLike[str], suffixes: Collection[str]) ->
     try:
         paths = [p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".")]
     except OSError as error:
-        raise InputError(f"cannot read the folder {folder}: {reason(error)}") from error
+        raise InputError(str(folder), f"cannot be read as a folder: {reason(error)}") from error
     if not paths:
-        raise InputError(
-            f"the folder {folder} holds no frames; expected numbered files ({', '.join(sorted(suffixes))})"
-        )
+        raise InputError(str(folder), f"holds no frames; expected numbered files ({', '.join(sorted(suffixes))})")
     by_number: dict[int, Path] = {}
     for path in sorted(paths):
         digits = re.findall(r"[0-9]+", path.stem)
         if not digits:
             raise InputError(
-                f"{path} has no frame number in its name; name frames 0000{path.suffix}, 0001{path.suffix}"
+                str(path), "has no frame number in its name", f"name frames 0000{path.suffix}, 0001{path.suffix}"
             )
         number = int(digits[-1])
         if number in by_number:
-            raise InputError(f"{path} and {by_number[number].name} are both frame {number}; keep one")
+            raise InputError(str(path), f"{by_number[number].name} is frame {number} too", "keep one")
         by_number[number] = path
     numbers = sorted(by_number)
     for number, following in pairwise(numbers):
         if following != number + 1:
-            raise InputError(f"the folder {folder} jumps from frame {number} to {following}; add what lies between")
+            raise InputError(str(folder), f"jumps from frame {number} to {following}", "add the frames between them")
     return [by_number[number] for number in numbers]
 
 
 def open_image(path: str | os.PathLike[str], field: str = "image") -> Image.Image:
-    """A decoded image, turned upright by its EXIF orientation, in whatever Pillow mode the file has.
+    """A decoded image, turned upright by its EXIF orientation, in the file's Pillow mode.
 
-    Of an animation, the first frame. ``field`` names the input in messages.
+    An animation gives its first frame. ``field`` names the input in messages.
 
     Raises:
-        InputError: missing, empty, truncated or not an image, or above :data:`MAX_IMAGE_PIXELS`.
+        InputError: missing, empty, truncated, not an image, or above :data:`MAX_IMAGE_PIXELS`.
     """
     path = Path(path)
     require_file(path, field)
     if path.stat().st_size == 0:
-        raise InputError(f"{field}: {path} is an empty file")
+        raise InputError(field, f"{path} is an empty file")
     try:
         with warnings.catch_warnings():
-            # The bound below is ours, checked before anything is decoded.
+            # Our own bound is checked below, before anything is decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 size = image.size
@@ -300,9 +298,10 @@ def open_image(path: str | os.PathLike[str], field: str = "image") -> Image.Imag
                     image.load()
                     return ImageOps.exif_transpose(image)
     except Image.DecompressionBombError as error:
-        raise InputError(f"{field}: {path} is too large: {reason(error)}") from error
+        raise InputError(field, f"{path} is too large: {reason(error)}") from error
     except _IMAGE_FAULTS as error:
-        raise InputError(f"{field}: {path} cannot be read as an image: {reason(error)}") from error
+        raise InputError(field, f"{path} cannot be read as an image: {reason(error)}") from error
     raise InputError(
-        f"{field}: {path} is {size[0]}x{size[1]} pixels; at most {MAX_IMAGE_PIXELS // 1_000_000} megapixels are taken"
+        field,
+        f"{path} must have at most {MAX_IMAGE_PIXELS // 1_000_000} megapixels, found {size[0]}x{size[1]} pixels",
     )

@@ -1,4 +1,4 @@
-"""Videos on one page: rows of frames under their captions, and labels painted over frames."""
+"""Filmstrips of several videos, with captions, and labels painted over frames."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def filmstrip(rows: Sequence[tuple[str, UInt8Array]], max_columns: int = 8) -> U
 
     Args:
         rows: (caption, uint8 [T, H, W, 3]); T and H, W may differ, frames are resized to the first row's.
-        max_columns: frames per row; of a longer video, ones evenly spread from the first to the last.
+        max_columns: frames per row; a longer video gives evenly spaced ones from the first to the last.
 
     Returns:
-        uint8 [H', W', 3]. A caption stands above its row, and is cut to the row's width.
+        uint8 [H', W', 3]. Each caption is above its row, shortened to the row's width.
 
     Raises:
         InputError: no rows, a row that is not a video, or no columns.
     """
     if not rows or max_columns < 1:
-        raise InputError(f"a filmstrip needs at least one row and one column, found {len(rows)} and {max_columns}")
+        raise InputError("rows", f"at least one row and one column are needed, found {len(rows)} and {max_columns}")
     for caption, video in rows:
         if video.dtype != np.uint8 or video.ndim != 4 or video.shape[-1] != 3 or 0 in video.shape:
-            raise InputError(f"filmstrip row {caption!r} must be uint8 [T, H, W, 3], found {list(video.shape)}")
+            raise InputError(f"row {caption!r}", f"must be uint8 [T, H, W, 3], found {video.dtype} {list(video.shape)}")
     height, width = rows[0][1].shape[1:3]
     columns = min(max_columns, max(len(video) for _, video in rows))
     row_height = _CAPTION_HEIGHT + height + _GAP
@@ -61,7 +61,7 @@ def _shortened(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.I
 
 
 def overlay(video: UInt8Array, labels: UInt8Array, alpha: float = 0.5) -> UInt8Array:
-    """Paints the label colours over a video; background stays as it is.
+    """Paints the label colours over a video; the background is unchanged.
 
     Args:
         video: uint8 [T, H, W, 3].
@@ -72,7 +72,7 @@ def overlay(video: UInt8Array, labels: UInt8Array, alpha: float = 0.5) -> UInt8A
         uint8 [T, H, W, 3].
     """
     if video.shape[:3] != labels.shape:
-        raise InputError(f"labels have shape {list(labels.shape)} but the video has {list(video.shape[:3])}")
+        raise InputError("labels", f"must have the video's shape {list(video.shape[:3])}, found {list(labels.shape)}")
     painted = video.copy()
     on = labels > 0
     painted[on] = np.rint((1 - alpha) * video[on] + alpha * LABEL_COLOURS[labels[on]])

@@ -1,4 +1,4 @@
-"""What a run was: versions, hashes, settings; written beside every output."""
+"""What made an output: versions, weights and hardware; written beside it."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _PACKAGES = (
 
 
 def weight_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every weights file of a model folder, by its path below the folder, sorted."""
+    """SHA-256 of each weights file of a model folder, by its path relative to the folder, sorted."""
     return {path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.glob("*/*.safetensors"))}
 
 
 def weights_digest(folder: Path) -> str:
-    """One digest of a model folder: what ``LC_ALL=C sha256sum */*.safetensors | sha256sum`` prints in it."""
+    """One digest of a model folder: the output of ``LC_ALL=C sha256sum */*.safetensors | sha256sum`` in it."""
     lines = "".join(f"{digest}  {name}\n" for name, digest in weight_hashes(folder).items())
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:
-    """Versions of this package, Python and the libraries that shape results; absent ones are left out."""
+    """Versions of this package, Python and the libraries that affect results; absent ones are left out."""
     found = {"mask2iv": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -52,7 +52,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware(device: torch.device) -> dict[str, str | int | None]:
-    """What computes: ``device`` (the processor, or the GPU by its name), ``cores`` and ``threads`` of the machine."""
+    """The hardware of a run: ``device`` (name of the processor or GPU), CPU ``cores`` and PyTorch's ``threads``."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "cores": os.cpu_count(),

@@ -1,4 +1,4 @@
-"""Images and videos between files and arrays; the only room that speaks to codecs."""
+"""Reading and writing images and videos; the only module that uses codecs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from mask2iv.errors import InputError
 from mask2iv.files import MAX_IMAGE_PIXELS, atomic_write, numbered_files, open_image, reason, require_file
 
 MAX_VIDEO_PIXELS = 1_000_000_000
-"""Pixels a video may have over all its frames (3 GB as an array): 480 frames of 1920x1080."""
+"""Most pixels of a video over all its frames (3 GB as an array): 480 frames of 1920x1080."""
 FOLDER_FPS = 8.0
-"""Frame rate reported for a folder of frames, which has none of its own."""
+"""Frame rate reported for a folder of frames, which does not state one."""
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
-# What counts as a video. FFmpeg also "plays" text files, still images and playlists that point at other files.
+# Formats that count as videos. FFmpeg also "plays" text files, still images and playlists that point at other files.
 _CONTAINERS = {
     *("mov", "mp4", "matroska", "webm", "avi", "gif", "apng", "mpegts", "mpeg", "mpegvideo", "m4v", "flv", "asf"),
     *("ogg", "h264", "hevc", "mjpeg", "nut", "yuv4mpegpipe", "mxf", "dv", "ivf"),
@@ -37,23 +37,23 @@ _CONTAINERS = {
 def read_image(path: str | os.PathLike[str], field: str = "image") -> UInt8Array:
     """An image file as uint8 [H, W, 3], upright by its EXIF orientation; of an animation, the first frame.
 
-    Transparent parts are shown on white, as viewers do. 16-bit and float images are scaled to 8 bits by their range
+    Transparent parts are blended onto white, as viewers do. 16-bit and float images are scaled to 8 bits by their range
     (65535; 1.0, or 255 where brighter).
 
     Raises:
-        InputError: missing, empty, truncated or not an image, or above 64 megapixels.
+        InputError: missing, empty, truncated, not an image, or above 64 megapixels.
     """
     image = open_image(path, field)
     if image.mode == "F" or image.mode.startswith("I"):
-        return _scaled_to_bytes(np.asarray(image), f"{field}: {path}")
+        return _scaled_to_bytes(np.asarray(image), field, path)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     return np.array(image.convert("RGB"), dtype=np.uint8)
 
 
-def _scaled_to_bytes(values: NDArray[Any], name: str) -> UInt8Array:
-    """Grey values [H, W] of a wide type -> uint8 [H, W, 3]."""
+def _scaled_to_bytes(values: NDArray[Any], field: str, path: str | os.PathLike[str]) -> UInt8Array:
+    """Grey values [H, W] of more than 8 bits -> uint8 [H, W, 3]."""
     wide = values.astype(np.float64)
     lowest, highest = wide.min(), wide.max()
     if values.dtype.kind == "f":
@@ -62,7 +62,7 @@ def _scaled_to_bytes(values: NDArray[Any], name: str) -> UInt8Array:
         ranges = (65535.0,) if values.dtype.itemsize == 2 else (255.0, 65535.0)
     full = next((top for top in ranges if highest <= top), None)
     if full is None or lowest < 0 or not math.isfinite(lowest):
-        raise InputError(f"{name} has values from {lowest:g} to {highest:g}; save it with 8 bits per channel")
+        raise InputError(field, f"{path} has values from {lowest:g} to {highest:g}", "save it with 8 bits per channel")
     return np.repeat(np.rint(wide * (255.0 / full)).astype(np.uint8)[..., None], 3, axis=-1)
 
 
@@ -74,13 +74,13 @@ def write_png(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
     """
     pixels = array.astype(np.uint8) * 255 if array.dtype == np.bool_ else array
     if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[-1] == 3)):
-        raise InputError(f"a PNG takes uint8 [H, W, 3] or [H, W], found {array.dtype} {list(array.shape)}")
+        raise InputError("array", f"must be uint8 [H, W, 3] or [H, W], found {array.dtype} {list(array.shape)}")
     with atomic_write(path) as temporary:
         Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, format="PNG")
 
 
 def resize_image(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
-    """Resizes uint8 [..., H, W, 3] to ``size`` (H, W), bicubic, antialiased where it shrinks."""
+    """Resizes uint8 [..., H, W, 3] to ``size`` (H, W), bicubic, antialiased when shrinking."""
     if image.shape[-3:-1] == tuple(size):
         return image
     frames = image.reshape(-1, *image.shape[-3:])
@@ -89,7 +89,7 @@ def resize_image(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
 
 
 def resize_mask(mask: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Resizes labels or a mask, [..., H, W] of any type, to ``size`` (H, W) by the nearest pixel centre."""
+    """Resizes labels or a mask, [..., H, W] of any type, to ``size`` (H, W), taking the nearest pixel."""
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(np.intp) for new, old in zip(size, mask.shape[-2:], strict=True)
     )
@@ -106,7 +106,7 @@ def read_video(
     """A video as (uint8 [T, H, W, 3], frames per second), upright by its rotation metadata.
 
     Args:
-        path: a video or GIF file, or a folder of numbered images (its rate is :data:`FOLDER_FPS`).
+        path: a video or GIF file, or a folder of numbered images (with rate :data:`FOLDER_FPS`).
         max_frames: read at most this many, from the start.
         field: name of the input in messages.
 
@@ -116,59 +116,63 @@ def read_video(
     """
     path = Path(path)
     if max_frames is not None and max_frames < 1:
-        raise InputError(f"max_frames must be at least 1, found {max_frames}")
+        raise InputError("max_frames", f"must be at least 1, found {max_frames}")
     if os.path.isdir(path):
         paths = numbered_files(path, IMAGE_SUFFIXES)[:max_frames]
-        return _collect((read_image(frame, field) for frame in paths), f"{field}: {path}", None), FOLDER_FPS
+        return _collect((read_image(frame, field) for frame in paths), field, path, None), FOLDER_FPS
     require_file(path, field)
     try:
         with av.open(os.path.abspath(path)) as container:
             if not _CONTAINERS & set(container.format.name.split(",")):
                 raise InputError(
-                    f"{field}: {path} is not a video; supported are mp4, mov, mkv, webm, avi, gif and alike"
+                    field, f"{path} is not a video", "use mp4, mov, mkv, webm, avi, gif or a similar format"
                 )
             if not container.streams.video:
-                raise InputError(f"{field}: {path} has no pictures, or is truncated; copy it again")
+                raise InputError(field, f"{path} has no video stream, or is truncated", "copy it again")
             stream = container.streams.video[0]
             if stream.codec_context.width * stream.codec_context.height > MAX_IMAGE_PIXELS:
-                raise InputError(f"{field}: a frame of {path} has more than {MAX_IMAGE_PIXELS // 1_000_000} megapixels")
+                raise InputError(field, f"a frame of {path} has more than {MAX_IMAGE_PIXELS // 1_000_000} megapixels")
             rate = stream.average_rate or stream.guessed_rate
-            frames = _collect(_decoded(container, stream, f"{field}: {path}"), f"{field}: {path}", max_frames)
+            frames = _collect(_decoded(container, stream, field, path), field, path, max_frames)
     except (av.FFmpegError, OSError, EOFError) as error:
-        raise InputError(f"{field}: {path} cannot be read as a video, or is truncated: {reason(error)}") from error
+        raise InputError(field, f"{path} cannot be read as a video, or is truncated: {reason(error)}") from error
     if not rate:
-        raise InputError(f"{field}: {path} does not state a frame rate; re-encode it with one")
+        raise InputError(field, f"{path} does not state a frame rate", "re-encode it with one")
     return frames, float(rate)
 
 
-def _decoded(container: Any, stream: Any, name: str) -> Iterator[UInt8Array]:
+def _decoded(container: Any, stream: Any, field: str, path: Path) -> Iterator[UInt8Array]:
     """Upright frames, uint8 [H, W, 3]."""
     for packet in container.demux(stream):
         for frame in packet.decode():
             if packet.is_corrupt or frame.is_corrupt:
-                raise InputError(f"{name} is damaged or truncated; re-encode or copy it again")
-            # The metadata says how far to turn the stored picture counter-clockwise.
+                raise InputError(field, f"{path} is damaged or truncated", "re-encode or copy it again")
+            # The metadata says how far to turn the stored picture counterclockwise.
             yield np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90) % 4)
 
 
-def _collect(frames: Iterator[UInt8Array], name: str, max_frames: int | None) -> UInt8Array:
+def _collect(frames: Iterator[UInt8Array], field: str, path: Path, max_frames: int | None) -> UInt8Array:
     """Stacks frames into uint8 [T, H, W, 3]."""
     kept: list[UInt8Array] = []
     for frame in frames:
         if kept and frame.shape != kept[0].shape:
             raise InputError(
-                f"{name} changes its frame size from {_wh(kept[0])} to {_wh(frame)}; use frames of one size"
+                field,
+                f"{path} changes its frame size from {_wh(kept[0])} to {_wh(frame)}",
+                "use frames of one size",
             )
         if (len(kept) + 1) * frame.shape[0] * frame.shape[1] > MAX_VIDEO_PIXELS:
             raise InputError(
-                f"{name} has more than the {MAX_VIDEO_PIXELS:,} pixels accepted ({len(kept)} frames of {_wh(frame)} "
-                "fit); shorten or shrink it"
+                field,
+                f"{path} has more than the {MAX_VIDEO_PIXELS:,} pixels accepted ({len(kept)} frames of {_wh(frame)} "
+                "fit)",
+                "shorten or shrink it",
             )
         kept.append(frame)
         if len(kept) == max_frames:
             break
     if not kept:
-        raise InputError(f"{name} has no frames")
+        raise InputError(field, f"{path} has no frames")
     return np.stack(kept)
 
 
@@ -185,9 +189,9 @@ def write_video(
 ) -> None:
     """Writes an H.264 mp4 (BT.709, index up front), atomically; same frames, same bytes.
 
-    ``yuv420p`` is what every browser plays. It halves the colour resolution and needs even sides: an odd one is padded
-    by repeating its last row or column, so that the file is up to one pixel taller and wider than ``frames``.
-    ``yuv444p`` keeps size and colour, for storage; some players refuse it.
+    Every browser plays ``yuv420p``. It halves the colour resolution and needs even sides: an odd side is padded by
+    repeating its last row or column, so the file is up to one pixel taller and wider than ``frames``. ``yuv444p`` keeps
+    size and colour, for storage; some players refuse it.
 
     Args:
         path: must end in ``.mp4``.
@@ -200,32 +204,32 @@ def write_video(
         InputError: an argument out of its range, or ``path`` cannot be written.
     """
     if Path(path).suffix.lower() != ".mp4":
-        raise InputError(f"a video file must be named .mp4, found {path}")
+        raise InputError(str(path), "a video file's name must end in .mp4")
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
-        raise InputError(f"a video takes uint8 [T, H, W, 3], found {frames.dtype} {list(frames.shape)}")
+        raise InputError("frames", f"must be uint8 [T, H, W, 3], not empty, found {frames.dtype} {list(frames.shape)}")
     if not 0.01 <= fps <= 1000:
-        raise InputError(f"fps must lie between 0.01 and 1000, found {fps}")
+        raise InputError("fps", f"must be between 0.01 and 1000, found {fps}")
     if not 1 <= crf <= 51:
-        raise InputError(f"crf must lie between 1 and 51, found {crf}")
+        raise InputError("crf", f"must be between 1 and 51, found {crf}")
     if pixel_format == "yuv420p":
         frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
     with atomic_write(path) as temporary:
         try:
             _encode(temporary, frames, Fraction(fps).limit_denominator(1001), crf, pixel_format)
         except av.FFmpegError as error:
-            raise InputError(f"cannot write the video {path}: {reason(error)}") from error
+            raise InputError(str(path), f"this video cannot be written: {reason(error)}") from error
 
 
 def _encode(path: Path, frames: UInt8Array, rate: Fraction, crf: int, pixel_format: str) -> None:
-    # Same frames, same bytes: bit-exact muxing leaves out the library's version, one thread fixes the order of
-    # decisions, and without B-frames x264 reads no uninitialised memory (with them its output depends on it).
+    # Same frames, same bytes: bit-exact muxing leaves out the library's version, and one thread fixes the order of
+    # decisions. No B-frames: with them x264 reads uninitialised memory, and its output depends on it.
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container:
         stream: Any = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "bf": "0"})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pixel_format
         context = stream.codec_context
         context.thread_count = 1
-        # Without these tags a player guesses the colour matrix by the picture's size.
+        # Without these tags a player guesses the colour matrix from the picture's size.
         context.colorspace = context.color_primaries = context.color_trc = 1
         context.color_range = 1
         for pixels in frames:

@@ -1,4 +1,4 @@
-"""Randomness that follows from a name."""
+"""Random generators seeded by a text."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ import torch
 
 
 def generator_of(text: str) -> torch.Generator:
-    """A generator on the CPU that draws the same numbers for the same text, on every machine."""
+    """A CPU generator that draws the same numbers for the same text on every machine."""
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(text.encode()).digest()[:7]))

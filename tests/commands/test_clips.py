@@ -162,10 +162,13 @@ def half_a_caption(folder: Path) -> None:
         (spoil_object, "array.mp4: masks: no object in frame 0"),
         (spoil_colours, "label video.mp4: masks: frame 0 of label video_labels.mp4 is not in label colours"),
         (no_masks, "this program does not segment videos yet"),
-        (no_caption, "array.mp4: the captions file has no line for it"),
+        (no_caption, "array.mp4: captions: the captions file has no line for it; add one"),
         (no_video, "array: the captions file names it, but there is no such video"),
-        (bad_actor, "array.mp4: actor must be hand or robot, found 'dog'"),
-        (half_a_caption, "array.mp4: its line in the captions file has no caption; give one, or verb and object"),
+        (bad_actor, "array.mp4: actor: must be hand or robot, found 'dog'"),
+        (
+            half_a_caption,
+            "array.mp4: captions: its line in the captions file has no caption; give one, or verb and object",
+        ),
     ],
 )
 def test_a_bad_clip_stops_all_or_is_left_out(
@@ -187,11 +190,14 @@ def test_a_bad_clip_stops_all_or_is_left_out(
     ("flags", "message"),
     [
         (["--frames", "13"], "cannot take num_frames=13"),
-        (["--take", "start", "--fps", "30"], "it has 24 frames per second, fewer than --fps 30"),
-        (["--take", "start", "--fps", "4"], "need 19; lower --frames, raise --fps, or use --take whole"),
-        (["--actor-index", "1"], "--actor-index and --object-index are given together"),
-        (["--frames", "1"], "--frames must be at least 2"),
-        (["--size", "big"], "--size 'big': expected HEIGHTxWIDTH"),
+        (
+            ["--take", "start", "--fps", "30"],
+            "array.mp4: fps: the video has 24 frames per second, fewer than 30; lower it",
+        ),
+        (["--take", "start", "--fps", "4"], "need 19; take fewer frames, a higher frame rate, or the whole video"),
+        (["--actor-index", "1"], "--actor-index: must be given together with object_index, found 1 and None"),
+        (["--frames", "1"], "--frames: must be at least 2, found 1"),
+        (["--size", "big"], "--size: expected HEIGHTxWIDTH in pixels, for example 160x256, found 'big'"),
     ],
 )
 def test_flags_that_fit_no_clip(
@@ -209,7 +215,10 @@ def test_flags_that_fit_no_clip(
         ("clip,caption\na,b,c\n", "line 2 of .* another number of fields than the first line"),
         ("clip,caption\narray,b\narray,c\n", "line 3 of .* is a second one for array"),
         ("clip,caption\n,b\n", "line 2 of .* does not say which clip"),
-        (None, r"holds no captions.csv \(or captions.jsonl\); its columns are clip, caption, verb, object, actor"),
+        (
+            None,
+            r"no captions.csv \(or captions.jsonl\); write one; its columns are clip, caption, verb, object, actor",
+        ),
     ],
 )
 def test_a_bad_captions_file(

@@ -72,19 +72,22 @@ SCENES = [
     (scene("--object-mask", "other_size.png", *PROMPT), "--object-mask: the mask is 128x32 pixels but the image is"),
     (scene("--object-mask", "empty.png", *PROMPT), "--object-mask: the mask is empty"),
     (scene("--object-mask", "full.png", *PROMPT), "--object-mask: the mask covers the whole image"),
-    (scene("--object-mask", "dot.png", *PROMPT), "--object-mask covers 1 pixels and vanishes"),
+    (scene("--object-mask", "dot.png", *PROMPT), "--object-mask: it covers 1 pixels and vanishes"),
     (scene(*OBJECT, "--target-mask", "empty.png"), "--target-mask: the mask is empty"),
     (scene(*OBJECT, "--target-mask", "other_size.png"), "--target-mask: the mask is 128x32"),
     (scene(*OBJECT, *PROMPT, "--actor-mask", "full.png"), "--actor-mask: the mask covers"),
-    (scene(*OBJECT), "give --prompt, --target-mask, or both"),
-    (scene(*OBJECT, "--prompt", " "), "give --prompt, --target-mask, or both"),
-    (scene(*OBJECT, "--actor", "hand", "--target-mask", "object.png"), "--actor hand completes a --prompt"),
-    (scene(*PROMPT), "--object-mask, --object-box, --object-point; found none of them"),
-    (scene(*PROMPT, *OBJECT, "--object-box", "44,20,34,32"), "found --object-mask and --object-box"),
-    (scene(*PROMPT, "--object-box", "44,20,34"), "--object-box '44,20,34': expected X,Y,W,H in pixels"),
+    (scene(*OBJECT), "--prompt: nothing says what shall happen; give a prompt, a target mask, or both"),
+    (scene(*OBJECT, "--prompt", " "), "--prompt: nothing says what shall happen"),
+    (
+        scene(*OBJECT, "--actor", "hand", "--target-mask", "object.png"),
+        "--actor: 'hand' completes a prompt, and none is given",
+    ),
+    (scene(*PROMPT), "--object-mask: found no object; give the object as a mask, a box or a point"),
+    (scene(*PROMPT, *OBJECT, "--object-box", "44,20,34,32"), "--object-mask: found object_mask and object_box"),
+    (scene(*PROMPT, "--object-box", "44,20,34"), "--object-box: expected X,Y,W,H in pixels, found '44,20,34'"),
     (scene(*PROMPT, "--object-box", "100,20,34,32"), "--object-box: x=100 y=20 w=34 h=32 leaves the image of 128x64"),
     (scene(*PROMPT, "--object-box", "0,0,128,64"), "--object-box: w=128 h=64 must be"),
-    (scene(*PROMPT, "--object-point", "60;36"), "--object-point '60;36': expected X,Y in pixels"),
+    (scene(*PROMPT, "--object-point", "60;36"), "--object-point: expected X,Y in pixels, found '60;36'"),
     (scene(*PROMPT, "--object-point", "-1,36"), "--object-point: x=-1 y=36 lies outside"),
     (scene(*PROMPT, "--object-point", "10,10"), "--object-point: nothing stands out at x=10 y=10"),
 ]
@@ -96,19 +99,22 @@ def test_scenes(desk: Path, capsys: pytest.CaptureFixture[str], flags: Sequence[
 
 
 NUMBERS = [
-    (("--steps", "0"), "--steps must be at least 1, found 0"),
-    (("--steps", "5000"), "--steps must be between 1 and 1000, found 5000"),
-    (("--samples", "0"), "--samples must be between 1 and 1000, found 0"),
-    (("--seed", "-1"), "--seed must be between 0 and"),
-    (("--seed", str(2**63 - 1)), "--seed must be between 0 and"),
-    (("--threads", "-1"), "--threads must be at least 1"),
+    (("--steps", "0"), "--steps: must be at least 1, found 0"),
+    (("--steps", "5000"), "--steps: must be between 1 and 1000, found 5000"),
+    (("--samples", "0"), "--samples: must be between 1 and 1000, found 0"),
+    (("--seed", "-1"), "--seed: must be between 0 and"),
+    (("--seed", str(2**63 - 1)), "--seed: must be between 0 and"),
+    (("--threads", "-1"), "--threads: must be at least 1"),
     (("--size", "33x64"), "--size 33x64: height and width must be multiples of"),
-    (("--size", "32"), "--size '32': expected HEIGHTxWIDTH"),
-    (("--size", "0x64"), "--size '0x64': expected HEIGHTxWIDTH"),
+    (("--size", "32"), "--size: expected HEIGHTxWIDTH"),
+    (("--size", "0x64"), "--size: expected HEIGHTxWIDTH in pixels, for example 160x256, found '0x64'"),
     (("--size", "64000x64000"), "--size 64000x64000: at most 64 megapixels"),
-    (("--guidance-scale", "nan"), "--guidance-scale must be a number from 0 on"),
-    (("--guidance-scale", "-1"), "--guidance-scale must be a number from 0 on"),
-    (("--target-guidance-scale", "2"), "--target-guidance-scale has nothing to guide by; give --target-mask"),
+    (("--guidance-scale", "nan"), "--guidance-scale: must be a number from 0 on"),
+    (("--guidance-scale", "-1"), "--guidance-scale: must be a number from 0 on"),
+    (
+        ("--target-guidance-scale", "2"),
+        "--target-guidance-scale: there is no target mask to guide by; give a",
+    ),
     (("--model", "nowhere"), "--model 'nowhere': no such folder"),
     (("--model", "good"), "--model: good is not a model folder"),
 ]
@@ -122,16 +128,16 @@ def test_numbers_and_models(desk: Path, capsys: pytest.CaptureFixture[str], flag
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
 def test_no_gpu(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "generate", [*scene(*OBJECT, *PROMPT), "--device", "cuda"])
-    assert "--device 'cuda': no CUDA device is available" in message
+    assert "--device: no CUDA device is available for 'cuda'" in message
 
 
 TRAJECTORIES = [
     ("absent", "--trajectory: absent is neither a folder of PNG frames nor an .npz file"),
     ("image.png", "--trajectory: image.png is neither"),
-    ("short", "--trajectory has 3 frames, this model renders 4"),
+    ("short", "--trajectory: it has 3 frames, this model renders 4"),
     ("odd.npz", "--trajectory of size 30x64: height and width must be multiples of"),
     ("painted", "--trajectory: painted/0000.png has the colour (120, 130, 125) at x=0, y=0"),
-    ("fast.npz", "--trajectory: the frame rate of fast.npz is 1000000000.0; it must be 0.01 to 1000"),
+    ("fast.npz", "--trajectory: the frame rate of fast.npz must be 0.01 to 1000, found 1000000000.0"),
     ("gap", "--trajectory: the folder gap jumps from frame 1 to 3"),
 ]
 
@@ -161,14 +167,14 @@ def test_a_model_of_one_stage(desk: Path, tiny_model: Path, capsys: pytest.Captu
     kept = {name: value for name, value in index.items() if not name.startswith("video_")}
     Path("half/model_index.json").write_text(json.dumps(kept))
     message = refused(capsys, "generate", scene(*OBJECT, *PROMPT, "--model", "half"))
-    assert message == "--model: half has no video stage, which mask2iv generate needs"
+    assert message == "--model: half has no video stage, which generate needs"
     refused(capsys, "render", scene("--trajectory", "good", "--model", "half"))
     flags = ["--model", "half", "--threads", "1", "--steps", "1", "--out", "out"]
     assert main(["trajectory", *scene(*OBJECT, *PROMPT), *flags]) == 0
 
 
 OUTPUTS = [
-    ("filled", "--out: the folder {here}/filled is not empty; choose another one, or replace it with --overwrite"),
+    ("filled", "--out: the folder {here}/filled is not empty; choose another one, or ask to overwrite"),
     ("text.png", "--out: cannot write the folder {here}/text.png: a file has this name"),
     ("text.png/below", "--out: cannot write the folder {here}/text.png/below: Not a directory"),
     ("/proc/result", "--out: cannot write the folder /proc/result: "),

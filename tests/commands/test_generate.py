@@ -282,5 +282,5 @@ def test_complete_prompt(prompt: str | None, actor: str | None, expected: str | 
 
 @pytest.mark.parametrize(("prompt", "actor"), [("a hand picking up a can", "robot"), ("", "hand"), (None, "robot")])
 def test_an_actor_that_completes_nothing_is_an_error(prompt: str | None, actor: str) -> None:
-    with pytest.raises(InputError, match=f"--actor {actor}"):
+    with pytest.raises(InputError, match=f"actor: .*'{actor}'"):
         complete_prompt(prompt, actor)  # type: ignore[arg-type]

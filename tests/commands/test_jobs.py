@@ -163,7 +163,7 @@ def test_other_settings_are_an_error_of_that_job_unless_overwritten(desk: Path, 
     failures = json.loads(Path("out/failures.json").read_text())
     assert [failure["id"] for failure in failures] == changed
     assert "holds a result of other inputs or settings" in failures[0]["error"]
-    assert "--overwrite" in failures[0]["error"]
+    assert "or ask to overwrite" in failures[0]["error"]
     assert run(*flags, "--overwrite") == 0
     assert sorted(name for name, time in times().items() if time != before[name]) == changed
     assert not Path("out/failures.json").exists()
@@ -173,7 +173,7 @@ def test_a_bad_job_does_not_stop_the_others(desk: Path, capsys: pytest.CaptureFi
     bad = {
         "absent": ({"image": "absent.png"}, "image: scenes/absent.png does not exist"),
         "empty": ({"object_mask": "empty.png"}, "object_mask: the mask is empty"),
-        "nothing": ({"prompt": None}, "say what shall happen: give prompt, target_mask, or both"),
+        "nothing": ({"prompt": None}, "prompt: nothing says what shall happen"),
         "twice": ({"object_point": "60,36"}, "found object_mask and object_point"),
         # Found by the pipeline only, with its neighbours in the same batch.
         "vanishing": ({"object_mask": "dot.png"}, "object_mask covers 1 pixels and vanishes"),
@@ -211,7 +211,7 @@ def test_a_defect_of_the_program_is_not_swallowed(desk: Path, monkeypatch: pytes
     def broken(self: Mask2IVPipeline, *_: Any, **__: Any) -> None:
         raise RuntimeError("shapes disagree")
 
-    monkeypatch.setattr(Mask2IVPipeline, "render", broken)
+    monkeypatch.setattr(Mask2IVPipeline, "generate", broken)
     with pytest.raises(RuntimeError, match="shapes disagree"):
         run()
     assert times() == {}
@@ -222,17 +222,17 @@ MALFORMED: list[tuple[str, Sequence[dict[str, Any] | str], str]] = [
     ("empty", ["", "  "], "holds no jobs"),
     ("text", [BOTH, "image: a.png"], "line 2 of scenes/jobs.jsonl: not JSON"),
     ("list", ["[]"], "line 1 of scenes/jobs.jsonl: expected a JSON object, found list"),
-    ("key", ["", {**BOTH, "promt": "x"}], "line 2 of scenes/jobs.jsonl: unknown key 'promt'; known keys: id, seed"),
+    ("key", ["", {**BOTH, "promt": "x"}], "line 2 of scenes/jobs.jsonl: 'promt': unknown key; known keys: id, seed"),
     ("type", [{**BOTH, "prompt": 3}], "prompt: expected text, found 3"),
     ("seed", [{**BOTH, "seed": True}], "seed: expected an integer, found True"),
-    ("range", [{**BOTH, "seed": -1}], "seed must be between 0 and"),
+    ("range", [{**BOTH, "seed": -1}], "seed: must be between 0 and"),
     ("actor", [{**BOTH, "actor": "dog"}], "actor: expected 'hand' or 'robot', found 'dog'"),
-    ("image", [{"object_mask": "object.png", "prompt": PROMPT}], "image is missing"),
+    ("image", [{"object_mask": "object.png", "prompt": PROMPT}], "image: it is missing"),
     ("twice", [{**BOTH, "id": "a"}, {**BOTH, "id": "A"}], "lines 1 and 2 of scenes/jobs.jsonl both have the id 'A'"),
     ("default", [{**BOTH, "id": "job-00001"}, BOTH], "lines 1 and 2 of scenes/jobs.jsonl both have the id 'job-00001'"),
-    ("path", [{**BOTH, "id": "../a"}], "id '../a' cannot be a folder name here"),
-    ("hidden", [{**BOTH, "id": ".a"}], "id '.a' cannot be a folder name here"),
-    ("report", [{**BOTH, "id": "Failures.json"}], "id 'Failures.json' cannot be a folder name here"),
+    ("path", [{**BOTH, "id": "../a"}], "id: '../a' cannot be a folder name here"),
+    ("hidden", [{**BOTH, "id": ".a"}], "id: '.a' cannot be a folder name here"),
+    ("report", [{**BOTH, "id": "Failures.json"}], "id: 'Failures.json' cannot be a folder name here"),
 ]  # fmt: skip
 
 
@@ -260,8 +260,8 @@ def refused(capsys: pytest.CaptureFixture[str], flags: Sequence[str], message: s
     [
         (("--image", "a.png", "--prompt", "x"), "--jobs: the file says what each job is; leave out --image, --prompt"),
         (("--samples", "2"), "leave out --samples"),
-        (("--batch-size", "0"), "--batch-size must be at least 1, found 0"),
-        (("--steps", "5000"), "--steps must be between 1 and 1000, found 5000"),
+        (("--batch-size", "0"), "--batch-size: must be at least 1, found 0"),
+        (("--steps", "5000"), "--steps: must be between 1 and 1000, found 5000"),
         (("--size", "33x64"), "--size 33x64: height and width must be multiples of"),
         (("--model", "scenes"), "--model: scenes is not a model folder"),
         (("--out", "scenes/image.png"), "--out: cannot write the folder scenes/image.png: File exists"),
@@ -276,7 +276,7 @@ def test_unusable_flags(desk: Path, capsys: pytest.CaptureFixture[str], flags: S
 
 def test_neither_a_picture_nor_jobs(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", "--prompt", "x", "--object-point", "1,1", "--out", "out"]) == 2
-    assert "--image: no picture is given; name one, or a file of many scenes by --jobs" in capsys.readouterr().err
+    assert "--image: no picture is given; name one, or a file of jobs" in capsys.readouterr().err
 
 
 def test_jobs_are_read_as_written(tmp_path: Path) -> None:

@@ -46,8 +46,8 @@ def test_chosen_parts_as_a_table(tiny_model: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--parts", "unet"), "--parts: 'unet' is not a part"),
-        (("--batch", "0"), "--batch must be at least 1"),
+        (("--parts", "unet"), "--parts: 'unet' is not a part; choose from network"),
+        (("--batch", "0"), "--batch: must be at least 1, found 0"),
         (("--size", "33x64"), "must be multiples of"),
     ],
 )

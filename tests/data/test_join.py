@@ -1,4 +1,4 @@
-"""Several clip sets become one to train on."""
+"""Joining clip sets for training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The feature network of FVD-sim: what ships is what its card says, and it can be trained again."""
+"""The feature network of FVD-sim: the shipped one matches its card, and it can be trained again."""
 
 import runpy
 import sys
@@ -52,5 +52,5 @@ def test_damaged_weights_are_named(tmp_path: Path) -> None:
     net = FeatureNet(FeatureConfig(("push",), ("box",), ("hand",)))
     (tmp_path / "config.json").write_bytes((SHIPPED / "config.json").read_bytes())
     torch.save(net.state_dict(), tmp_path / "model.safetensors")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="the feature network cannot be read"):
         load_feature_net(tmp_path)

@@ -57,7 +57,7 @@ def test_blur_takes_detail_away_and_noise_adds_some() -> None:
         assert noise[name] > 1.1
 
 
-def test_detail_is_told_by_region() -> None:
+def test_detail_is_measured_by_region() -> None:
     clip = clip_of(carried())
     video = clip.video.copy()
     inside = clip.trajectory.object
@@ -69,7 +69,7 @@ def test_detail_is_told_by_region() -> None:
 
 
 def test_outlines_are_no_detail() -> None:
-    """A plain object before a plain wall has none, however sharp it is cut out."""
+    """A plain object before a plain wall has no detail, however sharp its outline."""
     clip = clip_of(carried())
     plain = np.full_like(clip.video, 90)
     plain[clip.trajectory.object] = 200
@@ -103,7 +103,7 @@ def test_an_object_counts_once_it_has_moved() -> None:
     assert fidelity.gradient_ratios(resting.video, resting.trajectory, resting)["gradient_object"] is None
 
 
-def test_psnr_sees_the_thing_and_nothing_else() -> None:
+def test_psnr_sees_the_region_and_nothing_else() -> None:
     clip = clip_of(carried())
     video = clip.video.copy()
     video[clip.trajectory.actor] += 5
@@ -113,7 +113,7 @@ def test_psnr_sees_the_thing_and_nothing_else() -> None:
     assert found["psnr_actor"] == pytest.approx(20 * np.log10(255 / 5))
 
 
-def test_a_flickering_actor_is_told_from_a_steady_one_and_from_a_blurred_one() -> None:
+def test_a_flickering_actor_differs_from_a_steady_one_and_from_a_blurred_one() -> None:
     clip = clip_of(carried())
     steady = fidelity.actor_flicker(clip.video, clip.trajectory)
     video = clip.video.copy()
@@ -145,7 +145,7 @@ def test_pieces_of_the_actor_stand_beside_the_true_ones() -> None:
         torn[t, :, 14 + 3 * t : 17 + 3 * t] = 0
     assert fidelity.actor_components(true, true) == {"actor_components": 1.0, "actor_components_ratio": 1.0}
     assert fidelity.actor_components(Trajectory(torn), true)["actor_components"] == 2.0
-    # Both parted by the object in front: honest.
+    # Both are split by the object in front.
     assert fidelity.actor_components(Trajectory(torn), Trajectory(torn))["actor_components_ratio"] == 1.0
     speck = true.labels.copy()
     speck[:, 0, 0] = Label.ACTOR  # below 2 % of 160 pixels

@@ -82,5 +82,5 @@ def test_a_difference_of_one_with_itself_is_nothing_for_certain() -> None:
 
 
 def test_other_shapes_are_refused() -> None:
-    with pytest.raises(InputError, match="two sets"):
+    with pytest.raises(InputError, match="features: must be two sets of 2 or more vectors"):
         frechet_distance(np.zeros((4, 2)), np.zeros((4, 3)))

@@ -1,4 +1,4 @@
-"""Measures on cases whose answer is known by hand."""
+"""Measures on cases whose values are worked out by hand."""
 
 import math
 from dataclasses import replace
@@ -56,7 +56,7 @@ def test_final_distance_of_an_object_never_seen_is_from_its_start() -> None:
 
 def test_final_distance_refuses_an_empty_target() -> None:
     start = scene([(0, 0)]).object[0]
-    with pytest.raises(InputError, match="target"):
+    with pytest.raises(InputError, match="target: the mask is empty"):
         metrics.final_distance(scene([(0, 0)]), np.zeros_like(start), start)
 
 
@@ -199,9 +199,9 @@ def test_psnr_of_a_known_error_and_where_pixels_change() -> None:
 
 def test_pictures_of_other_shapes_are_refused() -> None:
     first, second = pictures()
-    with pytest.raises(InputError, match="videos to compare"):
+    with pytest.raises(InputError, match="predicted: must have the T, H and W of the true video"):
         metrics.psnr(second[:2], first)
-    with pytest.raises(InputError, match="11x11"):
+    with pytest.raises(InputError, match="true: ssim needs pictures of at least 11x11 pixels, found 10x40"):
         metrics.ssim(second[:, :10], first[:, :10])
 
 

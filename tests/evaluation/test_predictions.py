@@ -92,7 +92,7 @@ def test_extra_and_misshapen_videos_are_named(
     (folder / "clip-99.mp4").unlink()
     write_video(folder / "clip-0.mp4", clip.video[:3], 8.0)
     assert score(tiny_clips, folder, tmp_path / "out") == 2
-    assert "clip-0.mp4 is 3 frames of 32x64; clip clip-0 is scored at 4 frames of 32x64" in capsys.readouterr().err
+    assert "clip-0.mp4 is 3 frames of 32x64, and clip clip-0 is scored at 4 frames of 32x64" in capsys.readouterr().err
 
 
 def test_several_answers_per_clip(tiny_clips: Path, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_several_answers_per_clip(tiny_clips: Path, tmp_path: Path) -> None:
     [
         (["--model", "embedded", "--predictions", "x"], "--model is of no use with --predictions"),
         (["--frames", "3"], "--frames belongs to --predictions"),
-        (["--predictions", "/nowhere"], "is not a folder"),
+        (["--predictions", "/nowhere"], "--predictions: /nowhere is not a folder"),
     ],
 )
 def test_flags_that_do_not_go_together(
@@ -130,7 +130,7 @@ def test_given_weights_are_used_and_named(tiny_clips: Path, tmp_path: Path) -> N
     assert main(["evaluate", *flags, "--metrics", "fid,fvd,lpips", *weights]) == 0
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
     still, theirs = (found["distribution"]["fid"][name]["value"] for name in ("still", "predictions"))
-    assert 0 <= theirs < still
+    assert theirs < still / 1000, "encoding barely changes the colours"
     assert found["protocol"]["weights"]["fid"] == {"name": "net.pt", "sha256": digest}
     assert found["protocol"]["unavailable"]["fvd"] == "it takes clips of 10 frames or more, and these have 4"
     assert found["protocol"]["weights"]["lpips"] == shipped_identity()

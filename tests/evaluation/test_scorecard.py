@@ -1,4 +1,4 @@
-"""The scorecard and the masks found again, on scenes whose answer is known."""
+"""The scorecard and the segmentation of videos, on scenes whose values are known."""
 
 import numpy as np
 import pytest
@@ -89,7 +89,7 @@ def dilated(true: Trajectory) -> np.ndarray:
     return np.any(shifts, axis=0)
 
 
-def test_diversity_is_nothing_for_one_answer_and_grows() -> None:
+def test_diversity_is_zero_for_equal_answers_and_grows() -> None:
     true, other = carried(), carried(jump=6)
     assert scorecard.trajectory_diversity([true, true]) == 0.0
     assert scorecard.trajectory_diversity([true, other, true]) > 0.1
@@ -97,10 +97,10 @@ def test_diversity_is_nothing_for_one_answer_and_grows() -> None:
     assert scorecard.video_diversity([still, lighter]) == pytest.approx(7.0)
 
 
-# --- masks found again
+# --- segmented videos
 
 
-def test_masks_of_a_plain_scene_are_found_again() -> None:
+def test_masks_of_a_plain_scene_are_found() -> None:
     true = carried()
     found = resegment(painted(true), true.labels[0])
     assert metrics.object_iou(found, true) > 0.9

@@ -1,4 +1,4 @@
-"""Both tables at tiny scale, from training to Markdown; then what the trained systems are and see."""
+"""Both tables at tiny scale, from training to Markdown; then what the trained systems depend on."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_rows_made_otherwise_are_not_mixed_with(
     assert reproduce("table-systems", tiny_clips, tiny_model, made, "--seed", "5") == 2
     assert "holds rows made with another seed (0, now 5)" in capsys.readouterr().err
     assert reproduce("table-systems", tiny_clips, tiny_model, made, "--measures", "psnr,loss") == 2
-    assert "--measures: 'loss' is no measure; choose of fvd, fvd-sim, fid, psnr" in capsys.readouterr().err
+    assert "--measures: 'loss' is no measure; choose from fvd, fvd-sim, fid, psnr" in capsys.readouterr().err
     assert reproduce("table-systems", tiny_clips, tiny_model, made, "--rows", "sora") == 2
     assert "'sora' is no row of table-systems; its rows are dynamicrafter-zero-shot" in capsys.readouterr().err
 
@@ -184,19 +184,19 @@ def test_nothing_is_reported_of_clips_that_were_trained_on(
 ) -> None:
     same = ("--data-test", str(tiny_clips))
     assert reproduce("table-systems", tiny_clips, tiny_model, tmp_path / "out", *same) == 2
-    assert "holds the very clips of --data or --held-out" in capsys.readouterr().err
+    assert "holds the clips of data or held_out; give others" in capsys.readouterr().err
     held_out = ("--held-out", str(tiny_clips))
     assert reproduce("table-systems", tiny_clips, tiny_model, tmp_path / "out", *held_out) == 2
-    assert "--data-test must be given with --held-out" in capsys.readouterr().err
+    assert "--data-test: must be given together with held_out" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-# --- what the systems are and see
+# --- what the systems depend on
 
 
 @torch.no_grad()
 def system(made: Path, name: str, loud: bool = False) -> Mask2IVPipeline:
-    """A row's model; `loud`: with weights that hide nothing, which two steps of training leave near zero."""
+    """A row's model; `loud`: without the near-zero weights that two steps of training leave."""
     pipe = Mask2IVPipeline.from_pretrained(made / "models" / name)
     if loud and pipe.video_stage is not None:
         torch.manual_seed(0)
@@ -206,7 +206,7 @@ def system(made: Path, name: str, loud: bool = False) -> Mask2IVPipeline:
 
 
 def moved_object(trajectory: Trajectory) -> Trajectory:
-    """The object is somewhere else, hides nothing of the actor and is hidden by none of it."""
+    """The object is elsewhere, without occlusion between it and the actor."""
     labels = np.where(trajectory.labels == Label.ACTOR, trajectory.labels, np.uint8(0))
     labels[:, :5, :9] = Label.OBJECT
     return Trajectory(labels, trajectory.fps)
@@ -249,7 +249,7 @@ def test_image_and_text_to_video_is_guided_away_from_no_prompt(made: Path, tiny_
     plain, guided = rendered(1.0, clip.caption), rendered(7.5, clip.caption)
     assert not np.array_equal(plain, guided)
     assert not np.array_equal(guided, rendered(7.5, "a hand"))
-    assert np.array_equal(rendered(0.0, clip.caption), rendered(0.0, "a hand")), "nothing but the branch without it"
+    assert np.array_equal(rendered(0.0, clip.caption), rendered(0.0, "a hand")), "the branch without a prompt alone"
 
 
 def test_systems_that_follow_masks_need_them_and_take_no_prompt(made: Path, tiny_clips: Path) -> None:
@@ -301,11 +301,11 @@ def test_a_folder_is_written_and_read_whole_and_parts_that_do_not_belong_togethe
     index = json.loads((tmp_path / "saved" / "model_index.json").read_text())
     del index["video_controlnet"]
     (tmp_path / "saved" / "model_index.json").write_text(json.dumps(index))
-    with pytest.raises(InputError, match="control is 'controlnet', but its folder holds no video_controlnet"):
+    with pytest.raises(InputError, match="control: it is 'controlnet', but the folder holds no video_controlnet"):
         Mask2IVPipeline.from_pretrained(tmp_path / "saved")
     unet = load_component(made / "models" / "coshand", "video_unet", "VideoUNet", torch.float32)
     parts = {**pipe.components, "video_unet": unet}
-    with pytest.raises(InputError, match=r"video_unet has 64 input channels, but .* needs 32"):
+    with pytest.raises(InputError, match=r"video_unet: it has 64 input channels, but .* needs 32"):
         Mask2IVPipeline(pipe.config, **parts)
 
 

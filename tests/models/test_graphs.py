@@ -1,4 +1,4 @@
-"""Recorded calls: the buffers hold what is given now, whatever was given when they were recorded."""
+"""Recorded calls compute with the current inputs, whatever was given when they were recorded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mask2iv.models.graphs import CudaGraphRecorder, StepGraphs
 
 
 class Recorder:
-    """As CUDA graphs do: what is not a tensor is fixed when it is recorded, and every result lies in one place."""
+    """As CUDA graphs do: all but tensors is fixed when recorded, and every result is written to the same memory."""
 
     def __init__(self) -> None:
         self.recorded = 0
@@ -44,7 +44,7 @@ def inputs(net: VideoUNet, batch: int, frames: int, seed: int) -> tuple:
     context = torch.randn(batch, 77 + 16 * frames, 48, generator=random).to(device)
     times = torch.randint(0, 1000, (batch,), generator=random).to(device)
     fps = torch.full((batch,), 8.0, device=device)
-    return x, times, net.prepare_context(context, frames), fps
+    return x, times, context, fps
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ def clip() -> tuple[np.ndarray, np.ndarray]:
 
 
 def decoder(gate: int | None = None) -> ReferenceDecoder:
-    """A network that answers with one of its candidates: first frame, plate, actor, object, synthesis."""
+    """A network that outputs one of its candidates: first frame, plate, actor, object, synthesis."""
     torch.manual_seed(0)
     net = ReferenceDecoder(widths=(16, 24, 32)).eval()
     if gate is not None:
@@ -82,7 +82,7 @@ def test_a_window_has_the_numbers_of_the_whole_frame(clip: tuple[np.ndarray, np.
     torch.manual_seed(1)
     net = ReferenceDecoder(widths=(16, 24, 32)).eval()
     torch.nn.init.normal_(net.conv_out.weight, std=0.02)
-    decoded, first = torch.rand(2, 3, 192, 320) * 2 - 1, None
+    decoded = torch.rand(2, 3, 192, 320) * 2 - 1
     first = FirstFrame.of(image, labels, NO_COLOURS, decoded)
     seen = torch.from_numpy(labels)[None]
     with torch.no_grad():

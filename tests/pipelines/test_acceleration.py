@@ -71,8 +71,6 @@ def test_one_network_at_a_time_is_on_the_device(pipe: Mask2IVPipeline, clips: Cl
     order: list[torch.nn.Module] = []
     take = turns.take
     turns.take = lambda module: (take(module), order.append(module))  # type: ignore[func-returns-value]
-    for unet in pipe._unets():
-        unet.project_once = False
     generate(pipe, clips, steps=1)
     assert set(order) == set(pipe._parts())
     after = order[order.index(pipe.trajectory_stage.unet) :]

@@ -18,7 +18,7 @@ from mask2iv.data.store import ClipSet
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.errors import InputError
 from mask2iv.pipelines.pipeline import Mask2IVOutput, Mask2IVPipeline
-from mask2iv.stages.inputs import homogeneous_batches, image_tensor
+from mask2iv.stages.sampling import homogeneous_batches
 
 PROMPTS = ["a hand pushing a box to the right", None, "a hand pushing a can to the left", "a hand pushing a book"]
 STEPS = {"num_inference_steps": 3, "video_num_inference_steps": 2, "progress": False}
@@ -146,8 +146,8 @@ def test_a_variational_autoencoder_still_draws_from_each_seed(tiny_model: Path, 
     )  # fmt: skip
     parts = Mask2IVPipeline.from_pretrained(tiny_model)
     encoder = Mask2IVPipeline(replace(parts.config, latent_patch=1), **{**parts.components, "vae": vae.eval()}).encoder
-    shared, pixels = SharedEncoder(encoder), image_tensor(clips[0].image, (32, 64))
-    one, other, again = (shared.latents(pixels, torch.Generator().manual_seed(seed)) for seed in (1, 2, 1))
+    shared, image = SharedEncoder(encoder), clips[0].image
+    one, other, again = (shared.image_latents(image, torch.Generator().manual_seed(seed)) for seed in (1, 2, 1))
     assert not torch.equal(one, other)
     assert torch.equal(one, again)
 
@@ -195,7 +195,7 @@ def replaced(pipe: Mask2IVPipeline) -> None:
 @pytest.mark.parametrize(
     ("options", "change", "message"),
     [
-        ({"batch_size": 0}, None, "batch_size must be at least 1, found 0"),
+        ({"batch_size": 0}, None, "batch_size: must be at least 1, found 0"),
         ({"sampler": "euler"}, None, "sampler must be one of ddim, dpmsolver.*found 'euler'"),
         ({"sampler": "ddim"}, replaced, "scheduler was replaced by UniPCMultistepScheduler.*leave sampler out"),
     ],

@@ -180,14 +180,14 @@ def test_a_folder_with_one_stage_runs_that_stage(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"prompt": None}, "no condition: give a prompt, a target mask, or both"),
+        ({"prompt": None}, "prompt: there is no condition; give a prompt, a target mask, or both"),
         ({"object_mask": np.zeros((32, 64), dtype=bool)}, "object_mask.*empty"),
         ({"object_mask": np.ones((32, 64), dtype=bool)}, "object_mask.*covers the whole image"),
         ({"object_mask": np.ones((16, 16), dtype=bool)}, "object_mask.*16"),
-        ({"image": np.zeros((32, 64), dtype=np.uint8)}, "image must be"),
+        ({"image": np.zeros((32, 64), dtype=np.uint8)}, "image: must be"),
         ({"height": 30}, "multiples of"),
-        ({"num_inference_steps": 0}, "num_inference_steps must be at least 1"),
-        ({"num_videos_per_prompt": 0}, "num_videos_per_prompt must be at least 1"),
+        ({"num_inference_steps": 0}, "num_inference_steps: must be at least 1"),
+        ({"num_videos_per_prompt": 0}, "num_videos_per_prompt: must be at least 1"),
         ({"generator": [seeded(0), seeded(1)]}, "generator: found 2 for 1"),
     ],
 )

@@ -19,7 +19,7 @@ from mask2iv.prompts.reading import Wording
 from mask2iv.prompts.wording import WordingTable
 from mask2iv.sim.choreography.actions import ACTIONS_OF
 from mask2iv.sim.choreography.tasks import Draw
-from mask2iv.sim.world.catalogue import OBJECTS, Props
+from mask2iv.sim.world.assets.catalogue import OBJECTS, Props
 
 EMBEDDED = Path(str(resources.files("mask2iv"))) / "weights" / "embedded"
 TABLE: dict[str, Any] = json.loads((EMBEDDED / "wording.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The named benchmarks: no leakage among splits, and the same clips for everybody."""
+"""The named benchmarks: no leakage between splits, and the same clips for everyone."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mask2iv.contract import Clip
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.sim.benchmark import BENCHMARKS, CLIPS, Entry, benchmark_clips, digest, read_record
-from mask2iv.sim.world.catalogue import OBJECTS, Props, instance
-from mask2iv.sim.world.pools import SPLITS
+from mask2iv.sim.world.assets.catalogue import OBJECTS, Props, instance
+from mask2iv.sim.world.assets.pools import SPLITS
 
 SIZE = (80, 128)
 
 
 @pytest.fixture(scope="module")
 def made() -> dict[tuple[str, str], list[Clip]]:
-    """The first recorded clips of each split, held against the record."""
+    """The first recorded clips of each split, compared with the record."""
     found = {}
     for name, benchmark in BENCHMARKS.items():
         for split in SPLITS:
@@ -36,7 +36,7 @@ def made() -> dict[tuple[str, str], list[Clip]]:
 
 
 def _used(clips: list[Clip]) -> tuple[set[str], set[str]]:
-    """(instances of all objects, scenes) of clips."""
+    """(object instances, scenes) that clips use."""
     objects, scenes = set(), set()
     for clip in clips:
         meta = clip.metadata
@@ -73,7 +73,7 @@ def test_instances_of_different_splits_differ() -> None:
             tuple((g.size, g.colour, g.pose.p.tobytes()) for g in (*model.base, *model.mover))
             for model in (instance(kind, pool.instances[0]) for pool in SPLITS.values())
         ]
-        # A mesh keeps its shape in its vertices; colours and other parts tell such objects apart.
+        # A mesh keeps its shape in its vertices; such objects differ in colours and other parts.
         assert len(set(looks)) == len(looks)
 
 
@@ -134,8 +134,8 @@ def test_command_makes_and_checks_a_benchmark(tmp_path: Path, capsys: pytest.Cap
         (("--benchmark", "sim-hoi", "--split", "test", "--seed", "3"), "--seed"),
         (("--benchmark", "sim-hoi", "--split", "test", "--noise", "1"), "--noise"),
         (("--benchmark", "sim-hoi", "--split", "test", "--size", "64x64"), "5:8"),
-        (("--objects", "cloud"), "SimConfig.objects"),
-        (("--actor", "hands", "--verbs", "pouring"), "SimConfig.verbs"),
+        (("--objects", "cloud"), "--objects: must be among mug"),
+        (("--actor", "hands", "--verbs", "pouring"), "--verbs: two hands cannot do pouring"),
         (("--clips", "0"), "--clips"),
     ],
 )

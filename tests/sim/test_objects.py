@@ -1,4 +1,4 @@
-"""The objects: all categories, standing on the table, the same wherever their number is used."""
+"""Objects: all categories, standing on the table; a numbered instance is the same everywhere."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("mujoco", reason="the sim extra is not installed")
 
 from mask2iv.sim import OBJECTS, Renderer
-from mask2iv.sim.world.catalogue import instance
+from mask2iv.sim.world.assets.catalogue import instance
+from mask2iv.sim.world.assets.parts import ObjectModel, ball
 from mask2iv.sim.world.geometry import IDENTITY, Pose, frame, to_quaternion, vec
-from mask2iv.sim.world.parts import ObjectModel, ball
 from mask2iv.sim.world.stage import StageBuilder
 
 HOI4D = {
@@ -20,7 +20,7 @@ HOI4D = {
 
 
 def _outline(model: ObjectModel) -> np.ndarray:
-    """Lowest and highest point in world metres, [2, 3], of everything drawn."""
+    """Lowest and highest point in world metres, [2, 3], of everything visible."""
     builder = StageBuilder()
     builder.add_static("base", [g for g in model.base if g.visible], IDENTITY)
     if model.joint is not None:
@@ -81,7 +81,7 @@ def test_ids_are_where_the_shapes_are() -> None:
     alone = renderer.target_area(stage.data)
     renderer.close()
 
-    # Rays through the middles of the pixels, met with the spheres in closed form.
+    # Rays through pixel centres, intersected with the spheres in closed form.
     scale = np.tan(np.radians(fovy) / 2) / (height / 2)
     y, x = np.mgrid[:height, :width]
     local = np.stack([(x + 0.5 - width / 2) * scale, (height / 2 - y - 0.5) * scale, -np.ones(x.shape)], axis=-1)
@@ -92,7 +92,7 @@ def test_ids_are_where_the_shapes_are() -> None:
     inside = along**2 - ((offset**2).sum(axis=1) - radii**2)[:, None, None]
     reach = np.where(inside > 0, -along - np.sqrt(np.maximum(inside, 0)), np.inf)
     expected = np.where(np.isfinite(reach).any(axis=0), reach.argmin(axis=0), -1)
-    # Spheres are drawn as polyhedra: single pixels of the rim may differ.
+    # Spheres are rendered as polyhedra: single pixels of the outline may differ.
     assert (ids != expected).mean() < 0.004
     assert (expected == 1).sum() > 50
     assert abs(alone - int((inside[0] > 0).sum())) < 12

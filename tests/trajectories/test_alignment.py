@@ -9,7 +9,7 @@ SIZE = (96, 128)
 
 
 def shape(centre=(40.0, 50.0), angle=0.0, scale=1.0):
-    """An L of about 30 pixels, whose turn a mask tells."""
+    """An L of about 30 pixels, whose rotation its mask shows."""
     points = np.array([[-12, -16], [-2, -16], [-2, 6], [14, 6], [14, 16], [-12, 16]], dtype=np.float64) * scale
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     mask = np.zeros(SIZE, np.uint8)

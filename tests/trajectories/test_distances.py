@@ -29,7 +29,7 @@ def test_shapes_survive_a_quarter_of_the_resolution() -> None:
 
 
 def test_a_mean_of_two_shapes_is_one_shape() -> None:
-    """What the codec is for: half-way between two arms lies an arm, not two halves."""
+    """The purpose of the codec: half-way between two arms is an arm, not two halves."""
     left, right = distance_map(disc(12, (80, 120))), distance_map(disc(12, (80, 132)))
     between = (left + right) / 2 > 0
     rows, columns = np.nonzero(between)

@@ -71,7 +71,7 @@ def test_measures_of_known_squares() -> None:
     assert iou(np.zeros_like(a), np.zeros_like(a)) == 1.0
     assert centroid(b) == (1.5, 3.5)
     assert centroid(np.zeros_like(a)) is None
-    with pytest.raises(InputError, match="one shape"):
+    with pytest.raises(InputError, match=r"^b: must be a mask of the shape of a, \[.*\], found \["):
         iou(a, square(11, 0, 0, 4))
 
 
@@ -288,16 +288,16 @@ def test_mask_orientation_is_honoured(tmp_path: Path) -> None:
 
 
 def test_unusable_masks_are_refused_by_name(tmp_path: Path) -> None:
-    field = "--object-mask"
-    with pytest.raises(InputError, match=r"--object-mask.*16x16 pixels.*24x20 pixels"):
+    field = "object_mask"
+    with pytest.raises(InputError, match=r"^object_mask: .*16x16 pixels.*24x20 pixels"):
         load_mask(MASK, (20, 24), field)
-    with pytest.raises(InputError, match=r"--object-mask.*empty"):
+    with pytest.raises(InputError, match=r"^object_mask: .*empty"):
         load_mask(np.zeros_like(MASK), (16, 16), field)
-    with pytest.raises(InputError, match=r"--object-mask.*whole image"):
+    with pytest.raises(InputError, match=r"^object_mask: .*whole image"):
         load_mask(np.ones_like(MASK), (16, 16), field)
-    with pytest.raises(InputError, match=r"--object-mask.*does not exist"):
+    with pytest.raises(InputError, match=r"^object_mask: .*does not exist"):
         load_mask(tmp_path / "absent.png", (16, 16), field)
-    with pytest.raises(InputError, match=r"--object-mask.*no pixels"):
+    with pytest.raises(InputError, match=r"^object_mask: .*no pixels"):
         load_mask(np.zeros((0, 16, 4)), (16, 16), field)
-    with pytest.raises(InputError, match=r"--object-mask.*\[H, W\]"):
+    with pytest.raises(InputError, match=r"^object_mask: .*\[H, W\]"):
         load_mask(np.zeros((2, 16, 16, 3)), (16, 16), field)

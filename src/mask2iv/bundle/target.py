@@ -1,4 +1,4 @@
-"""The machine that a bundle is for: its Python, its platform, and what it has installed already."""
+"""The machine that a bundle is for: its Python, its platform and its installed packages."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mask2iv.errors import InputError
 
 _MANYLINUX = re.compile(r"manylinux_2_(\d+)_(x86_64|aarch64)")
 _MACOS = re.compile(r"macosx_(\d+)_(\d+)_(x86_64|arm64)")
-# What these glibc versions were called before the names had numbers.
+# Tags of these glibc versions before the tags had numbers.
 _LEGACY = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 
 
 @dataclass(frozen=True)
 class Target:
-    """Python and platform of a machine.
+    """Python version and platform of a machine.
 
     Attributes:
         python: CPython's version, "3.12".
@@ -37,26 +37,27 @@ class Target:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"3\.\d+", self.python):
-            raise InputError(f"--python {self.python!r}: expected a version such as 3.12")
+            raise InputError("python", f"must be a version such as 3.12, found {self.python!r}")
         if not (_MANYLINUX.fullmatch(self.platform) or _MACOS.fullmatch(self.platform)):
             raise InputError(
-                f"--platform {self.platform!r}: expected manylinux_2_<minor of glibc>_x86_64 (or _aarch64), or "
-                "macosx_<major>_<minor>_arm64"
+                "platform",
+                "must be manylinux_2_<minor of glibc>_x86_64 (or _aarch64), or macosx_<major>_<minor>_arm64, "
+                f"found {self.platform!r}",
             )
 
     @property
     def machine(self) -> str:
-        """What ``uname -m`` prints there."""
+        """The output of ``uname -m`` there."""
         return self.platform.split("_", 3)[3]
 
     @property
     def glibc(self) -> tuple[int, int] | None:
-        """Oldest glibc that will do; None on macOS."""
+        """The oldest glibc that suffices; None on macOS."""
         match = _MANYLINUX.fullmatch(self.platform)
         return (2, int(match[1])) if match else None
 
     def tags(self) -> list[str]:
-        """Tags of the wheels that run there. pip takes each as it stands, without the older ones that it includes."""
+        """Platform tags of the wheels that run there, newest first; pip does not add the older tags."""
         match = _MANYLINUX.fullmatch(self.platform)
         if not match:
             return [self.platform]
@@ -68,12 +69,15 @@ class Target:
         return tags
 
     def pip_flags(self) -> list[str]:
-        """The flags that make pip choose wheels for there."""
+        """pip's flags for choosing wheels for this machine."""
         platforms = [flag for tag in self.tags() for flag in ("--platform", tag)]
         return ["--only-binary=:all:", "--implementation", "cp", "--python-version", self.python, *platforms]
 
     def wants(self, requirement: Requirement, extras: frozenset[str] = frozenset()) -> bool:
-        """Whether a requirement counts there, where its owner is asked for with ``extras``."""
+        """Whether a requirement applies there, if its owner is installed with ``extras``.
+
+        pip cannot tell: it evaluates markers for the machine that it runs on, whatever platform it fetches for.
+        """
         if requirement.marker is None:
             return True
         linux = self.glibc is not None
@@ -93,11 +97,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Assumed:
-    """A package that is taken to be there.
+    """A package assumed to be installed on the machine.
 
     Attributes:
-        name: canonical.
-        version: where it was said.
+        name: canonical name.
+        version: its version; None if unknown.
         because: "named", or "implied by <package>".
     """
 
@@ -107,10 +111,10 @@ class Assumed:
 
 
 def parse_have(text: str) -> dict[str, Assumed]:
-    """The packages of ``--have``: names with commas between them, each with ``==version`` or without.
+    """Installed packages from comma-separated names, each with or without ``==version``.
 
     Raises:
-        InputError: not a package name, a version that is none, or one package twice.
+        InputError: an invalid package name or version, or a package named twice.
     """
     named: dict[str, Assumed] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -121,17 +125,17 @@ def parse_have(text: str) -> dict[str, Assumed]:
                 raise InvalidRequirement(name)
             found = Version(version) if "==" in part else None
         except (InvalidRequirement, InvalidVersion) as error:
-            raise InputError(f"--have: {part!r} is not a package; write torch or torch==2.8.0") from error
+            raise InputError("have", f"{part!r} is not a package", "write torch or torch==2.8.0") from error
         if canonical in named:
-            raise InputError(f"--have: {canonical} is named twice; keep one")
+            raise InputError("have", f"{canonical} is named twice", "keep one")
         named[canonical] = Assumed(canonical, found, "named")
     return named
 
 
 def with_implied(named: Mapping[str, Assumed], target: Target) -> dict[str, Assumed]:
-    """What is there if the named packages are: they, and all that they need to be imported.
+    """The named packages and everything that they require.
 
-    Needs are read from the packages as they are installed on this machine; one that is not installed here implies
+    Requirements are those of the packages as installed on this machine. A package that is not installed here implies
     nothing.
     """
     assumed = dict(named)

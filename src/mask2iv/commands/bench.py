@@ -21,11 +21,11 @@ def _optional(metavar: str) -> Any:
 
 @dataclass(frozen=True)
 class Bench:
-    """Time the parts of generation: network, autoencoder, encoders, stages, and all of it.
+    """Time the parts of generation: network, autoencoder, encoders, stages, and both stages together.
 
-    Each part runs once to warm up and is then timed; the table has the median and the spread, operations per second,
-    the share of what the device reaches on a large matrix product, and peak memory (of the process on a CPU). "full"
-    is the published size with random weights, so nothing need be downloaded.
+    Each part runs once to warm up and is then timed. The table has the median and the range, operations per second,
+    their share of the device's speed on a large matrix product, and peak memory (of the process on a CPU). "full" is
+    the published size with random weights, so nothing needs to be downloaded.
 
         mask2iv bench --model full --dtype bf16 --parts network
     """
@@ -34,8 +34,8 @@ class Bench:
     model: Annotated[str, tyro.conf.arg(metavar="full|embedded|FOLDER")] = "embedded"
     """The published size with random weights, the weights that come with the package, or a model folder."""
     parts: Annotated[str | None, _optional("PART,PART")] = None
-    """Of network, vae_encode, vae_decode, text, image, trajectory, video, generation. Default: all; the full size on a
-    CPU leaves out the last three, which take hours there."""
+    """Of network, vae_encode, vae_decode, text, image, trajectory, video, generation. Default: all, except that the
+    full size on a CPU leaves out the last three, which take hours there."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU where there is one."""
     steps: Annotated[int | None, _optional("K")] = None
@@ -68,29 +68,29 @@ class Bench:
             wanted = tuple(name.strip() for name in self.parts.split(","))
             unknown = [name for name in wanted if name not in PARTS]
             if unknown:
-                raise InputError(f"--parts: {unknown[0]!r} is not a part; choose of {', '.join(PARTS)}")
+                raise InputError("parts", f"{unknown[0]!r} is not a part", f"choose from {', '.join(PARTS)}")
         if self.threads:
             torch.set_num_threads(self.threads)
         acceleration, dtype = self.acceleration, self.acceleration.torch_dtype
         acceleration.check(device)
         full = self.model == "full"
         with enough_memory():
-            # Offloaded and quantised weights start in main memory.
-            made_on = device if acceleration.offload == acceleration.quantize == "none" else "cpu"
+            # Weights to be offloaded or quantised start in main memory.
+            start = device if acceleration.offload == acceleration.quantize == "none" else "cpu"
             pipeline = (
-                original_pipeline(dtype, device=made_on) if full else Mask2IVPipeline.from_pretrained(self.model, dtype)
+                original_pipeline(dtype, device=start) if full else Mask2IVPipeline.from_pretrained(self.model, dtype)
             )
             acceleration.apply(pipeline.requires_grad_(False), device)
             config = pipeline.config
             calls = part_calls(pipeline, size or (config.height, config.width), self.batch, self.steps)
         missing = [name for name in wanted if name not in calls]
         if missing and self.parts is not None:
-            raise InputError(f"--parts: {self.model} has no {missing[0]}; it has {', '.join(calls)}")
+            raise InputError("parts", f"{self.model} has no {missing[0]}", f"choose from {', '.join(calls)}")
         calls = {name: calls[name] for name in wanted if name in calls}
         plain = not (acceleration.compile or acceleration.cuda_graphs)
         uncompiled = None if plain else pipeline.uncompiled
         if plain:
-            del pipeline  # what no call needs must not count in the peak memory
+            del pipeline  # networks that no call needs must not count in the peak memory
         with enough_memory():
             figures = speed_report(calls, device, dtype, self.runs, uncompiled)
         failure = None if plain else pipeline.compile_failure
@@ -111,13 +111,12 @@ class Bench:
             json.dump(report, sys.stdout, indent=2)
             print()
             return
-        said = {name: value for name, value in report.items() if name not in ("parts", "versions")}
-        print(", ".join(f"{name} {value}" for name, value in said.items()), end="\n\n")
+        setting = {name: value for name, value in report.items() if name not in ("parts", "versions")}
+        print(", ".join(f"{name} {value}" for name, value in setting.items()), end="\n\n")
         print(table(report))
 
     def _check(self) -> None:
-        for flag, number, least in (("batch", self.batch, 1), ("runs", self.runs, 1), ("threads", self.threads, 0)):
-            if number < least:
-                raise InputError(f"--{flag} must be at least {least}, found {number}")
-        if self.steps is not None and self.steps < 1:
-            raise InputError(f"--steps must be at least 1, found {self.steps}")
+        for name, least in {"batch": 1, "runs": 1, "threads": 0, "steps": 1}.items():
+            number = getattr(self, name)
+            if number is not None and number < least:
+                raise InputError(name, f"must be at least {least}, found {number}")

@@ -1,6 +1,6 @@
-"""``mask2iv clips``: a folder of your own videos, masks and captions becomes a clip set to train on.
+"""``mask2iv clips``: a clip set to train on, from a folder of your own videos, masks and captions.
 
-Only declarations: what takes seconds to import is imported when the command runs, so that ``--help`` answers at once.
+Slow imports are made when the command runs, so that ``--help`` is immediate.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Clips:
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """The videos, masks and captions."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
-    """Folder of the clip set; must not exist or be empty. It appears when everything is done."""
+    """Folder of the clip set; must not exist or be empty. It appears once everything is done."""
     size: Annotated[str, tyro.conf.arg(metavar="HxW")] = "160x256"
     """Picture size, HEIGHTxWIDTH in pixels: the model's (embedded: 160x256, DynamiCrafter-512: 320x512)."""
     frames: Annotated[int, tyro.conf.arg(metavar="N")] = 16
@@ -47,24 +47,27 @@ class Clips:
     fps: Annotated[float, tyro.conf.arg(metavar="RATE")] = 8.0
     """Frame rate of the clips."""
     take: Literal["whole", "start", "windows"] = "whole"
-    """Which frames: spread over the whole video, so that it shows its action from start to end whatever the speed; from
-    the start at --fps; or as many clips at --fps as fit into the video."""
+    """Which frames: spread over the whole video, so that the clip shows all of the action whatever its speed; from the
+    start at --fps; or as many clips at --fps as fit into the video."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
-    """How a video of another shape gets the size: cut off what is over (around what the masks show), add black borders,
-    or stretch."""
+    """How a video of another aspect ratio gets the size: crop it (around what the masks show), pad it with black
+    borders, or stretch it."""
     actor_index: Annotated[int | None, _optional("N")] = None
-    """The masks hold numbers (palette index or grey value) in place of colours: the actor's."""
+    """For masks of numbers (palette index or grey value) in place of colours: the actor's number."""
     object_index: Annotated[int | None, _optional("N")] = None
-    """And the object's."""
+    """The object's number."""
     skip_bad: bool = False
-    """Leave out clips that cannot be used and list them in skipped.json; without it, one of them stops all."""
+    """Leave out unusable clips and list them in skipped.json. Otherwise one of them stops everything."""
 
     def run(self) -> int:
         from mask2iv.data.folder import FolderConfig, find_sources
         from mask2iv.generation.values import parse_size
 
         size = parse_size(self.size)
-        config = FolderConfig(size, self.frames, self.fps, self.take, self.fit, self.actor_index, self.object_index)
+        try:
+            config = FolderConfig(size, self.frames, self.fps, self.take, self.fit, self.actor_index, self.object_index)
+        except InputError as error:
+            raise _in_flags(error) from error
         sources, problems = find_sources(self.folder)
         return self._write(sources, problems, config)
 
@@ -79,7 +82,7 @@ class Clips:
         from mask2iv.generation.jobs import SOME_FAILED
 
         provenance = {"generator": "mask2iv clips", "version": __version__, **to_dict(config)}
-        made = gone = 0
+        made = without_target = 0
         with (
             atomic_directory(self.out) as folder,
             ClipSetWriter(folder, config.size, config.num_frames, config.fps, provenance) as writer,
@@ -88,29 +91,36 @@ class Clips:
                 try:
                     clips = read_clips(source, config)
                 except InputError as error:
-                    problems[source.video.name] = str(error)
+                    problems[source.video.name] = str(_in_flags(error))
                     continue
+                made += len(clips)
                 if problems and not self.skip_bad:
-                    continue  # Nothing will be written; what else is wrong shall be said at once.
+                    continue  # Nothing will be written, but all problems are reported together.
                 for clip in clips:
                     writer.add(clip)
-                    made += 1
-                    gone += not clip.target_mask.any()
+                    without_target += not clip.target_mask.any()
             if problems and (not self.skip_bad or not made):
-                raise InputError(_said(problems, len(sources), bool(made)))
+                raise _unusable(problems, bool(made))
             if problems:
                 write_json(folder / SKIPPED, problems)
         print(f"{made} clips in {self.out}")
-        if gone:
-            print(f"{gone} of them end without the object in view: no target position can be learnt from those")
+        if without_target:
+            print(
+                f"{without_target} of them end without the object in view: no target position can be learnt from them"
+            )
         for name, why in problems.items():
             print(f"mask2iv: skipped {name}: {why}", file=sys.stderr)
         return SOME_FAILED if problems else 0
 
 
-def _said(problems: dict[str, str], sources: int, some: bool) -> str:
-    """One message of what is wrong."""
+def _in_flags(error: InputError) -> InputError:
+    return error.about("frames") if error.field == "num_frames" else error
+
+
+def _unusable(problems: dict[str, str], some_left: bool) -> InputError:
+    """One error that lists all problems."""
     listed = [f"{name}: {why}" for name, why in list(problems.items())[:_SHOWN]]
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    remedy = "mend them, or leave them out with --skip-bad" if some else "none is left"
-    return f"FOLDER: {len(problems)} clips cannot be used ({remedy}): {'; '.join(listed)}{more}"
+    what = f"{len(problems)} clips cannot be used" + ("" if some_left else ", and none is left")
+    remedy = "mend them, or leave them out with --skip-bad" if some_left else "mend them"
+    return InputError("folder", f"{what}: {'; '.join(listed)}{more}", remedy)

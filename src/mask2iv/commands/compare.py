@@ -15,7 +15,7 @@ from mask2iv.errors import InputError
 class Compare:
     """Put several evaluations into one table, with intervals and with differences paired by clip.
 
-    The first run is what the others are compared with. Runs on other data or under another protocol are refused.
+    The other runs are compared with the first one. Runs on different data or under different protocols are refused.
 
         mask2iv compare results/ours results/theirs --format latex --out table.tex
     """
@@ -23,27 +23,27 @@ class Compare:
     runs: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR DIR ..."), tyro.conf.Positional]
     """Folders that mask2iv evaluate wrote."""
     names: Annotated[str | None, tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")] = None
-    """What the table calls the runs. Default: their folders' names."""
+    """Names of the runs in the table. Default: their folders' names."""
     measures: Annotated[str | None, tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")] = None
     """Columns, for example psnr,ssim,object_miou. Default: all."""
     references: bool = False
-    """Also show the repeated first frame and the true video, or trajectories without a model."""
+    """Also show the baselines: the repeated first frame and the true video, or trajectories without a model."""
     format: Literal["markdown", "latex", "csv"] = "markdown"
-    """Of the table; latex is for the package booktabs."""
+    """Format of the table; latex needs the package booktabs."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
     """Write the table to a file in place of printing it."""
     allow_differences: bool = False
-    """Compare runs whose data or protocols differ; the table says what does."""
+    """Compare runs whose data or protocols differ; the table lists the differences."""
 
     def run(self) -> None:
         from mask2iv.evaluation.runs.compare import compare, read_run, table
         from mask2iv.files import atomic_write
 
         if not self.runs:
-            raise InputError("give the folders of two or more evaluations")
+            raise InputError("runs", "none is given", "give the folders of two or more evaluations")
         names = [None] * len(self.runs) if self.names is None else [name.strip() for name in self.names.split(",")]
         if len(names) != len(self.runs):
-            raise InputError(f"--names: found {len(names)} names for {len(self.runs)} runs; give one for each")
+            raise InputError("names", f"found {len(names)} names for {len(self.runs)} runs", "give one for each")
         runs = [read_run(folder, name) for folder, name in zip(self.runs, names, strict=True)]
         measures = None if self.measures is None else [name.strip() for name in self.measures.split(",")]
         text = table(compare(runs, measures, self.references, self.allow_differences), self.format)

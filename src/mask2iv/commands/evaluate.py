@@ -1,4 +1,4 @@
-"""``mask2iv evaluate``: figures of a model, or of any program's videos, on held-out clips, beside trivial answers."""
+"""``mask2iv evaluate``: scores of a model, or of any program's videos, on held-out clips, beside trivial baselines."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ def _optional(metavar: str) -> Any:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a model on held-out clips, beside trivial answers, or score the videos of another program.
+    """Measure a model on held-out clips, beside trivial baselines, or score the videos of another program.
 
-    Stage 1 is asked with the target position, with the text, and with both; stage 2 renders along the true
-    trajectories, or end to end along the predicted one. Writes metrics.json, per_clip.parquet, report.html and
-    filmstrips/, and prints Markdown tables. Called again with the same arguments, an interrupted evaluation goes
-    on where it stopped. docs/evaluation.md defines every measure.
+    Stage 1 predicts from the target position, from the text, and from both; stage 2 renders along the true
+    trajectories, or end to end along the predicted ones. Writes metrics.json, per_clip.parquet, report.html and
+    filmstrips/, and prints Markdown tables. An interrupted evaluation resumes when called again with the same
+    arguments. docs/evaluation.md defines every measure.
 
         mask2iv evaluate --data held-out --out results
         mask2iv evaluate --predictions their-videos --data held-out --out their-results
     """
 
     data: Annotated[Path, tyro.conf.arg(metavar="DIR")]
-    """Clip set that the model was not trained on."""
+    """Clip set on which the model was not trained."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder of the figures."""
     model: Annotated[str | None, _optional("embedded|FOLDER")] = None
     """The weights that come with the package (the default), or a model folder."""
     predictions: Annotated[Path | None, _optional("DIR")] = None
     """In place of a model: a folder with CLIP_ID.mp4 for each clip, and CLIP_ID/labels.npz or CLIP_ID/trajectory/ where
-    the video was to follow another trajectory than the true one; or seed-0/, seed-1/, ... with the same."""
+    the video was to follow a trajectory other than the true one; or seed-0/, seed-1/, ... with the same."""
     allow_missing: bool = False
-    """With --predictions: score the clips that have a video. The others are named in the protocol."""
+    """With --predictions: score only the clips that have a video. The protocol names the others."""
     split: Annotated[str | None, _optional("NAME")] = None
     """Part of the data: the clip set DIR/NAME, or the clips whose metadata says split NAME."""
     stage: Literal["trajectory", "video", "both", "end-to-end"] = "both"
-    """What to evaluate: stage 1, stage 2 along true trajectories, both one by one, or one after the other."""
+    """What to evaluate: stage 1, stage 2 along true trajectories, both separately, or stage 2 along predicted ones."""
     condition: Annotated[Literal["position", "text", "position-and-text"] | None, _optional("KIND")] = None
-    """What stage 1 is told end to end: position, text or position-and-text. Default: all that the model takes."""
+    """Conditions of stage 1 end to end: position, text or position-and-text. Default: all that the model takes."""
     metrics: Annotated[str | None, _optional("NAME,NAME")] = None
-    """Of psnr, ssim, lpips, fvd, fvd-sim, fid, v2v, t2v, interaction. Default: all but fid. What lacks its weights is
+    """Of psnr, ssim, lpips, fvd, fvd-sim, fid, v2v, t2v, interaction. Default: all but fid. Those without weights are
     reported as not measured."""
     weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=PLACE", help_behavior_hint="")] = ()
-    """Weights of fvd, fid (a file, or OWNER/REPOSITORY/FILE on the hub; TorchScript, so as NAME=FILE@sha256:DIGEST), of
-    video-text, sam2 (a folder or hub name), and in place of those that ship of lpips (a file: torchvision's AlexNet)
-    and fvd-sim (a folder), one after the other."""
+    """Weights of fvd, fid (a file, or OWNER/REPOSITORY/FILE on the hub; TorchScript, so as NAME=FILE@sha256:DIGEST) and
+    of video-text, sam2 (a folder or hub name); and, in place of the shipped ones, of lpips (a file: torchvision's
+    AlexNet) and fvd-sim (a folder). Separate several by spaces."""
     limit: Annotated[int | None, _optional("N")] = None
     """Only the first N clips. Default: all."""
     steps: Annotated[int | None, _optional("K")] = None
@@ -68,15 +68,15 @@ class Evaluate:
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """The same seed gives the same figures on the same machine."""
     seeds: Annotated[int, tyro.conf.arg(metavar="K")] = 1
-    """Answers per clip, of seeds N, N+1, ...; two or more measure the diversity."""
+    """Samples per clip, with seeds N, N+1, ...; two or more measure the diversity."""
     batch_size: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Answers that go through the networks together."""
+    """Samples that go through the networks together."""
     frames: Annotated[int | None, _optional("T")] = None
-    """With --predictions: frames of each video. Default: the data's. A model's are its own."""
+    """With --predictions: frames of each video. Default: the data's. A model has its own."""
     size: Annotated[str | None, _optional("HxW")] = None
-    """With --predictions: height x width at which all is scored. Default: the data's. A model's is its own."""
+    """With --predictions: height x width at which videos are scored. Default: the data's. A model has its own."""
     stride: Annotated[int | None, _optional("N")] = None
-    """Every so many-th frame of a clip, from the first on. Default: spread evenly over it."""
+    """Take every N-th frame of a clip, from the first. Default: spaced evenly over the clip."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU where there is one."""
     threads: Annotated[int, tyro.conf.arg(metavar="N")] = 0
@@ -164,24 +164,27 @@ class Evaluate:
         return evaluate_predictions(source, scored, size, frames, settings, self.out, named, measurer)
 
     def _check(self) -> None:
-        least = {"limit": 1, "steps": 1, "seeds": 1, "batch_size": 1, "frames": 1, "stride": 1, "threads": 0}
-        for name, lowest in least.items():
+        for name, least in {"limit": 1, "frames": 1, "threads": 0}.items():
             number = getattr(self, name)
-            if number is not None and number < lowest:
-                raise InputError(f"--{name.replace('_', '-')} must be at least {lowest}, found {number}")
+            if number is not None and number < least:
+                raise InputError(name, f"must be at least {least}, found {number}")
         if self.predictions is not None:
             given = {"model": self.model, "steps": self.steps, "sampler": self.sampler, "condition": self.condition,
                      "stage": None if self.stage == "both" else self.stage, "seed": self.seed or None,
                      "seeds": None if self.seeds == 1 else self.seeds}  # fmt: skip
             used = [name for name, value in given.items() if value is not None]
             if used:
-                raise InputError(f"--{used[0]} is of no use with --predictions, whose videos exist; leave it out")
+                raise InputError(used[0], "is of no use with --predictions, whose videos exist already", "leave it out")
         else:
-            given = {"frames": self.frames, "size": self.size, "allow-missing": self.allow_missing or None}
+            given = {"frames": self.frames, "size": self.size, "allow_missing": self.allow_missing or None}
             used = [name for name, value in given.items() if value is not None]
             if used:
-                raise InputError(f"--{used[0]} belongs to --predictions; a model has its own frames and size")
+                raise InputError(
+                    used[0], "belongs to --predictions: a model has its own frames and size", "leave it out"
+                )
             if self.condition is not None and self.stage != "end-to-end":
                 raise InputError(
-                    "--condition belongs to --stage end-to-end; else stage 1 is asked in every way it takes"
+                    "condition",
+                    "belongs to --stage end-to-end: otherwise stage 1 is evaluated with every condition it takes",
+                    "leave it out",
                 )

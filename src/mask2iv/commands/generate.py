@@ -13,7 +13,7 @@ import tyro
 
 from mask2iv.errors import InputError
 from mask2iv.generation.acceleration import Acceleration
-from mask2iv.generation.options import Guidance, OneScene, Output, Outputs, Sampling, Scene, optional
+from mask2iv.generation.options import GuidanceOptions, OneScene, Output, Outputs, Sampling, SceneOptions, optional
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Generate:
         mask2iv generate --jobs jobs.jsonl --batch-size 4 --out results
     """
 
-    scene: Scene
-    guidance: Guidance
+    scene: SceneOptions
+    guidance: GuidanceOptions
     sampling: Sampling
     acceleration: Acceleration
     output: Outputs
@@ -56,11 +56,11 @@ class Generate:
 
             generate(self.scene, *how, self.samples, self.batch_size)
             return 0
-        given = [field.name for field in fields(Scene) if getattr(self.scene, field.name) is not None]
+        given = [field.name for field in fields(SceneOptions) if getattr(self.scene, field.name) is not None]
         given += ["samples"] if self.samples != 1 else []
         if given:
             flags = ", ".join("--" + name.replace("_", "-") for name in given)
-            raise InputError(f"--jobs: the file says what each job is; leave out {flags}")
+            raise InputError("jobs", "the file says what each job is", f"leave out {flags}")
         from mask2iv.generation.jobs import run_jobs
 
         return run_jobs(self.jobs, *how, self.batch_size)
@@ -77,7 +77,7 @@ class PredictTrajectory:
     """
 
     scene: OneScene
-    guidance: Guidance
+    guidance: GuidanceOptions
     sampling: Sampling
     acceleration: Acceleration
     output: Output

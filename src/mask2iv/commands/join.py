@@ -1,4 +1,4 @@
-"""``mask2iv join``: several clip sets become one."""
+"""``mask2iv join``: make one clip set of several."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mask2iv.errors import InputError
 
 @dataclass(frozen=True)
 class Join:
-    """Make one clip set of several of one size, length and frame rate, to train on all of them.
+    """Make one clip set of several that share size, length and frame rate, to train on all of them.
 
     mask2iv join data/sim-hoi data/mine --out data/both
     """
@@ -23,15 +23,15 @@ class Join:
     sets: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DIR DIR ...")]
     """The clip sets."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
-    """Folder of the new set; must not exist or be empty. Its files are hard links where the disk can."""
+    """Folder of the new set; must not exist or be empty. Its files are hard links where the disk supports them."""
     limit: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
-    """The first N clips of each set only."""
+    """Take only the first N clips of each set."""
 
     def run(self) -> None:
         if len(self.sets) < 2:
-            raise InputError("give two clip sets or more to join")
+            raise InputError("sets", f"expected two clip sets or more, found {len(self.sets)}")
         if self.limit is not None and self.limit < 1:
-            raise InputError(f"--limit must be at least 1, found {self.limit}")
+            raise InputError("limit", f"must be at least 1, found {self.limit}")
         sets = [ClipSet(path) for path in self.sets]
         if self.limit is not None:
             sets = [one.subset(0, self.limit) for one in sets]

@@ -1,4 +1,4 @@
-"""``mask2iv simulate``: make a clip set with the MuJoCo interaction generator."""
+"""``mask2iv simulate``: make a clip set with the MuJoCo interaction simulator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mask2iv.errors import InputError
 from mask2iv.generation.values import parse_size
 from mask2iv.sim import SimConfig, simulate_clips
 from mask2iv.sim.benchmark import BENCHMARKS, CLIPS, Entry, benchmark_clips, read_record
-from mask2iv.sim.world.catalogue import HOUSEHOLD, OBJECTS
+from mask2iv.sim.world.assets.catalogue import HOUSEHOLD, OBJECTS
 from mask2iv.sim.world.domains import DOMAINS
 
 
@@ -33,25 +33,25 @@ class Simulate:
     out: Path
     """Folder of the clip set; must not exist or be empty."""
     clips: int | None = None
-    """Number of clips; 64 unless given, or those of the benchmark's split."""
+    """Number of clips. Default: 64, or those of the benchmark's split."""
     benchmark: Literal["sim-hoi", "sim-robot"] | None = None
-    """Make a named benchmark (hands, or a robot arm) instead, and hold it against its record."""
+    """Make a named benchmark (hands, or a robot arm) instead, and compare it with its record."""
     split: Literal["train", "validation", "test"] | None = None
-    """Which part of the benchmark; no object and no room of one is in another."""
+    """Part of the benchmark; the parts share no object and no room."""
     seed: int = 0
     """Seed of the series; clip i of a seed is always the same."""
     size: str = "160x256"
     """Picture size, HEIGHTxWIDTH in pixels."""
     actor: Literal["hand", "hands", "robot", "both", "human"] = "both"
-    """Who handles the objects: a hand, two hands at once, a robot arm, hand or arm, one or two hands."""
+    """Who handles the objects: a hand, two hands, a robot arm, hand or arm (both), one or two hands (human)."""
     verbs: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Restrict to this action; may be repeated."""
+    """Only this action; may be repeated."""
     objects: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Restrict to this kind of object; may be repeated; "all" for every kind, instead of the 16 usual ones."""
+    """Only this kind of object; may be repeated; "all" for every kind. Default: the 16 usual ones."""
     domains: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Kind of room, studio unless given; may be repeated; "all" for every kind."""
+    """Kind of room; may be repeated; "all" for every kind. Default: studio."""
     distractors: int = 4
-    """At most so many other objects on the table."""
+    """Largest number of other objects on the table."""
     occlusion: float = 0.0
     """Share of clips with something in the line of sight."""
     blur: float = 0.0
@@ -61,19 +61,19 @@ class Simulate:
     workers: int = 0
     """Processes; 0 for one per core."""
     max_minutes: float | None = None
-    """Stop after so many minutes, with the clips that are made until then (at least one)."""
+    """Stop after this time, with the clips made until then (at least one)."""
 
     def run(self) -> None:
         if self.clips is not None and self.clips < 1:
-            raise InputError(f"--clips must be at least 1, found {self.clips}")
+            raise InputError("clips", f"must be at least 1, found {self.clips}")
         if self.max_minutes is not None and not self.max_minutes > 0:
-            raise InputError(f"--max-minutes must be positive, found {self.max_minutes}")
+            raise InputError("max_minutes", f"must be positive, found {self.max_minutes}")
         size = parse_size(self.size)
         if self.benchmark is not None:
             self._make_benchmark(size)
             return
         if self.split is not None:
-            raise InputError("--split is a part of a --benchmark; name the benchmark too")
+            raise InputError("split", "is a part of a benchmark", "give --benchmark too")
         config = SimConfig(
             height=size[0],
             width=size[1],
@@ -93,33 +93,33 @@ class Simulate:
     def _make_benchmark(self, size: tuple[int, int]) -> None:
         assert self.benchmark is not None
         if self.split is None:
-            raise InputError(f"--benchmark {self.benchmark} needs --split: {', '.join(CLIPS)}")
+            raise InputError(f"benchmark {self.benchmark}", "needs a split", f"give --split: {', '.join(CLIPS)}")
         own = {"out", "clips", "benchmark", "split", "size", "workers", "max_minutes"}
         fixed = [field for field in fields(self) if field.name not in own]
         changed = [f"--{field.name}" for field in fixed if getattr(self, field.name) != field.default]
         if changed:
-            raise InputError(f"--benchmark {self.benchmark} is always the same; leave out {', '.join(changed)}")
+            raise InputError(f"benchmark {self.benchmark}", "is always the same", f"leave out {', '.join(changed)}")
         count = self.clips or CLIPS[self.split]
         if not count:
-            raise InputError("--split train has as many clips as you ask for: give --clips")
+            raise InputError("split train", "has no fixed number of clips", "give --clips")
         benchmark = BENCHMARKS[self.benchmark]
         config, record = benchmark.config(self.split, *size), read_record(benchmark, self.split)
         made = benchmark_clips(benchmark, self.split, count, size, self._processes(), record)
-        about = {"benchmark": benchmark.name, "split": self.split, "seed": benchmark.series(self.split)}
-        written, digest = self._write(config, about, made, count)
+        provenance = {"benchmark": benchmark.name, "split": self.split, "seed": benchmark.series(self.split)}
+        written, digest = self._write(config, provenance, made, count)
         print(_verdict(benchmark.name, self.split, written, record, digest))
 
     def _processes(self) -> int:
         return self.workers or os.cpu_count() or 1
 
     def _write(
-        self, config: SimConfig, about: dict[str, Any], made: Iterator[tuple[Clip, dict[str, int], str]], count: int
+        self, config: SimConfig, source: dict[str, Any], made: Iterator[tuple[Clip, dict[str, int], str]], count: int
     ) -> tuple[int, str]:
-        """Write the clip set; returns the number of its clips, and the last digest."""
+        """Write the clip set; returns the number of its clips and the last digest."""
         rejected: Counter[str] = Counter()
         written, digest = 0, ""
         end = math.inf if self.max_minutes is None else time.monotonic() + 60 * self.max_minutes
-        provenance = {"generator": SIMULATOR, "version": __version__, **about, **asdict(config)}
+        provenance = {"generator": SIMULATOR, "version": __version__, **source, **asdict(config)}
         size = (config.height, config.width)
         with ClipSetWriter(self.out, size, config.num_frames, config.fps, provenance) as writer:
             try:
@@ -132,16 +132,16 @@ class Simulate:
             except InputError:
                 shutil.rmtree(self.out)
                 raise
-        thrown = ", ".join(f"{number} {reason}" for reason, number in rejected.most_common()) or "none"
-        print(f"{written} clips in {self.out}; rejected draws: {thrown}")
+        draws = ", ".join(f"{number} {reason}" for reason, number in rejected.most_common()) or "none"
+        print(f"{written} clips in {self.out}; rejected draws: {draws}")
         return written, digest
 
 
 def _verdict(name: str, split: str, count: int, record: list[Entry], digest: str) -> str:
-    """What the comparison with the record has shown."""
-    held = min(count, len(record))
-    if not held:
+    """The result of the comparison with the record."""
+    compared = min(count, len(record))
+    if not compared:
         return f"{name} {split}: nothing is on record to compare with; digest {digest}"
-    if held < count:
-        return f"{name} {split}: the first {held} of {count} clips are those on record; digest {digest}"
+    if compared < count:
+        return f"{name} {split}: the first {compared} of {count} clips are those on record; digest {digest}"
     return f"{name} {split}: all {count} clips are those on record (digest {digest})"

@@ -1,4 +1,4 @@
-"""How long each part of generation takes, how much memory it needs, and how near it comes to what the device can do."""
+"""Time and memory of each part of generation, and how close it comes to the device's peak speed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from mask2iv.backbones.dynamicrafter.video import video_inputs
 from mask2iv.contract import Label, Trajectory
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.official.layout import OriginalConfig, original_parts
@@ -25,11 +24,11 @@ from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.stages.config import PipelineConfig
 
 PARTS = ("network", "vae_encode", "vae_decode", "text", "image", "trajectory", "video", "generation")
-"""One network call; the autoencoder on a whole clip; the encoders; stage 1, stage 2, and both with everything."""
+"""One network call; the autoencoder on a whole clip; the encoders; stage 1, stage 2, and the whole generation."""
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    """Operations of the CPU's fused attention from its shapes; PyTorch's table has no entry for it."""
+    """FLOPs of the CPU's fused attention, which PyTorch's table lacks."""
     return int(sdpa_flop_count(query, key, value))
 
 
@@ -38,12 +37,12 @@ _CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _a
 
 @dataclass(frozen=True)
 class PartTiming:
-    """Measured figures of a part.
+    """Measurements of a part.
 
     Attributes:
-        seconds: of each counted run.
-        flops: floating-point operations of one run, a multiply-add being two.
-        peak_bytes: peak memory during the runs: of the whole process on the CPU, allocated on a GPU.
+        seconds: of each timed run.
+        flops: floating-point operations of one run; a multiply-add counts as two.
+        peak_bytes: peak memory during the runs: of the whole process on a CPU, allocated on a GPU.
     """
 
     seconds: list[float]
@@ -51,7 +50,7 @@ class PartTiming:
     peak_bytes: int
 
     def record(self, peak_flops: float) -> dict[str, Any]:
-        """Figures for a table or a file; `peak_flops` is the device's matrix-product speed in FLOP/s."""
+        """Values for a table or a file; `peak_flops` is the device's matrix-product speed in FLOP/s."""
         median = statistics.median(self.seconds)
         return {
             "median_s": round(median, 4),
@@ -68,14 +67,14 @@ class PartTiming:
 def original_pipeline(
     dtype: torch.dtype, config: OriginalConfig | None = None, device: torch.device | str = "cpu"
 ) -> Mask2IVPipeline:
-    """A pipeline of the published size with random weights: times as the released one, shows nothing.
+    """A pipeline of the published size with random weights: as fast as the released one, with meaningless output.
 
-    Both stages are the same network, so that it fits where one of them does. It knows the empty prompt only.
+    Both stages share one network, to save memory. It knows the empty prompt only.
 
     Args:
         dtype: precision of the weights.
         config: of the networks; DynamiCrafter-512's by default.
-        device: where the weights are made.
+        device: where the weights are created.
     """
     config = config or OriginalConfig()
     parts = {
@@ -109,8 +108,8 @@ def original_pipeline(
 
 @torch.no_grad()
 def _random(module: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:
-    """A network from the meta device, filled so that numbers neither explode nor vanish."""
-    # torch's own `to`: diffusers' warns of modules to be kept in float32 even where there are none.
+    """A network from the meta device, with random weights that let activations neither explode nor vanish."""
+    # torch's own `to`: that of diffusers warns of modules to keep in float32 even where there are none.
     module = nn.Module.to(module, dtype).to_empty(device=device).eval()
     for parameter in module.parameters():
         fan_in = parameter[0].numel() if parameter.ndim > 1 else 3
@@ -124,10 +123,10 @@ def _random(module: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.M
 def part_calls(
     pipeline: Mask2IVPipeline, size: tuple[int, int], batch: int, steps: int | None
 ) -> dict[str, Callable[[], Any]]:
-    """A call without arguments for each part that the pipeline has.
+    """A call without arguments for each part of the pipeline.
 
     Args:
-        pipeline: any.
+        pipeline: any pipeline.
         size: (H, W) of the clips.
         batch: clips at a time.
         steps: sampling steps of both stages; None for the model's.
@@ -155,23 +154,22 @@ def part_calls(
         unet = stage.unet
         x = noise(batch, unet.config.in_channels, *latents.shape[2:])
         context = stage.context(encoder.text([""] * batch), encoder.image_features(clip[:, :, 0]))
-        prepared = unet.prepare_context(context, frames)
         times, fps = torch.full((batch,), 500, device=device), torch.full((batch,), config.fps, device=device)
-        calls["network"] = lambda: unet(x, times, prepared, fps)
+        calls["network"] = lambda: unet(x, times, context, fps)
     image, mask = np.full((height, width, 3), 128, np.uint8), np.zeros((height, width), np.bool_)
     mask[: height // 2, : width // 2] = True
-    # What every layout takes but the one for text alone.
-    said: dict[str, Any] = {"target_mask": mask} if config.mask_layout != "text" else {"prompt": "a hand"}
+    # Every layout but the one for text alone takes a target mask.
+    condition: dict[str, Any] = {"target_mask": mask} if config.mask_layout != "text" else {"prompt": "a hand"}
     common: dict[str, Any] = {"num_inference_steps": steps, "batch_size": batch, "progress": False}
-    scene: dict[str, Any] = {"object_mask": mask, **said, "height": height, "width": width, "generator": generators}
-    if pipeline.predicts_trajectories:
+    size_and_seeds: dict[str, Any] = {"height": height, "width": width, "generator": generators}
+    scene: dict[str, Any] = {"object_mask": mask, **condition, **size_and_seeds}
+    if pipeline.predictor is not None:
         calls["trajectory"] = lambda: pipeline.trajectory([image] * batch, **scene, **common)
-    if pipeline.video_stage is not None:
+    if pipeline.renderer is not None:
         still = Trajectory(np.repeat((mask * np.uint8(Label.OBJECT))[None], frames, axis=0), config.fps)
-        taken = video_inputs(config, [still] * batch, ["a hand"] * batch)
-        calls["video"] = lambda: pipeline.render([image] * batch, **taken, generator=generators, **common)
-    both = pipeline.predicts_trajectories and pipeline.video_stage is not None
-    if both and config.video_conditioning.takes_masks:
+        inputs = pipeline.render_inputs([still] * batch, ["a hand"] * batch)
+        calls["video"] = lambda: pipeline.render([image] * batch, **inputs, generator=generators, **common)
+    if pipeline.predictor is not None and pipeline.renderer is not None and pipeline.renderer.takes_masks:
         calls["generation"] = lambda: pipeline([image] * batch, **scene, **common, video_num_inference_steps=steps)
     return {name: calls[name] for name in PARTS if name in calls}
 
@@ -183,14 +181,14 @@ def time_part(
     runs: int,
     uncompiled: Callable[[], AbstractContextManager[None]] | None = None,
 ) -> PartTiming:
-    """Run once to warm up and to count operations, then `runs` times against the clock.
+    """Run once to warm up and to count operations, then time `runs` runs.
 
     Args:
-        call: what is timed.
+        call: what to time.
         device: where it computes.
         runs: timed runs.
-        uncompiled: for what is compiled or recorded: a context in which it is not, for counting; then warmed up once
-            more.
+        uncompiled: for compiled or recorded parts: a context in which they are neither, for counting. Another warm-up
+            run follows.
     """
     counting = nullcontext() if uncompiled is None else uncompiled()
     with counting, FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
@@ -203,7 +201,7 @@ def time_part(
 
 
 def matmul_flops(device: torch.device, dtype: torch.dtype, side: int = 4096, runs: int = 5) -> float:
-    """The device's speed in FLOP/s on one large matrix product, the best of `runs`: the yardstick of the shares."""
+    """The device's speed in FLOP/s on one large matrix product, the best of `runs`: the reference for shares."""
     side = side if device.type == "cuda" else side // 2
     a, b = (torch.randn(side, side, dtype=dtype, device=device) for _ in range(2))
     timing = [_timed(lambda: a @ b, device) for _ in range(runs + 1)]
@@ -217,7 +215,7 @@ def speed_report(
     runs: int,
     uncompiled: Callable[[], AbstractContextManager[None]] | None = None,
 ) -> dict[str, Any]:
-    """Figures of every part, beside the device's own speed; arguments as in :func:`time_part`."""
+    """Values of every part, and the device's own speed; arguments as in :func:`time_part`."""
     peak = matmul_flops(device, dtype)
     parts = {name: time_part(call, device, runs, uncompiled).record(peak) for name, call in calls.items()}
     return {"matmul_tflop_per_s": round(peak / 1e12, 4), "parts": parts}
@@ -256,7 +254,7 @@ def _forget_peak(device: torch.device) -> None:
         return
     reset = Path("/proc/self/clear_refs")
     if reset.exists():
-        reset.write_text("5")  # Linux: resets the resident peak
+        reset.write_text("5")  # Linux: resets the peak resident size
 
 
 def _peak(device: torch.device) -> int:

@@ -1,4 +1,4 @@
-"""``mask2iv train``: train one component of a model folder after the other."""
+"""``mask2iv train``: train one component of a model folder."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from mask2iv.training.task import TrainingTask, held_out_count
 
 @dataclass
 class Train:
-    """Train one component, in this order: vae, encoders, painter and planner (stage 1 by plans), trajectory (stage 1 by
-    diffusion), video (stage 2), reference (the decoder of its pictures)."""
+    """Train one component. The order: vae, encoders, painter and planner (stage 1 by plans), trajectory (stage 1 by
+    diffusion), video (stage 2), reference (its decoder, which sharpens frames)."""
 
     task: TrainingTask
     recipe: str = "embedded"
@@ -30,31 +30,31 @@ class Train:
     dynamicrafter-512-text, -position or -video, each also with -lora; RECIPE:VARIANT for a baseline or ablation of it.
     """
     mixed_precision: MixedPrecision | None = None
-    """Precision of the computation. Like the flags below, short for --set COMPONENT.training.NAME=VALUE."""
+    """Precision of the computation. This and the flags below are short for --set COMPONENT.training.NAME=VALUE."""
     gradient_accumulation_steps: int | None = None
-    """Parts that each process computes its samples of a step in, to save memory."""
+    """Parts into which each process splits its samples of a step, to save memory."""
     gradient_checkpointing: Literal["true", "false"] | None = None
     """Recompute the networks' blocks in the backward pass: slower, far less memory."""
     checkpoints_total_limit: int | None = None
-    """Newest checkpoints kept."""
+    """How many of the newest checkpoints to keep."""
     max_shard_size: str | None = None
     """Keep checkpoint files below this size, e.g. 15MiB."""
     keep: Literal["last", "best"] | None = None
-    """Write the weights of the last step, or those of the best validation, into the model folder."""
+    """Write the weights of the last step or of the best validation into the model folder."""
     report_to: Tracker | None = None
     """Also log to TensorBoard files beside the run, or to Weights & Biases."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Override a setting of the recipe: key=value, e.g. video.training.max_steps=100; may be repeated."""
     dry_run: bool = False
-    """Print the resolved configuration and what the run takes (weights, steps, memory: an estimate), and stop. Standard
-    output gets JSON, standard error a summary. Needs no weights, and of --data its header at most."""
+    """Only print the resolved configuration and an estimate of what the run needs (weights, steps, memory): JSON on
+    standard output, a summary on standard error. Needs no weights, and at most the header of --data."""
 
     def run(self) -> None:
         recipe = config.override(get_variant(self.recipe), (*self.set, *self._shortcuts()))
         recipe.of(self.task.component)
         if self.task.add_words and not recipe.reads_captions(self.task.component):
             raise InputError(
-                f"--add-words: {self.task.component} of recipe {recipe.name} reads no captions; leave it out"
+                "add_words", f"{self.task.component} of recipe {recipe.name} reads no captions", "leave it out"
             )
         if self.dry_run:
             self._plan(recipe)
@@ -62,7 +62,7 @@ class Train:
         self.task.run(recipe)
 
     def _shortcuts(self) -> list[str]:
-        """The flags that are short for a setting of the component."""
+        """Assignments of the flags that are short for a setting of the component."""
         names = (
             "mixed_precision",
             "gradient_accumulation_steps",
@@ -85,6 +85,6 @@ class Train:
             kept = every if self.task.held_out is not None else every - held_out_count(every)
             clips = min(self.task.limit or kept, kept)
         if int(os.environ.get("RANK", "0")):
-            return  # one of the launched processes says it
+            return  # only one of the launched processes prints
         print("\n".join(found.lines(clips)), file=sys.stderr)
         print(json.dumps({"config": config.to_dict(recipe), "estimate": found.to_dict(clips)}, indent=2))

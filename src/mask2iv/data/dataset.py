@@ -1,7 +1,7 @@
-"""Clips as training batches, in four separate questions.
+"""Clips as training batches, in four separate steps.
 
-Where clips lie is :class:`~mask2iv.data.store.ClipSet`; which frames, :func:`select_frames`; how transformed,
-:func:`resize_clip`; how assembled, :func:`collate`.
+:class:`~mask2iv.data.store.ClipSet` reads clips, :func:`select_frames` chooses frames, :func:`resize_clip` transforms
+them, and :func:`collate` assembles batches.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ClipItem(TypedDict):
     """uint8 [T, H, W]"""
     caption: str
     fps: float
-    """of the selected frames"""
+    """frame rate of the selected frames"""
 
 
 def select_frames(total: int, num_frames: int, stride: int | None = None) -> list[int]:
@@ -37,7 +37,7 @@ def select_frames(total: int, num_frames: int, stride: int | None = None) -> lis
     Args:
         total: frames the clip has.
         num_frames: frames to take.
-        stride: take every ``stride``-th from the first on; None spreads them evenly from the first to the last.
+        stride: take every ``stride``-th frame from the first; None spaces them evenly from the first to the last.
 
     Raises:
         InputError: the clip is too short.
@@ -45,7 +45,9 @@ def select_frames(total: int, num_frames: int, stride: int | None = None) -> lis
     needed = num_frames if stride is None else (num_frames - 1) * stride + 1
     if num_frames < 1 or needed > total or (stride is not None and stride < 1):
         raise InputError(
-            f"cannot take num_frames={num_frames} with stride={stride} from a clip of {total} frames; lower one of them"
+            "num_frames",
+            f"cannot take num_frames={num_frames} with stride={stride} from a clip of {total} frames",
+            "lower one of them",
         )
     if stride is not None:
         return list(range(0, needed, stride))
@@ -53,7 +55,7 @@ def select_frames(total: int, num_frames: int, stride: int | None = None) -> lis
 
 
 def resize_clip(video: UInt8Array, labels: UInt8Array, size: tuple[int, int]) -> tuple[UInt8Array, UInt8Array]:
-    """Video uint8 [T, H, W, 3], antialiased, and labels uint8 [T, H, W], by the nearest pixel, at ``size`` (H, W)."""
+    """Video uint8 [T, H, W, 3], antialiased, and labels uint8 [T, H, W], nearest pixel, resized to ``size`` (H, W)."""
     return resize_image(video, size), resize_mask(labels, size)
 
 
@@ -83,7 +85,7 @@ class ClipDataset(Dataset[ClipItem]):
         self, clips: Sequence[Clip], size: tuple[int, int], num_frames: int, stride: int | None = None
     ) -> None:
         if not len(clips):
-            raise InputError("clips: the clip set is empty")
+            raise InputError("clips", "the clip set is empty")
         self.clips, self.size, self.num_frames, self.stride = clips, (int(size[0]), int(size[1])), num_frames, stride
 
     def __len__(self) -> int:
@@ -93,7 +95,7 @@ class ClipDataset(Dataset[ClipItem]):
         clip = self.clips[index]
         frames = select_frames(len(clip.video), self.num_frames, self.stride)
         video, labels = resize_clip(clip.video[frames], clip.trajectory.labels[frames], self.size)
-        # Frames apart by more than one make the motion look faster: the rate falls with them.
+        # Skipped frames make the motion look faster: the rate falls accordingly.
         spacing = (frames[-1] - frames[0]) / (len(frames) - 1) if len(frames) > 1 else 1.0
         return ClipItem(
             clip_id=clip.clip_id,

@@ -1,4 +1,4 @@
-"""A folder of users' own videos, with masks and captions beside them, as clips.
+"""Clips from a folder of users' own videos, with masks and captions beside them.
 
     NAME.mp4                       the video (also mov, mkv, webm, avi, m4v)
     NAME_masks/0000.png ...        one mask for each frame: actor green, object red, background black
@@ -6,7 +6,7 @@
       or NAME_labels.npz           the same as an array `labels`, see mask2iv.trajectories.storage.load_trajectory
     captions.csv or captions.jsonl clip, caption, verb, object, actor
 
-Masks are needed for every frame; nothing here makes them.
+Every frame needs a mask; nothing here makes them.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ COLUMNS = ("clip", "caption", "verb", "object", "actor")
 ACTORS = {"hand": "a hand", "robot": "a robot arm"}
 _ALL_LABELS = tuple(int(label) for label in Label)
 _STRAY_COLOUR, _STRAY_SHARE = 96, 0.05
-"""A compressed label video may blur outlines. Where more than this share of a frame's pixels is further than this, per
-channel of 255, from every label colour, it shows something else."""
+"""A compressed label video may blur outlines. A frame with more than this share of pixels farther than this, per 8-bit
+channel, from every label colour shows something else."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ class FolderConfig:
 
     Attributes:
         size: (H, W) of the clips.
-        num_frames: frames of a clip.
-        fps: frame rate that the clip set states. Also the rate at which frames are taken, but for ``take`` "whole".
-        take: "whole" spreads the frames from a video's first to its last, so that the whole action is seen at whatever
+        num_frames: frames per clip.
+        fps: frame rate of the clip set. Frames are also taken at this rate, unless ``take`` is "whole".
+        take: "whole" spaces the frames from a video's first to its last, so that the whole action is seen at whatever
             speed; "start" takes them from the start at ``fps``; "windows" cuts as many clips at ``fps`` as fit.
-        fit: how a video of another shape gets the size: "crop" cuts off what is over, keeping what the masks show where
-            it can, "pad" adds black borders, "stretch" does not keep the aspect ratio.
-        actor_index, object_index: the mask images hold these numbers (palette index or grey value) in place of colours.
+        fit: how a video of another aspect ratio gets the size: "crop" cuts it, with the masks in view where possible;
+            "pad" adds black borders; "stretch" changes the aspect ratio.
+        actor_index, object_index: numbers (palette index or grey value) that the mask images hold instead of colours.
 
     Raises:
-        InputError: a value out of range, or one of the two indices alone.
+        InputError: a value out of range, or only one of the two indices.
     """
 
     size: tuple[int, int] = (160, 256)
@@ -66,18 +66,22 @@ class FolderConfig:
 
     def __post_init__(self) -> None:
         if self.num_frames < 2:
-            raise InputError(f"--frames must be at least 2, found {self.num_frames}")
+            raise InputError("num_frames", f"must be at least 2, found {self.num_frames}")
         if not 0.01 <= self.fps <= 1000:
-            raise InputError(f"--fps must lie between 0.01 and 1000, found {self.fps}")
+            raise InputError("fps", f"must be between 0.01 and 1000, found {self.fps}")
         if (self.actor_index is None) != (self.object_index is None):
-            raise InputError("--actor-index and --object-index are given together: the numbers in the mask images")
+            raise InputError(
+                "actor_index",
+                f"must be given together with object_index, found {self.actor_index} and {self.object_index}",
+                "give both: the numbers in the mask images",
+            )
         if self.actor_index is not None and self.actor_index == self.object_index:
-            raise InputError(f"--actor-index and --object-index must differ, found {self.actor_index} twice")
+            raise InputError("actor_index", f"must differ from object_index, found {self.actor_index} for both")
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a row of the captions file says of a video."""
+    """A video's row of the captions file."""
 
     caption: str
     verb: str
@@ -87,7 +91,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Source:
-    """One video of the folder: its name, the clip ids made of it, and what belongs to it."""
+    """One video of the folder: its name, the clip id derived from it, its file and its description."""
 
     name: str
     clip_id: str
@@ -95,24 +99,24 @@ class Source:
     description: Description
 
 
-# --- what is in the folder
+# --- contents of the folder
 
 
 def find_sources(folder: Path) -> tuple[list[Source], dict[str, str]]:
-    """The videos of a folder with their captions, sorted by name; and, by name, why others cannot be used.
+    """The videos of a folder with their captions, sorted by name; and by name the reasons why others cannot be used.
 
     Raises:
         InputError: no such folder, no video, or no readable captions file.
     """
     if not folder.is_dir():
-        raise InputError(f"FOLDER: {folder} is not a folder; give one with videos, masks and captions")
+        raise InputError("folder", f"{folder} is not a folder", "give one with videos, masks and captions")
     videos = sorted(
         path
         for path in folder.iterdir()
         if path.suffix.lower() in VIDEO_SUFFIXES and not path.stem.endswith("_labels") and not path.name.startswith(".")
     )
     if not videos:
-        raise InputError(f"FOLDER: {folder} holds no videos; expected NAME{', NAME'.join(VIDEO_SUFFIXES)}")
+        raise InputError("folder", f"{folder} holds no videos; expected NAME{', NAME'.join(VIDEO_SUFFIXES)}")
     rows = _read_captions(folder)
     sources: list[Source] = []
     problems: dict[str, str] = {}
@@ -121,7 +125,7 @@ def find_sources(folder: Path) -> tuple[list[Source], dict[str, str]]:
         name = video.stem
         clip_id = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:190]
         if clip_id in taken:
-            problems[video.name] = f"its clip would be called {clip_id}, as that of {taken[clip_id]}; rename one"
+            problems[video.name] = f"its clip would have the name {clip_id}, like that of {taken[clip_id]}; rename one"
             continue
         taken[clip_id] = video.name
         try:
@@ -135,30 +139,31 @@ def find_sources(folder: Path) -> tuple[list[Source], dict[str, str]]:
 
 
 def _read_captions(folder: Path) -> dict[str, Mapping[str, str]]:
-    """Rows of the captions file by clip name."""
+    """Rows of the captions file, by clip name."""
     found = [folder / name for name in ("captions.csv", "captions.jsonl") if (folder / name).is_file()]
     if len(found) != 1:
-        what = "both captions.csv and captions.jsonl; keep one" if found else "no captions.csv (or captions.jsonl)"
-        raise InputError(f"FOLDER: {folder} holds {what}; its columns are {', '.join(COLUMNS)}, clip being NAME")
+        what = "both captions.csv and captions.jsonl" if found else "no captions.csv (or captions.jsonl)"
+        remedy = f"{'keep' if found else 'write'} one; its columns are {', '.join(COLUMNS)}, clip being NAME"
+        raise InputError("folder", f"{folder} holds {what}", remedy)
     path = found[0]
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"captions: {path} cannot be read: {reason(error)}; save it as UTF-8 text") from error
+        raise InputError("captions", f"{path} cannot be read: {reason(error)}", "save it as UTF-8 text") from error
     rows: dict[str, Mapping[str, str]] = {}
     for line, row in _csv_rows(path, text) if path.suffix == ".csv" else _json_rows(path, text):
         unknown = [key for key in row if key not in COLUMNS]
         if unknown:
             raise InputError(
-                f"captions: line {line} of {path}: unknown column {unknown[0]!r}; known: {', '.join(COLUMNS)}"
+                "captions", f"line {line} of {path}: unknown column {unknown[0]!r}", f"known: {', '.join(COLUMNS)}"
             )
         name = (row.get("clip") or "").strip()
-        # A file name is as good as the name.
+        # The clip may be named by its video file.
         name = name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in VIDEO_SUFFIXES else name
         if not name:
-            raise InputError(f"captions: line {line} of {path} does not say which clip it is of")
+            raise InputError("captions", f"line {line} of {path} does not say which clip it describes")
         if name in rows:
-            raise InputError(f"captions: line {line} of {path} is a second one for {name}; keep one")
+            raise InputError("captions", f"line {line} of {path} is a second one for {name}", "keep one")
         rows[name] = row
     return rows
 
@@ -169,12 +174,13 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
         for row in reader:
             if None in row or None in row.values():
                 raise InputError(
-                    f"captions: line {reader.line_num} of {path} has another number of fields than the first line; "
-                    "put texts with commas in quotes"
+                    "captions",
+                    f"line {reader.line_num} of {path} has another number of fields than the first line",
+                    "put texts with commas in quotes",
                 )
             yield reader.line_num, row
     except csv.Error as error:
-        raise InputError(f"captions: line {reader.line_num} of {path}: {reason(error)}") from error
+        raise InputError("captions", f"line {reader.line_num} of {path}: {reason(error)}") from error
 
 
 def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
@@ -184,41 +190,42 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, str]]]
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise InputError(f"captions: line {number} of {path} is not JSON: {reason(error)}") from error
+            raise InputError("captions", f"line {number} of {path} is not JSON: {reason(error)}") from error
         if not isinstance(row, dict) or not all(isinstance(value, str) for value in row.values()):
-            raise InputError(f"captions: line {number} of {path} must be an object of texts")
+            raise InputError("captions", f"line {number} of {path} must be an object whose values are strings")
         yield number, row
 
 
 def _description(row: Mapping[str, str] | None) -> Description:
     if row is None:
-        raise InputError("the captions file has no line for it; add one")
-    caption, verb, thing, actor = ((row.get(name) or "").strip() for name in COLUMNS[1:])
+        raise InputError("captions", "the captions file has no line for it", "add one")
+    caption, verb, noun, actor = ((row.get(name) or "").strip() for name in COLUMNS[1:])
     actor = actor or "hand"
     if actor not in ACTORS:
-        raise InputError(f"actor must be {' or '.join(ACTORS)}, found {actor!r} in the captions file")
+        raise InputError("actor", f"must be {' or '.join(ACTORS)}, found {actor!r} in the captions file")
     if not caption:
-        if not (verb and thing):
-            raise InputError("its line in the captions file has no caption; give one, or verb and object")
-        caption = f"{ACTORS[actor]} {verb} {'an' if thing[0].lower() in 'aeiou' else 'a'} {thing}"
-    return Description(caption, verb, thing, actor)
+        if not (verb and noun):
+            raise InputError("captions", "its line in the captions file has no caption", "give one, or verb and object")
+        caption = f"{ACTORS[actor]} {verb} {'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
+    return Description(caption, verb, noun, actor)
 
 
-# --- one video as clips
+# --- clips of one video
 
 
 def read_clips(source: Source, config: FolderConfig) -> list[Clip]:
     """The clips of one video.
 
     Raises:
-        InputError: unreadable, masks of another size or number, too short, or no object in the first frame.
+        InputError: an unreadable or too short video, masks of another size or number, or no object in the first frame.
     """
     video, rate = read_video(source.video)
     labels = _read_labels(source, config)
     if labels.shape != video.shape[:3]:
         raise InputError(
-            f"masks: found {_what(labels)} for a video of {_what(video[..., 0])}; give one mask of the video's size "
-            "for each of its frames"
+            "masks",
+            f"found {_extent(labels)} for a video of {_extent(video[..., 0])}",
+            "give one mask of the video's size for each of its frames",
         )
     choices = _frames(len(video), rate, config)
     clips = []
@@ -226,41 +233,46 @@ def read_clips(source: Source, config: FolderConfig) -> list[Clip]:
         part, masks = fit_clip(video[frames], labels[frames], config.size, config.fit)
         if not (masks[0] == Label.OBJECT).any():
             raise InputError(
-                f"masks: no object in frame {frames[0]}, the first of {'its' if len(choices) == 1 else 'a'} clip, at "
-                f"{config.size[0]}x{config.size[1]}; it must be in view there (red, {Label.OBJECT:d})"
+                "masks",
+                f"no object in frame {frames[0]}, the first of {'its' if len(choices) == 1 else 'a'} clip, at "
+                f"{config.size[0]}x{config.size[1]}",
+                f"it must be in view there (red, {Label.OBJECT:d})",
             )
-        said = source.description
+        description = source.description
         clips.append(
             Clip(
                 clip_id=source.clip_id if len(choices) == 1 else f"{source.clip_id}-{number:03d}",
                 video=part,
                 trajectory=Trajectory(masks, config.fps),
-                caption=said.caption,
-                verb=said.verb,
-                object_name=said.object_name,
-                actor=said.actor,
+                caption=description.caption,
+                verb=description.verb,
+                object_name=description.object_name,
+                actor=description.actor,
                 metadata={"source": source.video.name, "source_fps": round(rate, 3), "source_frames": frames},
             )
         )
     return clips
 
 
-def _what(frames: UInt8Array) -> str:
+def _extent(frames: UInt8Array) -> str:
+    """Number and size of frames [T, H, W], in words."""
     return f"{len(frames)} frames of {frames.shape[2]}x{frames.shape[1]} pixels"
 
 
 def _frames(total: int, rate: float, config: FolderConfig) -> list[list[int]]:
-    """The frames of each clip of a video."""
+    """Frame indices of each clip of a video."""
     if config.take == "whole":
         return [select_frames(total, config.num_frames)]
     step = rate / config.fps
     if step < 0.999:
-        raise InputError(f"it has {rate:g} frames per second, fewer than --fps {config.fps:g}; lower --fps")
+        raise InputError("fps", f"the video has {rate:g} frames per second, fewer than {config.fps:g}", "lower it")
     span = [round(index * step) for index in range(config.num_frames)]
     if span[-1] >= total:
         raise InputError(
-            f"it has {total} frames at {rate:g} per second; {config.num_frames} at --fps {config.fps:g} need "
-            f"{span[-1] + 1}; lower --frames, raise --fps, or use --take whole"
+            "num_frames",
+            f"the video has {total} frames at {rate:g} per second; {config.num_frames} at {config.fps:g} per second "
+            f"need {span[-1] + 1}",
+            "take fewer frames, a higher frame rate, or the whole video",
         )
     starts = range(0, total - span[-1], span[-1] + 1) if config.take == "windows" else [0]
     return [[start + index for index in span] for start in starts]
@@ -269,7 +281,7 @@ def _frames(total: int, rate: float, config: FolderConfig) -> list[list[int]]:
 def fit_clip(
     video: UInt8Array, labels: UInt8Array, size: tuple[int, int], fit: Literal["crop", "pad", "stretch"]
 ) -> tuple[UInt8Array, UInt8Array]:
-    """Video uint8 [T, H, W, 3] and labels uint8 [T, H, W] at ``size``; see :class:`FolderConfig`."""
+    """Video uint8 [T, H, W, 3] and labels uint8 [T, H, W] at ``size`` (H, W); for ``fit`` see :class:`FolderConfig`."""
     height, width = labels.shape[1:]
     wide = width * size[0] > height * size[1]
     if fit == "crop":
@@ -290,7 +302,7 @@ def fit_clip(
 
 
 def _window(seen: Any, length: int) -> int:
-    """Start of the window of `length` that has what is seen, bool [N], in its middle as far as the edges allow."""
+    """Start of the window of `length` whose middle is that of `seen`, bool [N], as far as the edges allow."""
     where = np.flatnonzero(seen)
     middle = (int(where[0]) + int(where[-1]) + 1) / 2 if len(where) else len(seen) / 2
     return min(max(round(middle - length / 2), 0), len(seen) - length)
@@ -304,12 +316,13 @@ def _read_labels(source: Source, config: FolderConfig) -> UInt8Array:
     found = [path for path in options if path.exists()]
     if not found:
         raise InputError(
-            f"masks: none beside it; expected {source.name}_masks/, {source.name}_labels.mp4 or "
-            f"{source.name}_labels.npz with a mask for every frame (make them with a video segmenter; this program "
-            "does not segment videos yet)"
+            "masks",
+            f"none beside it; expected {source.name}_masks/, {source.name}_labels.mp4 or {source.name}_labels.npz "
+            "with a mask for every frame",
+            "make them with a video segmenter (this program does not segment videos yet)",
         )
     if len(found) > 1:
-        raise InputError(f"masks: found both {found[0].name} and {found[1].name}; keep one")
+        raise InputError("masks", f"found both {found[0].name} and {found[1].name}", "keep one")
     path = found[0]
     if path.suffix == ".npz":
         return load_trajectory(path).labels
@@ -328,8 +341,10 @@ def _labels_of_video(path: Path) -> UInt8Array:
         stray = np.abs(frame.astype(np.int16) - LABEL_COLOURS[labels]).max(axis=-1) > _STRAY_COLOUR
         if stray.mean() > _STRAY_SHARE:
             raise InputError(
-                f"masks: frame {index} of {path.name} is not in label colours ({stray.mean():.0%} of its pixels are "
-                "something else); paint actor green (0, 255, 0), object red (255, 0, 0), the rest black"
+                "masks",
+                f"frame {index} of {path.name} is not in label colours ({stray.mean():.0%} of its pixels are of other "
+                "colours)",
+                "paint actor green (0, 255, 0), object red (255, 0, 0), the rest black",
             )
         frames.append(labels)
     return np.stack(frames)
@@ -341,14 +356,15 @@ def _labels_of_indices(folder: Path, config: FolderConfig) -> UInt8Array:
         image = open_image(path, "masks")
         if image.mode not in ("P", "L"):
             raise InputError(
-                f"masks: {path} is an image of mode {image.mode}; with --actor-index and --object-index, masks are "
-                "palette or grey images"
+                "masks",
+                f"{path} is an image of mode {image.mode}",
+                "with actor_index and object_index, masks must be palette or grey images",
             )
         numbers = np.asarray(image)
         labels = np.zeros(numbers.shape, dtype=np.uint8)
         labels[numbers == config.actor_index] = Label.ACTOR
         labels[numbers == config.object_index] = Label.OBJECT
         if frames and labels.shape != frames[0].shape:
-            raise InputError(f"masks: {path} has another size than the first one; all must have the video's")
+            raise InputError("masks", f"{path} has another size than the first one", "all must have the video's size")
         frames.append(labels)
     return np.stack(frames)

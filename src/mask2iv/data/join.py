@@ -1,4 +1,4 @@
-"""Several clip sets made one, to train on all of them."""
+"""Several clip sets joined into one, to train on all of them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from mask2iv.files import atomic_directory, copy_linked
 
 
 def join_clip_sets(sets: Sequence[ClipSet], out: Path) -> None:
-    """Write the clips of all sets as one set; files are hard links where the file system can.
+    """Write the clips of all sets as one set, with hard links where the file system supports them.
 
-    The order of the sets does not matter: clips are sorted by their ids, as in every set.
+    The order of the sets does not matter: clips are sorted by id, as in every set.
 
     Args:
-        sets: two or more, alike in size, number of frames and frame rate.
+        sets: two or more, of the same size, number of frames and frame rate.
         out: folder of the new set; must not exist or be empty.
 
     Raises:
-        InputError: sets that differ, a clip id that two sets share, or a folder that is not empty.
+        InputError: sets that differ, a clip id in two sets, or a folder that is not empty.
     """
     first = sets[0]
     for other in sets[1:]:
@@ -28,13 +28,15 @@ def join_clip_sets(sets: Sequence[ClipSet], out: Path) -> None:
             found, wanted = getattr(other, name), getattr(first, name)
             if found != wanted:
                 raise InputError(
-                    f"clip set: {other.directory} has {name} {found}, {first.directory} has {wanted}; make them alike"
+                    str(other.directory),
+                    f"this clip set has {name} {found}, {first.directory} has {wanted}",
+                    "all sets must have the same",
                 )
     owner: dict[str, ClipSet] = {}
     for one in sets:
         for clip_id in one.ids:
             if clip_id in owner:
-                raise InputError(f"clip set: {owner[clip_id].directory} and {one.directory} both hold a clip {clip_id}")
+                raise InputError("sets", f"{owner[clip_id].directory} and {one.directory} both hold a clip {clip_id}")
             owner[clip_id] = one
     lines = {row["clip_id"]: index_line(row) for one in sets for row in one.rows}
     sources = [{"num_clips": len(one), **one.info["provenance"]} for one in sets]

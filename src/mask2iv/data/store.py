@@ -5,8 +5,8 @@
     DIR/clips/<clip_id>/video.mp4    H.264, 4:4:4, crf 8: colours nearly, not exactly, kept (above 42 dB)
     DIR/clips/<clip_id>/labels.npz   the trajectory, exact
 
-``clipset.json`` is written last, so that a folder without it is an unfinished set. Videos keep their full colour
-resolution because small clips lose 10 dB to the halved one that every browser plays, at no saving in size.
+``clipset.json`` is written last: a folder without it is an unfinished set. Videos keep their full colour resolution,
+because the halved one that every browser plays costs small clips 10 dB and saves no space.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FORMAT = "mask2iv-clipset"
 VERSION = 1
 VIDEO_CRF = 8
 SIMULATOR = "mask2iv simulate"
-"""Generator in the provenance of simulated clips."""
+"""The generator in the provenance of simulated clips."""
 _CLIP_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _ROW_TYPES: dict[str, type | tuple[type, ...]] = {
     "clip_id": str,
@@ -46,23 +46,23 @@ _ROW_TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def _check_clip_id(clip_id: str, where: str) -> None:
+def _check_clip_id(clip_id: str) -> None:
     if not _CLIP_ID.fullmatch(clip_id):
-        raise InputError(f"{where}: clip_id {clip_id!r} must be 1 to 200 letters, digits, - and _")
+        raise InputError("clip_id", f"must be 1 to 200 letters, digits, - and _, found {clip_id!r}")
 
 
 class ClipSetWriter:
-    """Writes a clip set; use as a context manager. The same clips, added in any order, give the same bytes.
+    """Writes a clip set; use as a context manager. The same clips give the same bytes in whatever order they are added.
 
     Args:
         directory: a folder that does not exist yet or is empty.
         size: (H, W) of every clip.
         num_frames: T of every clip.
         fps: frame rate of every clip.
-        provenance: where the clips come from; plain JSON values, stored with the set.
+        provenance: where the clips come from; JSON values, stored with the set.
 
     Raises:
-        InputError: the folder is filled or cannot be written; when adding, a clip that does not fit the set.
+        InputError: the folder is not empty or cannot be written; when adding, a clip that does not fit the set.
     """
 
     def __init__(
@@ -81,9 +81,9 @@ class ClipSetWriter:
             self.directory.mkdir(parents=True, exist_ok=True)
             filled = any(self.directory.iterdir())
         except OSError as error:
-            raise InputError(f"clip set: cannot write {self.directory}: {reason(error)}") from error
+            raise InputError(str(self.directory), f"the clip set cannot be written: {reason(error)}") from error
         if filled:
-            raise InputError(f"clip set: the folder {self.directory} is not empty; remove it or choose another one")
+            raise InputError(str(self.directory), "this folder is not empty", "remove it or choose another one")
 
     def __enter__(self) -> ClipSetWriter:
         return self
@@ -98,17 +98,18 @@ class ClipSetWriter:
         """Writes one clip's files.
 
         Raises:
-            InputError: a bad or repeated clip_id, another size, length or rate, or metadata that is not plain JSON.
+            InputError: a bad or repeated clip_id, another size, length or rate, or metadata that is not JSON.
         """
-        where = f"clip set: clip {clip.clip_id}"
-        _check_clip_id(clip.clip_id, "clip set")
+        where = f"clip {clip.clip_id}"
+        _check_clip_id(clip.clip_id)
         if clip.clip_id in self._lines:
-            raise InputError(f"{where} was added already; clip_id must be unique")
+            raise InputError("clip_id", f"must be unique in the clip set, found {clip.clip_id} twice")
         found = (clip.trajectory.size, clip.trajectory.num_frames, clip.fps)
         if found != (self.size, self.num_frames, self.fps):
             raise InputError(
-                f"{where} has size {list(found[0])}, {found[1]} frames, {found[2]} fps; the set takes "
-                f"{list(self.size)}, {self.num_frames}, {self.fps}"
+                where,
+                f"must have the clip set's size {list(self.size)}, {self.num_frames} frames, {self.fps} fps, found "
+                f"{list(found[0])}, {found[1]} frames, {found[2]} fps",
             )
         row = {
             "clip_id": clip.clip_id,
@@ -123,7 +124,7 @@ class ClipSetWriter:
         try:
             line = index_line(row)
         except (TypeError, ValueError) as error:
-            raise InputError(f"{where}: metadata must be plain JSON values: {reason(error)}") from error
+            raise InputError(where, f"metadata must be JSON values: {reason(error)}") from error
         folder = self.directory / "clips" / clip.clip_id
         write_video(folder / "video.mp4", clip.video, self.fps, crf=VIDEO_CRF, pixel_format="yuv444p")
         save_trajectory_file(clip.trajectory, folder / "labels.npz")
@@ -131,7 +132,7 @@ class ClipSetWriter:
 
     def _close(self) -> None:
         if not self._lines:
-            raise InputError(f"clip set: no clip was added to {self.directory}")
+            raise InputError(str(self.directory), "no clip was added to this clip set")
         finish_set(self.directory, self._lines, self.size, self.num_frames, self.fps, self.provenance)
 
 
@@ -139,7 +140,7 @@ def index_line(row: Mapping[str, Any]) -> str:
     """A clip's line of the index.
 
     Raises:
-        TypeError, ValueError: values that JSON has not.
+        TypeError, ValueError: values that JSON cannot represent.
     """
     return json.dumps(row, ensure_ascii=False, allow_nan=False, sort_keys=True)
 
@@ -152,11 +153,11 @@ def finish_set(
     fps: float,
     provenance: Mapping[str, Any],
 ) -> None:
-    """Write the index, then the header that makes a folder of clips a set.
+    """Write the index, then the header, which completes a clip set.
 
     Args:
-        directory: holds the clips' files.
-        lines: of the index (:func:`index_line`), by clip id.
+        directory: folder with the clips' files.
+        lines: lines of the index (:func:`index_line`), by clip id.
         size, num_frames, fps, provenance: see :class:`ClipSetWriter`.
     """
     with atomic_write(directory / "index.jsonl") as temporary:
@@ -174,16 +175,16 @@ def finish_set(
 
 
 class ClipSet(Sequence[Clip]):
-    """A clip set on disk; ``clips[i]`` reads clip i, in the order of the clip ids.
+    """A clip set on disk; ``clips[i]`` reads clip i in the order of clip ids.
 
     Attributes:
         directory: the folder.
-        info: content of ``clipset.json``.
+        info: contents of ``clipset.json``.
         rows: index entries as dictionaries: clip_id, caption, verb, object_name, actor, contact, num_frames, metadata.
-        size, num_frames, fps: what every clip has.
+        size, num_frames, fps: those of every clip.
 
     Raises:
-        InputError: the folder is missing or unfinished, of another version, its index is damaged, or a clip's file is
+        InputError: the folder is missing, unfinished or of another version, its index is damaged, or a clip's file is
             missing.
     """
 
@@ -197,17 +198,20 @@ class ClipSet(Sequence[Clip]):
         self.rows = _read_index(self.directory / "index.jsonl")
         if len(self.rows) != self.info["num_clips"]:
             raise InputError(
-                f"clip set: {self.directory / 'index.jsonl'} lists {len(self.rows)} clips but clipset.json says "
-                f"{self.info['num_clips']}; copy the set again"
+                str(self.directory / "index.jsonl"),
+                f"lists {len(self.rows)} clips but clipset.json says {self.info['num_clips']}",
+                "copy the clip set again",
             )
         for row in self.rows:
             for name in ("video.mp4", "labels.npz"):
                 if not (self._folder(row) / name).is_file():
-                    raise InputError(f"clip set: clip {row['clip_id']} lacks its file {self._folder(row) / name}")
+                    raise InputError(
+                        str(self.directory), f"clip {row['clip_id']} lacks its file {self._folder(row) / name}"
+                    )
 
     @property
     def simulated(self) -> bool:
-        """Whether all clips were made by ``mask2iv simulate``."""
+        """Whether the simulator made all clips."""
         return _simulated(self.info["provenance"])
 
     @property
@@ -227,7 +231,7 @@ class ClipSet(Sequence[Clip]):
         trajectory = load_trajectory(folder / "labels.npz")
         found = (trajectory.size, trajectory.num_frames, trajectory.fps)
         if found != (self.size, self.num_frames, self.fps):
-            raise InputError(f"clip set: {folder / 'labels.npz'} does not have the set's size, length and frame rate")
+            raise InputError(str(folder / "labels.npz"), "does not have the clip set's size, length and frame rate")
         contact = row["contact"]
         return Clip(
             clip_id=row["clip_id"],
@@ -242,7 +246,7 @@ class ClipSet(Sequence[Clip]):
         )
 
     def subset(self, start: int, stop: int | None) -> ClipSet:
-        """The clips from `start` up to `stop`, counted as in a slice, still read on demand."""
+        """The clips of a slice from `start` to `stop`, still read on demand."""
         part = copy.copy(self)
         part.rows = self.rows[start:stop]
         return part
@@ -260,7 +264,8 @@ class ClipSet(Sequence[Clip]):
         video, _ = read_video(path)
         if video.shape[:3] != (self.num_frames, *self.size):
             raise InputError(
-                f"clip set: {path} holds {list(video.shape[:3])}; the set has {[self.num_frames, *self.size]} (T, H, W)"
+                str(path),
+                f"must have the clip set's T, H, W {[self.num_frames, *self.size]}, found {list(video.shape[:3])}",
             )
         return video
 
@@ -272,10 +277,10 @@ def _simulated(provenance: Mapping[str, Any]) -> bool:
 
 
 def open_split(directory: str | os.PathLike[str], split: str | None = None) -> ClipSet:
-    """A clip set, or a part of it: the set in the folder ``directory/split``, or the clips whose metadata name it.
+    """A clip set or one of its splits: the set in ``directory/split``, or the clips whose metadata name the split.
 
     Raises:
-        InputError: no such set or part, naming the parts that there are.
+        InputError: no such set or split; the message lists the splits that exist.
     """
     if split is None:
         return ClipSet(directory)
@@ -284,38 +289,43 @@ def open_split(directory: str | os.PathLike[str], split: str | None = None) -> C
         return ClipSet(root / split)
     folders = sorted(path.parent.name for path in root.glob("*/clipset.json"))
     if folders and not (root / "clipset.json").is_file():
-        raise InputError(f"--split {split!r}: {root} has {', '.join(folders)}")
+        raise InputError(f"split {split!r}", f"{root} has {', '.join(folders)}")
     clips = ClipSet(root)
     named = [row["clip_id"] for row in clips.rows if row["metadata"].get("split") == split]
     if not named:
         there = sorted({str(row["metadata"]["split"]) for row in clips.rows if "split" in row["metadata"]})
-        raise InputError(f"--split {split!r}: {root} has {', '.join(there) or 'no splits; leave it out'}")
+        raise InputError(
+            f"split {split!r}", f"{root} has {', '.join(there) or 'no splits'}", "" if there else "leave it out"
+        )
     return clips.where(named)
 
 
 def read_header(directory: Path) -> dict[str, Any]:
-    """What ``clipset.json`` says, checked; nothing else of the set is looked at.
+    """The checked contents of ``clipset.json``; nothing else of the set is read.
 
     Raises:
-        InputError: the folder is missing or unfinished, or of another version.
+        InputError: the folder is missing, unfinished or of another version.
     """
     if not os.path.isdir(directory):
-        raise InputError(f"clip set: the folder {directory} does not exist")
+        raise InputError(str(directory), "expected the folder of a clip set, but it does not exist")
     path = directory / "clipset.json"
     if not path.is_file():
         raise InputError(
-            f"clip set: {directory} has no clipset.json; it is not a clip set, or its writing was interrupted: write "
-            "it again"
+            str(directory),
+            "has no clipset.json: it is not a clip set, or its writing was interrupted",
+            "write it again",
         )
     header = read_json(path)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise InputError(f"clip set: {path} does not describe a clip set (format must be {FORMAT!r})")
+        raise InputError(str(path), f"does not describe a clip set (format must be {FORMAT!r})")
     if header.get("version") != VERSION:
-        raise InputError(f"clip set: {path} has version {header.get('version')!r}; this program reads {VERSION}")
+        raise InputError(
+            str(path), f"this clip set has version {header.get('version')!r}; this program reads {VERSION}"
+        )
     counts = [header.get("num_frames"), header.get("num_clips"), *(header.get("size") or [None])]
     rate = header.get("fps")
     if len(counts) != 4 or not all(type(n) is int and n > 0 for n in counts) or type(rate) not in (int, float):
-        raise InputError(f"clip set: {path} must give fps, num_frames, num_clips and size [H, W] as positive numbers")
+        raise InputError(str(path), "must give fps, num_frames, num_clips and size [H, W] as positive numbers")
     return header
 
 
@@ -323,20 +333,23 @@ def _read_index(path: Path) -> list[dict[str, Any]]:
     try:
         lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"clip set: cannot read {path}: {reason(error)}") from error
+        raise InputError(str(path), f"cannot be read: {reason(error)}") from error
     rows: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise InputError(f"clip set: line {number} of {path} is not JSON: {reason(error)}") from error
+            raise InputError(str(path), f"line {number} is not JSON: {reason(error)}") from error
         wrong = [
             key for key, kind in _ROW_TYPES.items() if not isinstance(row, dict) or not isinstance(row.get(key), kind)
         ]
         if wrong:
-            raise InputError(f"clip set: line {number} of {path} lacks or misstates {', '.join(wrong)}")
-        _check_clip_id(row["clip_id"], f"clip set: line {number} of {path}")
+            raise InputError(str(path), f"line {number} lacks {', '.join(wrong)} or has another type there")
+        try:
+            _check_clip_id(row["clip_id"])
+        except InputError as error:
+            raise error.within(f"{path}: line {number}") from error
         rows.append(row)
     if len({row["clip_id"] for row in rows}) != len(rows):
-        raise InputError(f"clip set: {path} lists a clip_id twice")
+        raise InputError(str(path), "lists a clip_id twice")
     return rows

@@ -7,5 +7,5 @@ from collections.abc import Iterable
 
 
 def words_of(captions: Iterable[str]) -> list[str]:
-    """All words of the captions in lower case, sorted, each once."""
+    """The distinct words of the captions, in lower case, sorted."""
     return sorted({word for caption in captions for word in re.findall(r"\w+", caption.lower())})

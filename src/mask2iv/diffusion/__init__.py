@@ -1,4 +1,4 @@
-"""Diffusion: noise schedule, sampling, guidance and losses. The network is passed in as a callable, always."""
+"""Diffusion: noise schedule, sampling, guidance and losses. The network is always passed in as a callable."""
 
 from mask2iv.diffusion.guidance import (
     active_branches,

@@ -1,7 +1,7 @@
-"""Guidance: combine the network's predictions under less and more conditioning. Pure functions on predictions [B, ...].
+"""Guidance: combine the network's predictions under weaker and stronger conditioning. All are pure functions.
 
-With two predictions this is classifier-free guidance; with three, image and text are guided separately. All of it is
-one chain ``p0 + s1 * (p1 - p0) + s2 * (p2 - p1) + ...`` from the least to the most conditioned prediction.
+With two predictions this is classifier-free guidance; with three, image and text are guided separately. Both are one
+chain ``p0 + s1 * (p1 - p0) + s2 * (p2 - p1) + ...`` from the least to the most conditioned prediction, each [B, ...].
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mask2iv.errors import InputError
 
 
 def active_branches(scales: Sequence[float]) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Which predictions of a chain have to be computed at all, and the scales of the chain made of these alone.
+    """Which predictions of a chain have to be computed, and the scales of the chain of these alone.
 
     A prediction whose factor in the chain is 0 is left out: the unconditional one at scale 1, an intermediate one
     between two equal scales. The last, fully conditioned prediction is always kept.
@@ -44,7 +44,7 @@ def multi_condition(v_uncond: Tensor, v_image: Tensor, v_cond: Tensor, scale_ima
 
 
 def rescale_guidance(v_guided: Tensor, v_cond: Tensor, phi: float) -> Tensor:
-    """Undo the growth of the standard deviation by guidance (arXiv 2305.08891, equations 15 and 16).
+    """Undo the increase in standard deviation caused by guidance (arXiv 2305.08891, equations 15 and 16).
 
     Args:
         v_guided: guided prediction [B, ...].
@@ -53,13 +53,13 @@ def rescale_guidance(v_guided: Tensor, v_cond: Tensor, phi: float) -> Tensor:
 
     Returns:
         phi * v_guided * std(v_cond) / std(v_guided) + (1 - phi) * v_guided, with the unbiased standard deviation of
-        each sample over all other dimensions. A constant prediction, whose deviation is 0, stays as it is.
+        each sample over all other dimensions. A constant prediction, whose deviation is 0, is not changed.
 
     Raises:
         InputError: phi outside [0, 1].
     """
     if not 0.0 <= phi <= 1.0:
-        raise InputError(f"guidance_rescale must be in [0, 1], found {phi}")
+        raise InputError("guidance_rescale", f"must be in [0, 1], found {phi}")
     if phi == 0.0:
         return v_guided
     dims = list(range(1, v_guided.ndim))
@@ -80,12 +80,12 @@ def chained_guidance(predictions: Sequence[Tensor], scales: Sequence[float], res
         rescale: phi of :func:`rescale_guidance`, in [0, 1].
 
     Raises:
-        InputError: the numbers of predictions and scales do not fit, or rescale is outside [0, 1].
+        InputError: the numbers of predictions and scales do not match, or rescale is outside [0, 1].
     """
     if len(predictions) != len(scales) + 1:
         raise InputError(
-            f"guidance needs one prediction more than scales, found {len(predictions)} predictions and "
-            f"{len(scales)} scales"
+            "predictions",
+            f"guidance needs one more than scales, found {len(predictions)} predictions and {len(scales)} scales",
         )
     if not scales:
         return predictions[0]

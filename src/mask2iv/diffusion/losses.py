@@ -1,13 +1,12 @@
-"""Training losses and the weights they take from the labels. Pure functions.
+"""Training losses, and their weights computed from labels. All are pure functions.
 
 Every loss has the signature :data:`Loss`: ``(prediction, target, weights or None) -> scalar``. Weights multiply the
 error BEFORE it is squared, as in the paper: a weight of 5 makes a cell count 25-fold.
 
-Weights are resized to the latent grid by area: the weight of a latent cell is the mean of the weights of the pixels
-    under
-it. Contact maps are bands of a few pixels, narrower than a latent cell of 8 x 8 pixels; taking the nearest pixel would
-drop or keep a whole cell by chance. By area nothing vanishes, a cell that is covered completely has the full weight,
-and the mean weight of a frame is the same on every grid.
+Weights are resized to the latent grid by area: the weight of a latent cell is the mean weight of its pixels. Contact
+maps are bands of a few pixels, narrower than a latent cell of 8 x 8 pixels; nearest-neighbour resizing would drop or
+keep a whole cell by chance. By area nothing vanishes, a fully covered cell has the full weight, and the mean weight of
+a frame is the same on every grid.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ def mse(prediction: Tensor, target: Tensor, weights: Tensor | None = None) -> Te
         InputError: shapes differ, or weights are given.
     """
     if weights is not None:
-        raise InputError("mse takes no weights; use weighted_mse or pass None")
+        raise InputError("weights", "mse takes none", "use weighted_mse or pass None")
     return weighted_mse(prediction, target, None)
 
 
@@ -48,24 +47,25 @@ def weighted_mse(prediction: Tensor, target: Tensor, weights: Tensor | None = No
 
     Args:
         prediction, target: float [B, C, T, h, w].
-        weights: float [B, 1, T, h, w] or anything that broadcasts to the prediction's shape; None for 1 everywhere.
+        weights: float [B, 1, T, h, w] or any shape that broadcasts to the prediction's; None for 1 everywhere.
 
     Returns:
         float32 scalar; half-precision inputs are compared in float32.
 
     Raises:
-        InputError: prediction and target differ in shape, or the weights do not broadcast to it.
+        InputError: prediction and target differ in shape, or the weights do not broadcast to that shape.
     """
     if prediction.shape != target.shape:
         raise InputError(
-            f"loss: prediction has shape {list(prediction.shape)} but target has {list(target.shape)}; they must agree"
+            "target", f"must have the prediction's shape {list(prediction.shape)}, found {list(target.shape)}"
         )
     error = prediction.float() - target.float()
     if weights is not None:
         fits = weights.ndim == error.ndim and all(w in (1, e) for w, e in zip(weights.shape, error.shape, strict=True))
         if not fits:
             raise InputError(
-                f"loss: weights of shape {list(weights.shape)} do not broadcast to the prediction's {list(error.shape)}"
+                "weights",
+                f"must broadcast to the prediction's shape {list(error.shape)}, found {list(weights.shape)}",
             )
         error = weights.float() * error
     return error.square().mean()
@@ -80,7 +80,7 @@ def foreground_weight(labels: Tensor, latent_size: tuple[int, int], weight: floa
         weight: weight of the foreground, > 0.
 
     Returns:
-        float32 [B, 1, T, h, w] between 1 and ``weight``; cells on an outline lie in between (see the module's text).
+        float32 [B, 1, T, h, w] between 1 and ``weight``; cells on an outline lie in between (see the module).
 
     Raises:
         InputError: labels of another dtype or rank, a latent grid finer than the labels, or a weight that is not
@@ -118,11 +118,12 @@ def _weights_on_latent_grid(mask: Tensor, latent_size: tuple[int, int], weight: 
 
 def _check_labels(labels: Tensor, latent_size: tuple[int, int], weight: float) -> None:
     if labels.dtype != torch.uint8 or labels.ndim != 4:
-        raise InputError(f"labels must be uint8 [B, T, H, W], found {labels.dtype} {list(labels.shape)}")
+        raise InputError("labels", f"must be uint8 [B, T, H, W], found {labels.dtype} {list(labels.shape)}")
     height, width = labels.shape[-2:]
     if not (1 <= latent_size[0] <= height and 1 <= latent_size[1] <= width):
         raise InputError(
-            f"latent_size must lie between (1, 1) and the labels' size {(height, width)}, found {tuple(latent_size)}"
+            "latent_size",
+            f"must lie between (1, 1) and the labels' size {(height, width)}, found {tuple(latent_size)}",
         )
     if not weight > 0:
-        raise InputError(f"the loss weight must be positive, found {weight}")
+        raise InputError("weight", f"the loss weight must be positive, found {weight}")

@@ -1,8 +1,8 @@
-"""The DDIM scheduler of the model family, and the one sampling loop that also runs every other diffusers scheduler.
+"""The DDIM scheduler of the model family, and a sampling loop for it and every other diffusers scheduler.
 
-``DDIMScheduler`` (arXiv 2010.02502) speaks diffusers' scheduler interface. It differs from ``diffusers.DDIMScheduler``
-in what DynamiCrafter-style models were trained and published with: the last step ends at ``alphas_cumprod[0]`` and not
-at 1, the predicted x0 is rescaled between steps (dynamic rescale), and noise is drawn at every step whatever eta is.
+``DDIMScheduler`` (arXiv 2010.02502) has diffusers' scheduler interface. It differs from ``diffusers.DDIMScheduler`` in
+how DynamiCrafter-style models were trained and published: the last step ends at ``alphas_cumprod[0]`` and not at 1, the
+predicted x0 is rescaled between steps (dynamic rescale), and noise is drawn at every step whatever eta is.
 """
 
 from __future__ import annotations
@@ -39,20 +39,21 @@ def draw_noise(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Standard normal noise [B, ...], drawn in float32 so that a seed means the same at every precision.
+    """Standard normal noise [B, ...], drawn in float32 so that a seed gives the same noise at every precision.
 
     Args:
         shape: of the result, batch first.
-        generator: one generator for the whole batch, or a list with one per sample: then the noise of a sample depends
-            on its own generator only, whatever else is in the batch. CPU generators give the same noise on every
-            device.
+        generator: one generator for the whole batch, or a list with one per sample, so that the noise of a sample does
+            not depend on the rest of the batch. CPU generators give the same noise on every device.
         device, dtype: of the result.
 
     Raises:
         InputError: a list of generators whose length is not B.
     """
     if isinstance(generator, list) and len(generator) != shape[0]:
-        raise InputError(f"generator: found a list of {len(generator)} for a batch of {shape[0]}; give one per sample")
+        raise InputError(
+            "generator", f"found a list of {len(generator)} for a batch of {shape[0]}", "give one per sample"
+        )
     noise: Tensor = randn_tensor(tuple(shape), generator=generator, device=torch.device(device), dtype=torch.float32)
     return noise.to(dtype)
 
@@ -62,7 +63,7 @@ class DDIMSchedulerOutput(BaseOutput):
     """Result of one step.
 
     Attributes:
-        prev_sample: latents of the next, less noisy step, like the sample given.
+        prev_sample: latents of the next, less noisy step, with the shape and dtype of the given sample.
         pred_original_sample: the clean latents predicted at this step, after the dynamic rescale; for previews.
     """
 
@@ -80,7 +81,7 @@ class DDIMScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     Args:
         num_train_timesteps, beta_start, beta_end, prediction_type, rescale_betas_zero_snr, base_scale, turning_step:
             fields of :class:`NoiseScheduleConfig`.
-        beta_schedule: "scaled_linear", the only one; named so that other schedulers built from the configuration agree.
+        beta_schedule: "scaled_linear", the only one; stored for other schedulers built from the configuration.
         timestep_spacing: "uniform_trailing" (alias "trailing") or "uniform" (alias "leading"), see
             :func:`ddim_timesteps`. ``config.timestep_spacing`` holds the alias, which is diffusers' own name.
         steps_offset: added to every timestep of uniform spacing, >= 0.
@@ -109,15 +110,15 @@ class DDIMScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         turning_step: int = 400,
     ) -> None:
         if beta_schedule != "scaled_linear":
-            raise InputError(f"DDIMScheduler.beta_schedule must be 'scaled_linear', found {beta_schedule!r}")
+            raise InputError("beta_schedule", f"must be 'scaled_linear', found {beta_schedule!r}")
         if steps_offset < 0:
-            raise InputError(f"DDIMScheduler.steps_offset must not be negative, found {steps_offset}")
+            raise InputError("steps_offset", f"must not be negative, found {steps_offset}")
         self._spacing = diffusers_spacing(timestep_spacing)
         self._steps_offset = steps_offset
         self._eta = _check_eta(eta)
         self.register_to_config(  # type: ignore[no-untyped-call]
             timestep_spacing=self._spacing,
-            # For schedulers built from this configuration: no bounds on latents, the end is at alphas_cumprod[0].
+            # For schedulers built from this configuration: latents are not clipped, the end is at alphas_cumprod[0].
             clip_sample=False,
             set_alpha_to_one=False,
             # diffusers would replace values listed here by the other scheduler's defaults, which differ.
@@ -144,7 +145,7 @@ class DDIMScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     def from_schedule(
         cls, config: NoiseScheduleConfig, timestep_spacing: str = "uniform_trailing", eta: float = 1.0
     ) -> DDIMScheduler:
-        """The scheduler that samples from a model trained with this noise schedule."""
+        """The scheduler for a model trained with this noise schedule."""
         scheduler: DDIMScheduler = cls(timestep_spacing=timestep_spacing, eta=eta, **config.to_dict())
         return scheduler
 
@@ -157,7 +158,7 @@ class DDIMScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         return self.schedule.config.num_train_timesteps
 
     def set_timesteps(self, num_inference_steps: int, device: torch.device | str | None = None) -> None:
-        """Choose the steps of sampling; to be called before it.
+        """Choose the sampling steps; call it before sampling.
 
         Sets ``timesteps`` (int64, descending, on ``device``), ``num_inference_steps`` and ``tables``.
 
@@ -171,7 +172,7 @@ class DDIMScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         self.timesteps = torch.from_numpy(steps[::-1].copy()).to(device)
 
     def scale_model_input(self, sample: Tensor, timestep: int | Tensor | None = None) -> Tensor:
-        """Returns the sample: DDIM feeds the network the latents as they are."""
+        """Returns the sample: DDIM gives the network the latents unscaled."""
         return sample
 
     def step(
@@ -190,7 +191,7 @@ class DDIMScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             model_output: the network's (guided) prediction [B, C, T, h, w].
             timestep: one of ``timesteps``.
             sample: noisy latents, same shape.
-            eta: amount of noise in [0, 1]; None takes the configured one.
+            eta: amount of noise in [0, 1]; None: the configured one.
             generator: of the noise, one for the batch or a list with one per sample. Noise is drawn even for eta = 0.
             variance_noise: standard normal to use instead of drawing, same shape as sample; not together with
                 generator.
@@ -200,23 +201,27 @@ class DDIMScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             :class:`DDIMSchedulerOutput` in the sample's dtype; the arithmetic is at least float32.
 
         Raises:
-            InputError: ``set_timesteps`` was not called, the timestep is not among those chosen, eta is out of range,
-                or shapes disagree.
+            InputError: ``set_timesteps`` was not called, the timestep is not one of them, eta is out of range, or
+                shapes disagree.
         """
         if self.tables is None:
-            raise InputError("DDIMScheduler.step needs timesteps: call set_timesteps(num_inference_steps) first")
+            raise InputError(
+                "timesteps", "DDIMScheduler.step found none", "call set_timesteps(num_inference_steps) first"
+            )
         i = self._index.get(int(timestep))
         if i is None:
-            raise InputError(f"timestep {int(timestep)} is not one of the {len(self._index)} chosen by set_timesteps")
+            raise InputError(
+                "timestep", f"{int(timestep)} is not one of the {len(self._index)} chosen by set_timesteps"
+            )
         eta = _check_eta(self._eta if eta is None else eta)
         noise = self._step_noise(sample, generator, variance_noise)
 
-        # Clean latents and noise, both from the one prediction.
+        # Clean latents and noise, both from the prediction.
         x = at_least_float32(sample)
         t = torch.full((x.shape[0],), int(timestep), dtype=torch.int64, device=x.device)
         x0, eps = self.schedule.to(x.device).x0_and_eps(x, model_output.to(x.dtype), t)
 
-        # Dynamic rescale: the network saw x0 scaled to this step, the next step expects its own scale. eps stays.
+        # Dynamic rescale: x0 is scaled to this step; the next step expects its own scale. eps is not scaled.
         x0 = x0 * float(self.tables.scale_prev[i] / self.tables.scale[i])
 
         # Towards x0, along eps, plus fresh noise.
@@ -229,12 +234,11 @@ class DDIMScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         return DDIMSchedulerOutput(prev_sample=x_prev, pred_original_sample=x0) if return_dict else (x_prev, x0)
 
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """:meth:`NoiseSchedule.add_noise`: the clean latents are given unscaled, the dynamic rescale is applied
-        inside."""
+        """:meth:`NoiseSchedule.add_noise`: takes unscaled clean latents and applies the dynamic rescale."""
         return self.schedule.to(original_samples.device).add_noise(original_samples, noise, timesteps)
 
     def get_velocity(self, sample: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """v for :meth:`add_noise` of the same arguments: clean latents unscaled, rescaled inside."""
+        """v for :meth:`add_noise` of the same arguments: takes unscaled clean latents."""
         schedule = self.schedule.to(sample.device)
         scaled = schedule.rescale_latents(at_least_float32(sample), timesteps)
         return schedule.velocity(scaled, noise, timesteps).to(sample.dtype)
@@ -243,16 +247,21 @@ class DDIMScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         if variance_noise is None:
             return draw_noise(sample.shape, generator, sample.device)
         if generator is not None:
-            raise InputError("DDIMScheduler.step takes either generator or variance_noise, found both")
+            raise InputError(
+                "variance_noise",
+                "DDIMScheduler.step takes either generator or variance_noise, found both",
+                "leave one of them out",
+            )
         if variance_noise.shape != sample.shape:
             raise InputError(
-                f"variance_noise must have the sample's shape {list(sample.shape)}, found {list(variance_noise.shape)}"
+                "variance_noise",
+                f"must have the sample's shape {list(sample.shape)}, found {list(variance_noise.shape)}",
             )
         return variance_noise
 
 
 class Scheduler(Protocol):
-    """What :func:`sample` needs of a scheduler; every diffusers scheduler has it."""
+    """The interface that :func:`sample` requires; every diffusers scheduler has it."""
 
     timesteps: Any
     init_noise_sigma: Any
@@ -266,12 +275,12 @@ class Scheduler(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class SamplingStep:
-    """What a callback of :func:`sample` receives after each step.
+    """Passed to the callback of :func:`sample` after each step.
 
     Attributes:
         index: 0 for the first, noisiest step.
         num_steps: number of steps in all.
-        timestep: the timestep just done, scalar tensor.
+        timestep: the timestep just completed, scalar tensor.
         latents: result of the step [B, C, T, h, w].
         pred_original_sample: the clean latents predicted at this step; None with schedulers that do not report them.
     """
@@ -294,27 +303,26 @@ def sample(
     eta: float | None = None,
     start: int = 0,
 ) -> Tensor:
-    """Turn noise into latents: DDIM, or whatever the scheduler given implements.
+    """Turn noise into latents with the given scheduler.
 
     Args:
         denoise: the network with its conditions bound and guidance applied: (x [B, C, T, h, w], t [B]) -> prediction of
-            the scheduler's prediction type, like x.
+            the scheduler's prediction type, shaped like x.
         scheduler: :class:`DDIMScheduler` or a diffusers scheduler, with ``set_timesteps`` just called.
         latents: standard normal noise [B, C, T, h, w] (:func:`draw_noise`); with ``start`` > 0, latents already at the
             noise level of that step.
-        generator: of the noise added at each step, if any: one for the batch or a list with one per sample.
+        generator: of the noise added at each step, if any; one for the batch or a list with one per sample.
         callback: called after each step; a tensor it returns replaces the latents.
         progress: wraps the iterable of steps, e.g. ``tqdm.tqdm``; ``len`` of the iterable works.
-        eta: overrides the scheduler's own; only for schedulers whose step takes it.
+        eta: overrides the scheduler's own; only for schedulers whose step accepts it.
         start: number of leading steps to skip, in [0, number of steps).
 
     Returns:
         Latents like the input. With a dynamic rescale they are still multiplied by its factor at the last timestep
-        (0.9857 with 50 trailing steps); the decoder of the original receives them so.
+        (0.9857 with 50 trailing steps), as the original decodes them.
 
     Raises:
-        InputError: set_timesteps was not called (again, for schedulers that count their steps), the scheduler takes no
-            eta, or start is out of range.
+        InputError: set_timesteps was not called before this run, the scheduler takes no eta, or start is out of range.
     """
     step_options = _step_options(scheduler, generator, eta)
     timesteps = _ready_timesteps(scheduler, start)
@@ -332,7 +340,7 @@ def sample(
         result = scheduler.step(prediction, t, x, **step_options)
         x = result.prev_sample
 
-        # Let the caller watch or intervene.
+        # Let the caller observe or intervene.
         if callback is not None:
             preview = cast("Tensor | None", getattr(result, "pred_original_sample", None))
             replaced = callback(SamplingStep(i, len(timesteps), t, x, preview))
@@ -341,26 +349,30 @@ def sample(
 
 
 def _step_options(scheduler: Scheduler, generator: Generators, eta: float | None) -> dict[str, Any]:
-    """The optional arguments of step that this scheduler understands; deterministic ones need no generator."""
+    """The optional arguments of step that this scheduler accepts; deterministic ones need no generator."""
     accepted = inspect.signature(scheduler.step).parameters
     options: dict[str, Any] = {}
     if "generator" in accepted:
         options["generator"] = generator
     if eta is not None:
         if "eta" not in accepted:
-            raise InputError(f"eta {eta} was given but {type(scheduler).__name__} does not take it; leave it out")
+            raise InputError("eta", f"{type(scheduler).__name__} takes none, found {eta}", "leave it out")
         options["eta"] = eta
     return options
 
 
 def _ready_timesteps(scheduler: Scheduler, start: int) -> Tensor:
-    """The scheduler's timesteps, after checking that it stands at its beginning; placed at ``start``."""
+    """The timesteps of a scheduler that has not stepped yet, which is moved to ``start``."""
     name = type(scheduler).__name__
     if getattr(scheduler, "num_inference_steps", None) is None or getattr(scheduler, "step_index", None) is not None:
-        raise InputError(f"call {name}.set_timesteps(num_inference_steps) before every run of the sampling loop")
+        raise InputError(
+            "scheduler",
+            "its timesteps are not set, or already used",
+            f"call {name}.set_timesteps(num_inference_steps) before every run of the sampling loop",
+        )
     timesteps = cast(Tensor, scheduler.timesteps)
     if not 0 <= start < len(timesteps):
-        raise InputError(f"start must be in [0, {len(timesteps)}), the number of sampling steps; found {start}")
+        raise InputError("start", f"must be in [0, {len(timesteps)}), the number of sampling steps, found {start}")
     if start and hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(start)
     return timesteps
@@ -368,5 +380,5 @@ def _ready_timesteps(scheduler: Scheduler, start: int) -> Tensor:
 
 def _check_eta(eta: float) -> float:
     if not 0.0 <= eta <= 1.0:
-        raise InputError(f"eta must be in [0, 1], found {eta}")
+        raise InputError("eta", f"must be in [0, 1], found {eta}")
     return eta

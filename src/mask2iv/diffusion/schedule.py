@@ -1,8 +1,7 @@
-"""The noise schedule: zero terminal SNR, dynamic rescale of the clean latents, and every conversion between x0, eps and
-v.
+"""The noise schedule: zero terminal SNR, dynamic rescale of clean latents, conversions between x0, eps and v.
 
-Notation: a = alphas_cumprod[t]; a noisy latent is ``x = sqrt(a) * x0 + sqrt(1 - a) * eps``. Parametrisation and latent
-scaling live here and nowhere else, so training and sampling cannot drift apart.
+Notation: a = alphas_cumprod[t]; a noisy latent is ``x = sqrt(a) * x0 + sqrt(1 - a) * eps``. Only this module knows the
+parametrisation and the dynamic rescale, so training and sampling cannot drift apart.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from mask2iv.errors import InputError
 
 PredictionType = Literal["v_prediction", "epsilon", "sample"]
 
-# Official name -> diffusers' name. The configuration keeps diffusers' name: other schedulers are built from it.
+# Original name -> diffusers' name. The configuration stores diffusers' name, since other schedulers are built from it.
 _SPACINGS = {"uniform": "leading", "uniform_trailing": "trailing", "leading": "leading", "trailing": "trailing"}
 
 
 @dataclass(frozen=True)
 class NoiseScheduleConfig:
-    """What defines a noise schedule. The defaults are those of Mask2IV and DynamiCrafter-512.
+    """Defines a noise schedule. The defaults are those of Mask2IV and DynamiCrafter-512.
 
     Attributes:
         num_train_timesteps: number of diffusion steps in training, >= 2.
@@ -35,13 +34,13 @@ class NoiseScheduleConfig:
         rescale_betas_zero_snr: make the last step pure noise (arXiv 2305.08891, algorithm 1).
         prediction_type: what the network predicts: "v_prediction", "epsilon" (the noise) or "sample" (the rescaled
             clean latents).
-        base_scale: dynamic rescale: clean latents are multiplied by a factor falling linearly from 1 to this value, in
-            (0, 1], over the first ``turning_step`` steps; None switches the rescale off.
+        base_scale: dynamic rescale: clean latents are multiplied by a factor that falls linearly from 1 to this value,
+            in (0, 1], over the first ``turning_step`` steps; None turns the rescale off.
         turning_step: step from which the factor stays at ``base_scale``, >= 1.
 
     Raises:
-        InputError: a value outside its range, or "epsilon" together with zero terminal SNR (pure noise holds no trace
-            of x0, so x0 cannot be recovered from a noise prediction there).
+        InputError: a value out of range, or "epsilon" together with zero terminal SNR (x0 cannot be recovered from
+            pure noise and a noise prediction).
     """
 
     num_train_timesteps: int = 1000
@@ -55,30 +54,32 @@ class NoiseScheduleConfig:
     def __post_init__(self) -> None:
         if self.num_train_timesteps < 2:
             raise InputError(
-                f"NoiseScheduleConfig.num_train_timesteps must be at least 2, found {self.num_train_timesteps}"
+                "NoiseScheduleConfig.num_train_timesteps", f"must be at least 2, found {self.num_train_timesteps}"
             )
         if not 0 < self.beta_start <= self.beta_end < 1:
             raise InputError(
-                "NoiseScheduleConfig needs 0 < beta_start <= beta_end < 1, found beta_start "
-                f"{self.beta_start} and beta_end {self.beta_end}"
+                "NoiseScheduleConfig.beta_start",
+                "must lie in 0 < beta_start <= beta_end < 1, found beta_start "
+                f"{self.beta_start} and beta_end {self.beta_end}",
             )
         if self.prediction_type not in ("v_prediction", "epsilon", "sample"):
             raise InputError(
-                "NoiseScheduleConfig.prediction_type must be 'v_prediction', 'epsilon' or 'sample', found "
-                f"{self.prediction_type!r}"
+                "NoiseScheduleConfig.prediction_type",
+                f"must be 'v_prediction', 'epsilon' or 'sample', found {self.prediction_type!r}",
             )
         if self.prediction_type == "epsilon" and self.rescale_betas_zero_snr:
             raise InputError(
-                "NoiseScheduleConfig.prediction_type 'epsilon' cannot be used with rescale_betas_zero_snr: set "
-                "rescale_betas_zero_snr to false or predict v"
+                "NoiseScheduleConfig.prediction_type",
+                "'epsilon' cannot be used with rescale_betas_zero_snr",
+                "set rescale_betas_zero_snr to false or predict v",
             )
         if self.base_scale is not None and not 0 < self.base_scale <= 1:
             raise InputError(
-                "NoiseScheduleConfig.base_scale must be in (0, 1], or null for no dynamic rescale, found "
-                f"{self.base_scale}"
+                "NoiseScheduleConfig.base_scale",
+                f"must be in (0, 1], or null for no dynamic rescale, found {self.base_scale}",
             )
         if self.turning_step < 1:
-            raise InputError(f"NoiseScheduleConfig.turning_step must be at least 1, found {self.turning_step}")
+            raise InputError("NoiseScheduleConfig.turning_step", f"must be at least 1, found {self.turning_step}")
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-serialisable values."""
@@ -94,7 +95,10 @@ class NoiseScheduleConfig:
         known = [f.name for f in fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
-            raise InputError(f"NoiseScheduleConfig has no field {', '.join(unknown)}; known fields: {', '.join(known)}")
+            raise InputError(
+                f"NoiseScheduleConfig.{unknown[0]}",
+                f"there is no field {', '.join(unknown)}, known fields are {', '.join(known)}",
+            )
         return cls(**values)
 
 
@@ -119,10 +123,10 @@ def rescale_zero_terminal_snr(betas: NDArray[np.float64]) -> NDArray[np.float64]
 
 
 class NoiseSchedule:
-    """The tables of a noise schedule and what is computed from them.
+    """The tables of a noise schedule and the conversions that use them.
 
-    All tables are computed in float64 (square roots too) and then stored as float32 [num_train_timesteps], on the CPU
-    until :meth:`to` moves them.
+    All tables are computed in float64 (square roots too) and stored as float32 [num_train_timesteps], on the CPU until
+    :meth:`to` moves them.
 
     Attributes:
         config: the configuration.
@@ -160,7 +164,7 @@ class NoiseSchedule:
         return self
 
     def rescale_latents(self, x0: Tensor, t: Tensor) -> Tensor:
-        """Dynamic rescale: x0 * scale_arr[t], or x0 itself where the schedule has none.
+        """Dynamic rescale: x0 * scale_arr[t], or x0 if the schedule has none.
 
         Args:
             x0: clean latents [B, ...].
@@ -197,7 +201,7 @@ class NoiseSchedule:
         return v.to(x0_scaled.dtype)
 
     def training_target(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """What the network shall predict on :meth:`add_noise` of the same arguments: v, noise or the rescaled x0.
+        """The network's target on :meth:`add_noise` of the same arguments: v, noise or the rescaled x0.
 
         Args:
             x0: clean, unscaled latents [B, ...]; noise and t as in :meth:`add_noise`.
@@ -218,7 +222,7 @@ class NoiseSchedule:
         return (self._signal(t, x) * v + self._noise(t, x) * x).to(x.dtype)
 
     def x0_and_eps(self, x: Tensor, prediction: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Clean latents and noise that a network prediction implies, whichever the prediction type.
+        """Clean latents and noise implied by a network prediction, for any prediction type.
 
         Args:
             x: noisy latents [B, ...].
@@ -240,8 +244,8 @@ class NoiseSchedule:
     def checkpoint_buffers(self) -> dict[str, Tensor]:
         """The schedule tables under the names of DynamiCrafter-layout checkpoints, float32 on the CPU.
 
-        13 tables with the dynamic rescale, 12 without. The posterior tables belong to ancestral sampling and are not
-        used here; a checkpoint for other software needs them.
+        13 tables with the dynamic rescale, 12 without. The posterior tables belong to ancestral sampling: unused here,
+        but needed in a checkpoint for other software.
         """
         betas, cumprod = self._betas64, self.alphas_cumprod64
         previous = np.append(1.0, cumprod[:-1])
@@ -280,7 +284,8 @@ class NoiseSchedule:
         """table[t] as float32 [B, 1, ...] with the rank of ``like``."""
         if t.dtype not in (torch.int64, torch.int32) or t.shape != like.shape[:1]:
             raise InputError(
-                f"timesteps must be an integer tensor of shape [B={like.shape[0]}], found {t.dtype} {list(t.shape)}"
+                "timesteps",
+                f"must be an integer tensor of shape [B={like.shape[0]}], found {t.dtype} {list(t.shape)}",
             )
         return table[t].reshape(-1, *[1] * (like.ndim - 1))
 
@@ -288,7 +293,7 @@ class NoiseSchedule:
 def diffusers_spacing(name: str) -> str:
     """diffusers' name, "leading" or "trailing", of a timestep spacing; InputError for an unknown one."""
     if name not in _SPACINGS:
-        raise InputError(f"timestep_spacing must be one of {', '.join(_SPACINGS)}; found {name!r}")
+        raise InputError("timestep_spacing", f"must be one of {', '.join(_SPACINGS)}, found {name!r}")
     return _SPACINGS[name]
 
 
@@ -303,41 +308,43 @@ def ddim_timesteps(
             "uniform" (or "leading"): every (N // S)-th step plus ``steps_offset``; MORE than S steps if S does not
             divide N, and the noisiest step N - 1 is in general not among them.
         num_train_timesteps: N.
-        steps_offset: only of "uniform"; 1 in the original sampler.
+        steps_offset: used only by "uniform"; 1 in the original sampler.
 
     Raises:
-        InputError: S out of range, an unknown spacing, or a last timestep beyond N - 1 ("uniform" does so for 27, 333,
+        InputError: S out of range, an unknown spacing, or a last timestep beyond N - 1 (with "uniform", for 27, 333,
             1000 and other step counts).
     """
     if not 1 <= num_inference_steps <= num_train_timesteps:
         raise InputError(
-            f"num_inference_steps must be between 1 and {num_train_timesteps}, found {num_inference_steps}"
+            "num_inference_steps", f"must be between 1 and {num_train_timesteps}, found {num_inference_steps}"
         )
     if diffusers_spacing(spacing) == "trailing":
-        # Step by index: an arange with a fractional stride yields a step -1 too many for some S (61, 103, ...).
+        # By index: an arange with a fractional stride yields an extra step -1 for some S (61, 103, ...).
         descending = num_train_timesteps - np.arange(num_inference_steps) * (num_train_timesteps / num_inference_steps)
         return descending.round().astype(np.int64)[::-1] - 1
     stride = num_train_timesteps // num_inference_steps
     steps = np.arange(0, num_train_timesteps, stride, dtype=np.int64) + steps_offset
     if steps[-1] >= num_train_timesteps:
         raise InputError(
-            f"num_inference_steps {num_inference_steps} with uniform spacing would visit timestep {steps[-1]}, beyond "
-            f"the last one, {num_train_timesteps - 1}; choose another number of steps or uniform_trailing spacing"
+            "num_inference_steps",
+            f"{num_inference_steps} with uniform spacing would visit timestep {steps[-1]}, beyond the last one, "
+            f"{num_train_timesteps - 1}",
+            "choose another number of steps or uniform_trailing spacing",
         )
     return steps
 
 
 @dataclass(frozen=True, eq=False)
 class DDIMTables:
-    """What DDIM needs at each step, in ascending time order; float64 [S] unless said otherwise.
+    """DDIM's coefficients at each step, in ascending time order; float64 [S] unless stated otherwise.
 
     Attributes:
         timesteps: int64 [S].
         alphas: alphas_cumprod at the step.
         alphas_prev: alphas_cumprod at the next less noisy step; alphas_cumprod[0], not 1, for the last step of
             sampling.
-        scale, scale_prev: dynamic rescale factors at the step and at the next less noisy one; the last step of sampling
-            keeps its factor. All 1 without a dynamic rescale.
+        scale, scale_prev: dynamic rescale factors at the step and at the next less noisy one; both are the same at the
+            last step of sampling. All 1 without a dynamic rescale.
     """
 
     timesteps: NDArray[np.int64]
@@ -368,8 +375,8 @@ class DDIMTables:
 
     def directions(self, eta: float) -> NDArray[np.float64]:
         """Coefficient of the predicted noise at each step: sqrt(1 - a_prev - sigma^2)."""
-        # With eta = 1 this is 0 at the pure-noise step of zero-SNR schedules, and rounding takes it below 0 for many
-        # step counts: NaN without the clamp.
+        # With eta = 1 the radicand is 0 at the pure-noise step of zero-SNR schedules; with many step counts rounding
+        # makes it negative, and the root NaN.
         return np.sqrt(np.maximum(0.0, 1.0 - self.alphas_prev - self.sigmas(eta) ** 2))
 
 
@@ -378,10 +385,10 @@ def _float32(table: NDArray[np.float64]) -> Tensor:
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """float16 and bfloat16 as float32, wider types as they are: coefficients near 0 and 1 need the digits."""
+    """float16 and bfloat16 as float32, wider types unchanged: coefficients near 0 and 1 need the precision."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _check_same_shape(name: str, tensor: Tensor, like: Tensor) -> None:
     if tensor.shape != like.shape:
-        raise InputError(f"{name} must have the latents' shape {list(like.shape)}, found {list(tensor.shape)}")
+        raise InputError(name, f"must have the latents' shape {list(like.shape)}, found {list(tensor.shape)}")

@@ -3,8 +3,8 @@
 diffusers' multistep solvers integrate the probability-flow ODE of a variance-preserving schedule with a fixed clean
 sample. A model with dynamic rescale was trained on ``x = sqrt(a) * s * x0 + sqrt(1 - a) * eps``, with s falling from 1
 to 0.7: its signal is weaker, and its variance is not preserved. Divided by ``k = sqrt(a * s**2 + 1 - a)`` the same
-process is variance-preserving with the cumulative alpha ``a * s**2 / k**2``, so the solvers run on x / k, and the
-network is still given x.
+process is variance-preserving, with the cumulative alpha ``a * s**2 / k**2``. So the solvers run on x / k, while the
+network still receives x.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def make_sampler(name: str, scheduler: DDIMScheduler) -> Scheduler:
     """The solver called `name` for the noise schedule of `scheduler`.
 
     Args:
-        name: "ddim" is `scheduler` itself; "dpmsolver++" and "unipc" need 8 to 20 steps for what DDIM does in 50.
+        name: "ddim" is `scheduler` itself; "dpmsolver++" and "unipc" match 50 DDIM steps in 8 to 20.
         scheduler: the model's.
 
     Raises:
@@ -38,15 +38,15 @@ def make_sampler(name: str, scheduler: DDIMScheduler) -> Scheduler:
     if name == "ddim":
         return scheduler
     if name not in SAMPLERS:
-        raise InputError(f"sampler must be one of {', '.join(SAMPLERS)}, found {name!r}")
+        raise InputError("sampler", f"must be one of {', '.join(SAMPLERS)}, found {name!r}")
     return cast(Scheduler, FastSolver(name, scheduler.schedule))
 
 
 class FastSolver:
-    """A diffusers multistep solver of order 2 on a :class:`NoiseSchedule`; what :func:`sample` needs of a scheduler.
+    """A diffusers multistep solver of order 2 on a :class:`NoiseSchedule`; a scheduler for :func:`sample`.
 
-    Timesteps are spaced "trailing", whatever the model's DDIM does: with few steps the first must be pure noise. The
-    last step ends at the clean latents, without the rest of dynamic rescale (0.9857 at 50 steps) that DDIM leaves.
+    Timesteps have "trailing" spacing, whatever the model's DDIM has: with few steps the first must be pure noise. The
+    last step ends at the clean latents, without the last rescale factor (0.9857 at 50 steps) that DDIM leaves.
 
     Args:
         name: "dpmsolver++" (arXiv 2211.01095) or "unipc" (arXiv 2302.04867).
@@ -71,7 +71,7 @@ class FastSolver:
             trained_betas=_betas(signal / norm**2).tolist(),  # type: ignore[arg-type]
             prediction_type="sample",
             timestep_spacing="trailing",
-            # Gives the pure-noise step a finite log-SNR; the betas have zero terminal SNR already.
+            # The betas have zero terminal SNR already; this gives the pure-noise step a finite log-SNR.
             rescale_betas_zero_snr=bool(cumprod[-1] == 0.0),
             final_sigmas_type="zero",
         )
@@ -97,28 +97,28 @@ class FastSolver:
         return cast("int | None", self._solver.step_index)
 
     def set_timesteps(self, num_inference_steps: int, device: torch.device | str | None = None) -> None:
-        """Choose the steps of sampling; to be called before it.
+        """Choose the sampling steps; call it before sampling.
 
         Raises:
-            InputError: fewer than 1 step or more than the schedule has.
+            InputError: fewer than 1 step, or more than the schedule has.
         """
         count = len(self._norm)
         if not 1 <= num_inference_steps <= count:
-            raise InputError(f"num_inference_steps must be between 1 and {count}, found {num_inference_steps}")
+            raise InputError("num_inference_steps", f"must be between 1 and {count}, found {num_inference_steps}")
         self._solver.set_timesteps(num_inference_steps, device=device)
 
     def set_begin_index(self, begin_index: int) -> None:
-        """Begin at this position of the timesteps."""
+        """Begin at this index of the timesteps."""
         self._solver.set_begin_index(begin_index)
 
     def scale_model_input(self, sample: Tensor, timestep: int | Tensor | None = None) -> Tensor:
-        """The latents as the network was trained on them, [B, C, T, h, w].
+        """The latents as the network saw them in training, [B, C, T, h, w].
 
         Raises:
             InputError: no timestep.
         """
         if timestep is None:
-            raise InputError("FastSolver.scale_model_input needs the timestep")
+            raise InputError("timestep", "FastSolver.scale_model_input needs it, found None")
         return sample * float(self._norm[int(timestep)])
 
     def step(
@@ -147,6 +147,6 @@ class FastSolver:
 
 
 def _betas(cumprod: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The betas whose cumulative alphas these are, float64 [N]."""
+    """The betas that give these cumulative alphas, float64 [N]."""
     previous = np.append(1.0, cumprod[:-1])
     return 1.0 - cumprod / previous

@@ -1,1 +1,1 @@
-"""The paper's systems and ablations, and its tables from training to the finished page."""
+"""The paper's systems and ablations, and its tables, from training to the finished table."""

@@ -1,4 +1,4 @@
-"""Checks of ``mask2iv reproduce``: what is refused before anything is trained."""
+"""Checks of ``mask2iv reproduce`` before anything is trained."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from mask2iv.recipes.training import FREE_TO_CHANGE
 
 _RESULT = ("max_steps", "decay_steps", "keep", "validate_every", "validation_clips")
 _FREE = tuple(name for name in FREE_TO_CHANGE if name not in _RESULT)
-"""Settings of a training that may differ from row to row: those that a resumed run may change without becoming another
-one, as memory asks for."""
+"""Training settings that may differ from row to row, such as those that save memory: the ones a resumed run may change
+and still be the same run."""
 _NEW: Mapping[str, Any] = {"set": [], "image_to_video_sha256": None}
-"""Settings that folders do not have which were made before these existed, and what they were then."""
+"""Settings that older folders lack, with the values they had."""
 
 
 def lasting(assignments: Sequence[str]) -> list[str]:
-    """The ``key=value`` assignments that must be alike for all rows."""
+    """The ``key=value`` assignments that must be the same for all rows."""
     return [one for one in assignments if one.partition("=")[0].split(".")[-1] not in _FREE]
 
 
 def same_settings(found: Mapping[str, Any], wanted: Recipe, component: str) -> bool:
-    """Whether a component was trained by a recipe, but for what may differ.
+    """Whether a component was trained by a recipe, apart from settings that may differ.
 
     Args:
-        found: the recipe in the training's manifest; settings that did not exist then have their defaults.
+        found: the recipe in the training's manifest; settings that are newer than it have their defaults.
         wanted: the recipe.
         component: of both.
     """
@@ -47,12 +47,12 @@ def same_settings(found: Mapping[str, Any], wanted: Recipe, component: str) -> b
 
 
 def claim(path: Path, settings: Mapping[str, Any], late: Sequence[str]) -> None:
-    """Write down what is alike for all rows of a folder, or hold it against what is written there.
+    """Record the settings that all rows of a folder share, or compare them with those on record.
 
     Args:
         path: of ``reproduce.json``.
         settings: of this call.
-        late: names of those that may be given by some calls only.
+        late: names of settings that only some calls may give.
 
     Raises:
         InputError: rows were made with other settings.
@@ -67,33 +67,36 @@ def claim(path: Path, settings: Mapping[str, Any], late: Sequence[str]) -> None:
     ]
     if differing:
         raise InputError(
-            f"--out {path.parent} holds rows made with another {differing[0]} ({found[differing[0]]!r}, now "
-            f"{settings[differing[0]]!r}); all rows of a table must be made alike: choose another folder"
+            "out",
+            f"{path.parent} holds rows made with another {differing[0]} ({found[differing[0]]!r}, now "
+            f"{settings[differing[0]]!r})",
+            "all rows of a table must be made alike: choose another folder",
         )
     write_json(path, {**settings, **{name: value for name, value in found.items() if value is not None}})
 
 
 def image_to_video_folder(given: Path, recipe: Recipe, sharpen: bool, steps: int | None) -> Path:
-    """The folder of the network that all rows start from, and that is the zero-shot row.
+    """The folder of the network that all rows start from and that is the zero-shot row.
 
     Args:
-        given: --image-to-video.
+        given: folder of the image-to-video network.
         recipe: of the rows.
-        sharpen: whether rows are decoded by a reference decoder.
+        sharpen: whether a reference decoder decodes the rows.
         steps: sampling steps of all rows; None: the recipe's.
 
     Raises:
-        InputError: it holds no image-to-video network, or one that would be measured otherwise than the other rows.
+        InputError: it holds no image-to-video network, or one that would not be measured like the other rows.
     """
-    flag = "--image-to-video"
-    folder = model_folder(str(given), flag)
-    own, components = read_index(folder, flag)
+    field = "image_to_video"
+    folder = model_folder(str(given), field)
+    own, components = read_index(folder, field)
     lacking = [name for name in ("video_unet", "video_resampler", "scheduler") if name not in components]
     if lacking or own.video_conditioning.takes_masks:
         why = f"holds no {lacking[0]}" if lacking else "has a stage 2 that takes masks"
         raise InputError(
-            f"{flag}: {folder} {why}; give a folder trained as variant dynamicrafter, or imported by --stage "
-            "dynamicrafter --widen-for none"
+            field,
+            f"{folder} {why}",
+            "give a folder trained as variant dynamicrafter, or DynamiCrafter imported without widening",
         )
     names = ["height", "width", "num_frames", "latent_patch", "video_change_std", "sampler", "eta"]
     names += ["video_guidance_scale", "guidance_rescale"]
@@ -102,18 +105,21 @@ def image_to_video_folder(given: Path, recipe: Recipe, sharpen: bool, steps: int
         one, other = getattr(own, name), getattr(recipe.pipeline, name)
         if one != other:
             raise InputError(
-                f"{flag}: {folder} has {name} {one}, recipe {recipe.name} {other}; all rows must share it: choose "
-                f"another --recipe, or --set pipeline.{name}={one}"
+                field,
+                f"{folder} has {name} {one}, recipe {recipe.name} {other}",
+                f"all rows must share it: choose another recipe, or set pipeline.{name}={one}",
             )
     schedule = load_component(folder, "scheduler", components["scheduler"], torch.float32).schedule.config
     if schedule != recipe.schedule:
         raise InputError(
-            f"{flag}: {folder} was trained with another noise schedule than recipe {recipe.name} has; choose another "
-            "--recipe, or --set its schedule"
+            field,
+            f"{folder} was trained with another noise schedule than that of recipe {recipe.name}",
+            "choose another recipe, or set its schedule",
         )
     if "reference_decoder" in components and not sharpen:
         raise InputError(
-            f"{flag}: {folder} has a reference decoder, which decodes its videos; add --sharpen, so that it decodes "
-            "all rows'"
+            field,
+            f"{folder} has a reference decoder, which decodes its videos",
+            "sharpen, so that it decodes the videos of all rows",
         )
     return folder

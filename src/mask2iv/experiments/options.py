@@ -1,4 +1,4 @@
-"""What ``mask2iv reproduce`` is asked."""
+"""Options of ``mask2iv reproduce``."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class TableOptions:
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder of everything that is made."""
     scale: Literal["tiny", "embedded", "full"] = "embedded"
-    """Sizes: tiny runs through in seconds and claims nothing; full is the paper's, for a GPU and released weights."""
+    """Sizes: tiny finishes in seconds and claims nothing; full is the paper's, for a GPU and released weights."""
     data_test: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """Clip set to evaluate on. Default: the last 5 % of --data (1 to 64 clips), which are then not trained on."""
     data_other: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
-    """Clip set of another benchmark, on which the zero-shot row is trained. Without it and --image-to-video that row is
+    """Clip set of another benchmark, on which the zero-shot row is trained. Without it or --image-to-video that row is
     not run."""
     held_out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """Clip set for the filmstrips and losses during training; needs --data-test. Default: the last 5 % of --data."""
@@ -36,15 +36,15 @@ class TableOptions:
     """
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Override a setting of the recipe that the rows derive from: key=value, e.g. pipeline.num_frames=8; may be
-    repeated. What a row is about stays."""
+    repeated. What defines a row stays."""
     rows: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ROW ...")] = ()
-    """Only these rows, by name; the table shows the others as far as they were run before."""
+    """Only these rows, by name; the table also shows those that were run before."""
     pretrain: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Train an image-to-video network on --data-other for N steps first and start all others from it, as the paper's
     start from DynamiCrafter; it is also the zero-shot row. 0: all start from random weights."""
     image_to_video: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """Start all from the image-to-video network of this folder instead: an imported DynamiCrafter, or one trained as
-    variant dynamicrafter. It is the zero-shot row as it is, and its autoencoder and encoders are everybody's."""
+    variant dynamicrafter. It is the zero-shot row as it is, and all rows share its autoencoder and encoders."""
     steps: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
     """Training steps of every network. Default: the recipe's."""
     sampling_steps: Annotated[int | None, tyro.conf.arg(metavar="K", help_behavior_hint="")] = None
@@ -52,15 +52,15 @@ class TableOptions:
     limit: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
     """Evaluate on the first N clips only. Default: all."""
     metrics: Annotated[str | None, tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")] = None
-    """As of mask2iv evaluate. Default: all but fid; what lacks its weights is not measured, and said."""
+    """As in mask2iv evaluate. Default: all but fid; those without weights are reported as not measured."""
     measures: Annotated[str | None, tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")] = None
     """Columns of the Markdown tables, for example psnr,ssim,object_iou. Default: all. CSV and JSON hold all."""
     weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=PLACE", help_behavior_hint="")] = ()
-    """Weights of metrics, as of mask2iv evaluate."""
+    """Weights of metrics, as in mask2iv evaluate."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Of training and of sampling."""
     sharpen: bool = False
-    """Use the base's reference decoder, which sees a row's masks too. Without it, the autoencoder alone decodes."""
+    """Use the base's reference decoder, which also sees a row's masks. Otherwise the autoencoder alone decodes."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU where there is one."""
     threads: Annotated[int, tyro.conf.arg(metavar="N")] = 0

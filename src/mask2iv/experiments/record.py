@@ -1,4 +1,4 @@
-"""How the rows of a table came about, as ``mask2iv reproduce`` writes it down."""
+"""How the rows of a table were made, as ``mask2iv reproduce`` records it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from mask2iv.recipes import Recipe
 
 
 def training_record(folder: Path, component: str) -> dict[str, Any]:
-    """How a row's networks were trained, from what the training wrote into its folder; of a folder without, where and
-    what it is.
-    """
+    """How a row's networks were trained, from the files of the training; without these, the folder and its digest."""
     run = folder / "training" / component
     if not (run / "manifest.json").is_file():
         return {"weights_sha256": weights_digest(folder), "path": str(folder)}
@@ -28,11 +26,11 @@ def training_record(folder: Path, component: str) -> dict[str, Any]:
 
 
 def budget_line(recipe: Recipe, trained: Mapping[str, Mapping[str, Any]]) -> str:
-    """What each network was trained with, how videos were sampled, and how long training took on what.
+    """What each network was trained with, how long that took, and on what hardware.
 
     Args:
-        recipe: of the rows, with everybody's budget.
-        trained: records by :func:`training_record`, by model.
+        recipe: of the rows, with the budget that all share.
+        trained: :func:`training_record` by model.
     """
     budgets = {
         stage: f"{training.max_steps} steps of {training.batch_size} clips"
@@ -67,7 +65,7 @@ def sampling_line(recipe: Recipe, steps: int | None) -> str:
 
 
 def _logged_seconds(log: Path) -> float:
-    """Seconds that the steps of a training took, over all its interruptions: the clock of a log restarts with each."""
+    """Seconds that the steps of a training took; a log's clock restarts after each interruption."""
     total = last = 0.0
     for line in log.read_text(encoding="utf-8").splitlines():
         seconds = json.loads(line).get("seconds")

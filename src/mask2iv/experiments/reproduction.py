@@ -1,4 +1,4 @@
-"""What ``mask2iv reproduce`` does: one model folder per variant, one evaluation per row, one table."""
+"""The work of ``mask2iv reproduce``: one model folder per variant, one evaluation per row, one table."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mask2iv import config
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.evaluation.networks.weights import choose_metrics, parse_weights
+from mask2iv.evaluation.per_clip.catalogue import MEASURES
 from mask2iv.evaluation.per_clip.measure import Measurer
-from mask2iv.evaluation.reports.report import COLUMNS
 from mask2iv.evaluation.runs.runner import EvaluationConfig
 from mask2iv.experiments.checks import claim, image_to_video_folder, lasting, same_settings
 from mask2iv.experiments.options import TableOptions
@@ -32,14 +32,14 @@ _FOREIGN = "-foreign"
 
 
 class Reproduction:
-    """A call of the command.
+    """One call of the command.
 
     Args:
-        command: its flags.
+        command: its options.
         device: where to compute.
 
     Raises:
-        InputError: an unknown row or recipe, a base that lacks a component, or an --out made with other settings.
+        InputError: an unknown row or recipe, a base that lacks a component, or a folder made with other settings.
     """
 
     def __init__(self, command: TableOptions, device: torch.device) -> None:
@@ -47,11 +47,11 @@ class Reproduction:
         names = [row.name for row in TABLES[command.table]]
         unknown = [name for name in command.rows if name not in names]
         if unknown:
-            raise InputError(f"--rows: {unknown[0]!r} is no row of {command.table}; its rows are {', '.join(names)}")
+            raise InputError("rows", f"{unknown[0]!r} is no row of {command.table}", f"its rows are {', '.join(names)}")
         self.measures = None if command.measures is None else [name.strip() for name in command.measures.split(",")]
-        unknown = [name for name in self.measures or () if name not in COLUMNS]
+        unknown = [name for name in self.measures or () if name not in MEASURES]
         if unknown:
-            raise InputError(f"--measures: {unknown[0]!r} is no measure; choose of {', '.join(COLUMNS)}")
+            raise InputError("measures", f"{unknown[0]!r} is no measure", f"choose from {', '.join(MEASURES)}")
         self.recipe = command.recipe or self._default_recipe()
         for variant in VARIANTS:
             self._variant(variant)
@@ -59,23 +59,23 @@ class Reproduction:
         self.measurer = Measurer.load(choose_metrics(command.metrics), parse_weights(command.weights), device)
         self.base = self._base()
         self.settings = self._settings()
-        # The other benchmark may be added later, where it is the affair of one row.
+        # The other benchmark may be added later where it concerns one row only.
         claim(self.out / "reproduce.json", self.settings, [] if command.pretrain else ["other_index_sha256"])
 
     def run(self) -> str:
-        """Train, evaluate, write the table. Returns its Markdown."""
+        """Train, evaluate and write the table; returns its Markdown."""
         command, rows = self.command, TABLES[self.command.table]
         done = []
         for row in rows:
             if row.foreign and command.data_other is None and command.image_to_video is None:
                 print(
-                    f"{row.name}: not run; it is trained on another benchmark, give --data-other (or --image-to-video)",
+                    f"{row.name}: not run; it needs the clips of another benchmark, or an image-to-video network",
                     file=sys.stderr,
                 )
             elif not command.rows or row.name in command.rows:
                 self._score(row)
                 done.append(row.name)
-        # What earlier calls and the rows just made have ready for the others.
+        # Rows whose evaluations exist already, from earlier calls or from the rows just run.
         ready = [row for row in rows if row.name not in done and self._was_run(row)]
         for row in ready:
             self._score(row)
@@ -90,7 +90,7 @@ class Reproduction:
         )
 
     def _score(self, row: Row) -> None:
-        """Train and evaluate a row as far as that was not done."""
+        """Train and evaluate a row, as far as that is not done yet."""
         command, evaluations = self.command, self.out / "evaluations"
         settings = EvaluationConfig(steps=command.sampling_steps, seed=command.seed)
         folders = {name: self._trained(name, row.foreign) for name in row.variants}
@@ -100,7 +100,7 @@ class Reproduction:
     # --- what all rows share
 
     def _variant(self, name: str) -> Recipe:
-        """The recipe of a variant; --set changes the base recipe, and what a variant is about stays."""
+        """The recipe of a variant; overrides change the base recipe, and what defines a variant stays."""
         return get_variant(f"{self.recipe}:{name}", self.command.set)
 
     def _default_recipe(self) -> str:
@@ -116,18 +116,19 @@ class Reproduction:
         if command.data_test is None:
             if any(self._keeps_best(name) for name in VARIANTS):
                 raise InputError(
-                    f"--data-test must be given: recipe {self.recipe} keeps the weights that are best on clips held "
-                    "out, which would be those of the test; or --set both stages' training.keep=last"
+                    "data_test",
+                    f"must be given: recipe {self.recipe} keeps the weights that are best on held-out clips, which "
+                    "would be those of the test",
+                    "give it, or set both stages' training.keep=last",
                 )
             if command.held_out is not None:
                 raise InputError(
-                    "--data-test must be given with --held-out: all of --data is trained on, and none is left to test"
+                    "data_test",
+                    "must be given together with held_out, where all of data is trained on and none is left to test",
                 )
             clips = clips.subset(held_out_start(clips), len(clips))
         elif _index_hash(command.data_test) in (_index_hash(one) for one in (command.data, command.held_out) if one):
-            raise InputError(
-                f"--data-test: {command.data_test} holds the very clips of --data or --held-out; give others"
-            )
+            raise InputError("data_test", f"{command.data_test} holds the clips of data or held_out", "give others")
         return clips if command.limit is None else clips.subset(0, command.limit)
 
     def _keeps_best(self, variant: str) -> bool:
@@ -141,23 +142,23 @@ class Reproduction:
                 command.image_to_video, self._variant("dynamicrafter"), command.sharpen, command.sampling_steps
             )
         elif command.base is not None or command.scale != "tiny":
-            folder = model_folder(command.base or "embedded", "--base")
+            folder = model_folder(command.base or "embedded", "base")
         else:
             folder = self.out / "base"
             with alone(self.out / "base.lock"):
                 for component in ("vae", "encoders", *(["reference"] if command.sharpen else [])):
                     self._train(component, "mask2iv", folder, command.data)
-        lacking = [name for name in self._shared() if name not in read_index(folder, "--base")[1]]
+        field = "base" if command.image_to_video is None else "image_to_video"
+        lacking = [name for name in self._shared() if name not in read_index(folder, field)[1]]
         if lacking:
-            flag = "--base" if command.image_to_video is None else "--image-to-video"
-            raise InputError(f"{flag}: {folder} holds no {lacking[0]}; give a folder in which it was trained")
+            raise InputError(field, f"{folder} holds no {lacking[0]}", "give a folder in which it was trained")
         return folder
 
     def _shared(self) -> tuple[str, ...]:
         return (*_SHARED, "reference_decoder") if self.command.sharpen else _SHARED
 
     def _settings(self) -> dict[str, Any]:
-        """What must be alike for all rows, of both tables."""
+        """Settings that all rows of both tables must share."""
         command, base = self.command, weights_digest(self.base)
         return {
             "scale": command.scale,
@@ -182,7 +183,7 @@ class Reproduction:
     # --- training
 
     def _trained(self, variant: str, foreign: bool) -> Path:
-        """The model folder of a variant, trained now as far as it was not."""
+        """The model folder of a variant, which is trained now unless it was before."""
         command = self.command
         folder = self._folder(variant, foreign)
         if foreign and command.image_to_video is not None:
@@ -192,7 +193,7 @@ class Reproduction:
             start = self._trained("dynamicrafter", foreign=True)
         with alone(folder.with_suffix(".lock")):
             if foreign and command.data_other is None and _manifest(folder, "video").is_file():
-                return folder  # by an earlier call that had the other clips
+                return folder  # trained by an earlier call that had the other clips
             if not (folder / INDEX).is_file():
                 self._lay_base(folder, self._variant(variant))
             data = command.data_other if foreign and command.data_other else command.data
@@ -201,14 +202,14 @@ class Reproduction:
         return folder
 
     def _folder(self, variant: str, foreign: bool) -> Path:
-        """Where a variant's networks are, or will be."""
+        """Where a variant's networks are or will be."""
         if foreign and self.command.image_to_video is not None:
             return self.base
         return self.out / "models" / (variant + _FOREIGN * foreign)
 
     def _lay_base(self, folder: Path, recipe: Recipe) -> None:
         """Start a model folder with the components that no row trains."""
-        known = read_index(self.base, "--base")[1]
+        known = read_index(self.base, "base")[1]
         with atomic_directory(folder, overwrite=True) as target:
             for name in self._shared():
                 copy_linked(self.base / name, target / name)
@@ -217,18 +218,18 @@ class Reproduction:
     def _train(
         self, component: str, variant: str, folder: Path, data: Path, steps: int = 0, start: Path | None = None
     ) -> None:
-        """Train a component of a model folder, unless its manifest says that this was done.
+        """Train a component of a model folder, unless its manifest says that it was trained.
 
         Args:
             component: what to train.
             variant: of the recipe.
             folder: the model folder.
             data: clips to train on.
-            steps: other than everybody's; 0: theirs.
+            steps: of this training alone; 0: those that all rows share.
             start: folder of the image-to-video network to start from.
 
         Raises:
-            InputError: it was trained otherwise.
+            InputError: it was trained with other settings or clips.
         """
         command, path = self.command, _manifest(folder, component)
         if path.is_file():
@@ -237,8 +238,9 @@ class Reproduction:
             if same_data and same_settings(found.get("config", {}), wanted, component):
                 return
             raise InputError(
-                f"{folder} was trained with other {'settings' if same_data else 'clips'}; remove it, or choose another "
-                "--out"
+                str(folder),
+                f"was trained with other {'settings' if same_data else 'clips'}",
+                "remove it, or write to another folder",
             )
         print(f"{folder.name}: training {component}", file=sys.stderr)
         task = TrainingTask(
@@ -255,7 +257,7 @@ class Reproduction:
         task.run(self._with_budget(component, variant, steps))
 
     def _budget(self, component: str, variant: str, steps: int = 0) -> tuple[str, ...]:
-        """Settings of the optimisation that all rows share; the rate decays over the same share of the steps."""
+        """Optimisation settings that all rows share; the learning rate decays over the same share of the steps."""
         own = self._variant(variant).of(component).training
         steps = steps or self.command.steps or 0
         values = {"max_steps": own.max_steps, "seed": self.command.seed}
@@ -265,7 +267,7 @@ class Reproduction:
         return tuple(f"{component}.training.{name}={value}" for name, value in values.items())
 
     def _with_budget(self, component: str, variant: str, steps: int = 0) -> Recipe:
-        """The recipe that a component is trained by."""
+        """The recipe that a component is trained with."""
         return config.override(self._variant(variant), self._budget(component, variant, steps))
 
     # --- the table
@@ -322,7 +324,7 @@ class Reproduction:
 
 
 def _manifest(folder: Path, component: str) -> Path:
-    """What the training of a component leaves when it is done."""
+    """The file that a component's finished training leaves."""
     return folder / "training" / component / "manifest.json"
 
 

@@ -1,4 +1,4 @@
-"""The paper's tables: each row a trained system, put to the same clips with the same steps and seeds."""
+"""The paper's tables: each row is a trained system, evaluated on the same clips with the same steps and seeds."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import torch
 from mask2iv.contract import Clip
 from mask2iv.evaluation.measures.metrics import Figure
 from mask2iv.evaluation.per_clip.answers import END_TO_END, VIDEO
+from mask2iv.evaluation.per_clip.catalogue import MEASURES
 from mask2iv.evaluation.per_clip.measure import Measurer
 from mask2iv.evaluation.per_clip.rows import TITLES, TRIVIAL
-from mask2iv.evaluation.reports.report import COLUMNS, cell
+from mask2iv.evaluation.reports.report import cell, markdown_table
 from mask2iv.evaluation.runs.compare import REFERENCES, Run, compare, read_run
 from mask2iv.evaluation.runs.runner import EvaluationConfig, evaluate
 from mask2iv.experiments.variants import Row
@@ -26,8 +27,10 @@ from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
 
 def reference(row: Row) -> Row:
-    """What a row is compared with, clip by clip: a video system with Mask2IV along true masks, a model of stage 1 with
-    the joint one, asked in the same way.
+    """What a row is compared with, clip by clip.
+
+    A video system is compared with Mask2IV along true masks, a model of stage 1 with the joint one under the same
+    conditions.
     """
     if row.video is None:
         return replace(row, trajectory="joint")
@@ -35,7 +38,7 @@ def reference(row: Row) -> Row:
 
 
 def evaluation_name(row: Row) -> str:
-    """Folder of a row's evaluation; rows that are the same system, asked the same, share it."""
+    """Folder of a row's evaluation; rows with the same system and conditions share it."""
     if row.video is None:
         return str(row.trajectory)
     if row.trajectory is None:
@@ -44,7 +47,7 @@ def evaluation_name(row: Row) -> str:
 
 
 def load_system(folders: Mapping[str, Path], row: Row, device: torch.device) -> Mask2IVPipeline:
-    """A row's networks: stage 2 of one model folder, stage 1 of another, or one of them.
+    """A row's networks: stage 2 from one model folder, stage 1 from another, or one of them.
 
     Args:
         folders: model folder of each of the row's variants.
@@ -62,7 +65,7 @@ def load_system(folders: Mapping[str, Path], row: Row, device: torch.device) -> 
 
 
 def as_asked(row: Row, settings: EvaluationConfig) -> EvaluationConfig:
-    """The settings with the stage that a row is measured by, and what its stage 1 is told."""
+    """The settings with the stage that a row is measured by, and the condition of its stage 1."""
     if row.video is None:
         return replace(settings, stage="trajectory")
     if row.trajectory is None:
@@ -80,13 +83,13 @@ def score(
     device: torch.device,
     measurer: Measurer,
 ) -> None:
-    """Evaluate a row; goes on with one that was interrupted, and does nothing anew that was done.
+    """Evaluate a row, resuming where an earlier evaluation stopped.
 
     Args:
         folders: model folder of each of the row's variants.
         row: the row.
         clips: to evaluate on.
-        settings: steps and seed, alike for all rows; the row says the stage.
+        settings: steps and seed, shared by all rows; the row decides the stage.
         out: folder of evaluations.
         sources: ``data`` and ``data_index_sha256``.
         device: where to compute.
@@ -105,14 +108,14 @@ def score(
 
 @dataclass(frozen=True)
 class Figures:
-    """What is known of a row: its figures by measure, and how they differ from those of its :func:`reference`."""
+    """A row's figures by measure, and their differences from those of its :func:`reference`."""
 
     own: Mapping[str, Figure]
     less_reference: Mapping[str, Figure]
 
 
 def reference_rows(table: Sequence[Row]) -> list[Row]:
-    """What a table's systems stand beside, as rows: :data:`~mask2iv.evaluation.runs.compare.REFERENCES`."""
+    """The :data:`~mask2iv.evaluation.runs.compare.REFERENCES` of a table's systems, as rows."""
     videos = [Row(name, TITLES[name], "-", video=name) for name in REFERENCES if name not in TRIVIAL]
     trajectories = [Row(name, name, "-", trajectory=name) for name in TRIVIAL]
     return [
@@ -167,7 +170,7 @@ def write_tables(
         provenance: how the figures came about: ``line`` goes under the Markdown table, all of it into the JSON.
         measures: columns of the Markdown; None for all. The other files hold all.
     """
-    measures = list(COLUMNS) if measures is None else measures
+    measures = list(MEASURES) if measures is None else measures
     blocks = []
     for heading, compared_with, chosen in (
         ("Videos", "Mask2IV along true masks", [entry for entry in rows if entry[0].video is not None]),
@@ -205,27 +208,27 @@ def _json(figures: Mapping[str, Figure]) -> dict[str, Any]:
 
 def _markdown(rows: Sequence[tuple[Row, str, Figures | None]], part: str, wanted: Sequence[str]) -> str:
     known = [getattr(figures, part) for _, _, figures in rows if figures]
-    measures = [name for name in COLUMNS if name in wanted and any(name in figures for figures in known)]
-    lines = [["system", "given", *(COLUMNS[name][0] for name in measures)], ["---", "---", *["---:"] * len(measures)]]
+    measures = [name for name in MEASURES if name in wanted and any(name in figures for figures in known)]
+    head, body = ["system", "given", *(MEASURES[name].title for name in measures)], []
     for row, title, figures in rows:
         own = getattr(figures, part) if figures else {}
         if part == "less_reference" and not own:
             continue
         missing = "-" if figures else "not run"
-        cells = [cell(own[name].to_dict(), COLUMNS[name][1]) if name in own else missing for name in measures]
-        lines.append([title, row.given, *cells])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        cells = [cell(own[name].to_dict(), MEASURES[name].form) if name in own else missing for name in measures]
+        body.append([title, row.given, *cells])
+    return markdown_table(head, body, texts=2)
 
 
 def _csv(rows: Sequence[tuple[Row, str, Figures | None]]) -> str:
-    """One line per figure and per difference; one without either where a row was not run."""
+    """One line per figure and per difference; an empty one for each row that was not run."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", "title", "given", "measure", "kind", "value", "low", "high", "clips"])
     for row, title, figures in rows:
         parts = {} if figures is None else {"figure": figures.own, "difference": figures.less_reference}
         for kind, part in parts.items():
-            for name in COLUMNS:
+            for name in MEASURES:
                 if (one := part.get(name)) is not None:
                     found = [one.value, one.low, one.high, one.clips]
                     writer.writerow([row.name, title, row.given, name, kind, *found])

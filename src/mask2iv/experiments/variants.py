@@ -1,7 +1,7 @@
 """Systems to compare with, and ablations: recipes of the same engine, each a few changes to a base recipe.
 
-``RECIPE:VARIANT`` names one, for example ``embedded-cpu:coshand``. What each is, and how it differs from the system it
-is named after, is told in docs/benchmarks.md.
+``RECIPE:VARIANT`` names one, for example ``embedded-cpu:coshand``. docs/benchmarks.md describes each and how it
+differs from the system it is named after.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Variant:
     """A change of a recipe.
 
     Attributes:
-        component: the stage that is trained; the other one is no matter of this variant.
-        change: makes the variant of a base recipe.
+        component: the stage that is trained; the variant does not concern the other one.
+        change: derives the variant from a base recipe.
     """
 
     component: Literal["trajectory", "video"]
@@ -62,17 +62,17 @@ def actor_controlnet(recipe: Recipe) -> Recipe:
 
 
 def coshand(recipe: Recipe) -> Recipe:
-    """Each frame by itself, from the first frame, its actor mask and the frame's (CosHand, ECCV 2024)."""
+    """Each frame separately, from the first frame, its actor mask and the frame's own (CosHand, ECCV 2024)."""
     changed = _video(recipe, VideoConditioning(masks="actor", frames_together=False), **_PLAIN)
     stage = changed.of("video")
     image_unet = replace(stage.unet, temporal_attention=False, temporal_conv=False, init_attention=False)
-    # One frame's image tokens, which all frames share: an image model has no others.
+    # All frames share one frame's image tokens: an image model has no others.
     resampler = replace(stage.resampler, video_length=1)
     return replace(changed, video=replace(stage, unet=image_unet, resampler=resampler))
 
 
 def actor_concat(recipe: Recipe) -> Recipe:
-    """Ablation: the actor's mask latents joined to the noisy latents."""
+    """Ablation: the actor's mask latents concatenated to the noisy latents."""
     return _video(recipe, VideoConditioning(masks="actor"), **_PLAIN)
 
 
@@ -141,17 +141,17 @@ def get_variant(name: str, changes: Sequence[str] = ()) -> Recipe:
 
     Args:
         name: of the recipe.
-        changes: ``key=value`` overrides of RECIPE, before VARIANT makes its own of it.
+        changes: ``key=value`` overrides of RECIPE, applied before VARIANT.
 
     Raises:
-        InputError: there is none, or an override that does not fit.
+        InputError: an unknown recipe or variant, or an override that does not fit.
     """
     base, separator, variant = name.partition(":")
     recipe = override(get_recipe(base), changes)
     if not separator:
         return recipe
     if variant not in VARIANTS:
-        raise InputError(f"--recipe {name!r}: {variant!r} is no variant; choose one of {', '.join(VARIANTS)}")
+        raise InputError(f"recipe {name!r}", f"{variant!r} is no variant", f"choose one of {', '.join(VARIANTS)}")
     return replace(VARIANTS[variant].change(recipe), name=name)
 
 
@@ -163,12 +163,12 @@ class Row:
     """A line of a table.
 
     Attributes:
-        name: short, for flags and folders.
+        name: short, for options and folders.
         title: in the table.
         given: what the system is given besides the first frame; models of stage 1 also get that frame's masks.
         video: variant of stage 2; None: stage 1 is measured.
         trajectory: variant of stage 1; None: stage 2 follows the true masks, or none.
-        asked: how stage 1 is asked: one of :data:`mask2iv.evaluation.per_clip.answers.CONDITIONS`.
+        asked: the condition of stage 1, one of :data:`mask2iv.evaluation.per_clip.answers.CONDITIONS`.
         foreign: whether it is trained on the other benchmark's clips.
     """
 
@@ -182,7 +182,7 @@ class Row:
 
     @property
     def variants(self) -> list[str]:
-        """What must be trained for it."""
+        """What must be trained for the row."""
         return [name for name in (self.trajectory, self.video) if name is not None]
 
 

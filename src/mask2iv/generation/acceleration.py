@@ -49,14 +49,16 @@ class Acceleration:
         """Refuse what cannot work on this device, before anything is loaded.
 
         Raises:
-            InputError: names the flag.
+            InputError: names the field.
         """
         if device.type != "cuda" and (self.cuda_graphs or self.offload != "none"):
-            flag = "--cuda-graphs" if self.cuda_graphs else f"--offload {self.offload}"
-            raise InputError(f"{flag}: there is no use for it on the device {device}; it needs a CUDA device")
+            field = "cuda_graphs" if self.cuda_graphs else f"offload {self.offload}"
+            raise InputError(field, f"it needs a CUDA device, and is of no use on {device}", "leave it out")
         if self.cuda_graphs and self.offload != "none":
             raise InputError(
-                f"--cuda-graphs and --offload {self.offload}: graphs need the weights to stay on the GPU; choose one"
+                "cuda_graphs",
+                f"graphs need the weights to stay on the GPU, and {self.offload} offloading moves them",
+                "choose one of the two",
             )
 
     @property
@@ -69,32 +71,29 @@ class Acceleration:
         """Set up a pipeline that is in main memory, or on the device already, and bring it there.
 
         Raises:
-            InputError: an extra is missing, or something cannot work here; names the flag.
+            InputError: an extra is missing, or something cannot work here; names the field.
         """
         self.check(device)
-        try:
-            if self.quantize != "none":
-                pipeline.quantize(self.quantize)
-            if self.offload == "model":
-                pipeline.enable_model_cpu_offload(device)
-            elif self.offload == "group":
-                pipeline.enable_group_offload(device, use_stream=True)
-            else:
-                pipeline.to(device)
-            if self.vae_tiling:
-                pipeline.enable_vae_tiling()
-            pipeline.set_channels_last(True if self.channels_last else None)
-            if self.compile:
-                pipeline.compile()
-            if self.cuda_graphs:
-                pipeline.enable_cuda_graphs()
-        except InputError as error:
-            raise InputError(f"--{error}") from error
+        if self.quantize != "none":
+            pipeline.quantize(self.quantize)
+        if self.offload == "model":
+            pipeline.enable_model_cpu_offload(device)
+        elif self.offload == "group":
+            pipeline.enable_group_offload(device, use_stream=True)
+        else:
+            pipeline.to(device)
+        if self.vae_tiling:
+            pipeline.enable_vae_tiling()
+        pipeline.set_channels_last(True if self.channels_last else None)
+        if self.compile:
+            pipeline.compile()
+        if self.cuda_graphs:
+            pipeline.enable_cuda_graphs()
 
 
 @contextmanager
 def enough_memory() -> Iterator[None]:
-    """Turns a GPU's lack of memory into a message about the flags that need less, and frees what was held.
+    """Turns a GPU's lack of memory into a message that says what needs less, and frees what was held.
 
     Raises:
         InputError: the GPU's memory did not suffice.
@@ -108,6 +107,8 @@ def enough_memory() -> Iterator[None]:
         traceback.clear_frames(error.__traceback__)
         torch.cuda.empty_cache()
         raise InputError(
-            "the GPU's memory does not suffice; try one or more of a smaller --batch-size, --dtype bf16, --vae-tiling, "
-            f"--quantize int8, --offload model or group, a smaller --size (PyTorch: {str(error).split('. ')[0]})"
+            "device",
+            f"the GPU's memory does not suffice (PyTorch: {str(error).split('. ')[0]})",
+            "try one or more of: a smaller batch size, dtype bf16, VAE tiling, int8 quantisation, offloading (model or "
+            "group), a smaller size",
         ) from error

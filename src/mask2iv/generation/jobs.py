@@ -32,7 +32,7 @@ from mask2iv.generation.inputs import (
     read_scene,
     scene_record,
 )
-from mask2iv.generation.options import Guidance, Output, Sampling, Scene
+from mask2iv.generation.options import GuidanceOptions, Output, Sampling, SceneOptions
 from mask2iv.generation.results import check_result_folder, disk_faults, result_folder
 from mask2iv.generation.run import LoadedModel, batched, write_result
 from mask2iv.manifest import versions
@@ -43,7 +43,7 @@ SOME_FAILED = 3
 
 FAILURES, SUMMARY = "failures.json", "jobs-manifest.json"
 _PATHS = ("image", "object_mask", "target_mask", "actor_mask")
-_SCENE = tuple(f.name for f in fields(Scene))
+_SCENE = tuple(f.name for f in fields(SceneOptions))
 _KEYS = ("id", "seed", *_SCENE)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # Settings that do not say what was asked for, only how it was computed.
@@ -56,12 +56,17 @@ class Job:
 
     id: str
     line: int
-    scene: Scene
+    scene: SceneOptions
     seed: int
 
 
 def run_jobs(
-    path: Path, guidance: Guidance, sampling: Sampling, acceleration: Acceleration, output: Output, batch_size: int = 1
+    path: Path,
+    guidance: GuidanceOptions,
+    sampling: Sampling,
+    acceleration: Acceleration,
+    output: Output,
+    batch_size: int = 1,
 ) -> int:
     """Do the jobs of a file that are not done yet, each into a folder of its own.
 
@@ -69,7 +74,7 @@ def run_jobs(
         0, or :data:`SOME_FAILED`.
 
     Raises:
-        InputError: options or a jobs file that cannot be used; nothing has been written then.
+        InputError: options or a jobs file that cannot be used; nothing is written then.
     """
     check_sampling(sampling, 1, batch_size)
     size = check_size_and_scales(guidance, None)
@@ -80,7 +85,9 @@ def run_jobs(
     try:
         output.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out: cannot write the folder {output.out}: {reason(error)}") from error
+        raise InputError(
+            "out", f"cannot write the folder {output.out}: {reason(error)}", "choose a writable place"
+        ) from error
     session = _Session(model, output, path, len(jobs))
     try:
         session.work(jobs, batch_size)
@@ -99,12 +106,12 @@ def read_jobs(path: Path, seed: int) -> list[Job]:
     Raises:
         InputError: no such file, no jobs, a line that is not a job, or an id twice; names line and key.
     """
-    require_file(path, "--jobs")
+    require_file(path, "jobs")
     try:
         # Not splitlines: JSON text may hold the rarer line separators as they are.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--jobs: {path} cannot be read: {reason(error)}; save it as UTF-8 text") from error
+        raise InputError("jobs", f"{path} cannot be read: {reason(error)}", "save it as UTF-8 text") from error
     jobs: list[Job] = []
     taken: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
@@ -113,15 +120,18 @@ def read_jobs(path: Path, seed: int) -> list[Job]:
         try:
             job = _parse(line, number, path.parent, f"job-{len(jobs):05d}", seed)
         except InputError as error:
-            raise InputError(f"--jobs: line {number} of {path}: {error}") from error
+            place = f"jobs: line {number} of {path}"
+            raise (error.about(place) if error.field == "job" else error.within(place)) from error
         # Some file systems do not tell upper from lower case.
         name = job.id.casefold()
         if name in taken:
-            raise InputError(f"--jobs: lines {taken[name]} and {number} of {path} both have the id {job.id!r}")
+            raise InputError(
+                "jobs", f"lines {taken[name]} and {number} of {path} both have the id {job.id!r}", "rename one of them"
+            )
         taken[name] = number
         jobs.append(job)
     if not jobs:
-        raise InputError(f"--jobs: {path} holds no jobs; write one JSON object per line")
+        raise InputError("jobs", f"{path} holds no jobs", "write one JSON object per line")
     return jobs
 
 
@@ -129,31 +139,34 @@ def _parse(line: str, number: int, folder: Path, default_id: str, seed: int) -> 
     try:
         read = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON: {reason(error)}") from error
+        raise InputError("job", f"not JSON: {reason(error)}") from error
     if not isinstance(read, dict):
-        raise InputError(f"expected a JSON object, found {type(read).__name__}")
+        raise InputError("job", f"expected a JSON object, found {type(read).__name__}")
     unknown = [key for key in read if key not in _KEYS]
     if unknown:
-        raise InputError(f"unknown key {unknown[0]!r}; known keys: {', '.join(_KEYS)}")
+        raise InputError(f"{unknown[0]!r}", "unknown key", f"known keys: {', '.join(_KEYS)}")
     values = {key: value for key, value in read.items() if value is not None}
     for key, value in values.items():
         # A box or point may be a list of numbers too.
         if key in ("object_box", "object_point") and isinstance(value, list):
             values[key] = ",".join(map(str, value))
         elif type(value) is not (int if key == "seed" else str):
-            raise InputError(f"{key}: expected {'an integer' if key == 'seed' else 'text'}, found {value!r}")
+            raise InputError(key, f"expected {'an integer' if key == 'seed' else 'text'}, found {value!r}")
     if "image" not in values:
-        raise InputError("image is missing")
+        raise InputError("image", "it is missing")
     if values.get("actor", "hand") not in ("hand", "robot"):
-        raise InputError(f"actor: expected 'hand' or 'robot', found {values['actor']!r}")
+        raise InputError("actor", f"expected 'hand' or 'robot', found {values['actor']!r}")
     name, own_seed = values.pop("id", default_id), values.pop("seed", seed)
-    check_seed(own_seed, 1, "seed")
+    check_seed(own_seed, 1)
     if not _ID.fullmatch(name) or name.endswith(".") or name.casefold() in (FAILURES, SUMMARY):
         raise InputError(
-            f"id {name!r} cannot be a folder name here; use up to 100 letters, digits, '-', '_' and '.', a letter or "
-            "digit first"
+            "id",
+            f"{name!r} cannot be a folder name here",
+            "use up to 100 letters, digits, '-', '_' and '.', a letter or digit first",
         )
-    return Job(name, number, Scene(**values | {key: folder / values[key] for key in _PATHS if key in values}), own_seed)
+    return Job(
+        name, number, SceneOptions(**values | {key: folder / values[key] for key in _PATHS if key in values}), own_seed
+    )
 
 
 class _Session:
@@ -232,8 +245,9 @@ class _Session:
                 return False
             if (folder / "manifest.json").is_file() and not self.output.overwrite:
                 raise InputError(
-                    f"{folder} holds a result of other inputs or settings, or an incomplete one; give another id, or "
-                    "replace it with --overwrite"
+                    "id",
+                    f"{folder} holds a result of other inputs or settings, or an incomplete one",
+                    "give another id, or ask to overwrite",
                 )
             check_result_folder(self._output(job), [*job.scene.files, self.jobs_file])
             return True
@@ -258,7 +272,8 @@ class _Session:
     def _make(self, batch: Sequence[tuple[Job, SceneInputs]]) -> None:
         """Generate and write one batch; one by one, where one of them spoils it."""
         try:
-            made = self.model.make([scene for _, scene in batch], [job.seed for job, _ in batch])
+            resized = [inputs.scene.at(self.model.size) for _, inputs in batch]
+            made = self.model.make(resized, [job.seed for job, _ in batch])
         except InputError as error:
             if len(batch) == 1:
                 self._fail(batch[0][0], error)
@@ -266,15 +281,15 @@ class _Session:
             for one in batch:
                 self._make([one])
             return
-        for (job, scene), (trajectory, video) in zip(batch, made, strict=True):
+        for (job, inputs), scene, (trajectory, video) in zip(batch, resized, made, strict=True):
             output = self._output(job)
             with self._noting(job):
                 with result_folder(output, [*job.scene.files, self.jobs_file]) as folder, disk_faults(output):
-                    if scene.found_mask:
-                        write_png(folder / "object_mask.png", scene.object_mask)
+                    if inputs.found_mask:
+                        write_png(folder / "object_mask.png", inputs.scene.object_mask)
                     write_result(folder, scene, trajectory, video)
                     own = {**self.model.prompt_record(scene.prompt), "seed": job.seed}
-                    self.model.write_manifest(folder, scene.record, own)
+                    self.model.write_manifest(folder, inputs.record, own)
                 self.done += 1
 
     def _output(self, job: Job) -> Output:
@@ -289,10 +304,7 @@ class _Session:
             self._fail(job, error)
 
     def _fail(self, job: Job, error: InputError) -> None:
-        # The reader of a jobs file knows keys, not flags.
-        flags = "|".join(name.replace("_", "-") for name in _SCENE)
-        message = re.sub(rf"--({flags})\b", lambda found: found[1].replace("-", "_"), str(error))
-        self.failures.append({"id": job.id, "line": job.line, "error": message})
+        self.failures.append({"id": job.id, "line": job.line, "error": str(error)})
 
 
 def _asked(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def optional(metavar: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Scene:
+class SceneOptions:
     """What the picture shows and what shall happen. Give the object as a mask, a box or a point, and say what
     happens to it by --prompt, --target-mask or both."""
 
@@ -50,15 +50,15 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class OneScene(Scene):
-    __doc__ = Scene.__doc__
+class OneScene(SceneOptions):
+    __doc__ = SceneOptions.__doc__
 
     image: Annotated[Path, tyro.conf.arg(metavar="FILE")] = field()
     """The picture: PNG, JPEG, WebP and alike. It is the first frame of the video."""
 
 
 @dataclass(frozen=True)
-class Guidance:
+class GuidanceOptions:
     """Size of the result, and how closely it keeps to prompt and target."""
 
     size: Annotated[str | None, optional("HxW")] = None

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mask2iv.contract import Label, Trajectory, UInt8Array
+from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, reason
 from mask2iv.filmstrip import filmstrip, overlay
-from mask2iv.generation.inputs import SceneInputs
 from mask2iv.generation.options import Output
-from mask2iv.media import resize_image, resize_mask, write_png, write_video
+from mask2iv.media import write_png, write_video
+from mask2iv.stages.scene import Scene
 from mask2iv.trajectories.labels import labels_to_rgb
 from mask2iv.trajectories.storage import save_trajectory_folder
 
@@ -25,7 +25,7 @@ _OURS = re.compile(
 
 
 def check_result_folder(output: Output, inputs: Sequence[Path]) -> Path:
-    """The resolved ``--out``, if a result may stand there.
+    """The resolved output folder, if a result may stand there.
 
     Args:
         output: the flags.
@@ -38,17 +38,17 @@ def check_result_folder(output: Output, inputs: Sequence[Path]) -> Path:
     try:
         present = sorted(entry.name for entry in out.iterdir()) if out.is_dir() else []
     except OSError as error:
-        raise InputError(f"--out: cannot read the folder {out}: {reason(error)}; choose another one") from error
+        raise InputError("out", f"cannot read the folder {out}: {reason(error)}", "choose another one") from error
     if present and not output.overwrite:
-        raise InputError(f"--out: the folder {out} is not empty; choose another one, or replace it with --overwrite")
+        raise InputError("out", f"the folder {out} is not empty", "choose another one, or ask to overwrite")
     foreign = [name for name in present if not _OURS.fullmatch(name)]
     if foreign:
         raise InputError(
-            f"--overwrite: {out} holds {foreign[0]!r}, which no run of this command writes; choose another --out"
+            "overwrite", f"{out} holds {foreign[0]!r}, which no run of this command writes", "choose another folder"
         )
     for path in inputs:
         if out in (path.resolve(), *path.resolve().parents):
-            raise InputError(f"--out: the folder {out} holds the input {path}; choose another one")
+            raise InputError("out", f"the folder {out} holds the input {path}", "choose another one")
     return out
 
 
@@ -66,7 +66,7 @@ def result_folder(output: Output, inputs: Sequence[Path]) -> Iterator[Path]:
             try:
                 folder = stack.enter_context(atomic_directory(out, output.overwrite))
             except InputError as error:
-                raise InputError(f"--out: {error}") from error
+                raise error.within("out") from error
             yield folder
     except BaseException:
         for parent in made:
@@ -77,7 +77,7 @@ def result_folder(output: Output, inputs: Sequence[Path]) -> Iterator[Path]:
 
 @contextmanager
 def disk_faults(output: Output) -> Iterator[None]:
-    """Turns a full or failing disk into a message about ``--out``. Put around nothing but writing.
+    """Turns a full or failing disk into an error of the output folder. Put around nothing but writing.
 
     Raises:
         InputError: something could not be written.
@@ -87,7 +87,7 @@ def disk_faults(output: Output) -> Iterator[None]:
     except (OSError, InputError) as error:
         # The error itself may name a file in the temporary folder, which nobody knows.
         said = reason(error.__cause__ or error)
-        raise InputError(f"--out: cannot write {output.out}: {said}; make room, or write elsewhere") from error
+        raise InputError("out", f"cannot write {output.out}: {said}", "make room, or write elsewhere") from error
 
 
 def write_trajectory(folder: Path, trajectory: Trajectory) -> None:
@@ -113,16 +113,15 @@ def write_filmstrip(
     write_png(folder / "filmstrip.png", filmstrip(rows))
 
 
-def input_pictures(scene: SceneInputs, size: tuple[int, int]) -> tuple[str, UInt8Array]:
-    """The input row of a filmstrip: the picture, then with object (and actor), then with the target where given."""
-    first = np.zeros(scene.image.shape[:2], dtype=np.uint8)
-    if scene.actor_mask is not None:
-        first[scene.actor_mask] = Label.ACTOR
-    first[scene.object_mask] = Label.OBJECT
-    painted = [np.zeros_like(first), first]
-    if scene.target_mask is not None:
-        painted.append(scene.target_mask * np.uint8(Label.OBJECT))
-    image = resize_image(scene.image, size)
-    labels = resize_mask(np.stack(painted), size)
+def input_pictures(scene: Scene) -> tuple[str, UInt8Array]:
+    """The input row of a filmstrip: the picture, then with object (and actor), then with the target where given.
+
+    Args:
+        scene: at the result's size.
+    """
+    painted = [np.zeros_like(scene.labels), scene.labels]
+    if scene.target_labels is not None:
+        painted.append(scene.target_labels)
     names = "picture, object" + (", target" if len(painted) == 3 else "")
-    return f"{scene.prompt or 'no prompt'} ({names})", overlay(np.stack([image] * len(painted)), labels)
+    pictures = overlay(np.stack([scene.image] * len(painted)), np.stack(painted))
+    return f"{scene.prompt or 'no prompt'} ({names})", pictures

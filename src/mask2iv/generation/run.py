@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import string
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -21,39 +21,30 @@ from mask2iv.errors import InputError
 from mask2iv.files import write_json
 from mask2iv.generation.acceleration import Acceleration, enough_memory
 from mask2iv.generation.inputs import (
-    SceneInputs,
     check_sampling,
     check_size_and_scales,
     file_record,
     read_scene,
     read_trajectory,
 )
-from mask2iv.generation.options import Guidance, Output, Sampling, Scene
+from mask2iv.generation.options import GuidanceOptions, Output, Sampling, SceneOptions
 from mask2iv.generation.results import disk_faults, input_pictures, result_folder, write_filmstrip, write_trajectory
 from mask2iv.generation.values import pick_device
 from mask2iv.manifest import versions, weight_hashes
 from mask2iv.media import read_image, resize_image, write_png, write_video
 from mask2iv.pipelines.components import model_folder
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
+from mask2iv.stages.interfaces import Guidance, SamplingOptions, VideoRequest
+from mask2iv.stages.scene import Scene
 
 T = TypeVar("T")
 
 _STAGES = {"generate": ("trajectory", "video"), "trajectory": ("trajectory",), "render": ("video",)}
-# What the pipeline's names for its inputs are called here.
-_FLAGS = {
-    "size": "--size",
-    "prompt": "--prompt",
-    "object_mask": "--object-mask",
-    "target_mask": "--target-mask",
-    "actor_mask": "--actor-mask",
-    "num_inference_steps": "--steps",
-}
-_RENDER_FLAGS = {**_FLAGS, "size": "--trajectory of size", "trajectory": "--trajectory"}
 
 
 def generate(
-    scene: Scene,
-    guidance: Guidance,
+    scene: SceneOptions,
+    guidance: GuidanceOptions,
     sampling: Sampling,
     acceleration: Acceleration,
     output: Output,
@@ -69,7 +60,9 @@ def generate(
     _from_scene(model, scene, guidance, sampling, output, samples, batch_size)
 
 
-def predict(scene: Scene, guidance: Guidance, sampling: Sampling, acceleration: Acceleration, output: Output) -> None:
+def predict(
+    scene: SceneOptions, guidance: GuidanceOptions, sampling: Sampling, acceleration: Acceleration, output: Output
+) -> None:
     """Stage 1 alone. Raises InputError as :func:`generate`."""
     _from_scene(partial(LoadedModel, "trajectory", sampling, acceleration), scene, guidance, sampling, output, 1, 1)
 
@@ -77,24 +70,29 @@ def predict(scene: Scene, guidance: Guidance, sampling: Sampling, acceleration: 
 def render(image: Path, trajectory: Path, sampling: Sampling, acceleration: Acceleration, output: Output) -> None:
     """Stage 2 alone. Raises InputError as :func:`generate`."""
     check_sampling(sampling)
-    picture = read_image(image, "--image")
+    picture = read_image(image, "image")
     given, record = read_trajectory(trajectory)
     inputs, seed = {"image": file_record(image), "trajectory": record}, sampling.seed
     with result_folder(output, [image, trajectory]) as folder:
         model = LoadedModel("render", sampling, acceleration)
         model.settings |= {"height": given.size[0], "width": given.size[1], "fps": given.fps}
-        [video] = model.render([picture], [given], [seed], _RENDER_FLAGS)
+        request = VideoRequest(resize_image(picture, given.size), given)
+        try:
+            [video] = model.render([request], [seed])
+        except InputError as error:
+            # The trajectory sets the size here.
+            raise (error.about(f"trajectory of {error.field}") if error.field.startswith("size") else error) from error
         with disk_faults(output):
             write_video(folder / "video.mp4", video, given.fps)
-            write_filmstrip(folder, ("picture", resize_image(picture, given.size)[None]), given, video)
+            write_filmstrip(folder, ("picture", request.image[None]), given, video)
             model.write_manifest(folder, inputs, {"seed": seed})
     print(f"{output.out}: video.mp4")
 
 
 def _from_scene(
     load: Callable[[], LoadedModel],
-    scene: Scene,
-    guidance: Guidance,
+    scene: SceneOptions,
+    guidance: GuidanceOptions,
     sampling: Sampling,
     output: Output,
     samples: int,
@@ -106,21 +104,22 @@ def _from_scene(
     with result_folder(output, scene.files) as folder:
         model = load()
         model.settle(guidance, size)
-        model.tell_of_prompts([read.prompt])
-        prompt = model.prompt_record(read.prompt)
+        model.tell_of_prompts([read.scene.prompt])
+        prompt = model.prompt_record(read.scene.prompt)
+        resized = read.scene.at(model.size)
         started = time.perf_counter()
         if read.found_mask:
             with disk_faults(output):
-                write_png(folder / "object_mask.png", read.object_mask)
+                write_png(folder / "object_mask.png", read.scene.object_mask)
         seeds = [sampling.seed + index for index in range(samples)]
         parts = [f"sample-{index:03d}" for index in range(samples)] if samples > 1 else ["."]
         for batch in batched(zip(parts, seeds, strict=True), batch_size):
             if samples > 1:
                 print("; ".join(f"{part}, seed {seed}" for part, seed in batch), file=sys.stderr)
-            made = model.make([read] * len(batch), [seed for _, seed in batch])
+            made = model.make([resized] * len(batch), [seed for _, seed in batch])
             with disk_faults(output):
                 for (part, seed), (trajectory, video) in zip(batch, made, strict=True):
-                    write_result(folder / part, read, trajectory, video)
+                    write_result(folder / part, resized, trajectory, video)
                     model.write_manifest(folder / part, read.record, {**prompt, "seed": seed})
         if samples > 1:
             model.seconds = {"load": model.seconds["load"], "samples": round(time.perf_counter() - started, 3)}
@@ -153,24 +152,26 @@ class LoadedModel:
         device = pick_device(sampling.device)
         acceleration.check(device)
         with self._timed("load"):
-            with in_flags({}, "--model"):
+            try:
                 self.pipeline = Mask2IVPipeline.from_pretrained(sampling.model, acceleration.torch_dtype)
-            there = {
-                "trajectory": self.pipeline.predicts_trajectories,
-                "video": self.pipeline.video_stage is not None,
-            }
+            except InputError as error:
+                raise error.within("model") from error
+            stages = {"trajectory": self.pipeline.predictor, "video": self.pipeline.renderer}
             for stage in _STAGES[name]:
-                if not there[stage]:
-                    raise InputError(f"--model: {sampling.model} has no {stage} stage, which mask2iv {name} needs")
+                if stages[stage] is None:
+                    raise InputError("model", f"{sampling.model} has no {stage} stage, which {name} needs")
             with enough_memory():
                 acceleration.apply(self.pipeline.requires_grad_(False), device)
         config = self.pipeline.config
         defaults = {"trajectory": config.num_inference_steps, "video": config.video_num_inference_steps}
         self.steps = {stage: sampling.steps or defaults[stage] for stage in _STAGES[name]}
         sampler = sampling.sampler or config.sampler
-        with in_flags(_FLAGS):
+        try:
             self.pipeline.solver(sampler).set_timesteps(max(self.steps.values()))
-        self._options: dict[str, Any] = {"batch_size": batch_size, "sampler": sampler, "progress": progress}
+        except InputError as error:
+            raise (error.about("steps") if error.field == "num_inference_steps" else error) from error
+        self._guidance, self._progress = Guidance(), progress
+        self._options = SamplingOptions(batch_size=batch_size, sampler=sampler)
         self.settings: dict[str, Any] = {
             "model": {"name": sampling.model, "sha256": weight_hashes(model_folder(sampling.model))},
             "device": str(device),
@@ -182,18 +183,23 @@ class LoadedModel:
             "num_frames": config.num_frames,
         }
 
-    def settle(self, guidance: Guidance, size: tuple[int, int] | None) -> None:
+    def settle(self, guidance: GuidanceOptions, size: tuple[int, int] | None) -> None:
         """Resolves the settings of stage 1.
 
         Raises:
             InputError: the model cannot make this size.
         """
         config = self.pipeline.config
-        with in_flags(_FLAGS):
-            height, width = self.pipeline.size(*(size or (None, None)))
+        height, width = self.pipeline.size(*(size or (None, None)))
         scales = {name: getattr(guidance, name) for name in ("guidance_scale", "target_guidance_scale")}
         self.settings |= {"height": height, "width": width, "fps": config.fps}
         self.settings |= {name: getattr(config, name) if scale is None else scale for name, scale in scales.items()}
+        self._guidance = Guidance(*(self.settings[name] for name in scales))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of what is made, once that is settled."""
+        return self.settings["height"], self.settings["width"]
 
     def tell_of_prompts(self, prompts: Iterable[str | None]) -> None:
         """Says how prompts are read, names the words that the model does not know, and what is cut off."""
@@ -214,53 +220,30 @@ class LoadedModel:
 
     def prompt_record(self, prompt: str | None) -> dict[str, Any]:
         """A prompt for the manifest: as given, and where that differs as it is read and what of it is cut off."""
-        record: dict[str, Any] = {"prompt": prompt}
-        if prompt is not None:
+        record: dict[str, Any] = {"prompt": prompt or None}
+        if prompt:
             read, cut = self.pipeline.prompts.read(prompt), self.pipeline.prompts.cut_off(prompt)
             record |= {"prompt_read_as": read} if read != prompt else {}
             record |= {"prompt_cut_off": cut} if cut else {}
         return record
 
-    def make(self, scenes: Sequence[SceneInputs], seeds: Sequence[int]) -> list[tuple[Trajectory, UInt8Array | None]]:
-        """Trajectory and, where the command has stage 2, video of each scene."""
-        trajectories = self.predict(scenes, seeds)
+    def make(self, scenes: Sequence[Scene], seeds: Sequence[int]) -> list[tuple[Trajectory, UInt8Array | None]]:
+        """Trajectory and, where the command has stage 2, video of each scene, which is of the settled size."""
+        options = replace(self._options, steps=self.steps["trajectory"], guidance=self._guidance)
         if "video" not in self.steps:
-            return [(trajectory, None) for trajectory in trajectories]
-        videos = self.render([scene.image for scene in scenes], trajectories, seeds, _FLAGS)
-        return list(zip(trajectories, videos, strict=True))
+            with self._timed("trajectory"), enough_memory():
+                return [(one, None) for one in self.pipeline.predict(scenes, seeds, options, progress=self._progress)]
+        with enough_memory():
+            video = replace(options, steps=self.steps["video"])
+            output = self.pipeline.generate(scenes, seeds, options, video, progress=self._progress)
+        self.seconds |= output.seconds
+        return list(zip(output.trajectory, output.frames, strict=True))
 
-    def predict(self, scenes: Sequence[SceneInputs], seeds: Sequence[int]) -> list[Trajectory]:
-        """Stage 1."""
-        keys = ("height", "width", "guidance_scale", "target_guidance_scale")
-        with self._timed("trajectory"), in_flags(_FLAGS), enough_memory():
-            return self.pipeline.trajectory(
-                [scene.image for scene in scenes],
-                [scene.object_mask for scene in scenes],
-                [scene.prompt for scene in scenes],
-                [scene.target_mask for scene in scenes],
-                [scene.actor_mask for scene in scenes],
-                num_inference_steps=self.steps["trajectory"],
-                generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-                **{key: self.settings[key] for key in keys},
-                **self._options,
-            )
-
-    def render(
-        self,
-        images: Sequence[UInt8Array],
-        trajectories: Sequence[Trajectory],
-        seeds: Sequence[int],
-        flags: Mapping[str, str],
-    ) -> list[UInt8Array]:
-        """Stage 2: uint8 [T, H, W, 3] each. ``flags`` are the names its complaints use."""
-        with self._timed("video"), in_flags(flags), enough_memory():
-            return self.pipeline.render(
-                list(images),
-                trajectories,
-                num_inference_steps=self.steps["video"],
-                generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-                **self._options,
-            )
+    def render(self, requests: Sequence[VideoRequest], seeds: Sequence[int]) -> list[UInt8Array]:
+        """Stage 2: uint8 [T, H, W, 3] each."""
+        options = replace(self._options, steps=self.steps["video"])
+        with self._timed("video"), enough_memory():
+            return self.pipeline.render_requests(requests, seeds, options, progress=self._progress)
 
     def write_manifest(self, folder: Path, inputs: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         """Writes ``manifest.json``: what was given, what it resolved to, what the last stages took.
@@ -291,12 +274,12 @@ class LoadedModel:
         self.seconds[name] = round(time.perf_counter() - started, 3)
 
 
-def write_result(folder: Path, scene: SceneInputs, trajectory: Trajectory, video: UInt8Array | None) -> None:
-    """Writes trajectory, filmstrip and, where there is one, the video."""
+def write_result(folder: Path, scene: Scene, trajectory: Trajectory, video: UInt8Array | None) -> None:
+    """Writes trajectory, filmstrip and, where there is one, the video. The scene is of the result's size."""
     write_trajectory(folder, trajectory)
     if video is not None:
         write_video(folder / "video.mp4", video, trajectory.fps)
-    write_filmstrip(folder, input_pictures(scene, trajectory.size), trajectory, video)
+    write_filmstrip(folder, input_pictures(scene), trajectory, video)
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -304,19 +287,3 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-@contextmanager
-def in_flags(flags: Mapping[str, str], default: str | None = None) -> Iterator[None]:
-    """Names flags in the pipeline's complaints: in place of the input they begin with, or ``default`` in front."""
-    try:
-        yield
-    except InputError as error:
-        message = str(error)
-        word = re.match(r"\w*", message)
-        name = word[0] if word else ""
-        if name in flags:
-            raise InputError(flags[name] + message[len(name) :]) from error
-        if default and not message.startswith(default):
-            raise InputError(f"{default}: {message}") from error
-        raise

@@ -17,11 +17,11 @@ def parse_size(text: str) -> tuple[int, int]:
     """
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if not match or not all(int(number) for number in match.groups()):
-        raise InputError(f"--size {text!r}: expected HEIGHTxWIDTH in pixels, for example 160x256")
+        raise InputError("size", f"expected HEIGHTxWIDTH in pixels, for example 160x256, found {text!r}")
     return int(match[1]), int(match[2])
 
 
-def parse_numbers(text: str, count: int, flag: str, form: str) -> tuple[int, ...]:
+def parse_numbers(text: str, count: int, field: str, form: str) -> tuple[int, ...]:
     """Numbers with commas between them, for example 10,20,30, to integers.
 
     Raises:
@@ -29,7 +29,7 @@ def parse_numbers(text: str, count: int, flag: str, form: str) -> tuple[int, ...
     """
     parts = text.split(",")
     if len(parts) != count or not all(re.fullmatch(r"-?\d+", part.strip()) for part in parts):
-        raise InputError(f"{flag} {text!r}: expected {form} in pixels")
+        raise InputError(field, f"expected {form} in pixels, found {text!r}")
     return tuple(int(part) for part in parts)
 
 
@@ -44,7 +44,7 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise InputError(f"--device {name!r} is not a device; use auto, cpu or cuda") from error
+        raise InputError("device", f"{name!r} is not a device", "use auto, cpu or cuda") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"--device {name!r}: no CUDA device is available; use --device cpu")
+        raise InputError("device", f"no CUDA device is available for {name!r}", "use cpu")
     return device

@@ -1,1 +1,1 @@
-"""Networks that several rooms share: autoencoder, text encoder, reference decoder, LPIPS."""
+"""Networks shared by the backbones and by training: autoencoder, text encoder, reference decoder, LPIPS."""

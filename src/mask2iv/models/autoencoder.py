@@ -1,7 +1,7 @@
 """Autoencoders and the one place where pixels become scaled latents and back.
 
-`AutoencoderKL` (DynamiCrafter, Mask2IV) gives a posterior that is sampled, for conditions too; `AutoencoderDC` (the
-embedded model: its space-to-depth stem keeps full-resolution convolutions cheap) is deterministic.
+`AutoencoderKL` (DynamiCrafter, Mask2IV) returns a posterior, which is sampled even for conditions. `AutoencoderDC` (the
+embedded model) is deterministic; its space-to-depth stem avoids full-resolution convolutions.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Autoencoder = Any
 
 
 class LatentCodec(nn.Module):
-    """Pixels <-> scaled latents behind one convention.
+    """Converts pixels to scaled latents and back.
 
-    Latents are ``scaling_factor`` times what the encoder gives, so that their standard deviation is about 1.
-    Images are encoded in chunks of `chunk` frames; the results do not depend on what else is in the batch.
+    Latents are the encoder's output times ``scaling_factor``, so that their standard deviation is about 1.
+    Images are encoded in chunks of `chunk` frames.
 
     Args:
         autoencoder: a diffusers autoencoder.
         patch: groups patch x patch latent cells into one with patch**2 times the channels (as DiT patchifies), so that
-            a small UNet runs on a coarser grid; 1 in the original models.
-        chunk: images per network call. 1 makes every result independent of the batch it was computed in.
+            a small U-Net runs on a coarser grid; 1 in the original models.
+        chunk: images per network call. With 1, no result depends on what else is in the batch.
     """
 
     def __init__(self, autoencoder: Autoencoder, patch: int = 1, chunk: int = 1) -> None:
@@ -52,17 +52,17 @@ class LatentCodec(nn.Module):
     def factor(self) -> int:
         """Pixels per latent cell along each side, after patching."""
         channels = self.autoencoder.config.get("block_out_channels")
-        # AutoencoderKL halves between its levels; AutoencoderDC knows its factor.
+        # AutoencoderKL halves the size between its levels; AutoencoderDC states its factor.
         ratio = 2 ** (len(channels) - 1) if channels else self.autoencoder.spatial_compression_ratio
         return int(ratio) * self.patch
 
     def set_tiling(self, size: int | None) -> None:
-        """Encode and decode pictures larger than `size` pixels in overlapping square tiles, blended; None: whole.
+        """Encode and decode pictures larger than `size` pixels in blended square tiles; None turns tiling off.
 
         The tiles overlap by a quarter. Memory then grows with the tile, not with the picture.
 
         Raises:
-            InputError: a size that is no multiple of four latent cells.
+            InputError: a size that is not a multiple of four latent cells.
         """
         vae: Any = self.autoencoder
         if size is None:
@@ -70,7 +70,7 @@ class LatentCodec(nn.Module):
             return
         cell = self.factor // self.patch
         if size < 4 * cell or size % (4 * cell):
-            raise InputError(f"tile_size must be a multiple of {4 * cell} for this model, found {size}")
+            raise InputError("tile_size", f"must be a multiple of {4 * cell} for this model, found {size}")
         stride = size * 3 // 4
         if isinstance(self.autoencoder, AutoencoderDC):
             vae.enable_tiling(size, size, stride, stride)
@@ -81,15 +81,17 @@ class LatentCodec(nn.Module):
     def encode(self, images: torch.Tensor, generators: list[torch.Generator] | None = None) -> torch.Tensor:
         """Encode images [B, 3, H, W] or videos [B, 3, T, H, W], float in [-1, 1], to latents [B, C, (T,) h, w].
 
-        `generators`, one per sample, drive the posterior sampling of a variational autoencoder (the original always
-        takes a sample, never the mean); a deterministic autoencoder ignores them.
+        A variational autoencoder samples its posterior with `generators`, one per sample (the original never takes the
+        mean); a deterministic autoencoder ignores them.
 
         Raises:
             InputError: H or W is not divisible by `factor`.
         """
         if images.shape[-2] % self.factor or images.shape[-1] % self.factor:
             raise InputError(
-                f"image size {tuple(images.shape[-2:])} is not divisible by {self.factor}; choose a --size that is"
+                f"size {images.shape[-2]}x{images.shape[-1]}",
+                f"the height and width of images must be multiples of {self.factor}",
+                "choose a size that fits",
             )
         frames = rearrange(images, "b c t h w -> b t c h w") if images.ndim == 5 else images[:, None]
         if isinstance(self.autoencoder, AutoencoderDC):
@@ -120,7 +122,7 @@ class LatentCodec(nn.Module):
 
     def _encode_chunk(self, images: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         encoded = self.autoencoder.encode(images, return_dict=False)[0]
-        # AutoencoderKL gives a distribution, AutoencoderDC the latents themselves.
+        # AutoencoderKL returns a distribution, AutoencoderDC the latents themselves.
         latents = encoded if isinstance(encoded, torch.Tensor) else encoded.sample(generator)
         return F.pixel_unshuffle(latents, self.patch)
 
@@ -132,9 +134,9 @@ def embedded_autoencoder(
     decoder_widths: tuple[int, ...],
     decoder_layers: tuple[int, ...],
 ) -> Autoencoder:
-    """The embedded model's autoencoder: f8, with a space-to-depth stem in place of full-resolution layers.
+    """The embedded model's autoencoder: f8, with a space-to-depth stem instead of full-resolution layers.
 
-    Widths and layers belong to 1/2, 1/4 and 1/8 of the resolution.
+    Widths and layers are those at 1/2, 1/4 and 1/8 of the resolution.
     """
     # The leading (width, 0 layers) pair tells AutoencoderDC to begin with a space-to-depth stem.
     none: tuple[Any, ...] = ((),) * (len(encoder_widths) + 1)

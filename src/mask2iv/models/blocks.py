@@ -1,4 +1,4 @@
-"""A convolution block that reference decoder and painter are made of."""
+"""The convolution block of the reference decoder, the painter and the planner."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch import nn
 
 
 class PixelBlock(nn.Module):
-    """Two convolutions beside an identity, [N, C, h, w] to the same.
+    """Two convolutions with a skip connection, [N, C, h, w] to the same.
 
-    Normalised at each pixel over the channels, so that a crop has the numbers of the whole picture.
+    The norm is over the channels of each pixel, so that a crop gives the same values as the whole picture.
     """
 
     def __init__(self, width: int) -> None:

@@ -1,4 +1,4 @@
-"""A patch discriminator, used in training alone."""
+"""A patch discriminator, used only in training."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import nn
 from torch.func import functional_call
 
 PAIR_CHANNELS = 2 * (3 + 3) + 3
-"""Two frames with their labels as planes, and the first frame at the same place."""
+"""Two frames with their label planes, and the same region of the first frame."""
 
 
 class PatchDiscriminator(nn.Module):
     """A PatchGAN (Isola et al. 2017, section 3.2.2): convolutions that judge patches of some 50 pixels.
 
     Args:
-        channels: of what it sees.
+        channels: input channels.
         widths: channels of the layers; each halves the resolution.
-        patch: space-to-depth factor before them. With 1 the first layer keeps the resolution instead, for small maps:
-            a finger's edge is a pixel there.
+        patch: space-to-depth factor before the layers. With 1, for small maps, the first layer keeps the resolution: a
+            finger's edge is one pixel there.
     """
 
     def __init__(self, channels: int, widths: tuple[int, ...] = (48, 96, 160), patch: int = 2) -> None:
@@ -43,21 +43,21 @@ class PatchDiscriminator(nn.Module):
         x, features = F.pixel_unshuffle(seen, self.patch), []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)
-            # Bounded features keep the game stable without normalising over a batch.
+            # Bounded features keep training stable without batch normalisation.
             x = x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-4)
             features.append(x)
         return self.judge(x), features
 
 
 def join_pairs(frames: torch.Tensor, planes: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
-    """What the discriminator of pictures sees, [N, PAIR_CHANNELS, h, w].
+    """The input of the discriminator of pictures, [N, PAIR_CHANNELS, h, w].
 
-    Two frames at once, so that a look that changes from frame to frame gives a picture away.
+    It sees two frames at once, so that it notices flicker.
 
     Args:
-        frames: two in a row, [N, 2, 3, h, w], float in [-1, 1].
+        frames: two consecutive ones, [N, 2, 3, h, w], float in [-1, 1].
         planes: their labels, [N, 2, 3, h, w] in {0, 1}.
-        first: the first frame at the same place, [N, 3, h, w].
+        first: the same region of the first frame, [N, 3, h, w].
     """
     return torch.cat([frames.flatten(1, 2), planes.flatten(1, 2).to(frames.dtype), first.to(frames.dtype)], dim=1)
 
@@ -65,19 +65,19 @@ def join_pairs(frames: torch.Tensor, planes: torch.Tensor, first: torch.Tensor) 
 def contest(
     adversary: PatchDiscriminator, real: torch.Tensor, made: torch.Tensor, region: torch.Tensor | None = None
 ) -> dict[str, torch.Tensor]:
-    """Hinge losses of both sides, and the mean distance of the adversary's features (Wang et al. 2018).
+    """Hinge losses of discriminator and generator, and the feature-matching loss (Wang et al. 2018).
 
-    ``adversary`` reaches the adversary's weights alone; ``fooled`` and ``features`` reach alone what `made` comes from.
+    ``adversary`` has gradients only for the adversary's weights; ``fooled`` and ``features`` have them only for `made`.
 
     Args:
-        real, made: what the adversary sees, [N, channels, h, w].
-        region: where it counts, [N, 1, h, w] in {0, 1}; elsewhere a tenth. None: everywhere.
+        real, made: inputs of the adversary, [N, channels, h, w].
+        region: where the weight is 1, [N, 1, h, w] in {0, 1}; elsewhere it is a tenth. None: everywhere.
     """
     verdict, real_features = adversary(real)
     weight = torch.ones_like(verdict, dtype=torch.float32)
     if region is not None:
         weight = 0.1 + F.adaptive_max_pool2d(region.float(), verdict.shape[-2:])
-    # Each sample by itself, so that parts of a batch add up to the whole.
+    # Normalised per sample, so that the parts of a batch add up to the whole.
     weight = weight / weight.mean(dim=(1, 2, 3), keepdim=True)
     doubt, _ = adversary(made.detach())
     frozen = {name: value.detach() for name, value in adversary.named_parameters()}

@@ -1,4 +1,4 @@
-"""A network's calls as CUDA graphs: all its kernels are launched at once, so that the processor cannot slow it down."""
+"""A network's calls as CUDA graphs: all kernels are launched at once, so that the CPU is no bottleneck."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 Replay = Callable[[], Tensor]
-"""Computes again, on what the buffers now hold, into the same result tensor, which it returns."""
+"""Recomputes from the current content of the buffers into the same result tensor, which it returns."""
 
 Recorder = Callable[[Callable[[], Tensor]], Replay]
-"""Makes a replay of a call."""
+"""Turns a call into a replay."""
 
 WARM_UP = 2
 """Calls before a recording: libraries allocate workspaces, choose algorithms and compile, which no graph can hold."""
 
 
 class CudaGraphRecorder:
-    """Records CUDA graphs that share one memory pool: only one of them ever runs at a time, and none keeps a result."""
+    """Records CUDA graphs that share one memory pool: only one runs at a time, and results are copied out."""
 
     def __init__(self) -> None:
         self._pool: Any = None
@@ -49,7 +49,7 @@ class CudaGraphRecorder:
 
 @dataclass
 class _Recording:
-    """A replay and its inputs: the buffers that it reads, and what was last copied into each."""
+    """A replay, the buffers that it reads, and what was last copied into each."""
 
     replay: Replay
     buffers: list[Tensor]
@@ -58,7 +58,7 @@ class _Recording:
     def run(self, inputs: list[Tensor]) -> Tensor:
         for index, (buffer, given) in enumerate(zip(self.buffers, inputs, strict=True)):
             held, version = self.copied[index]
-            # The context is the same at every step: copied once.
+            # The context is the same at every step, so it is copied once.
             if given is held and version is not None and version == _version(given):
                 continue
             buffer.copy_(given)
@@ -67,16 +67,16 @@ class _Recording:
 
 
 def _version(tensor: Tensor) -> int | None:
-    """Number of writes into the tensor; None where PyTorch does not count them."""
+    """Number of writes to the tensor; None where PyTorch does not count them."""
     return None if tensor.is_inference() else tensor._version
 
 
 class StepGraphs:
-    """Runs a function by recordings, one for each set of shapes; the least recently used is dropped.
+    """Runs a function by replaying recordings, one for each set of input shapes; drops the least recently used.
 
     Args:
         recorder: makes the replays.
-        limit: recordings kept. A full-size one holds some gigabytes unless it shares the recorder's memory.
+        limit: recordings kept. At full size each holds some gigabytes unless they share the recorder's memory.
     """
 
     def __init__(self, recorder: Recorder, limit: int = 4) -> None:
@@ -88,13 +88,13 @@ class StepGraphs:
         return len(self._recordings)
 
     def __call__(self, function: Callable[..., Tensor], weights: Hashable, *inputs: Any) -> Tensor:
-        """What ``function(*inputs)`` returns, as a tensor of the caller's own.
+        """The result of ``function(*inputs)``, as a new tensor.
 
         Args:
-            function: computes on a GPU without ever waiting for it, and depends on its inputs and its weights only.
-            weights: tells whether the weights are still where they were recorded.
-            inputs: tensors and plain values, nested in tuples and named tuples. A tensor's numbers may change from call
-                to call; anything else makes a new recording.
+            function: computes on a GPU without synchronising, and depends only on its inputs and its weights.
+            weights: identifies the memory of the weights; a change makes a new recording.
+            inputs: tensors and plain values, nested in tuples and named tuples. A tensor's values may change from call
+                to call; any other change makes a new recording.
         """
         leaves, spec = pytree.tree_flatten(inputs)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]

@@ -1,6 +1,6 @@
-"""LPIPS, a learned distance of pictures (Zhang et al., 2018), version 0.1, with the weights that ship.
+"""LPIPS, a learned perceptual distance (Zhang et al., 2018), version 0.1, with its weights.
 
-``benchmarks/convert_lpips.py`` makes the folders that are read here: ``model.safetensors``, and ``config.json`` with
+``benchmarks/convert_lpips.py`` writes the folders that are read here: ``model.safetensors``, and ``config.json`` with
 the digest and the source of the weights.
 """
 
@@ -31,14 +31,14 @@ _SMALLEST: dict[Net, int] = {"alex": 31, "vgg": 16}
 
 @dataclass(frozen=True)
 class LPIPSCard:
-    """What ``config.json`` says of the weights beside it.
+    """The content of ``config.json`` beside the weights.
 
     Attributes:
         net: the network whose features are compared.
         version: of the channel weights.
         sha256: digest of the weights file.
-        storage: how its numbers are kept.
-        source: package, version, file, digests and licences of what the weights were converted from.
+        storage: number format of the weights.
+        source: package, version, file, digests and licences of the original weights.
     """
 
     net: Net
@@ -52,11 +52,11 @@ class LPIPS(nn.Module):
     """Learned perceptual image patch similarity (Zhang et al., 2018, equation 1).
 
     Features after some ReLUs are normalised over channels; their squared differences, weighted per channel, are
-    averaged over the picture and summed over the five layers. It has gradients with respect to the pictures, so it
-    serves as a loss too; "vgg" is what the authors advise for that, "alex" for measuring.
+    averaged over the picture and summed over the five layers. It is differentiable, so it serves as a loss too; for
+    that the authors advise "vgg", for measuring "alex".
 
     Args:
-        net: AlexNet or VGG-16, up to their last convolution's ReLU, with the names of torchvision's modules.
+        net: AlexNet or VGG-16 up to the last convolution's ReLU; modules are named as in torchvision.
     """
 
     shift: torch.Tensor
@@ -67,8 +67,8 @@ class LPIPS(nn.Module):
         self.net = net
         self.features = _alexnet() if net == "alex" else _vgg16()
         self.lins = nn.ParameterList(torch.empty(width) for width in _WIDTHS[net])
-        # ImageNet's mean and deviation, for pictures in [-1, 1]. They are no weights, so they live on a real device
-        # even where the network is built without memory.
+        # ImageNet's mean and deviation, for pictures in [-1, 1]. They are not in the weights file, so they need memory
+        # even where the network is built on the meta device.
         shift, scale = [-0.030, -0.088, -0.188], [0.458, 0.448, 0.450]
         self.register_buffer("shift", torch.tensor(shift, device="cpu").view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", torch.tensor(scale, device="cpu").view(1, 3, 1, 1), persistent=False)
@@ -86,13 +86,14 @@ class LPIPS(nn.Module):
         """Distances [N] of pictures [N, 3, H, W] in [-1, 1]; 0 for equal ones.
 
         Raises:
-            InputError: pictures smaller than the network can take.
+            InputError: pictures too small for the network.
         """
         least = _SMALLEST[self.net]
         if min(a.shape[-2:]) < least:
             raise InputError(
-                f"LPIPS: pictures of {a.shape[-2]}x{a.shape[-1]} pixels are too small for its network; it takes "
-                f"{least}x{least} or more, so leave lpips out of the metrics"
+                "pictures",
+                f"{a.shape[-2]}x{a.shape[-1]} pixels are too small for LPIPS, which takes {least}x{least} or more",
+                "leave lpips out of the metrics",
             )
         pairs = zip(self.lins, self.layers(a), self.layers(b), strict=True)
         terms = [torch.einsum("c,nchw->nhw", w, (x - y).square()).mean(dim=(1, 2)) for w, x, y in pairs]
@@ -124,30 +125,31 @@ def _vgg16() -> nn.Sequential:
 
 
 def load_lpips(folder: Path = SHIPPED) -> LPIPS:
-    """The network of a folder, in float32, evaluation mode and frozen; without arguments, the one that ships.
+    """The network of a folder in float32, frozen and in evaluation mode; by default the one of the package.
 
     Raises:
-        InputError: a file is missing, damaged (its digest is not the one that its card states) or does not fit.
+        InputError: a file is missing, damaged (its digest is not the one on its card) or does not fit.
     """
     card = configs.from_dict(LPIPSCard, read_json(folder / CARD), str(folder / CARD))
     require_file(folder / WEIGHTS, "LPIPS weights")
     found = sha256_file(folder / WEIGHTS)
     if found != card.sha256:
         raise InputError(
-            f"LPIPS weights: {folder / WEIGHTS} is damaged: its sha256 is {found}, and {CARD} states {card.sha256}; "
-            "install the package, or convert the weights, again"
+            str(folder / WEIGHTS),
+            f"these LPIPS weights are damaged: their sha256 is {found}, and {CARD} states {card.sha256}",
+            "install the package, or convert the weights, again",
         )
-    # Without memory first: weights that are replaced at once need not be drawn.
+    # On the meta device first: weights that are replaced at once need not be drawn.
     with torch.device("meta"):
         net = LPIPS(card.net)
     try:
         state = {name: value.float() for name, value in load_file(folder / WEIGHTS).items()}
         net.load_state_dict(state, assign=True)
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise InputError(f"LPIPS weights: {folder / WEIGHTS} cannot be read: {error}") from error
+        raise InputError(str(folder / WEIGHTS), f"these LPIPS weights cannot be read: {error}") from error
     return net.eval().requires_grad_(False)
 
 
 def shipped_identity() -> dict[str, str]:
-    """Name and digest of the weights that ship."""
+    """Name and digest of the package's weights."""
     return {"name": SHIPPED.name, "sha256": sha256_file(SHIPPED / WEIGHTS)}

@@ -1,7 +1,7 @@
-"""An actor's colours in two numbers of three: what its near and its far part look like, for a whole clip.
+"""An actor's palette: one RGB colour each for its near and its far part, for a whole clip.
 
-Where the first frame shows no actor, its colours are open, and the mean of all of them is mud. A decoder that is given
-colours paints with them; in use they are those of the first frame's actor, or of the training clip whose actor comes
+Where the first frame shows no actor, its colours are unknown, and a decoder would paint the mean of all of them: mud.
+So the decoder is given a palette: the one of the first frame's actor, or the one of the training clip whose actor is
 nearest to what stage 2 drew.
 """
 
@@ -22,7 +22,7 @@ _WHOLE = 0.02
 
 
 def actor_palette(frames: UInt8Array, labels: UInt8Array) -> NDArray[np.float32] | None:
-    """Medians of the colours of all actors' near and far parts, float32 [2, 3] in [-1, 1].
+    """Median colours of all actors' near and far parts, float32 [2, 3] in [-1, 1].
 
     Args:
         frames: uint8 [T, H, W, 3].
@@ -34,8 +34,8 @@ def actor_palette(frames: UInt8Array, labels: UInt8Array) -> NDArray[np.float32]
     near, far = [], []
     centre = None
     for frame, label in zip(frames, labels, strict=True):
-        thing = np.argwhere(label == Label.OBJECT)
-        centre = thing.mean(axis=0) if len(thing) else centre
+        item = np.argwhere(label == Label.OBJECT)
+        centre = item.mean(axis=0) if len(item) else centre
         mask = is_actor(label)
         if not mask.any():
             continue
@@ -52,7 +52,7 @@ def actor_palette(frames: UInt8Array, labels: UInt8Array) -> NDArray[np.float32]
 def chosen_palette(
     bank: torch.Tensor, image: UInt8Array, decoded: UInt8Array, labels: UInt8Array
 ) -> NDArray[np.float32]:
-    """The colours to paint a clip's actors with, float32 [2, 3]; zeros where there is none.
+    """The palette to paint a clip's actors with, float32 [2, 3]; zeros where no frame shows one.
 
     Args:
         bank: palettes of training clips, [N, 2, 3].

@@ -1,4 +1,4 @@
-"""Tokens and text/image encoders: transformers' CLIP models, and the embedded model's closed vocabulary."""
+"""Tokenisers, and text and image encoders: transformers' CLIP models and the embedded model's closed vocabulary."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from mask2iv.seeds import generator_of
 
 PAD, BOS, EOS, UNK = "<pad>", "<start>", "<end>", "<unknown>"
 START, END = "<start_of_text>", "<end_of_text>"
-"""CLIP's own names of these tokens."""
+"""CLIP's own names for these tokens."""
 REMEDY = (
     "get the CLIP vocabulary with `pip download open_clip_torch --no-deps -d clip` and give "
-    "`--tokenizer clip/open_clip_torch-*.whl`"
+    "`clip/open_clip_torch-*.whl` as the tokenizer"
 )
 
 
 def word_tokenizer(vocabulary: Sequence[str], max_length: int) -> PreTrainedTokenizerFast:
-    """A tokenizer with one token a word, for models that know a closed vocabulary.
+    """A tokenizer with one token per word, for models with a closed vocabulary.
 
     Id 0 pads after the end token, as in the CLIP tokenizer of the original.
     """
-    # The end token must not have id 2: transformers' CLIP would then pool at the largest id instead of at the end.
+    # With id 2 for the end token, transformers' CLIP would pool at the largest id instead of at the end token.
     words = [PAD, UNK, BOS, EOS, *sorted(set(vocabulary))]
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token=UNK))
     tokenizer.normalizer = normalizers.Lowercase()  # type: ignore[assignment]
@@ -56,12 +56,12 @@ def word_tokenizer(vocabulary: Sequence[str], max_length: int) -> PreTrainedToke
 
 
 def has_no_words(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether a tokenizer is one for the empty prompt alone: CLIP's, imported without its vocabulary."""
+    """Whether a tokenizer serves only the empty prompt: CLIP's, imported without its vocabulary."""
     return set(tokenizer.get_vocab()) == {START, END}
 
 
 def has_closed_vocabulary(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether a tokenizer knows some words and no others; CLIP's makes every word of pieces."""
+    """Whether a tokenizer knows a fixed set of words; CLIP's builds any word from pieces."""
     return tokenizer.unk_token_id is not None and tokenizer.unk_token != tokenizer.eos_token
 
 
@@ -78,7 +78,7 @@ def unknown_words(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[str]:
 
 
 def words_cut_off(tokenizer: PreTrainedTokenizerBase, prompt: str) -> str:
-    """The end of `prompt` that :func:`token_ids` cuts off, from the first word that is not seen whole; "" for none."""
+    """The end of `prompt` that :func:`token_ids` cuts off, from the first word that is not kept whole; "" for none."""
     words = prompt.split()
     room = tokenizer.model_max_length - tokenizer.num_special_tokens_to_add()
     for index, word in enumerate(words):
@@ -90,25 +90,25 @@ def words_cut_off(tokenizer: PreTrainedTokenizerBase, prompt: str) -> str:
 
 @torch.no_grad()
 def add_words(tokenizer: PreTrainedTokenizerBase, encoder: CLIPTextModel, words: Sequence[str]) -> CLIPTextModel:
-    """Further words for a closed vocabulary, each with a token and an embedding of its own.
+    """Add words to a closed vocabulary, each with a token and an embedding of its own.
 
-    Known words keep theirs, so that what was trained with them still holds. A new embedding follows from its word,
-    drawn with the mean and spread of the known ones; a network that is trained with it learns what it means.
+    Known words keep theirs, so that networks trained with them still work. A new embedding is drawn with the mean and
+    spread of the known ones, seeded by its word; its meaning is learnt in training.
 
     Args:
-        tokenizer: gets the words; lower case.
-        encoder: stays as it is.
-        words: words without punctuation; those that are known already are left as they are.
+        tokenizer: receives the words, in lower case.
+        encoder: is not changed.
+        words: words without punctuation; known ones are skipped.
 
     Returns:
         A text encoder with the new embeddings.
     """
     weights = encoder.state_dict()
     name = next(key for key in weights if key.endswith("token_embedding.weight"))
-    # An encoder may be ahead of its tokenizer: both were to be saved, and the second was not.
+    # An encoder may be ahead of its tokenizer, if saving was interrupted between the two.
     known = weights[name][: len(tokenizer)]
     words = [word for word in dict.fromkeys(words) if unknown_words(tokenizer, word)]
-    # Whole words only: "two" shall not be found in "network".
+    # Whole words only: "two" must not match within "network".
     tokenizer.add_tokens([AddedToken(word, single_word=True, normalized=True) for word in words])  # type: ignore[arg-type]
     drawn = [torch.randn(1, known.shape[1], generator=generator_of(word)) for word in words]
     mean, spread = known.float().mean(dim=0), known.float().std(dim=0)
@@ -123,17 +123,18 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> tor
     """Token ids, int64 [B, L], padded with 0 after the end token and cut at the tokenizer's length (L).
 
     Raises:
-        InputError: words, for a tokenizer that has none.
+        InputError: a prompt with words, for a tokenizer without a vocabulary.
     """
     said = next((prompt for prompt in prompts if prompt.strip()), None)
     if said is not None and has_no_words(tokenizer):
         raise InputError(
-            f"prompt {said!r}: this model was imported without the CLIP vocabulary and knows the empty prompt only; "
-            f"{REMEDY} when you import it"
+            f"prompt {said!r}",
+            "this model was imported without the CLIP vocabulary and knows the empty prompt only",
+            f"{REMEDY} when you import it",
         )
     length = tokenizer.model_max_length
     ids = torch.zeros(len(prompts), length, dtype=torch.int64)
-    # Padded here: a padding token of id 0 would take "!", the piece that has this id in CLIP's vocabulary, for itself.
+    # Not padded by the tokenizer: id 0 is the piece "!" in CLIP's vocabulary, so it cannot be the padding token.
     for row, found in enumerate(tokenizer(list(prompts), truncation=True, max_length=length)["input_ids"]):
         ids[row, : len(found)] = torch.tensor(found)
     return ids
@@ -165,7 +166,7 @@ def tiny_clip(
     vision: dict[str, Any],
     projection_dim: int = 64,
 ) -> CLIPModel:
-    """A small CLIP of transformers' class, trained on a clip set's own frames and captions."""
+    """A small CLIP of transformers' class, to be trained on a clip set's own frames and captions."""
     text_config = CLIPTextConfig(
         vocab_size=vocabulary_size,
         max_position_embeddings=max_length,

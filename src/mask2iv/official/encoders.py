@@ -14,7 +14,7 @@ from mask2iv.errors import InputError
 from mask2iv.official.keys import KeyMatch, complete_flags, load_original
 
 LATENT_SCALE = 0.18215
-"""Factor from the autoencoder's posterior sample to the latent, the same in every published model."""
+"""Factor between the autoencoder's posterior sample and the latent; the same in every published model."""
 
 VAE_FLAGS: Mapping[str, Any] = {
     "double_z": True,
@@ -28,14 +28,14 @@ VAE_FLAGS: Mapping[str, Any] = {
     "attn_resolutions": (),
     "dropout": 0.0,
 }
-"""The autoencoder's ``ddconfig``, with the values of every published model."""
+"""The autoencoder's ``ddconfig`` in every published model."""
 
 VIT_H_14: Mapping[str, Any] = {
     "embed_dim": 1024,
     "vision_cfg": {"image_size": 224, "layers": 32, "width": 1280, "head_width": 80, "patch_size": 14},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 1024, "heads": 16, "layers": 24},
 }
-"""open_clip's configuration of ViT-H-14, the CLIP of every published model."""
+"""open_clip's configuration of ViT-H-14, the CLIP model of every published checkpoint."""
 
 _VAE_NAMES = (
     (re.compile(r"\.down_blocks\.(\d+)\.resnets\."), r".down.\1.block."),
@@ -90,37 +90,38 @@ def vae_from_original(
 
     Args:
         state_dict: tensors by original key, e.g. ``encoder.down.0.block.0.conv1.weight``, ``quant_conv.bias``.
-        ddconfig: the original's sizes, see :data:`VAE_FLAGS`.
+        ddconfig: the original's configuration, see :data:`VAE_FLAGS`.
         embed_dim: latent channels; must equal ``z_channels``.
         scale_factor: stored in the model's configuration as ``scaling_factor``.
 
     Raises:
-        InputError: a flag that is unknown or has no meaning here, or a key is missing, unexpected or misshapen.
+        InputError: a flag is unknown or unsupported, or a key is missing, unexpected or misshapen.
     """
     model = vae_model(ddconfig, embed_dim, scale_factor)
     network = cast(nn.Module, model)
-    load_original(network.eval(), vae_key_matches(network), state_dict, "autoencoder weights")
+    load_original(network.eval(), vae_key_matches(network), state_dict, "autoencoder.state_dict")
     return model
 
 
 def vae_model(ddconfig: Mapping[str, Any], embed_dim: int = 4, scale_factor: float = LATENT_SCALE) -> AutoencoderKL:
-    """The autoencoder that the original's sizes describe, with fresh weights on torch's default device.
+    """The autoencoder that ``ddconfig`` describes, newly initialised on torch's default device.
 
-    Args and errors as :func:`vae_from_original`.
+    Arguments and errors as for :func:`vae_from_original`.
     """
-    flags = complete_flags("autoencoder ddconfig", ddconfig, VAE_FLAGS)
+    flags = complete_flags("autoencoder", ddconfig, VAE_FLAGS)
     if not flags["double_z"]:
-        raise InputError("autoencoder ddconfig: double_z must be true; only variational autoencoders are supported")
+        raise InputError("autoencoder.double_z", "must be true", "only variational autoencoders are supported")
     if flags["dropout"]:
-        raise InputError(f"autoencoder ddconfig: dropout must be 0, found {flags['dropout']!r}")
+        raise InputError("autoencoder.dropout", f"must be 0, found {flags['dropout']!r}")
     if embed_dim != flags["z_channels"]:
-        raise InputError(f"autoencoder: embed_dim is {embed_dim}, but must equal z_channels, {flags['z_channels']}")
+        raise InputError("autoencoder.embed_dim", f"must equal z_channels ({flags['z_channels']}), found {embed_dim}")
     widths = tuple(flags["ch"] * mult for mult in flags["ch_mult"])
     attended = {flags["resolution"] // 2**level for level in range(len(widths))} & set(flags["attn_resolutions"])
     if attended:
         raise InputError(
-            f"autoencoder ddconfig: attn_resolutions has {sorted(attended)[0]}; attention outside the middle is not "
-            "supported"
+            "autoencoder.attn_resolutions",
+            f"must not include {sorted(attended)[0]}",
+            "attention outside the middle block is not supported",
         )
     return AutoencoderKL(  # type: ignore[no-untyped-call]
         in_channels=flags["in_channels"],
@@ -136,11 +137,11 @@ def vae_model(ddconfig: Mapping[str, Any], embed_dim: int = 4, scale_factor: flo
 
 
 def vae_key_matches(model: nn.Module) -> list[KeyMatch]:
-    """The correspondence for a diffusers AutoencoderKL; only names and shapes are read."""
+    """Key matches of a diffusers AutoencoderKL. Only names and shapes are read."""
     levels = len(cast(Any, model).config["block_out_channels"])
 
     def up(found: re.Match[str]) -> str:
-        # The original counts decoder levels from the highest resolution down, diffusers in the order they run.
+        # The original numbers decoder levels from the highest resolution down, diffusers in execution order.
         return f".up.{levels - 1 - int(found[1])}.{'block' if found[2] == 'resnets' else 'upsample'}."
 
     matches = []
@@ -149,15 +150,15 @@ def vae_key_matches(model: nn.Module) -> list[KeyMatch]:
         for pattern, replacement in _VAE_NAMES:
             original = pattern.sub(replacement, original)
         shape = tuple(tensor.shape)
-        # Attention is by convolutions of size 1 in the original, by Linear layers in diffusers.
+        # The original projects with 1x1 convolutions, diffusers with Linear layers.
         matches.append(KeyMatch(original, (*shape, 1, 1) if _VAE_ATTENTION_WEIGHT.match(name) else shape, (name,)))
     return matches
 
 
 def text_model_from_original(state_dict: Mapping[str, Tensor], config: Mapping[str, Any] = VIT_H_14) -> CLIPTextModel:
-    """The text encoder of an open_clip model, all its blocks, in float32 and evaluation mode.
+    """The complete text encoder of an open_clip model, in float32 and evaluation mode.
 
-    The context of the U-Net is ``final_layer_norm`` of the hidden states before the last block.
+    The U-Net's context is ``final_layer_norm`` of the hidden states before the last block.
 
     Args:
         state_dict: tensors by open_clip key, e.g. ``transformer.resblocks.0.ln_1.weight``. The projection, the logit
@@ -169,7 +170,7 @@ def text_model_from_original(state_dict: Mapping[str, Tensor], config: Mapping[s
     """
     model = CLIPTextModel(text_config_from_original(config))
     network = cast(nn.Module, model)
-    load_original(network.eval(), clip_key_matches(model), state_dict, "text encoder weights", unused=_TEXT_UNUSED)
+    load_original(network.eval(), clip_key_matches(model), state_dict, "text_encoder.state_dict", unused=_TEXT_UNUSED)
     return model
 
 
@@ -190,12 +191,14 @@ def image_model_from_original(
     """
     model = CLIPVisionModel(image_config_from_original(config))
     network = cast(nn.Module, model)
-    load_original(network.eval(), clip_key_matches(model), state_dict, "image encoder weights", unused=_VISION_UNUSED)
+    load_original(
+        network.eval(), clip_key_matches(model), state_dict, "image_encoder.state_dict", unused=_VISION_UNUSED
+    )
     return model
 
 
 def text_config_from_original(config: Mapping[str, Any]) -> CLIPTextConfig:
-    """The text encoder's configuration; arguments and errors as :func:`text_model_from_original`."""
+    """The text encoder's configuration; arguments and errors as for :func:`text_model_from_original`."""
     sizes = _section(config, "text_cfg", ("context_length", "vocab_size", "width", "heads", "layers"))
     return CLIPTextConfig(
         vocab_size=sizes["vocab_size"],
@@ -213,7 +216,7 @@ def text_config_from_original(config: Mapping[str, Any]) -> CLIPTextConfig:
 
 
 def image_config_from_original(config: Mapping[str, Any]) -> CLIPVisionConfig:
-    """The image encoder's configuration; arguments and errors as :func:`image_model_from_original`."""
+    """The image encoder's configuration; arguments and errors as for :func:`image_model_from_original`."""
     sizes = _section(config, "vision_cfg", ("image_size", "layers", "width", "head_width", "patch_size"))
     return CLIPVisionConfig(
         hidden_size=sizes["width"],
@@ -228,13 +231,13 @@ def image_config_from_original(config: Mapping[str, Any]) -> CLIPVisionConfig:
 
 
 def text_leftovers(text: CLIPTextConfig) -> dict[str, tuple[int, ...]]:
-    """Shapes of what the original's text part stores and never uses, by open_clip key."""
+    """Shapes of the tensors that the original stores with its text encoder but never uses, by open_clip key."""
     assert text.projection_dim is not None
     return {"text_projection": (text.hidden_size, text.projection_dim), "logit_scale": ()}
 
 
 def image_leftovers(text: CLIPTextConfig, image: CLIPVisionConfig) -> dict[str, tuple[int, ...]]:
-    """Shapes of what the original's image part stores and never uses: the projection, and text parts without blocks."""
+    """The same for the image encoder: its projection, and the text encoder's tensors outside the blocks."""
     assert image.projection_dim is not None
     return {
         "visual.proj": (image.hidden_size, image.projection_dim),
@@ -247,7 +250,7 @@ def image_leftovers(text: CLIPTextConfig, image: CLIPVisionConfig) -> dict[str, 
 
 
 def clip_key_matches(model: CLIPTextModel | CLIPVisionModel) -> list[KeyMatch]:
-    """The correspondence for a CLIP encoder; only names and shapes are read."""
+    """Key matches of a CLIP encoder. Only names and shapes are read."""
     text = isinstance(model, CLIPTextModel)
     top = _TEXT_TOP if text else _VISION_TOP
     matches = []
@@ -261,7 +264,7 @@ def clip_key_matches(model: CLIPTextModel | CLIPVisionModel) -> list[KeyMatch]:
         layer, leaf = rest.rsplit(".", 1)
         if layer in _CLIP_LAYER:
             matches.append(KeyMatch(f"{block}.{_CLIP_LAYER[layer]}.{leaf}", shape, (name,)))
-        elif layer == "self_attn.q_proj":  # stands for the three that open_clip keeps in one tensor
+        elif layer == "self_attn.q_proj":  # open_clip stores query, key and value as one tensor
             own = tuple(name.replace("q_proj", f"{part}_proj") for part in "qkv")
             matches.append(KeyMatch(f"{block}.attn.in_proj_{leaf}", (3 * shape[0], *shape[1:]), own))
     return matches
@@ -269,13 +272,13 @@ def clip_key_matches(model: CLIPTextModel | CLIPVisionModel) -> list[KeyMatch]:
 
 def _section(config: Mapping[str, Any], section: str, names: tuple[str, ...]) -> Mapping[str, Any]:
     if section not in config or "embed_dim" not in config:
-        raise InputError(f"CLIP configuration: embed_dim and {section} must be given, found {', '.join(config)}")
+        raise InputError("clip", f"must contain embed_dim and {section}, found {', '.join(config) or 'nothing'}")
     sizes: Mapping[str, Any] = config[section]
     missing = [name for name in names if name not in sizes]
     unknown = sorted(set(sizes) - set(names))
     if missing or unknown:
-        problem = f"{missing[0]} must be given" if missing else f"{unknown[0]} is not supported"
-        raise InputError(f"CLIP configuration: {section}.{problem}; its entries are {', '.join(names)}")
+        name, problem = (missing[0], "must be given") if missing else (unknown[0], "is not supported")
+        raise InputError(f"clip.{section}.{name}", problem, f"the entries are {', '.join(names)}")
     return sizes
 
 

@@ -1,4 +1,4 @@
-"""From a model folder back to a checkpoint in the original code's layout."""
+"""Export: from a model folder to a checkpoint in the original code's layout."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class ExportSummary:
     """What an exported checkpoint holds.
 
     Attributes:
-        tensors: how many.
-        dtype: of the weights; schedule tables are float32.
-        zeroed: keys of tensors that no network uses and that this folder does not have either; written as zeros.
-        copied: keys that the original stores twice; copies of the text encoder's tensors.
-        left_out: components that the layout has no place for.
+        tensors: number of tensors.
+        dtype: precision of the weights; schedule tables are float32.
+        zeroed: keys written as zeros: no network uses them, and the folder does not hold them.
+        copied: keys that the original stores twice, written as copies of the text encoder's tensors.
+        left_out: components that have no place in the layout.
     """
 
     tensors: int
@@ -45,28 +45,27 @@ class ExportSummary:
 def export_checkpoint(
     model: str | Path, stage: Literal["trajectory", "video"], out: Path, dtype: str | None = None
 ) -> ExportSummary:
-    """Write a stage as a checkpoint of the original code: ``{"state_dict": ...}``, or safetensors by the suffix.
+    """Write a stage as a checkpoint of the original code: ``{"state_dict": ...}``, or safetensors, by the suffix.
 
-    An imported folder gives back every tensor it was made of (in the precision it was imported with). Of a model
-    trained here, the tensors that the original stores without using them do not exist: those that repeat the text
-    encoder are copied from it, the others are zeros.
+    An imported folder gives back every tensor it was made from, in the precision it was imported with. A model trained
+    here lacks the tensors that the original stores without using them: those that repeat the text encoder are copied
+    from it, the others are zeros.
 
-    Networks are mapped from disk as long as the precision stays the stored one; another one takes the whole checkpoint
-    in memory.
+    In the stored precision, the networks are mapped from disk; for another one, the whole checkpoint is held in memory.
 
     Args:
         model: the model folder.
-        stage: whose networks.
+        stage: the stage to write.
         out: the file, .ckpt or .safetensors; must not exist.
-        dtype: "fp16", "bf16" or "fp32"; None keeps the stored one.
+        dtype: "fp16", "bf16" or "fp32"; None keeps the stored precision.
 
     Raises:
         InputError: the folder lacks the stage, or a network is not of the original architecture.
     """
     if out.suffix not in (".ckpt", ".safetensors"):
-        raise InputError(f"--out {out}: the name must end in .ckpt or .safetensors")
+        raise InputError("out", f"must end in .ckpt or .safetensors, found {out}")
     if out.exists():
-        raise InputError(f"--out {out} exists already; choose another name, or remove it")
+        raise InputError("out", f"{out} exists already", "choose another name, or remove it")
     folder = model_folder(model)
     config, names = read_index(folder)
     _check_layout(folder, config, names, stage)
@@ -105,15 +104,17 @@ def _check_layout(folder: Path, config: PipelineConfig, names: Mapping[str, str]
         ("scheduler", "DDIMScheduler"),
     ):
         if name not in names:
-            raise InputError(f"{folder} has no {name}; give a folder with the stage {stage}, or another --stage")
+            raise InputError(
+                "model", f"{folder} has no {name}", f"give a folder with the stage {stage}, or another stage"
+            )
         if names[name] != kind:
             raise _foreign(folder, f"its {name} is of class {names[name]}, not {kind}")
     if config.latent_patch != 1:
         raise _foreign(folder, f"its latents are grouped (latent_patch {config.latent_patch}, not 1)")
     if stage == "trajectory" and config.mask_layout == "joint":
-        raise _foreign(folder, "its stage 1 has the mask layout 'joint', which takes a condition more")
+        raise _foreign(folder, "its stage 1 has the mask layout 'joint', which takes an additional condition")
     if (config.trajectory_change_std if stage == "trajectory" else config.video_change_std) is not None:
-        raise _foreign(folder, f"its {stage} stage predicts changes of the first frame ({stage}_change_std)")
+        raise _foreign(folder, f"its {stage} stage predicts changes relative to the first frame ({stage}_change_std)")
 
 
 def _check_networks(folder: Path, unet: Any, vae: Any, conditions: int) -> None:
@@ -122,7 +123,7 @@ def _check_networks(folder: Path, unet: Any, vae: Any, conditions: int) -> None:
     if sizes.in_channels != channels:
         raise _foreign(folder, f"its U-Net takes {sizes.in_channels} channels, not {channels}")
     if (sizes.text_tokens, sizes.image_tokens_per_frame) != (77, 16):
-        raise _foreign(folder, "its U-Net has another number of text or image tokens than 77 and 16 a frame")
+        raise _foreign(folder, "its U-Net does not take 77 text tokens and 16 image tokens per frame")
     plain = set(kl["down_block_types"]) == {"DownEncoderBlock2D"} and set(kl["up_block_types"]) == {"UpDecoderBlock2D"}
     if not plain or not kl["mid_block_add_attention"] or not kl["use_quant_conv"] or not kl["use_post_quant_conv"]:
         raise _foreign(folder, "its autoencoder has other blocks")
@@ -130,7 +131,9 @@ def _check_networks(folder: Path, unet: Any, vae: Any, conditions: int) -> None:
 
 def _foreign(folder: Path, why: str) -> InputError:
     return InputError(
-        f"{folder} is not of the original architecture: {why}; only models with the original's networks can be exported"
+        "model",
+        f"{folder} is not of the original architecture: {why}",
+        "only models with the original's networks can be exported",
     )
 
 
@@ -151,7 +154,7 @@ def _add_leftovers(
     aliases: Mapping[str, str],
     dtype: torch.dtype,
 ) -> tuple[list[str], list[str]]:
-    """Add what the original stores and no network uses; returns the keys that became zeros, and copies."""
+    """Add the tensors that the original stores but no network uses. Returns the keys of zeros and of copies."""
     prefixes = tuple(PREFIXES.values())
     state |= {key: value.to(dtype) if key.startswith(prefixes) else value for key, value in extras.items()}
     zeroed, copied = [], []
@@ -171,21 +174,23 @@ def _add_leftovers(
 
 
 def _write(out: Path, state: Mapping[str, Tensor]) -> None:
-    # torch.save would store the whole of a shared memory for each tensor in it, safetensors would refuse.
+    # For tensors that share storage, torch.save would write all of it, and safetensors would refuse.
     seen: set[int] = set()
-    apart = {}
+    separate = {}
     for key, value in state.items():
         tensor = value.detach().contiguous()
-        memory = tensor.untyped_storage()
-        if memory.data_ptr() in seen or memory.nbytes() != tensor.nbytes:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() in seen or storage.nbytes() != tensor.nbytes:
             tensor = tensor.clone()
-        seen.add(memory.data_ptr())
-        apart[key] = tensor
+        seen.add(storage.data_ptr())
+        separate[key] = tensor
     with atomic_write(out) as temporary:
         try:
             if out.suffix == ".ckpt":
-                torch.save({"state_dict": apart}, temporary)
+                torch.save({"state_dict": separate}, temporary)
             else:
-                save_file(apart, temporary, metadata={"format": "pt"})
+                save_file(separate, temporary, metadata={"format": "pt"})
         except (OSError, RuntimeError, SafetensorError) as error:
-            raise InputError(f"--out: cannot write {out}: {reason(error)}; make room, or write elsewhere") from error
+            raise InputError(
+                "out", f"cannot write {out}: {reason(error)}", "free some space, or write elsewhere"
+            ) from error

@@ -1,4 +1,4 @@
-"""From a checkpoint of the original code to a model folder, tensor by tensor: no network is ever in memory."""
+"""Import: from a checkpoint of the original code to a model folder, without ever holding a network in memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mask2iv.files import atomic_directory, read_json, reason, remove_leftovers,
 from mask2iv.manifest import versions
 from mask2iv.models.text import REMEDY
 from mask2iv.official.encoders import text_config_from_original
-from mask2iv.official.inventory import Inventory, save_extras, take_inventory
+from mask2iv.official.inventory import KeyInventory, classify_keys, save_extras
 from mask2iv.official.layout import (
     FIRST_CONV,
     Layout,
@@ -55,11 +55,11 @@ class ImportSettings:
         stage: what the checkpoint is.
         dtype: stored precision, "fp16", "bf16" or "fp32".
         tokenizer: see :func:`mask2iv.official.tokenizer.find_vocabulary`.
-        layout: the published model it is of; "auto" recognises it.
-        config: JSON file of an :class:`OriginalConfig`, for a model of other sizes.
-        new_channels: weights of the input channels that DynamiCrafter lacks: zero, or those of the image latent.
-        widen_for: the stages whose networks DynamiCrafter becomes; "none": it stays the image-to-video network it is,
-            in the place of stage 2.
+        layout: the published model; "auto" detects it.
+        config: JSON file with an :class:`OriginalConfig`, for a model of other sizes.
+        new_channels: weights of the input channels that DynamiCrafter lacks: zeros, or a copy of the image latent's.
+        widen_for: the stages to make from DynamiCrafter; "none" keeps it as an image-to-video network in place of
+            stage 2.
         shard_bytes: see :func:`mask2iv.pipelines.components.write_weights`.
     """
 
@@ -85,7 +85,7 @@ class ImportSettings:
 
     @property
     def widens(self) -> bool:
-        """Whether the U-Net gets input channels that the checkpoint lacks."""
+        """Whether the U-Net gains input channels that the checkpoint lacks."""
         return self.stage == "dynamicrafter" and self.widen_for != "none"
 
     @property
@@ -95,12 +95,11 @@ class ImportSettings:
 
 
 def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[str, Any]:
-    """Write the model folder ``out`` from the checkpoint ``path``; returns what ``import_report.json`` says.
+    """Write the model folder ``out`` from the checkpoint ``path``. Returns the contents of ``import_report.json``.
 
     Raises:
-        InputError: an unusable checkpoint (see :class:`OriginalCheckpoint`), a key that is missing or misshapen,
-            another layout, no vocabulary where prompts are needed, or a folder that is not empty. Nothing is left
-            behind.
+        InputError: an unusable checkpoint (see :class:`OriginalCheckpoint`), a missing or misshapen key, an unknown
+            layout, no vocabulary where prompts are needed, or a folder that is not empty. Nothing is left behind.
     """
     source = OriginalCheckpoint(path)
     layout, config = _config(source, settings)
@@ -108,12 +107,12 @@ def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[s
     vocabulary_size = text_config_from_original(config.clip).vocab_size
     vocabulary = find_vocabulary(settings.tokenizer, vocabulary_size)
     if vocabulary is None and settings.takes_text:
-        raise InputError(f"--tokenizer: --stage {settings.stage} takes prompts; {REMEDY}")
+        raise InputError("tokenizer", f"the stage {settings.stage} takes prompts and needs the CLIP vocabulary", REMEDY)
     length = text_config_from_original(config.clip).max_position_embeddings
     tokenizer = clip_tokenizer(vocabulary, length) if vocabulary else empty_prompt_tokenizer(vocabulary_size, length)
-    inventory = take_inventory(source, parts, NoiseSchedule(config.schedule))
+    inventory = classify_keys(source, parts, NoiseSchedule(config.schedule))
     scheduler = DDIMScheduler.from_schedule(config.schedule, config.timestep_spacing, eta=1.0)
-    # A conversion that was killed leaves gigabytes under a hidden name.
+    # A killed import leaves gigabytes under a hidden name.
     remove_leftovers(out.parent, prefix=out.name)
     with atomic_directory(out) as folder, disk_faults(out):
         components = _write_networks(folder, source, parts, settings)
@@ -134,7 +133,7 @@ def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[s
 
 @contextmanager
 def disk_faults(out: Path) -> Iterator[None]:
-    """Turns a full or failing disk into a message about ``--out``.
+    """Turn disk errors into messages about ``out``.
 
     Raises:
         InputError: something could not be read or written.
@@ -142,18 +141,22 @@ def disk_faults(out: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        raise InputError(f"--out: cannot write {out}: {reason(error)}; make room, or write elsewhere") from error
+        raise InputError(
+            "out", f"cannot write {out}: {reason(error)}", "free some space, or write elsewhere"
+        ) from error
 
 
 def _config(source: OriginalCheckpoint, settings: ImportSettings) -> tuple[str, OriginalConfig]:
     """The layout's name and the model's configuration."""
     if settings.config is not None:
         if settings.layout != "auto":
-            raise InputError("--layout and --config both describe the model; give one of them")
+            raise InputError(
+                "layout", "cannot be given with a configuration", "both describe the model: keep one of them"
+            )
         values = read_json(settings.config)
         if not isinstance(values, dict):
-            raise InputError(f"--config {settings.config}: expected an object with unet, resampler, autoencoder, clip")
-        return "config", configuration.from_dict(OriginalConfig, values, "--config")
+            raise InputError("config", f"{settings.config} must hold an object with unet, resampler, autoencoder, clip")
+        return "config", configuration.from_dict(OriginalConfig, values, "config")
     if settings.layout != "auto":
         return settings.layout, preset(settings.layout)
     scale = source.tensors()["scale_arr"].flatten() if "scale_arr" in source.shapes else None
@@ -162,27 +165,30 @@ def _config(source: OriginalCheckpoint, settings: ImportSettings) -> tuple[str, 
 
 
 def _channels(source: OriginalCheckpoint, config: OriginalConfig, stage: StageKind) -> int:
-    """Input channels of the checkpoint's U-Net: noisy latent and image latent, and in Mask2IV one condition more.
+    """Input channels of the checkpoint's U-Net: noisy latent, image latent and, in Mask2IV, one more condition.
 
     Raises:
-        InputError: a number that does not belong to the stage.
+        InputError: the checkpoint has another number of channels than the stage.
     """
     latent = int(config.unet.get("out_channels", 4))
     wanted = latent * (2 if stage == "dynamicrafter" else 3)
     shape = source.shapes.get(FIRST_CONV)
     if shape is not None and len(shape) == 4 and shape[1] != wanted:
-        remedy = "give another --stage"
+        remedy = "choose another stage"
         if shape[1] == 2 * latent:
-            remedy = "this is a plain DynamiCrafter: use --stage dynamicrafter to widen it for training"
+            remedy = "this is a plain DynamiCrafter: choose the stage dynamicrafter to widen it for training"
         elif shape[1] == 3 * latent:
-            remedy = "this is a Mask2IV checkpoint: use --stage trajectory-text, trajectory-position or video"
-        raise InputError(f"checkpoint: {FIRST_CONV} takes {shape[1]} channels, --stage {stage} has {wanted}; {remedy}")
+            remedy = "this is a Mask2IV checkpoint: choose the stage trajectory-text, trajectory-position or video"
+        problem = f"{FIRST_CONV} must take {wanted} channels in the stage {stage}, found {shape[1]}"
+        raise InputError("checkpoint", problem, remedy)
     return wanted
 
 
 def pipeline_config(config: OriginalConfig, stage: StageKind) -> PipelineConfig:
-    """Official inference: Mask2IV without guidance at 15 frames per second, DynamiCrafter with guidance 7.5, of which
-    only an unwidened stage 2 takes a prompt.
+    """The settings of official inference.
+
+    Mask2IV runs without guidance at 15 frames per second, DynamiCrafter with guidance 7.5. Of the stage 2 networks,
+    only an unwidened DynamiCrafter takes a prompt.
     """
     plain = stage == "dynamicrafter"
     layout: MaskLayout = "position" if stage == "trajectory-position" else "text"
@@ -207,7 +213,7 @@ def pipeline_config(config: OriginalConfig, stage: StageKind) -> PipelineConfig:
 def _write_networks(
     folder: Path, source: OriginalCheckpoint, parts: Sequence[Part], settings: ImportSettings
 ) -> dict[str, str]:
-    """Write every network's folder; returns the class of each."""
+    """Write each network's folder. Returns the class name of each component."""
     plan: list[tuple[str, Part, Callable[[Tensor], Tensor] | None]] = []
     for part in parts:
         if part.name not in ("unet", "resampler"):
@@ -247,7 +253,7 @@ def _write_part(
     }
 
     def read(names: Sequence[str]) -> dict[str, Tensor]:
-        # Opened anew for each file: pages that were read stay in memory as long as the mapping does.
+        # Reopened for each file: pages that were read stay in memory as long as the mapping does.
         tensors = source.tensors()
         found = {}
         for name in names:
@@ -266,20 +272,21 @@ def _converted(key: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """A copy in another precision.
 
     Raises:
-        InputError: NaN or infinite numbers, in the checkpoint or through the conversion.
+        InputError: NaN or infinite values, in the checkpoint or after the conversion.
     """
     converted = tensor.to(dtype, copy=True)
     if not bool(torch.isfinite(converted).all()):
         if not bool(torch.isfinite(tensor).all()):
-            raise InputError(f"checkpoint: {key} holds numbers that are not finite; the file is damaged")
-        raise InputError(
-            f"--dtype: {key} holds {float(tensor.abs().max()):.3g}, more than this precision can; use bf16 or fp32"
-        )
+            raise InputError(
+                "checkpoint", f"{key} holds values that are not finite", "the file is damaged: download it again"
+            )
+        largest = float(tensor.abs().max())
+        raise InputError("dtype", f"{key} holds {largest:.3g}, beyond the range of this precision", "use bf16 or fp32")
     return converted
 
 
 def _widened(part: Part) -> Part:
-    """The part with a U-Net that takes one condition more."""
+    """The part with a U-Net that takes one more condition."""
     unet = cast(VideoUNet, part.module)
     with torch.device("meta"):
         wider = VideoUNet(replace(unet.config, in_channels=unet.config.in_channels // 2 * 3))
@@ -287,7 +294,7 @@ def _widened(part: Part) -> Part:
 
 
 def _widening(stage: StageName, how: NewChannels) -> Callable[[Tensor], Tensor]:
-    """What makes DynamiCrafter's first convolution, of [noisy latent, image latent], one of a stage here."""
+    """The function that makes a stage's first convolution from DynamiCrafter's, of [noisy latent, image latent]."""
 
     def widen(weight: Tensor) -> Tensor:
         _, image = weight.chunk(2, dim=1)
@@ -297,7 +304,7 @@ def _widening(stage: StageName, how: NewChannels) -> Callable[[Tensor], Tensor]:
 
 
 def write_part_config(folder: Path, part: Part, dtype: torch.dtype) -> None:
-    """Write ``config.json`` as the part's class reads it."""
+    """Write ``config.json`` in the form that the part's class reads."""
     module: Any = part.module
     if part.name in ("unet", "resampler"):
         write_json(folder / "config.json", {"_class_name": type(module).__name__, **module.config.to_dict()})
@@ -310,7 +317,7 @@ def write_part_config(folder: Path, part: Part, dtype: torch.dtype) -> None:
 
 
 def _report(
-    source: OriginalCheckpoint, settings: ImportSettings, layout: str, inventory: Inventory, prompts: bool
+    source: OriginalCheckpoint, settings: ImportSettings, layout: str, inventory: KeyInventory, prompts: bool
 ) -> dict[str, Any]:
     return {
         "command": "import",

@@ -1,4 +1,4 @@
-"""Every key of a checkpoint accounted for: used by a network, carried along for the way back, or not used."""
+"""Accounts for every key of a checkpoint: used by a network, kept for export, or unused."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from mask2iv.official.layout import PREFIXES, Part
 from mask2iv.official.source import OriginalCheckpoint
 
 EXTRAS = "official_extras"
-# Tables that tell one schedule from another; the rest follows from them.
-_TELLING = ("betas", "alphas_cumprod", "scale_arr")
+# Tables that define a schedule; the others follow from them.
+_DEFINING_TABLES = ("betas", "alphas_cumprod", "scale_arr")
 
 
 @dataclass(frozen=True)
-class Inventory:
+class KeyInventory:
     """What becomes of each key.
 
     Attributes:
         used: keys of the networks and of the schedule.
-        carried: tensors that no network uses, and schedule tables that differ in the last digits from those computed
-            here; kept so that an export gives the same file.
-        aliases: keys that hold the same bits as another one, by that key; carried as a name only.
-        unused: keys that the layout does not know, with their shapes.
+        carried: tensors kept so that an export gives the same file: those that no network uses, and schedule tables
+            that differ from the computed ones in the last digits.
+        aliases: key of a carried tensor -> key of the identical tensor that stands for it.
+        unused: keys outside the layout, with their shapes.
     """
 
     used: list[str]
@@ -40,7 +40,7 @@ class Inventory:
     unused: dict[str, tuple[int, ...]]
 
     def to_dict(self) -> dict[str, Any]:
-        """For the report: numbers, and the names of all but the used."""
+        """For the report: the counts, and the names of all keys that are not used."""
         return {
             "total": len(self.used) + len(self.carried) + len(self.aliases) + len(self.unused),
             "used": len(self.used),
@@ -50,11 +50,11 @@ class Inventory:
         }
 
 
-def take_inventory(source: OriginalCheckpoint, parts: Sequence[Part], schedule: NoiseSchedule) -> Inventory:
+def classify_keys(source: OriginalCheckpoint, parts: Sequence[Part], schedule: NoiseSchedule) -> KeyInventory:
     """Account for every key of ``source``.
 
     Raises:
-        InputError: a key is missing or has another shape, or the tables are of another noise schedule, naming it.
+        InputError: a key is missing or has another shape, or a table belongs to another noise schedule, naming it.
     """
     buffers = schedule.checkpoint_buffers()
     needed = {part.prefix + match.original: match.shape for part in parts for match in part.matches}
@@ -72,7 +72,7 @@ def take_inventory(source: OriginalCheckpoint, parts: Sequence[Part], schedule: 
         else:
             carried[key] = tensors[key].clone()
     unused = {key: shape for key, shape in source.shapes.items() if key not in known}
-    return Inventory(used, carried, aliases, unused)
+    return KeyInventory(used, carried, aliases, unused)
 
 
 def _check_shapes(source: OriginalCheckpoint, known: Mapping[str, tuple[int, ...]]) -> None:
@@ -80,35 +80,38 @@ def _check_shapes(source: OriginalCheckpoint, known: Mapping[str, tuple[int, ...
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise InputError(
-            f"checkpoint: {source.path} misses the key {missing[0]}{more}; check --layout or --config, or whether the "
-            "file is a whole checkpoint"
+            "checkpoint",
+            f"{source.path} misses the key {missing[0]}{more}",
+            "check layout and configuration, and whether the file is a complete checkpoint",
         )
     for key, shape in known.items():
         if source.shapes[key] != shape:
             raise InputError(
-                f"checkpoint: {key} has shape {list(source.shapes[key])}, expected {list(shape)}; check --layout or "
-                "--config"
+                "checkpoint",
+                f"{key} has shape {list(source.shapes[key])}, expected {list(shape)}",
+                "check layout and configuration",
             )
 
 
 def _other_tables(path: Path, tensors: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The schedule tables of the checkpoint that are not bit for bit those computed here."""
+    """The schedule tables of the checkpoint that are not bitwise equal to those computed here."""
     other = {}
     for name, table in buffers.items():
         if torch.equal(tensors[name], table) and tensors[name].dtype == table.dtype:
             continue
         # Loose enough for tables that were stored in half precision.
-        if name in _TELLING and not torch.allclose(tensors[name].float(), table, rtol=1e-2, atol=2e-3):
+        if name in _DEFINING_TABLES and not torch.allclose(tensors[name].float(), table, rtol=1e-2, atol=2e-3):
             raise InputError(
-                f"checkpoint: {path}: {name} is of another noise schedule than the layout's; check --layout, or "
-                "describe the schedule with --config"
+                "checkpoint",
+                f"{path}: {name} belongs to another noise schedule than the layout's",
+                "check the layout, or describe the schedule in a configuration",
             )
         other[name] = tensors[name].clone()
     return other
 
 
-def save_extras(folder: Path, stage: str, inventory: Inventory, use_linear: bool, dtype: torch.dtype) -> None:
-    """Write ``official_extras/<stage>.safetensors`` and ``.json`` below a model folder; weights in ``dtype``."""
+def save_extras(folder: Path, stage: str, inventory: KeyInventory, use_linear: bool, dtype: torch.dtype) -> None:
+    """Write ``official_extras/<stage>.safetensors`` and ``.json`` in a model folder, weights in ``dtype``."""
     target = folder / EXTRAS
     target.mkdir(exist_ok=True)
     prefixes = tuple(PREFIXES.values())
@@ -121,10 +124,10 @@ def save_extras(folder: Path, stage: str, inventory: Inventory, use_linear: bool
 
 
 def load_extras(folder: Path, stage: str) -> tuple[dict[str, Tensor], dict[str, str], bool] | None:
-    """(carried tensors, aliases, use_linear) of :func:`save_extras`; None for a model that was not imported.
+    """The (carried tensors, aliases, use_linear) that :func:`save_extras` wrote; None for a model not imported.
 
     Raises:
-        InputError: damaged.
+        InputError: damaged files.
     """
     path = folder / EXTRAS / f"{stage}.json"
     if not path.is_file():
@@ -133,5 +136,5 @@ def load_extras(folder: Path, stage: str) -> tuple[dict[str, Tensor], dict[str, 
     try:
         tensors = load_file(path.with_suffix(".safetensors"))
         return tensors, dict(values["aliases"]), bool(values["use_linear"])
-    except Exception as error:  # safetensors' and JSON's faults have no common class
-        raise InputError(f"{path}: damaged ({error}); import the checkpoint again") from error
+    except Exception as error:  # the errors of safetensors and JSON have no common class
+        raise InputError(str(path), f"is damaged ({error})", "import the checkpoint again") from error

@@ -1,4 +1,4 @@
-"""Two imported stages in one model folder."""
+"""Joins two imported stages in one model folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mask2iv.pipelines.components import load_component, model_folder, read_inde
 from mask2iv.stages.config import PipelineConfig
 
 _SHARED = ("vae", "tokenizer", "text_encoder", "image_encoder", "scheduler", "reference_decoder")
-# Settings of one stage, or of no meaning to a stage 2 that takes no prompt.
+# Settings of a single stage, or without effect on a stage 2 that takes no prompt.
 _FREE = {
     "mask_layout",
     "video_conditioning",
@@ -35,21 +35,18 @@ _FROM_VIDEO = ("video_conditioning", "video_change_std", "video_num_inference_st
 
 
 def join_stages(trajectory: Path, video: Path, out: Path) -> dict[str, Any]:
-    """Write the model folder ``out`` with stage 1 of one folder and stage 2 of another; returns its report.
+    """Write the model folder ``out`` with stage 1 of one folder and stage 2 of another. Returns its report.
 
     Raises:
-        InputError: a folder lacks its stage, or a component or setting that both share differs, naming it.
+        InputError: a folder lacks its stage, or a shared component or setting differs, naming it.
     """
-    folders = {
-        "trajectory": model_folder(trajectory, "--trajectory"),
-        "video": model_folder(video, "--video"),
-    }
+    folders = {"trajectory": model_folder(trajectory, "trajectory"), "video": model_folder(video, "video")}
     configs, names = {}, {}
     for stage, folder in folders.items():
-        configs[stage], names[stage] = read_index(folder, f"--{stage}")
+        configs[stage], names[stage] = read_index(folder, stage)
         for part in (f"{stage}_unet", f"{stage}_resampler"):
             if part not in names[stage]:
-                raise InputError(f"--{stage}: {folder} holds no {part}; give a folder with this stage")
+                raise InputError(stage, f"{folder} holds no {part}", "give a folder with this stage")
     config = _joined_config(configs["trajectory"], configs["video"])
     sources = {name: folders["trajectory"] for name in _SHARED if _check_shared(name, folders, names)}
     if "tokenizer" in sources and _without_words(folders["trajectory"], names["trajectory"]["tokenizer"]):
@@ -60,7 +57,7 @@ def join_stages(trajectory: Path, video: Path, out: Path) -> dict[str, Any]:
         sources["video_controlnet"] = folders["video"]
     for name, folder in sources.items():
         if not (folder / name).is_dir():
-            raise InputError(f"component {name} is missing from {folder}; import its checkpoint again")
+            raise InputError(str(folder), f"the component {name} is missing", "import its checkpoint again")
     with atomic_directory(out) as target, disk_faults(out):
         for name, folder in sources.items():
             shutil.copytree(folder / name, target / name)
@@ -83,42 +80,45 @@ def join_stages(trajectory: Path, video: Path, out: Path) -> dict[str, Any]:
 
 
 def _joined_config(first: PipelineConfig, second: PipelineConfig) -> PipelineConfig:
-    """Stage 1's settings, with those of stage 2 that are its own.
+    """Stage 1's settings, combined with those that belong to stage 2 alone.
 
     Raises:
-        InputError: a setting that both share differs.
+        InputError: a shared setting differs.
     """
     values = {}
-    for one in fields(PipelineConfig):
-        found = getattr(first, one.name), getattr(second, one.name)
-        if one.name not in _FREE and found[0] != found[1]:
+    for setting in fields(PipelineConfig):
+        name = setting.name
+        found = getattr(first, name), getattr(second, name)
+        if name not in _FREE and found[0] != found[1]:
             raise InputError(
-                f"--trajectory and --video differ in {one.name}: {found[0]} and {found[1]}; only models of the same "
-                "sizes and sampling can be joined"
+                "video",
+                f"differs from the trajectory stage in {name}: found {found[1]}, expected {found[0]}",
+                "only models with the same sizes and sampling can be joined",
             )
-        values[one.name] = found[one.name in _FROM_VIDEO]
+        values[name] = found[name in _FROM_VIDEO]
     return PipelineConfig(**values)
 
 
 def _check_shared(name: str, folders: dict[str, Path], names: dict[str, dict[str, str]]) -> bool:
-    """Whether both folders have a component, the same; False where both lack it.
+    """Whether both folders hold the component; False if neither does.
 
     Raises:
-        InputError: it differs.
+        InputError: the two differ, or only one folder holds it.
     """
     present = [name in known for known in names.values()]
     if not any(present):
         return False
     if all(present):
         hashes = [_hashes(folder / name) for folder in folders.values()]
-        # The tokenizer that knows the empty prompt only gives it the same tokens as the whole vocabulary.
+        # A tokenizer for the empty prompt alone gives it the same tokens as the whole vocabulary.
         if hashes[0] == hashes[1] or (
             name == "tokenizer" and any(_without_words(folder, names[stage][name]) for stage, folder in folders.items())
         ):
             return True
     raise InputError(
-        f"--trajectory and --video have different components {name}; both stages must share it: import both "
-        "checkpoints with the same --dtype and --tokenizer, of the same base model"
+        "video",
+        f"the component {name} differs from the trajectory stage's, but both stages must share it",
+        "import two checkpoints of the same base model with the same dtype and tokenizer",
     )
 
 

@@ -1,13 +1,13 @@
-"""Names and shapes: this package's state dicts against those of the original DynamiCrafter / Mask2IV code.
+"""Key matches between this package's state dicts and those of the original DynamiCrafter / Mask2IV code.
 
-A correspondence is a list of :class:`KeyMatch`, which serves reading and writing alike. Only names, trailing axes of
-length one and joined tensors differ, never the order of numbers.
+A list of :class:`KeyMatch` serves reading and writing alike. The two sides differ in names, trailing axes of length one
+and concatenated tensors, never in the order of values.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from mask2iv.backbones.dynamicrafter.unet import UNetBlock, VideoUNet
 from mask2iv.errors import InputError
 
 REQUIRED: Any = object()
-"""Default of a constructor flag that has none."""
+"""Marks a constructor flag without a default."""
 
 _RES_BLOCK = {
     "norm1": "in_layers.0",
@@ -52,16 +52,17 @@ _TOP = {
     "norm_out": "out.0",
     "conv_out": "out.2",
 }
+_MISMATCH = "check that weights and configuration belong together"
 
 
 @dataclass(frozen=True)
 class KeyMatch:
-    """One tensor of the original and where it goes.
+    """One tensor of the original and its place here.
 
     Attributes:
         original: its key in the original state dict.
         shape: its shape there.
-        own: keys here; several: the original tensor is their concatenation along its first axis.
+        own: its keys here; if several, the original tensor is their concatenation along the first axis.
     """
 
     original: str
@@ -70,16 +71,16 @@ class KeyMatch:
 
 
 def load_original(
-    module: nn.Module, matches: Sequence[KeyMatch], state_dict: Mapping[str, Tensor], what: str, unused: str = r"(?!)"
+    module: nn.Module, matches: Sequence[KeyMatch], state_dict: Mapping[str, Tensor], field: str, unused: str = r"(?!)"
 ) -> None:
-    """Copy the original tensors into ``module``, each exactly once and all of them.
+    """Copy all original tensors into ``module``, each exactly once.
 
     Args:
         module: network to fill.
-        matches: the correspondence; must cover the whole state dict of ``module``.
+        matches: must cover the whole state dict of ``module``.
         state_dict: original tensors by original key, of any floating dtype.
-        what: name for error messages.
-        unused: pattern of keys that may be present and are not needed.
+        field: name of the state dict in error messages.
+        unused: pattern of keys that may be present without being used.
 
     Raises:
         InputError: a key is missing, unexpected or of another shape, naming it.
@@ -87,35 +88,30 @@ def load_original(
     names = {match.original for match in matches}
     unexpected = [key for key in state_dict if key not in names and not re.match(unused, key)]
     missing = [match.original for match in matches if match.original not in state_dict]
-    _refuse(what, "misses the key", missing)
-    _refuse(what, "has the unexpected key", unexpected)
+    _require_none(field, "misses the key", missing)
+    _require_none(field, "has the unexpected key", unexpected)
     own = module.state_dict()
     for match in matches:
         source = state_dict[match.original]
         if tuple(source.shape) != match.shape:
-            raise InputError(
-                f"{what}: {match.original} has shape {list(source.shape)}, expected {list(match.shape)}; check that "
-                "weights and configuration belong together"
-            )
+            problem = f"{match.original} has shape {list(source.shape)}, expected {list(match.shape)}"
+            raise InputError(field, problem, _MISMATCH)
         for part, name in zip(source.chunk(len(match.own)) if source.ndim else (source,), match.own, strict=True):
             own[name].copy_(part.reshape(own[name].shape))
 
 
-def _refuse(what: str, problem: str, keys: Iterable[str]) -> None:
-    keys = list(keys)
+def _require_none(field: str, problem: str, keys: Sequence[str]) -> None:
     if keys:
         more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-        raise InputError(
-            f"{what}: the state dict {problem} {keys[0]}{more}; check that weights and configuration belong together"
-        )
+        raise InputError(field, f"{problem} {keys[0]}{more}", _MISMATCH)
 
 
 def unet_key_matches(net: VideoUNet, use_linear: bool) -> list[KeyMatch]:
-    """The correspondence for a U-Net.
+    """Key matches of a U-Net.
 
     Args:
-        net: the network here; only names and shapes are read, so it may live on the meta device.
-        use_linear: the original flag: whether its transformers project by Linear layers or by convolutions of size 1.
+        net: the network here. Only names and shapes are read, so it may be on the meta device.
+        use_linear: the original flag: its transformers project with Linear layers, not with 1x1 convolutions.
     """
     prefixes = _block_prefixes(net)
     matches = []
@@ -132,7 +128,7 @@ def unet_key_matches(net: VideoUNet, use_linear: bool) -> list[KeyMatch]:
 
 
 def _block_prefixes(net: VideoUNet) -> dict[str, str]:
-    """Own module name -> original module name, for every part that is not split further by blocks."""
+    """Own module name -> original module name, for every part whose names follow one rule."""
     prefixes = {own: original for own, original in _TOP.items() if getattr(net, own) is not None}
     if net.init_attention is not None:
         prefixes["init_attention"] = "init_attn.0"
@@ -174,22 +170,27 @@ def _original_shape(owner: str, inner: str, shape: tuple[int, ...], use_linear: 
     return shape
 
 
-def complete_flags(what: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+def complete_flags(network: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """The given constructor flags with defaults filled in, in the order of ``known``.
 
+    Args:
+        network: name of the flags in error messages.
+        given: the flags.
+        known: default of each flag.
+
     Raises:
-        InputError: an unknown flag, or one whose default is :data:`REQUIRED` is absent, naming it.
+        InputError: a flag is unknown, or one marked :data:`REQUIRED` is missing, naming it.
     """
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise InputError(f"{what}: {unknown[0]} is not known; known flags are {', '.join(known)}")
+        raise InputError(f"{network}.{unknown[0]}", "is not a known flag", f"known flags are {', '.join(known)}")
     flags = {**known, **given}
     missing = [name for name, value in flags.items() if value is REQUIRED]
     if missing:
-        raise InputError(f"{what}: {missing[0]} must be given")
+        raise InputError(f"{network}.{missing[0]}", "must be given")
     return flags
 
 
 def empty(module: nn.Module) -> nn.Module:
-    """A module made on the meta device, moved to the CPU with storage in float32 but no values yet."""
+    """A module from the meta device, moved to the CPU with uninitialised float32 storage."""
     return module.to_empty(device=torch.device("cpu")).requires_grad_(True)

@@ -1,4 +1,4 @@
-"""What is where in an original checkpoint: sizes, the parts and their keys, the three published variants."""
+"""The layout of original checkpoints: their parts, keys and sizes, and the three published variants."""
 
 from __future__ import annotations
 
@@ -83,15 +83,16 @@ class OriginalConfig:
     """The constructor flags of an original model. The defaults are those of DynamiCrafter-512.
 
     Attributes:
-        unet: of the U-Net, see :data:`mask2iv.official.networks.UNET_FLAGS`. ``in_channels`` is the checkpoint's.
-        resampler: of the resampler, see :data:`mask2iv.official.networks.RESAMPLER_FLAGS`.
+        unet: flags of the U-Net, see :data:`mask2iv.official.networks.UNET_FLAGS`. ``in_channels`` is replaced by the
+            checkpoint's.
+        resampler: flags of the resampler, see :data:`mask2iv.official.networks.RESAMPLER_FLAGS`.
         autoencoder: the ``ddconfig``, see :data:`mask2iv.official.encoders.VAE_FLAGS`.
         clip: open_clip's configuration of both encoders.
         schedule: the noise schedule.
-        timestep_spacing: the timesteps DDIM visits.
-        height, width: of the clips in pixels.
-        fps: the number that conditions DynamiCrafter on the frame rate.
-        guidance_rescale: DynamiCrafter's.
+        timestep_spacing: how DDIM spaces its timesteps.
+        height, width: clip size in pixels.
+        fps: DynamiCrafter's frame-rate condition.
+        guidance_rescale: DynamiCrafter's guidance rescale factor.
     """
 
     unet: dict[str, Any] = field(default_factory=_unet_512)
@@ -112,7 +113,7 @@ class OriginalConfig:
 
 
 def preset(layout: Layout) -> OriginalConfig:
-    """The published model of this width."""
+    """The configuration of the published model of this width."""
     base = OriginalConfig()
     if layout == "512":
         return base
@@ -132,26 +133,27 @@ def preset(layout: Layout) -> OriginalConfig:
 
 
 def detect_layout(keys: Iterable[str], final_scale: float | None) -> Layout:
-    """Which published model a checkpoint is of.
+    """The published model that a checkpoint belongs to.
 
     Args:
-        keys: of the checkpoint.
-        final_scale: last value of its ``scale_arr``; None where it has none.
+        keys: the checkpoint's keys.
+        final_scale: last value of its ``scale_arr``; None if it has none.
 
     Raises:
-        InputError: neither.
+        InputError: it belongs to none of them.
     """
-    learnt = any(key.endswith(".attn2.alpha") for key in keys)
-    if learnt and final_scale is None:
+    learned = any(key.endswith(".attn2.alpha") for key in keys)
+    if learned and final_scale is None:
         return "256"
-    if not learnt and final_scale is not None:
+    if not learned and final_scale is not None:
         for layout, scale in (("512", 0.7), ("1024", 0.3)):
             if abs(final_scale - scale) < 1e-2:
                 return cast(Layout, layout)
     found = f"scale_arr ending in {final_scale:.3f}" if final_scale is not None else "no scale_arr"
     raise InputError(
-        f"--layout auto: found {found} and {'' if learnt else 'no '}attn2.alpha keys, which is none of 256, 512 and "
-        "1024; name the --layout, or describe the model with --config"
+        "layout auto",
+        f"must be 256, 512 or 1024, found {found} and {'' if learned else 'no '}attn2.alpha keys",
+        "name the layout, or describe the model in a configuration",
     )
 
 
@@ -160,10 +162,10 @@ class Part:
     """One network of a checkpoint.
 
     Attributes:
-        name: which.
+        name: the network's name.
         module: the network here, on the meta device.
-        matches: its tensors; keys without the part's prefix.
-        leftovers: shapes of what the checkpoint holds under the prefix and no network uses; keys without the prefix.
+        matches: its tensors, by key without the prefix.
+        leftovers: shapes of the tensors that no network uses, by key without the prefix.
     """
 
     name: PartName
@@ -173,24 +175,24 @@ class Part:
 
     @property
     def prefix(self) -> str:
-        """What its keys begin with in a whole checkpoint."""
+        """Prefix of its keys in a complete checkpoint."""
         return PREFIXES[self.name]
 
     @property
     def file_name(self) -> str:
-        """Of its weights here."""
+        """Name of its weight file here."""
         return _CLIP_WEIGHTS if self.name in ("text_encoder", "image_encoder") else WEIGHTS
 
 
 def original_parts(config: OriginalConfig, in_channels: int) -> list[Part]:
-    """The five networks of a checkpoint, without storage.
+    """The five networks of a checkpoint, on the meta device.
 
     Raises:
-        InputError: a flag that is unknown, missing or has no meaning here, naming it.
+        InputError: a flag is unknown, missing or unsupported, naming it.
     """
     flags = {**config.unet, "in_channels": in_channels}
     unet_config = unet_config_from_original(flags)
-    resampler_flags = complete_flags("resampler flags", config.resampler, RESAMPLER_FLAGS)
+    resampler_flags = complete_flags("resampler", config.resampler, RESAMPLER_FLAGS)
     resampler_config = ResamplerConfig(**{**resampler_flags, "video_length": config.num_frames})
     text_config, image_config = text_config_from_original(config.clip), image_config_from_original(config.clip)
     with torch.device("meta"):
@@ -209,7 +211,7 @@ def parts_of_networks(
     image: CLIPVisionModel,
     use_linear: bool = True,
 ) -> list[Part]:
-    """The parts that these networks make up in a checkpoint; only names, shapes and configurations are read."""
+    """The checkpoint parts of these networks. Only names, shapes and configurations are read."""
     return [
         Part("unet", unet, unet_key_matches(unet, use_linear), {}),
         Part("resampler", resampler, resampler_key_matches(resampler), {}),

@@ -1,8 +1,8 @@
 """Networks from weights of the original DynamiCrafter / Mask2IV code.
 
-Each function takes a part of an original state dict under its original key names, without the prefix that the part has
-in a full checkpoint (``model.diffusion_model.``, ``image_proj_model.``, ``first_stage_model.``, ...), and the flags of
-the original constructor. Every tensor is used; anything missing, unexpected or misshapen is an error.
+Each function takes one part of an original state dict, under its original keys without the part's prefix
+(``model.diffusion_model.``, ``image_proj_model.``, ``first_stage_model.``, ...), and the original constructor's flags.
+Every tensor is used; anything missing, unexpected or misshapen is an error.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ UNET_FLAGS: Mapping[str, Any] = {
     "default_fs": 4,
     "fs_condition": False,
 }
-"""Flags of the original U-Net's constructor with their defaults there."""
+"""Flags of the original U-Net's constructor, with their defaults."""
 
 RESAMPLER_FLAGS: Mapping[str, Any] = {
     "dim": 1024,
@@ -88,28 +88,28 @@ RESAMPLER_FLAGS: Mapping[str, Any] = {
     "ff_mult": 4,
     "video_length": None,
 }
-"""Flags of the original Resampler's constructor with their defaults there."""
+"""Flags of the original Resampler's constructor, with their defaults."""
 
 
 def unet_config_from_original(config: Mapping[str, Any]) -> UNetConfig:
-    """The configuration that means what the original constructor flags mean; an absent flag has its original default.
+    """The configuration equivalent to the original constructor flags. An absent flag has its original default.
 
     Raises:
-        InputError: an unknown or missing flag, or a value that has no meaning here, naming the flag.
+        InputError: an unknown or missing flag, or an unsupported value, naming the flag.
     """
-    flags = complete_flags("U-Net flags", config, UNET_FLAGS)
+    flags = complete_flags("unet", config, UNET_FLAGS)
     if flags["dims"] != 2:
-        raise InputError(f"U-Net flags: dims must be 2, found {flags['dims']!r}; video networks have no other")
+        raise InputError("unet.dims", f"must be 2, found {flags['dims']!r}", "other video networks are not supported")
     if flags["use_fp16"]:
-        raise InputError("U-Net flags: use_fp16 must be false; load in float32, then call .to(torch.float16)")
+        raise InputError("unet.use_fp16", "must be false", "load in float32, then call .to(torch.float16)")
     if flags["context_dim"] is None:
-        raise InputError("U-Net flags: context_dim must be given; networks without cross-attention are not supported")
+        raise InputError("unet.context_dim", "must be given", "networks without cross-attention are not supported")
     if flags["use_relative_position"] and flags["temporal_length"] is None:
-        raise InputError("U-Net flags: temporal_length must be given with use_relative_position")
+        raise InputError("unet.temporal_length", "must be given with use_relative_position")
     if flags["addition_attention"] and flags["num_head_channels"] == -1:
-        raise InputError("U-Net flags: addition_attention needs num_head_channels")
+        raise InputError("unet.num_head_channels", "must be given with addition_attention")
     if flags["num_head_channels"] == -1 and flags["num_heads"] == -1:
-        raise InputError("U-Net flags: one of num_head_channels and num_heads must be given")
+        raise InputError("unet.num_heads", "must be given, or num_head_channels instead")
     resample: Literal["conv", "plain", "resblock"]
     resample = "resblock" if flags["resblock_updown"] else "conv" if flags["conv_resample"] else "plain"
     return UNetConfig(
@@ -155,7 +155,7 @@ def unet_from_original(state_dict: Mapping[str, Tensor], config: Mapping[str, An
         net = VideoUNet(own)
     matches = unet_key_matches(net, use_linear=bool(config.get("use_linear", UNET_FLAGS["use_linear"])))
     empty(net)
-    load_original(net, matches, state_dict, "U-Net weights")
+    load_original(net, matches, state_dict, "unet.state_dict")
     if config.get("use_checkpoint", UNET_FLAGS["use_checkpoint"]):
         net.enable_gradient_checkpointing()
     return net
@@ -166,25 +166,25 @@ def resampler_from_original(state_dict: Mapping[str, Tensor], config: Mapping[st
 
     Args:
         state_dict: tensors by original key, e.g. ``latents`` or ``layers.0.0.to_q.weight``.
-        config: flags of the original constructor, see :data:`RESAMPLER_FLAGS`. Without ``video_length`` the tokens
-            are those of a single frame.
+        config: flags of the original constructor, see :data:`RESAMPLER_FLAGS`. Without ``video_length``, the tokens
+            are for a single frame.
 
     Raises:
         InputError: an unknown flag, or a key is missing, unexpected or misshapen, naming it.
     """
-    flags = complete_flags("resampler flags", config, RESAMPLER_FLAGS)
+    flags = complete_flags("resampler", config, RESAMPLER_FLAGS)
     if flags["video_length"] is None:
         flags["video_length"] = 1
     with torch.device("meta"):
         resampler = Resampler(ResamplerConfig(**flags))
     matches = resampler_key_matches(resampler)
     empty(resampler)
-    load_original(resampler, matches, state_dict, "resampler weights")
+    load_original(resampler, matches, state_dict, "resampler.state_dict")
     return resampler
 
 
 def resampler_key_matches(resampler: Resampler) -> list[KeyMatch]:
-    """The correspondence for a resampler; only names and shapes are read."""
+    """Key matches of a resampler. Only names and shapes are read."""
     inside = {
         "attention.norm_image": "0.norm1",
         "attention.norm_latents": "0.norm2",
@@ -208,5 +208,5 @@ def resampler_key_matches(resampler: Resampler) -> list[KeyMatch]:
 
 def _ints(name: str, value: Any) -> tuple[int, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise InputError(f"U-Net flags: {name} must be a list of integers, found {value!r}")
+        raise InputError(f"unet.{name}", f"must be a list of integers, found {value!r}")
     return tuple(value)

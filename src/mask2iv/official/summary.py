@@ -1,4 +1,4 @@
-"""What import and export say when they are done."""
+"""The summaries that import and export print."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ _SHOWN = 10
 
 
 def import_summary(out: Path, report: Mapping[str, Any]) -> str:
-    """A few lines about an import, with the keys that were not used."""
+    """A few lines about an import, with the unused keys."""
     keys = report["keys"]
     carried = len(keys["carried"]) + len(keys["aliases"])
     lines = [
         f"{out}: {report['stage']}, layout {report['layout']}, {report['dtype']}",
-        f"{keys['total']} keys: {keys['used']} used, {carried} carried along unused, {len(keys['unused'])} not known",
+        f"{keys['total']} keys: {keys['used']} used, {carried} kept for export, {len(keys['unused'])} not known",
     ]
     if keys["unused"]:
         lines.append(f"not used: {_some(list(keys['unused']))}")
     if not report["prompts"]:
-        lines.append(f"no CLIP vocabulary: only the empty prompt, which this stage needs; for others, {REMEDY}")
+        lines.append(
+            f"no CLIP vocabulary: only the empty prompt is known, all that this stage needs; for others, {REMEDY}"
+        )
     return "\n".join(lines)
 
 
 def export_summary(out: Path, summary: ExportSummary) -> str:
-    """A few lines about an export, with what was made up."""
+    """A few lines about an export, with the tensors that were copied or filled with zeros."""
     lines = [f"{out}: {summary.tensors} tensors, {summary.dtype}"]
     if summary.copied:
         lines.append(f"copies of the text encoder: {_some(summary.copied)}")
     if summary.zeroed:
         lines.append(f"zeros, used by no network: {_some(summary.zeroed)}")
     if summary.left_out:
-        lines.append(f"left out, no place in this layout: {_some(summary.left_out)}")
+        lines.append(f"left out, without a place in this layout: {_some(summary.left_out)}")
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """The tokenizer of the original models: CLIP's byte-pair encoding, built from a vocabulary that the user supplies.
 
-The vocabulary (1.4 MB) is not shipped here. It lies inside the package open_clip_torch and in every CLIP model folder.
+The vocabulary (1.4 MB) is not included here. The package open_clip_torch and every CLIP model folder contain it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from mask2iv.files import read_json, reason
 from mask2iv.models.text import END, REMEDY, START
 
 BPE_FILE = "bpe_simple_vocab_16e6.txt.gz"
-# Words as CLIP splits them: contractions, runs of letters, single digits, runs of anything else that is not space.
+# CLIP's words: contractions, runs of letters, single digits, runs of other non-space characters.
 _WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-# What the reference cleans before it splits and people do type: typographic quotes and HTML's escapes.
+# Of the reference's text cleaning, what people do type: typographic quotes and HTML escapes.
 _CLEANED = (
     (Regex("[\u02bc\u2018-\u201b]"), "'"),
     (Regex("[\u201c-\u201f]"), '"'),
@@ -40,8 +40,8 @@ class Vocabulary:
     """A byte-pair encoding.
 
     Attributes:
-        ids: id of each piece; the start and the end token have the two highest.
-        merges: pairs of pieces to be joined, most frequent first.
+        ids: id of each piece; the start and end tokens have the two highest.
+        merges: pairs of pieces to join, most frequent first.
     """
 
     ids: Mapping[str, int]
@@ -49,10 +49,10 @@ class Vocabulary:
 
 
 def clip_tokenizer(vocabulary: Vocabulary, max_length: int = 77) -> PreTrainedTokenizerFast:
-    """CLIP's tokenizer; :func:`mask2iv.models.text.token_ids` pads with id 0 behind the end token."""
+    """CLIP's tokenizer. :func:`mask2iv.models.text.token_ids` pads with id 0 after the end token."""
     start, end = len(vocabulary.ids) - 2, len(vocabulary.ids) - 1
     special = {start: START, end: END}
-    # The special tokens have other names in other collections of files; the ids are what counts.
+    # The names of the special tokens vary between sources; only the ids matter.
     ids = {special.get(index, piece): index for piece, index in vocabulary.ids.items()}
     tokenizer = Tokenizer(models.BPE(ids, list(vocabulary.merges), end_of_word_suffix="</w>", unk_token=END))
     tokenizer.normalizer = normalizers.Sequence(  # type: ignore[assignment]
@@ -72,7 +72,7 @@ def clip_tokenizer(vocabulary: Vocabulary, max_length: int = 77) -> PreTrainedTo
 
 
 def empty_prompt_tokenizer(vocabulary_size: int, max_length: int = 77) -> PreTrainedTokenizerFast:
-    """A tokenizer for models that only ever encode the empty prompt: it has no words, only start and end token."""
+    """A tokenizer without words, only start and end token, for models that encode nothing but the empty prompt."""
     start, end = vocabulary_size - 2, vocabulary_size - 1
     return _finished(Tokenizer(models.WordLevel({START: start, END: end}, unk_token=END)), start, end, max_length)
 
@@ -87,12 +87,12 @@ def _finished(tokenizer: Tokenizer, start: int, end: int, max_length: int) -> Pr
 
 
 def find_vocabulary(source: str | None, vocabulary_size: int) -> Vocabulary | None:
-    """The vocabulary at `source`, or without one that of an installed open_clip; None where there is none.
+    """The vocabulary at `source`; without `source`, that of an installed open_clip, or None.
 
     Args:
         source: a folder with tokenizer.json, or with vocab.json and merges.txt; the file
-            bpe_simple_vocab_16e6.txt.gz, or the open_clip_torch wheel around it; or a hub id.
-        vocabulary_size: pieces that the text encoder knows.
+            bpe_simple_vocab_16e6.txt.gz, or the open_clip_torch wheel that contains it; or a hub id.
+        vocabulary_size: number of pieces that the text encoder knows.
 
     Raises:
         InputError: `source` is none of these, cannot be read, or has another size.
@@ -115,8 +115,9 @@ def find_vocabulary(source: str | None, vocabulary_size: int) -> Vocabulary | No
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"--tokenizer {source} cannot be read ({reason(error)}); give a folder with vocab.json and merges.txt or "
-            f"tokenizer.json, {BPE_FILE}, or the open_clip_torch wheel"
+            "tokenizer",
+            f"{source} cannot be read ({reason(error)})",
+            f"give a folder with vocab.json and merges.txt or tokenizer.json, {BPE_FILE}, or the open_clip_torch wheel",
         ) from error
     _check(found, vocabulary_size, source)
     return found
@@ -126,13 +127,14 @@ def _check(vocabulary: Vocabulary, size: int, source: str) -> None:
     ids = vocabulary.ids.values()
     if len(ids) != size or set(ids) != set(range(size)):
         raise InputError(
-            f"--tokenizer {source}: the vocabulary has {len(ids)} pieces, the text encoder knows {size}; give the one "
-            "the model was trained with"
+            "tokenizer",
+            f"the vocabulary of {source} must have the {size} pieces that the text encoder knows, found {len(ids)}",
+            "give the one that the model was trained with",
         )
 
 
 def _installed() -> Path | None:
-    """The vocabulary inside an installed open_clip, which is not imported for it."""
+    """The vocabulary file of an installed open_clip, found without importing it."""
     spec = importlib.util.find_spec("open_clip")
     folders = spec.submodule_search_locations if spec is not None else None
     paths = [Path(folder) / BPE_FILE for folder in folders or ()]
@@ -140,12 +142,12 @@ def _installed() -> Path | None:
 
 
 def _from_bpe(text: bytes, vocabulary_size: int, source: str) -> Vocabulary:
-    """A merges file with a heading line; it may hold more merges than the vocabulary took."""
+    """The vocabulary of a merges file with a heading line, which may hold more merges than the vocabulary uses."""
     letters = list(bytes_to_letters().values())
     lines = text.decode("utf-8").rstrip("\n").split("\n")[1 : vocabulary_size - 2 * len(letters) - 1]
     merges = [(parts[0], parts[1]) for parts in (line.split() for line in lines) if len(parts) == 2]
     if not merges or len(merges) != len(lines):
-        raise InputError(f"--tokenizer {source}: not a merges file; expected {BPE_FILE} as open_clip ships it")
+        raise InputError("tokenizer", f"{source} is not a merges file", f"give {BPE_FILE} as open_clip ships it")
     pieces = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges), START, END]
     vocabulary = Vocabulary({piece: index for index, piece in enumerate(pieces)}, merges)
     _check(vocabulary, vocabulary_size, source)
@@ -156,7 +158,7 @@ def _from_folder(folder: Path) -> Vocabulary:
     if (folder / "tokenizer.json").is_file():
         return _from_tokenizer_json(folder / "tokenizer.json")
     if not (folder / "vocab.json").is_file() or not (folder / "merges.txt").is_file():
-        raise InputError(f"--tokenizer {folder}: found neither tokenizer.json nor vocab.json and merges.txt; {REMEDY}")
+        raise InputError("tokenizer", f"{folder} has neither tokenizer.json nor vocab.json and merges.txt", REMEDY)
     return _from_vocab_and_merges(folder / "vocab.json", folder / "merges.txt")
 
 
@@ -175,7 +177,7 @@ def _from_tokenizer_json(path: Path) -> Vocabulary:
 def _vocabulary(ids: Any, pairs: Sequence[tuple[Any, ...]], path: Path) -> Vocabulary:
     known = isinstance(ids, dict) and all(isinstance(index, int) for index in ids.values())
     if not known or not all(len(pair) == 2 and "".join(pair) in ids for pair in pairs):
-        raise InputError(f"--tokenizer {path} holds no byte-pair encoding; {REMEDY}")
+        raise InputError("tokenizer", f"{path} holds no byte-pair encoding", REMEDY)
     return Vocabulary(ids, [(pair[0], pair[1]) for pair in pairs])
 
 
@@ -184,10 +186,9 @@ def _from_hub(name: str) -> Vocabulary:
 
     try:
         vocab, merges = (Path(hf_hub_download(name, file)) for file in ("vocab.json", "merges.txt"))
-    except Exception as error:  # faults of network, hub and name have no common class
-        raise InputError(
-            f"--tokenizer {name}: no such file or folder, nor to be had from the hub ({reason(error)[:200]}); {REMEDY}"
-        ) from error
+    except Exception as error:  # the errors of network, hub and name have no common class
+        problem = f"{name} is neither a file or folder nor available from the hub ({reason(error)[:200]})"
+        raise InputError("tokenizer", problem, REMEDY) from error
     return _from_vocab_and_merges(vocab, merges)
 
 

@@ -28,9 +28,9 @@ TILE_SIZE = 256
 
 
 class Accelerated:
-    """What the pipeline's speed and memory are set by. Everything is off until it is called.
+    """The pipeline's settings of speed and memory. All are off by default.
 
-    Of these, in this order: :meth:`quantize`; then :meth:`to` or one kind of offloading; then :meth:`compile` and
+    Call in this order: :meth:`quantize`; then :meth:`to` or one kind of offloading; then :meth:`compile` and
     :meth:`enable_cuda_graphs`.
     """
 
@@ -48,13 +48,13 @@ class Accelerated:
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move all networks to a device or precision, as ``torch.nn.Module.to``. Returns self.
 
-        CUDA graphs are dropped where the device is none of CUDA's.
+        CUDA graphs are dropped on any device other than a CUDA one.
 
         Raises:
-            InputError: the pipeline is offloaded, or another precision is asked for after quantisation.
+            InputError: the pipeline is offloaded, or a precision is given after quantisation.
         """
         if self.offloading is not None:
-            raise InputError(f"to: this pipeline's networks are moved by {self.offloading} offloading; load it again")
+            raise InputError("to", f"{self.offloading} offloading moves this pipeline's networks", "load it again")
         if any(isinstance(value, torch.dtype) for value in (*args, *kwargs.values())):
             self._require_unquantised("to")
         for module in self._networks():
@@ -70,17 +70,18 @@ class Accelerated:
         return self
 
     def quantize(self, kind: Quantization) -> None:
-        """Store the weights of all linear layers of U-Nets and CLIP encoders in 8 bits each, by torchao; computing
-        stays in the networks' precision. Needs the extra ``quant``.
+        """Store the weights of all linear layers of the U-Nets and CLIP encoders in 8 bits, by torchao.
+
+        Computation stays in the networks' precision. Needs the extra ``quant``.
 
         Args:
-            kind: "int8" or "fp8" (e4m3), with a scale for each output channel.
+            kind: "int8" or "fp8" (e4m3), with one scale per output channel.
 
         Raises:
             InputError: torchao is not installed, an unknown kind, or already quantised.
         """
         if kind not in QUANTIZATIONS:
-            raise InputError(f"quantize must be one of {', '.join(QUANTIZATIONS)}, found {kind!r}")
+            raise InputError("quantize", f"must be one of {', '.join(QUANTIZATIONS)}, found {kind!r}")
         self._require_unquantised("quantize")
         torchao = require("torchao.quantization", "quantize")
         config = {"int8": torchao.Int8WeightOnlyConfig, "fp8": torchao.Float8WeightOnlyConfig}[kind]
@@ -91,11 +92,11 @@ class Accelerated:
     def compile(self, **options: Any) -> None:
         """Compile the repeated parts of the U-Nets when they are first called (``dynamicrafter.compilation``).
 
-        The first call of each size takes minutes. If nothing can be compiled here, or a part then cannot, all goes on
-        without, a warning says why, and so does :attr:`compile_failure`.
+        The first call of each size takes minutes. If compilation fails, here or at the first call, everything runs
+        uncompiled; a warning and :attr:`compile_failure` say why.
 
         Args:
-            options: of ``torch.compile``; by default whole graphs and fixed shapes.
+            options: of ``torch.compile``; whole graphs and fixed shapes by default.
         """
         compilation = Compilation(**{"fullgraph": True, "dynamic": False, **options})
         if compilation.works(self.encoder.device):
@@ -105,31 +106,31 @@ class Accelerated:
 
     @property
     def compile_failure(self) -> str | None:
-        """Why :meth:`compile` was given up; None if it was not."""
+        """Why compilation was given up; None if it was not."""
         return None if self._compilation is None else self._compilation.failure
 
     def enable_cuda_graphs(self) -> None:
-        """Record each U-Net's call as a CUDA graph and replay it at every step; once for each size and batch.
+        """Record each U-Net's call as a CUDA graph, once per size and batch size, and replay it at every step.
 
         Raises:
-            InputError: not on a CUDA device, or offloaded: graphs need the weights to stay where they are.
+            InputError: not on a CUDA device, or offloaded, since graphs need the weights to stay in place.
         """
         if self.encoder.device.type != "cuda":
-            raise InputError(f"cuda_graphs need a CUDA device, this pipeline is on {self.encoder.device}")
+            raise InputError("cuda_graphs", f"needs a CUDA device, this pipeline is on {self.encoder.device}")
         if self.offloading is not None:
-            raise InputError(f"cuda_graphs: {self.offloading} offloading moves the weights; choose one of the two")
+            raise InputError("cuda_graphs", f"{self.offloading} offloading moves the weights", "choose one of the two")
         recorder = CudaGraphRecorder()
         for unet in self._unets():
             unet.graphs = StepGraphs(recorder)
 
     def disable_cuda_graphs(self) -> None:
-        """Undo :meth:`enable_cuda_graphs`, and free what graphs hold."""
+        """Undo :meth:`enable_cuda_graphs` and free the graphs' memory."""
         for unet in self._unets():
             unet.graphs = None
 
     @contextmanager
     def uncompiled(self) -> Iterator[None]:
-        """Within, everything runs operation by operation: for counting them."""
+        """A context in which nothing is compiled or replayed, so that operations can be counted."""
         held = [(unet, unet.graphs) for unet in self._unets()]
         self.disable_cuda_graphs()
         try:
@@ -140,7 +141,7 @@ class Accelerated:
                 unet.graphs = graphs
 
     def enable_model_cpu_offload(self, device: torch.device | str = "cuda") -> None:
-        """Keep the networks in main memory and bring them to `device` to compute, one at a time.
+        """Keep the networks in main memory and move them to `device` one at a time, to compute.
 
         Raises:
             InputError: already offloaded.
@@ -158,11 +159,11 @@ class Accelerated:
         record_stream: bool = False,
         low_cpu_mem_usage: bool = False,
     ) -> None:
-        """Bring the U-Nets to the device block by block, by diffusers' group offloading, and every other network as
+        """Move the U-Nets to the device block by block, by diffusers' group offloading, and all other networks as
         :meth:`enable_model_cpu_offload` does. Arguments as in ``diffusers.hooks.apply_group_offloading``.
 
         Raises:
-            InputError: already offloaded, or arguments that diffusers refuses.
+            InputError: already offloaded, or diffusers refuses the arguments.
         """
         from diffusers.hooks.group_offloading import apply_group_offloading
 
@@ -184,19 +185,20 @@ class Accelerated:
                     low_cpu_mem_usage=low_cpu_mem_usage,
                 )
             except ValueError as error:
-                raise InputError(f"enable_group_offload: {error}") from error
+                raise InputError("enable_group_offload", str(error)) from error
 
     def enable_vae_slicing(self) -> None:
-        """Encode and decode one frame at a time; so it is by default."""
+        """Encode and decode one frame at a time (the default)."""
         self.encoder.codec.chunk = 1
 
     def disable_vae_slicing(self) -> None:
-        """Encode and decode all frames of a clip at once: takes their number times the memory."""
+        """Encode and decode all frames of a clip at once: T times the memory for T frames."""
         self.encoder.codec.chunk = 2**31
 
     def enable_vae_tiling(self, tile_size: int = TILE_SIZE) -> None:
-        """Encode and decode pictures larger than `tile_size` pixels along a side in overlapping tiles; the results
-        differ a little, because each tile is normalised by itself.
+        """Encode and decode pictures larger than `tile_size` pixels along a side in overlapping tiles.
+
+        The results differ slightly, because each tile is normalised separately.
 
         Raises:
             InputError: a size that does not fit the autoencoder.
@@ -204,11 +206,11 @@ class Accelerated:
         self.encoder.codec.set_tiling(tile_size)
 
     def disable_vae_tiling(self) -> None:
-        """Encode and decode whole pictures again."""
+        """Undo :meth:`enable_vae_tiling`: encode and decode whole pictures."""
         self.encoder.codec.set_tiling(None)
 
     def set_channels_last(self, channels_last: bool | None) -> None:
-        """Memory format of the U-Nets' feature maps; None for what is known to pay on the device."""
+        """Set the memory format of the U-Nets' feature maps; None for what is known to be faster on the device."""
         for unet in self._unets():
             unet.channels_last = channels_last
 
@@ -219,12 +221,12 @@ class Accelerated:
                 yield module
 
     def _unets(self) -> Iterator[VideoUNet]:
-        """Each U-Net once, though both stages may share it; ControlNets, which run as they are, are left out."""
+        """Each U-Net once, even if both stages share it. ControlNets are left out: they run as they are."""
         stages = (self.trajectory_stage, self.video_stage)
         yield from dict.fromkeys(stage.unet for stage in stages if stage is not None)
 
     def _parts(self) -> list[nn.Module]:
-        """Each network that is called by itself, once."""
+        """Each network that is called separately, once."""
         stages = [stage for stage in (self.trajectory_stage, self.video_stage) if stage is not None]
         encoders = self.encoder.codec.autoencoder, self.encoder.text_encoder, self.encoder.image_encoder
         networks = [part for stage in stages for part in (stage.resampler, stage.unet, stage.controlnet)]
@@ -234,16 +236,17 @@ class Accelerated:
 
     def _begin_offloading(self, kind: Literal["model", "group"], device: torch.device | str) -> Any:
         if self.offloading is not None:
-            raise InputError(f"offload: this pipeline is offloaded already ({self.offloading}); load it again")
+            raise InputError("offload", f"this pipeline is offloaded already ({self.offloading})", "load it again")
         module = importlib.import_module("mask2iv.pipelines.offload")
         for unet in self._unets():
             if unet.graphs is not None:
-                raise InputError("offload: CUDA graphs need the weights to stay; disable_cuda_graphs first")
-            unet.project_once = False
+                raise InputError(
+                    "offload", "CUDA graphs need the weights to stay in place", "call disable_cuda_graphs first"
+                )
         self.encoder.execution_device = torch.device(device)
         self.offloading = kind
         return module
 
     def _require_unquantised(self, field: str) -> None:
         if self.quantization is not None:
-            raise InputError(f"{field}: this pipeline's weights are quantised ({self.quantization}); load it again")
+            raise InputError(field, f"this pipeline's weights are quantised ({self.quantization})", "load it again")

@@ -1,4 +1,4 @@
-"""A pipeline folder: ``model_index.json`` and one folder per component. Read and written here, nowhere else.
+"""Model folders: ``model_index.json`` and one folder per component. They are read and written only here.
 
 Only safetensors and JSON are read; nothing is unpickled and no code from the folder runs.
 """
@@ -36,10 +36,10 @@ from mask2iv.stages.config import PipelineConfig
 INDEX = "model_index.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 SHARD_BYTES = 500_000_000
-"""Weights above this size go into several files. A conversion holds one of them in memory, and what it is made of: with
-shards of half a gigabyte that is a fraction of the networks the bound matters for (3 to 6 GB)."""
+"""Larger weights are split into several files. A conversion holds one file and its source tensors in memory: with
+shards of half a gigabyte, a fraction of the networks for which this matters (3 to 6 GB)."""
 
-# The classes each component may have; the index names one of them, never an import path.
+# The classes each component may have. The index names one of them, never an import path.
 CLASSES: Mapping[str, tuple[type, ...]] = {
     "vae": (AutoencoderKL, AutoencoderDC),
     "tokenizer": (PreTrainedTokenizerFast, CLIPTokenizer),
@@ -56,14 +56,14 @@ CLASSES: Mapping[str, tuple[type, ...]] = {
     "video_controlnet": (ControlNet,),
 }
 
-_NEEDED = {"vae", "tokenizer", "text_encoder", "image_encoder", "scheduler"}
-_WHOLE = {"planner", "painter"}
+_REQUIRED = {"vae", "tokenizer", "text_encoder", "image_encoder", "scheduler"}
+_ALWAYS_FP32 = {"planner", "painter"}
 _OWN: Mapping[type, type] = {VideoUNet: UNetConfig, Resampler: ResamplerConfig, ControlNet: ControlNetConfig}
 
 
 @contextmanager
 def _without_bars() -> Iterator[None]:
-    """No progress bars for files that take milliseconds."""
+    """Hide progress bars for files that load in milliseconds."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
@@ -73,8 +73,8 @@ def _without_bars() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def model_folder(name_or_path: str | Path, field: str = "--model") -> Path:
-    """The folder of a model: "embedded" names the one that ships with the package. ``field`` names it in messages.
+def model_folder(name_or_path: str | Path, field: str = "model") -> Path:
+    """The folder of a model; "embedded" is the one that ships with the package. ``field`` names it in errors.
 
     Raises:
         InputError: no such folder.
@@ -82,46 +82,57 @@ def model_folder(name_or_path: str | Path, field: str = "--model") -> Path:
     if str(name_or_path) == "embedded":
         return Path(str(resources.files("mask2iv") / "weights" / "embedded"))
     if not Path(name_or_path).is_dir():
-        raise InputError(f"{field} {str(name_or_path)!r}: no such folder; give a model folder or 'embedded'")
+        raise InputError(f"{field} {str(name_or_path)!r}", "no such folder", "give a model folder or 'embedded'")
     return Path(name_or_path)
 
 
-def read_index(folder: Path, field: str = "--model") -> tuple[PipelineConfig, dict[str, str]]:
-    """A pipeline folder's configuration and the class name of each component it holds. ``field`` names it in messages.
+def read_index(folder: Path, field: str = "model") -> tuple[PipelineConfig, dict[str, str]]:
+    """A model folder's configuration and the class name of each component. ``field`` names the folder in errors.
 
     Raises:
-        InputError: no such folder, or a damaged or foreign index.
+        InputError: not a model folder, or a damaged or foreign index.
     """
     path = folder / INDEX
     if not path.is_file():
-        raise InputError(f"{field}: {folder} is not a model folder ({INDEX} is missing)")
-    index = read_json(path)
+        raise InputError(field, f"{folder} is not a model folder ({INDEX} is missing)")
+    with _within(field):
+        index = read_json(path)
     if not isinstance(index, dict) or index.get("_class_name") != "Mask2IVPipeline":
-        raise InputError(f"{field}: {path} does not describe a Mask2IVPipeline")
+        raise InputError(field, f"{path} does not describe a Mask2IVPipeline")
     components = {name: value for name, value in index.items() if name in CLASSES}
     for name, value in components.items():
         if value not in [kind.__name__ for kind in CLASSES[name]]:
-            raise InputError(f"{field}: {path} gives {name} the unknown class {value!r}")
-    return config.from_dict(PipelineConfig, index.get("config", {}), "config"), components
+            raise InputError(field, f"{path} gives {name} the unknown class {value!r}")
+    with _within(f"{field}: {path}"):
+        return config.from_dict(PipelineConfig, index.get("config", {}), "config"), components
+
+
+@contextmanager
+def _within(place: str) -> Iterator[None]:
+    """Puts the place in front of the field of errors."""
+    try:
+        yield
+    except InputError as error:
+        raise error.within(place) from error
 
 
 def load_components(folder: Path, dtype: torch.dtype) -> tuple[PipelineConfig, dict[str, Any]]:
-    """A pipeline folder's configuration and all its components by name.
+    """A model folder's configuration and all its components by name.
 
     Args:
-        folder: of :func:`model_folder`.
-        dtype: precision of the networks. Planner and painter stay in float32: they are small, and a rounded plan is
-            another plan.
+        folder: see :func:`model_folder`.
+        dtype: precision of the networks. Planner and painter stay in float32: they are small, and rounding would change
+            the plan.
 
     Raises:
         InputError: not a model folder, or a component is missing or damaged.
     """
     pipeline_config, names = read_index(folder)
-    missing = _NEEDED - set(names)
+    missing = _REQUIRED - set(names)
     if missing:
-        raise InputError(f"--model: {folder} lacks {', '.join(sorted(missing))}; train or import it first")
+        raise InputError("model", f"{folder} lacks {', '.join(sorted(missing))}", "train or import it first")
     loaded = {
-        name: load_component(folder, name, kind, torch.float32 if name in _WHOLE else dtype)
+        name: load_component(folder, name, kind, torch.float32 if name in _ALWAYS_FP32 else dtype)
         for name, kind in names.items()
     }
     return pipeline_config, loaded
@@ -141,13 +152,13 @@ def write_index(folder: Path, pipeline_config: PipelineConfig, components: Mappi
 
 
 def save_component(folder: Path, name: str, component: Any, dtype: torch.dtype | None = None) -> None:
-    """Write one component into ``folder/name``, replacing it as a whole.
+    """Write one component into ``folder/name``, replacing what is there.
 
     Args:
-        folder: the pipeline folder.
+        folder: the model folder.
         name: a key of `CLASSES`.
         component: an instance of one of its classes.
-        dtype: weights are stored in this precision; None keeps theirs.
+        dtype: stored precision; None keeps that of the weights.
     """
     with _without_bars(), atomic_directory(folder / name, overwrite=True) as target:
         if type(component) in _OWN:
@@ -159,7 +170,7 @@ def save_component(folder: Path, name: str, component: Any, dtype: torch.dtype |
             write_json(target / "config.json", {"_class_name": type(component).__name__, **component.config.to_dict()})
             return
         original = next(component.parameters()).dtype if isinstance(component, nn.Module) else None
-        # torch's own `to`: diffusers' warns of modules to be kept in float32 even where there are none.
+        # torch's own `to`: that of diffusers warns of modules to keep in float32 even where there are none.
         if original is not None and dtype is not None:
             nn.Module.to(component, dtype)
         component.save_pretrained(target)
@@ -179,10 +190,10 @@ def write_weights(
 
     Args:
         folder: the component's folder.
-        file_name: of the single file.
-        like: shape and stored precision of each tensor; may live on the meta device.
-        read: gives the tensors of these names, in any precision. Called once a file, so that only one is in memory.
-        shard_bytes: size a file may have, unless it holds one tensor.
+        file_name: name of the single file.
+        like: shape and stored precision of each tensor; may be on the meta device.
+        read: returns the named tensors, in any precision. Called once per file, so that only one file is in memory.
+        shard_bytes: largest size of a file, unless it holds a single tensor.
     """
     pattern = file_name.replace(".safetensors", "{suffix}.safetensors")
     split = split_torch_state_dict_into_shards(dict(like), filename_pattern=pattern, max_shard_size=shard_bytes)
@@ -199,21 +210,22 @@ def write_weights(
 
 
 def _weight_files(folder: Path, file_name: str) -> list[Path]:
-    """The files that :func:`write_weights` wrote."""
+    """The files of a network that :func:`write_weights` wrote."""
     index = folder / f"{file_name}.index.json"
     if (folder / file_name).is_file() or not index.is_file():
         return [folder / file_name]
-    names = sorted(set(read_json(index).get("weight_map", {}).values()))
+    with _within("model"):
+        names = sorted(set(read_json(index).get("weight_map", {}).values()))
     foreign = [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]
     if foreign or not names:
         raise InputError(
-            f"--model: {index} names {foreign[0] if foreign else 'no file'}; only files beside it are read"
+            "model", f"{index} names {foreign[0] if foreign else 'no file'}", "only files beside it are read"
         )
     return [folder / name for name in names]
 
 
 def stored_dtype(folder: Path, name: str) -> torch.dtype:
-    """The precision in which one of our own networks is stored.
+    """The stored precision of one of the package's own networks.
 
     Raises:
         InputError: it is missing or damaged.
@@ -221,12 +233,12 @@ def stored_dtype(folder: Path, name: str) -> torch.dtype:
     try:
         tensors = load_file(_weight_files(folder / name, WEIGHTS)[0])
     except (OSError, SafetensorError) as error:
-        raise InputError(f"--model: component {name} in {folder} cannot be read: {reason(error)}") from error
+        raise InputError("model", f"component {name} in {folder} cannot be read: {reason(error)}") from error
     return next(iter(tensors.values())).dtype
 
 
 def _forget_origin(path: Path) -> None:
-    """Remove the folder a component was loaded from, which diffusers notes and which is nobody else's business."""
+    """Remove the folder a component was loaded from, which diffusers records: a private path."""
     if path.is_file():
         values = read_json(path)
         if values.pop("_name_or_path", None) is not None:
@@ -242,14 +254,14 @@ def load_component(folder: Path, name: str, class_name: str, dtype: torch.dtype)
     path = folder / name
     kind = next(kind for kind in CLASSES[name] if kind.__name__ == class_name)
     if not path.is_dir():
-        raise InputError(f"--model: component {name} is missing from {folder}")
+        raise InputError("model", f"component {name} is missing from {folder}")
     try:
         if kind in _OWN:
             return _load_own(path, kind, _OWN[kind], dtype)
         if not issubclass(kind, nn.Module):
             return kind.from_pretrained(path, local_files_only=True)  # type: ignore[attr-defined]
         loader: Callable[..., Any] = kind.from_pretrained  # type: ignore[attr-defined]
-        # diffusers' way of saving memory needs accelerate; these components are small enough without it.
+        # diffusers needs accelerate to save memory while loading; these components are small enough without.
         keywords = (
             {"dtype": dtype}
             if kind.__module__.startswith("transformers")
@@ -259,15 +271,16 @@ def load_component(folder: Path, name: str, class_name: str, dtype: torch.dtype)
             return loader(path, use_safetensors=True, local_files_only=True, **keywords).eval()
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         message = " ".join(str(error).split())[:300]
-        raise InputError(f"--model: component {name} in {folder} cannot be read: {message}") from error
+        raise InputError("model", f"component {name} in {folder} cannot be read: {message}") from error
 
 
 def _load_own(path: Path, kind: type, config_class: type, dtype: torch.dtype) -> nn.Module:
-    values = read_json(path / "config.json")
+    with _within("model"):
+        values = read_json(path / "config.json")
     values.pop("_class_name", None)
     with torch.device("meta"):
         module: nn.Module = kind(config_class.from_dict(values))  # type: ignore[attr-defined]
-    # Mapped, not copied, where the precision is the stored one; else one file after the other is converted.
+    # Memory-mapped, not copied, if the precision is the stored one; otherwise converted one file at a time.
     state = {key: value.to(dtype) for file in _weight_files(path, WEIGHTS) for key, value in load_file(file).items()}
     module.load_state_dict(state, assign=True)
     return module.eval()

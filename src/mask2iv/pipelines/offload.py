@@ -1,7 +1,7 @@
-"""Offloading by accelerate's hooks: of all networks only the one that computes is on the device.
+"""Offloading by accelerate's hooks: only the network that computes is on the device.
 
-accelerate's own chain (``cpu_offload_with_hook``) sends away one predecessor, which supposes that networks run in one
-fixed order. Here the autoencoder comes first and last in each stage, so whatever is there makes room.
+accelerate's own chain (``cpu_offload_with_hook``) offloads one fixed predecessor, so it assumes that the networks run
+in a fixed order. Here the autoencoder runs first and last in each stage, so whichever network is resident is offloaded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import nn
 
 
 class Turns:
-    """Whose weights are on the device.
+    """Keeps track of the network whose weights are on the device.
 
     Args:
         device: where networks compute.
@@ -27,10 +27,10 @@ class Turns:
         self.resident: nn.Module | None = None
 
     def take(self, module: nn.Module) -> None:
-        """Bring `module` to the device, and the one before it back to main memory."""
+        """Move `module` to the device, and its predecessor back to main memory."""
         if self.resident is module:
             return
-        # torch's own `to`: diffusers' warns of modules to be kept in float32 even where there are none.
+        # torch's own `to`: that of diffusers warns of modules to keep in float32 even where there are none.
         if self.resident is not None:
             nn.Module.to(self.resident, "cpu")
         nn.Module.to(module, self.device)
@@ -38,7 +38,7 @@ class Turns:
 
 
 class TurnHook(ModelHook):  # type: ignore[misc]
-    """Gives a network its turn before each call. The network stays until another one is called."""
+    """Moves a network to the device before each call. It stays there until another one is called."""
 
     def __init__(self, turns: Turns) -> None:
         self.turns = turns
@@ -52,9 +52,9 @@ class TurnHook(ModelHook):  # type: ignore[misc]
 
 
 def one_at_a_time(modules: Sequence[nn.Module], device: torch.device) -> Turns:
-    """Have each of the networks brought to `device` when it is called, and sent away when another one is.
+    """Hook the networks so that each moves to `device` when it is called and leaves when another one is.
 
-    Autoencoders of diffusers are called by ``encode`` and ``decode``, which know such hooks.
+    diffusers' autoencoders are called through ``encode`` and ``decode``, which support such hooks.
     """
     turns = Turns(device)
     for module in modules:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,56 +13,42 @@ from transformers import CLIPTextModel, CLIPVisionModel, PreTrainedTokenizerBase
 from mask2iv.backbones.dynamicrafter.conditions import ConditionEncoder
 from mask2iv.backbones.dynamicrafter.controlnet import ControlNet
 from mask2iv.backbones.dynamicrafter.resampler import Resampler
-from mask2iv.backbones.dynamicrafter.sharing import SharedEncoder
 from mask2iv.backbones.dynamicrafter.stage import Stage
-from mask2iv.backbones.dynamicrafter.trajectory import (
-    Guidance,
-    TrajectoryRequest,
-    predict_trajectories,
-    trajectory_requests,
-)
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
-from mask2iv.backbones.dynamicrafter.video import VideoRequest, check_video_networks, render_videos, video_requests
+from mask2iv.backbones.dynamicrafter.video import check_video_networks
 from mask2iv.backbones.planning.painter import MaskPainter
 from mask2iv.backbones.planning.planner import InteractionPlanner
-from mask2iv.backbones.planning.predictor import PlanningStage, draw_plans, paint_plans
+from mask2iv.backbones.planning.predictor import PlanningStage
 from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.diffusion.samplers import DDIMScheduler
-from mask2iv.diffusion.solvers import make_sampler
-from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory
+from mask2iv.media import resize_image
 from mask2iv.models.autoencoder import Autoencoder, LatentCodec
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.pipelines.acceleration import Accelerated
 from mask2iv.pipelines.components import load_components, model_folder, save_component, write_index
+from mask2iv.pipelines.two_stages import Mask2IVOutput, StepCallback, TwoStages
 from mask2iv.prompts.reader import PromptReader
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.stages.inputs import as_list, check_image, listed, positive, sample_seeds
-from mask2iv.stages.sampling import SamplingOptions, StepCallback
-
-Generators = torch.Generator | Sequence[torch.Generator | int] | None
-
-
-@dataclass
-class Mask2IVOutput:
-    """Result of a pipeline call.
-
-    Attributes:
-        frames: one video per output, uint8 [T, H, W, 3].
-        trajectory: the mask trajectory each was rendered from.
-    """
-
-    frames: list[UInt8Array]
-    trajectory: list[Trajectory]
+from mask2iv.stages.interfaces import (
+    Guidance,
+    SamplingOptions,
+    VideoRequest,
+)
+from mask2iv.stages.sampling import Generators, sample_seeds
+from mask2iv.stages.scene import as_list, check_image, listed, read_scenes
 
 
-class Mask2IVPipeline(Accelerated):
+class Mask2IVPipeline(TwoStages, Accelerated):
     """Both stages behind diffusers' conventions.
 
     Every output has its own seed and noise. Computed by itself (``batch_size=1``) it does not depend on what else is
     asked for: same seed, same machine, same result, to the bit. In larger batches it is the same up to rounding.
     Components that a folder lacks (a folder may hold one stage only) are None. Speed and memory are set by the methods
     of :class:`~mask2iv.pipelines.acceleration.Accelerated`.
+
+    The stages themselves stand behind two interfaces (:mod:`mask2iv.stages.interfaces`): assign another implementation
+    to :attr:`predictor` or :attr:`renderer` and the rest stays as it is.
 
     Args:
         config: sizes, layouts, sampling defaults.
@@ -114,8 +99,8 @@ class Mask2IVPipeline(Accelerated):
         if planner is not None and painter is not None:
             self.planning_stage = PlanningStage(planner, painter, config.num_frames).eval()
         self.reference_decoder = reference_decoder
-        self.prompts = PromptReader(tokenizer)
-        super().__init__()
+        TwoStages.__init__(self, PromptReader(tokenizer))
+        Accelerated.__init__(self)
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, torch_dtype: torch.dtype = torch.float32) -> Mask2IVPipeline:
@@ -171,11 +156,6 @@ class Mask2IVPipeline(Accelerated):
                 found |= {f"{name}_controlnet": stage.controlnet}
         return {name: component for name, component in found.items() if component is not None}
 
-    @property
-    def predicts_trajectories(self) -> bool:
-        """Whether there is a stage 1, of either kind."""
-        return self.planning_stage is not None or self.trajectory_stage is not None
-
     def unknown_words(self, prompt: str) -> list[str]:
         """Words of a prompt, as it is read, that the text encoder has never seen; empty for an open vocabulary."""
         return self.prompts.unknown(prompt)
@@ -230,16 +210,12 @@ class Mask2IVPipeline(Accelerated):
             InputError: no stage 1, no condition, an unusable image, mask, size or number, or a sampler beside a
                 replaced scheduler.
         """
-        given = (image, object_mask, prompt, target_mask, actor_mask)
-        requests = trajectory_requests(*given, self.size(height, width), num_videos_per_prompt)
-        return self._predict(
-            SharedEncoder(self.encoder, self.prompts),
-            requests,
-            sample_seeds(generator, len(requests)),
-            Guidance.of(self.config, guidance_scale, target_guidance_scale, guidance_rescale),
-            num_inference_steps,
-            SamplingOptions(batch_size, sampler, callback_on_step_end, progress),
-        )
+        size = self.size(height, width)
+        scenes = read_scenes(image, object_mask, prompt, target_mask, actor_mask, size, num_videos_per_prompt)
+        guidance = Guidance(guidance_scale, target_guidance_scale, guidance_rescale)
+        options = SamplingOptions(num_inference_steps, batch_size, sampler, guidance)
+        seeds = sample_seeds(generator, len(scenes))
+        return self.predict(scenes, seeds, options, callback_on_step_end, progress)
 
     def render(
         self,
@@ -278,13 +254,13 @@ class Mask2IVPipeline(Accelerated):
         images = [check_image(one) for one in as_list(image, count, "image")]
         paths: list[Trajectory | None] = as_list(trajectory, count, "trajectory")
         prompts: list[str | None] = as_list(prompt, count, "prompt")  # type: ignore[arg-type]
-        return self._render(
-            SharedEncoder(self.encoder, self.prompts),
-            video_requests(self.config, images, paths, prompts, self.size(height, width)),
-            sample_seeds(generator, count),
-            num_inference_steps,
-            SamplingOptions(batch_size, sampler, callback_on_step_end, progress),
-        )
+        size = self.size(height, width)
+        requests = [
+            VideoRequest(resize_image(picture, size if path is None else path.size), path, text or "")
+            for picture, path, text in zip(images, paths, prompts, strict=True)
+        ]
+        options = SamplingOptions(num_inference_steps, batch_size, sampler)
+        return self.render_requests(requests, sample_seeds(generator, count), options, callback_on_step_end, progress)
 
     def __call__(
         self,
@@ -318,89 +294,16 @@ class Mask2IVPipeline(Accelerated):
         Raises:
             InputError: as these, or stage 2 takes no masks.
         """
-        self._require(self.video_stage, "video")
-        if not self.config.video_conditioning.takes_masks:
-            raise InputError("this model's stage 2 takes no masks, so there is nothing to predict for it; call render")
-        given = (image, object_mask, prompt, target_mask, actor_mask)
-        requests = trajectory_requests(*given, self.size(height, width), num_videos_per_prompt)
-        shared, seeds = SharedEncoder(self.encoder, self.prompts), sample_seeds(generator, len(requests))
-        guidance = Guidance.of(self.config, guidance_scale, target_guidance_scale, guidance_rescale)
-        options = SamplingOptions(batch_size, sampler, callback_on_step_end, progress)
-        trajectories = self._predict(shared, requests, seeds, guidance, num_inference_steps, options)
-        takes_text = self.config.video_conditioning.text
-        prompts = [one.prompt if takes_text else None for one in requests]
-        videos = video_requests(self.config, [one.image for one in requests], trajectories, prompts, requests[0].size)
-        frames = self._render(shared, videos, seeds, video_num_inference_steps, options)
-        return Mask2IVOutput(frames, trajectories) if return_dict else (frames, trajectories)
-
-    def solver(self, sampler: str | None = None) -> Any:
-        """The scheduler that sampling uses: the one called `sampler`, by default the model's, or a replaced one.
-
-        Raises:
-            InputError: an unknown name, or a name although ``scheduler`` was replaced.
-        """
-        if isinstance(self.scheduler, DDIMScheduler):
-            return make_sampler(sampler or self.config.sampler, self.scheduler)
-        if sampler is not None:
-            raise InputError(
-                f"sampler {sampler!r}: this pipeline's scheduler was replaced by {type(self.scheduler).__name__}, "
-                "which is used as it is; leave sampler out"
-            )
-        return self.scheduler
-
-    def size(self, height: int | None = None, width: int | None = None) -> tuple[int, int]:
-        """The output size (height, width), with the model's default for what is None.
-
-        Raises:
-            InputError: not divisible by what the networks need.
-        """
-        size = (height or self.config.height, width or self.config.width)
-        stage = self.trajectory_stage or self.video_stage
-        multiple = self.encoder.codec.factor * (stage.unet.config.size_multiple if stage is not None else 1)
-        if self.planning_stage is not None:
-            multiple = math.lcm(multiple, self.planning_stage.painter.size_multiple)
-        if self.reference_decoder is not None:
-            multiple = math.lcm(multiple, self.reference_decoder.size_multiple)
-        if size[0] % multiple or size[1] % multiple:
-            raise InputError(
-                f"size {size[0]}x{size[1]}: height and width must be multiples of {multiple} for this model"
-            )
-        return size
-
-    def _predict(
-        self,
-        encoder: SharedEncoder,
-        requests: Sequence[TrajectoryRequest],
-        seeds: Sequence[int],
-        guidance: Guidance,
-        steps: int | None,
-        options: SamplingOptions,
-    ) -> list[Trajectory]:
-        steps = positive(steps, self.config.num_inference_steps, "num_inference_steps")
-        with options.plan(self, "trajectory", steps, len(requests)) as plan:
-            if self.planning_stage is not None:
-                drawn = draw_plans(self.planning_stage, encoder, plan, requests, guidance, seeds)
-                return paint_plans(self.planning_stage, encoder, self.config, drawn)
-            stage = self._require(self.trajectory_stage, "trajectory")
-            return predict_trajectories(stage, encoder, plan, self.config, requests, guidance, seeds)
-
-    def _render(
-        self,
-        encoder: SharedEncoder,
-        requests: Sequence[VideoRequest],
-        seeds: Sequence[int],
-        steps: int | None,
-        options: SamplingOptions,
-    ) -> list[UInt8Array]:
-        stage = self._require(self.video_stage, "video")
-        for request in requests:
-            self.size(*request.size)
-        steps = positive(steps, self.config.video_num_inference_steps, "video_num_inference_steps")
-        with options.plan(self, "video", steps, len(requests)) as plan:
-            return render_videos(stage, encoder, self.reference_decoder, plan, self.config, requests, seeds)
-
-    @staticmethod
-    def _require(stage: Stage | None, name: str) -> Stage:
-        if stage is None:
-            raise InputError(f"this model folder has no {name} stage; train or import it, or join two folders")
-        return stage
+        size = self.size(height, width)
+        scenes = read_scenes(image, object_mask, prompt, target_mask, actor_mask, size, num_videos_per_prompt)
+        guidance = Guidance(guidance_scale, target_guidance_scale, guidance_rescale)
+        options = SamplingOptions(num_inference_steps, batch_size, sampler, guidance)
+        output = self.generate(
+            scenes,
+            sample_seeds(generator, len(scenes)),
+            options,
+            replace(options, steps=video_num_inference_steps),
+            callback_on_step_end,
+            progress,
+        )
+        return output if return_dict else (output.frames, output.trajectory)

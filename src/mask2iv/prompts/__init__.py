@@ -1,1 +1,1 @@
-"""Prompts: everyday words read in a model's vocabulary, and what its text encoder sees of them."""
+"""Prompts: everyday words translated into a model's vocabulary, and what its text encoder sees of them."""

@@ -1,7 +1,7 @@
-"""What the text encoder gets to see of a prompt, and the table by which it is read, ``wording.json`` of a model folder.
+"""What the text encoder sees of a prompt, translated by ``wording.json`` of the model folder.
 
-The table belongs to a model as it was trained. It lies beside the components and not in one of them, so that a model
-that is trained further, on captions that say "a hand lifting a cup", does not get it with the tokenizer.
+The table belongs to a model as it was trained. It lies beside the components, not in one of them, so that a model
+trained further on captions in other words ("a hand lifting a cup") does not inherit it with the tokenizer.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _LOG = logging.getLogger(__name__)
 
 
 class PromptReader:
-    """Reads the prompts of one model. Called by the pipeline, it logs what it reads otherwise and what is cut off.
+    """Reads the prompts of one model. When called, it logs rewritten prompts and what is cut off.
 
     Args:
         tokenizer: the model's.
-        wording: reads them in the words of the model's captions; None leaves them as they are.
+        wording: rewrites prompts in the words of the model's captions; None leaves them unchanged.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, wording: Wording | None = None) -> None:
@@ -35,7 +35,7 @@ class PromptReader:
 
     @classmethod
     def load(cls, folder: Path, tokenizer: PreTrainedTokenizerBase) -> PromptReader:
-        """The reader of a model folder. A table beside a tokenizer with an open vocabulary is not looked at.
+        """The reader of a model folder. With an open vocabulary, a table is ignored.
 
         Raises:
             InputError: the table is damaged; names the file and the field.
@@ -46,21 +46,22 @@ class PromptReader:
         values = read_json(path)
         if not isinstance(values, dict):
             raise InputError(
-                f"{path}: expected a JSON object, found {type(values).__name__}; restore or remove the file"
+                str(path), f"expected a JSON object, found {type(values).__name__}", "restore or remove the file"
             )
         try:
             table = config.from_dict(WordingTable, values)
         except InputError as error:
-            raise InputError(f"{path}: {error}; correct, restore or remove the file") from error
+            remedy = ", or ".join(part for part in (error.remedy, "correct, restore or remove the file") if part)
+            raise InputError(error.field, error.problem, remedy).within(str(path)) from error
         return cls(tokenizer, Wording(table, lambda word: not unknown_words(tokenizer, word)))
 
     def save(self, folder: Path) -> None:
-        """Write the table, where there is one."""
+        """Write the table, if there is one."""
         if self.wording is not None:
             write_json(folder / WORDING, config.to_dict(self.wording.table))
 
     def __call__(self, prompt: str) -> str:
-        """As :meth:`read`, and logged."""
+        """As :meth:`read`, with logging."""
         read, cut = self.read(prompt), self.cut_off(prompt)
         if read != prompt:
             _LOG.info('prompt: "%s" read as "%s"', prompt, read)
@@ -72,17 +73,17 @@ class PromptReader:
 
     @property
     def limit(self) -> int:
-        """Tokens that the text encoder takes, start and end included."""
+        """Tokens that the text encoder accepts, start and end included."""
         return int(self.tokenizer.model_max_length)
 
     def read(self, prompt: str) -> str:
-        """What is encoded of a prompt: itself, or what the model's table of words has for it."""
+        """The text that is encoded for a prompt: the prompt itself, or its translation by the model's table."""
         return prompt if self.wording is None else self.wording(prompt)
 
     def unknown(self, prompt: str) -> list[str]:
-        """Words of a prompt, as it is read, that the text encoder has never seen; empty for an open vocabulary."""
+        """Words of a prompt, as read, that the text encoder does not know; empty for an open vocabulary."""
         return unknown_words(self.tokenizer, self.read(prompt))
 
     def cut_off(self, prompt: str) -> str:
-        """The end of a prompt, as it is read, that is too long for the text encoder; "" for none."""
+        """The end of a prompt, as read, that does not fit in the text encoder; "" for none."""
         return words_cut_off(self.tokenizer, self.read(prompt))

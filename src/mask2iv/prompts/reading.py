@@ -1,7 +1,7 @@
-"""Everyday prompts read in the words of the captions that a closed-vocabulary model was trained with.
+"""Rewrites everyday prompts in the words of the captions with which a closed-vocabulary model was trained.
 
-"lift the mug" is read as "a hand picking up a mug", by the table that the model's folder carries
-(:mod:`mask2iv.prompts.wording`). What the table does not know stays as it was said; a caption is read as itself.
+"lift the mug" is read as "a hand picking up a mug", by the table in the model's folder
+(:mod:`mask2iv.prompts.wording`). Unknown words are kept, and a caption is read as itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mask2iv.prompts.wording import Sense, WordingTable, plurals, split_words, v
 _SENSES = ("actor", "verb", "object", "modifier", "join")
 _OF = "of"
 _READINGS = 8
-"""What several verbs make of each other may take more than one reading to settle; two do for a sentence of one."""
+"""Passes over a prompt. One with several verbs may need more than two to settle."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Item:
     """A part of a prompt.
 
     Attributes:
-        kind: a field of the table in the singular ("verb", "left_out"); "word" for what it does not know, "other" for
-            what has another place in a sentence than the table thinks.
+        kind: a field of the table in the singular ("verb", "left_out"); "word" for an unknown word, "other" for one
+            whose role in the sentence is not the one in the table.
         name: of its sense in the table; "" without one.
-        say: the captions' words for it; where they have none, its own.
-        liquid: whether it is one, or is named by one.
+        say: the captions' words for it, or its own if they have none.
+        liquid: whether it is a liquid, or is named by one.
     """
 
     kind: str
@@ -37,11 +37,11 @@ class Item:
 
 
 class Wording:
-    """Reads prompts by a table, as far as the model knows the words that the table has for them.
+    """Reads prompts by a table, using only words that the model knows.
 
     Args:
-        table: what is said for what.
-        knows: whether the model knows a word, lower case.
+        table: maps everyday phrases to the captions' words.
+        knows: whether the model knows a lower-case word.
     """
 
     def __init__(self, table: WordingTable, knows: Callable[[str], bool]) -> None:
@@ -49,26 +49,26 @@ class Wording:
         self._says = {sense.name: sense.say for sense in (*table.actors, *table.verbs, *table.objects, *table.joins)}
         self._knows = cache(knows)
         self._index: dict[tuple[str, ...], Item] = {}
-        # What is written in the table goes before the forms that follow from it.
+        # The table's own phrases take precedence over forms derived from them.
         for phrase, item in (*_written(table), *_derived(table)):
             if not item.name or self._known(item.say):
                 self._index.setdefault(tuple(phrase.split()), item)
             elif item.kind in ("modifier", "join"):
-                # Said as it was, but what it does to the verb holds.
+                # Its own words are kept, but it still combines with the verb.
                 self._index.setdefault(tuple(phrase.split()), replace(item, say=phrase))
         self._longest = max(map(len, self._index), default=0)
 
     def __call__(self, prompt: str) -> str:
-        """The prompt in the captions' words, lower case without punctuation. As it is where these are its own."""
-        words = said = split_words(prompt)
+        """The prompt in the captions' words, lower case without punctuation; unchanged if they are its own."""
+        words = result = split_words(prompt)
         for _ in range(_READINGS):
-            before, said = said, " ".join(self._read(said)).split()
-            if said == before:
+            before, result = result, " ".join(self._read(result)).split()
+            if result == before:
                 break
-        return " ".join(said) if said and said != words else prompt
+        return " ".join(result) if result and result != words else prompt
 
-    def _known(self, said: str) -> bool:
-        return all(map(self._knows, said.split()))
+    def _known(self, words: str) -> bool:
+        return all(map(self._knows, words.split()))
 
     def _read(self, words: Sequence[str]) -> list[str]:
         items = [item for item in _heads(self._match(words)) if item.kind != "left_out"]
@@ -81,20 +81,20 @@ class Wording:
         return self._sentence(actor, items[:at], items[at].name, items[at + 1 :])
 
     def _match(self, words: Sequence[str]) -> list[Item]:
-        """The longest phrase of the table from each word on; what is none, word by word."""
+        """The longest phrase of the table at each position; other words one by one."""
         items, at = [], 0
         while at < len(words):
             lengths = range(min(self._longest, len(words) - at), 0, -1)
             length = next((n for n in lengths if tuple(words[at : at + n]) in self._index), 0)
             own = " ".join(words[at : at + max(length, 1)])
             item = self._index[tuple(words[at : at + length])] if length else Item("word", "", own)
-            # An actor may turn out not to be who acts ("a hand drill").
+            # An actor's word may turn out not to be the actor ("a hand drill").
             items.append(replace(item, say=own) if item.kind == "actor" else item)
             at += max(length, 1)
         return items
 
     def _actor(self, items: Sequence[Item]) -> tuple[str, list[Item]]:
-        """Name of who acts, "" if that is not said, and the other items: in front of the verb, or after "with"."""
+        """The actor's name ("" for none), from in front of the verb or after "with", and the other items."""
         verb = next((index for index, item in enumerate(items) if item.kind == "verb"), len(items))
         actor, rest = "", list[Item]()
         for index, item in enumerate(items):
@@ -132,13 +132,13 @@ class Wording:
             else item
             for item in direct
         ]
-        said = [self._says.get(actor, ""), *self._render(before), self._says[verb], *self._render(direct)]
+        words = [self._says.get(actor, ""), *self._render(before), self._says[verb], *self._render(direct)]
         for lead, objects in tail:
-            said += [lead.say, *self._render(objects)]
-        return said
+            words += [lead.say, *self._render(objects)]
+        return words
 
     def _combine(self, verb: str, items: list[Item]) -> tuple[str, list[Item]]:
-        """The verb that the first one and the words beside it make, and what is left of these."""
+        """The verb that the first one and the other items combine to, and the items that are left."""
         first = verb
         for combination in self.table.combinations:
             if verb not in combination.verbs:
@@ -160,7 +160,7 @@ class Wording:
     def _from_source(
         self, verb: str, direct: list[Item], tail: list[tuple[Item, list[Item]]]
     ) -> tuple[list[Item], list[tuple[Item, list[Item]]]]:
-        """For the verb of the table's source: what is poured is left out, and what it comes from stands first."""
+        """For the verb of the table's source: omits what is poured, and puts its container first."""
         source = self.table.source
         if source is None or verb != source.verb or not self._known(self._says[source.join]):
             return direct, tail
@@ -172,7 +172,7 @@ class Wording:
         return direct, [*given, *(part for part in tail if part[0].name != source.join)]
 
     def _render(self, items: Sequence[Item]) -> Iterator[str]:
-        """What is said for the items; determiners become the article of the object or word behind them."""
+        """The words of the items; a determiner becomes the article of the object or word after it."""
         article, run = False, list[str]()
         for item in (*items, Item("end", "", "")):
             if item.kind == "object":
@@ -206,7 +206,7 @@ def _written(table: WordingTable) -> Iterator[tuple[str, Item]]:
 
 
 def _derived(table: WordingTable) -> Iterator[tuple[str, Item]]:
-    """The captions' own words, and the forms of verbs and objects."""
+    """The captions' own words, and inflected forms of verbs and objects."""
     for kind, sense in _senses(table):
         yield from ((say, Item(kind, sense.name, sense.say)) for say in [sense.say] if say)
     for kind, sense in _senses(table):
@@ -221,7 +221,7 @@ def _senses(table: WordingTable) -> Iterator[tuple[str, Sense]]:
 
 
 def _heads(items: Sequence[Item]) -> list[Item]:
-    """Without what only describes an object or a direction: "wine bottle", "a cup of tea", "to the left of it"."""
+    """Without what only qualifies an object or a direction: "wine bottle", "a cup of tea", "to the left of it"."""
     found = list[Item]()
     at = 0
     while at < len(items):
@@ -240,7 +240,7 @@ def _heads(items: Sequence[Item]) -> list[Item]:
 
 
 def _without_surfaces(items: Sequence[Item]) -> list[Item]:
-    """Without "from the table" and alike; words that only stand before a surface are words elsewhere."""
+    """Without "from the table" and the like; elsewhere surfaces are plain words and their prepositions "other"."""
     found = list[Item]()
     for item in items:
         if item.kind == "surface":
@@ -256,7 +256,7 @@ def _without_surfaces(items: Sequence[Item]) -> list[Item]:
 
 
 def _without_adjectives(items: Sequence[Item]) -> list[Item]:
-    """Without verbs and directions that stand before an object and behind its article: "the open drawer"."""
+    """Without verbs and directions between an article and its object: "the open drawer"."""
     found = list[Item]()
     for index, item in enumerate(items):
         behind = bool(found) and found[-1].kind == "determiner"
@@ -267,7 +267,7 @@ def _without_adjectives(items: Sequence[Item]) -> list[Item]:
 
 
 def _second_verbs(items: Sequence[Item]) -> list[Item]:
-    """Verbs behind the first stay verbs where they have no object of their own ("... and put it down")."""
+    """Verbs after the first remain verbs only if they have no object of their own ("... and put it down")."""
     found = []
     for index, item in enumerate(items):
         if item.kind == "verb":
@@ -282,7 +282,7 @@ def _second_verbs(items: Sequence[Item]) -> list[Item]:
 
 
 def _grouped(items: Sequence[Item]) -> tuple[list[Item], list[tuple[Item, list[Item]]]]:
-    """The direct object's items, and each modifier or join with what stands behind it."""
+    """The direct object's items, and each modifier or join with the items after it."""
     direct: list[Item] = []
     tail: list[tuple[Item, list[Item]]] = []
     current = direct

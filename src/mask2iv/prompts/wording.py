@@ -1,4 +1,4 @@
-"""The table of what people say for the words of the captions that a closed-vocabulary model was trained with.
+"""The table that maps everyday phrases to the words of a closed-vocabulary model's training captions.
 
 :mod:`mask2iv.prompts.reading` reads prompts by it.
 """
@@ -16,19 +16,19 @@ _WORD = re.compile(r"\w+(?:'\w+)*")
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation; what belongs to somebody keeps its apostrophe."""
+    """The words of a text in lower case, without punctuation; possessives keep their apostrophe."""
     return _WORD.findall(text.lower().replace("\u2019", "'"))
 
 
 @dataclass(frozen=True)
 class Sense:
-    """What captions say, and what people say for it.
+    """The captions' words for something, and the everyday phrases for it.
 
     Attributes:
-        say: the captions' words; "" where they have none.
-        phrases: other words for it, lower case. Forms follow: those of a verb's first word ("picks up", "picked up"),
-            the plural of an object.
-        key: what the table calls it elsewhere; "" for ``say``.
+        say: the captions' words; "" if they have none.
+        phrases: everyday phrases, lower case. Inflected forms are derived: those of a verb's first word ("picks up",
+            "picked up"), the plural of an object.
+        key: its name elsewhere in the table; "" for ``say``.
     """
 
     say: str
@@ -37,19 +37,19 @@ class Sense:
 
     @property
     def name(self) -> str:
-        """``key``, or where there is none ``say``."""
+        """``key``, or ``say`` if there is none."""
         return self.key or self.say
 
 
 @dataclass(frozen=True)
 class Combination:
-    """A verb that means something else beside another word: "put" and "down".
+    """A verb whose meaning changes beside another word: "put" and "down".
 
     Attributes:
         verbs: any of these,
         beside: together with any of these: a modifier, a join, or a second verb without an object of its own.
-        becomes: the verb that both make; "" for the second verb, or else the first.
-        say: what is said for the other word from then on; "" for nothing, None for what it says anyway.
+        becomes: the resulting verb; "" for the second verb if there is one, else the first.
+        say: replaces the other word; "" removes it, None keeps it.
     """
 
     verbs: tuple[str, ...]
@@ -60,7 +60,7 @@ class Combination:
 
 @dataclass(frozen=True)
 class ActorVerb:
-    """The verb that one actor's captions have in place of another."""
+    """The verb that one actor's captions use in place of another."""
 
     actor: str
     verb: str
@@ -69,7 +69,7 @@ class ActorVerb:
 
 @dataclass(frozen=True)
 class VerbObject:
-    """The object that one verb's captions have in place of another: only a lidded box can be opened."""
+    """The object that one verb's captions use in place of another: only a lidded box can be opened."""
 
     verb: str
     object: str
@@ -78,7 +78,7 @@ class VerbObject:
 
 @dataclass(frozen=True)
 class Source:
-    """The verb that handles where something comes from, and the join that says so: pouring, from."""
+    """The verb whose object is a source, and the join that marks it: pouring, from."""
 
     verb: str
     join: str
@@ -89,22 +89,22 @@ class WordingTable:
     """The content of ``wording.json``.
 
     Attributes:
-        default_actor: of prompts that name none.
+        default_actor: of prompts without an actor.
         actors, verbs, objects: parts of a caption, in this order.
-        modifiers: what follows the object ("to the left"); joins: what brings a second object with it ("into").
+        modifiers: follow the object ("to the left"); joins: introduce a second object ("into").
         combinations: applied one after the other; actor_verbs and verb_objects after them.
         source: see :class:`Source`.
-        liquids: objects that are left out beside the verb of ``source``.
-        surfaces: what things stand on; left out behind a join, or behind before_surfaces ("off", "across").
+        liquids: objects that are omitted with the verb of ``source``.
+        surfaces: what objects stand on; omitted after a join, or after before_surfaces ("off", "across").
         no_article: objects without "a".
         determiners: become "a" or "an" before an object.
-        pronouns: left out where an object was named before.
+        pronouns: omitted if an object was named before.
         means: between the object and its actor ("with both hands").
-        left_out: what captions never say.
-        kept: phrases that are left as they are, although their words mean something elsewhere ("turn on").
+        left_out: phrases that captions never contain.
+        kept: phrases that are kept, although their words mean something elsewhere ("turn on").
 
     Raises:
-        InputError: a phrase that stands in two places or is not in lower case, or a name that the table lacks.
+        InputError: a phrase that occurs twice or is not in lower case, or a name that the table lacks.
     """
 
     default_actor: str
@@ -135,11 +135,11 @@ class WordingTable:
             for phrase in _phrases_of(getattr(self, field.name)):
                 if not phrase or " ".join(split_words(phrase)) != phrase:
                     raise InputError(
-                        f"{field.name}: {phrase!r} is not a phrase; write lower-case words, one space apart"
+                        field.name, f"{phrase!r} is not a phrase", "write lower-case words, one space apart"
                     )
                 if phrase in taken:
                     raise InputError(
-                        f"{field.name}: {phrase!r} stands in {taken[phrase]} already; leave one of them out"
+                        field.name, f"{phrase!r} stands in {taken[phrase]} already", "leave one of them out"
                     )
                 taken[phrase] = field.name
         self._check_names()
@@ -152,7 +152,7 @@ class WordingTable:
         used: list[tuple[str, str, set[str]]] = [("default_actor", self.default_actor, actors)]
         for one in self.combinations:
             if not one.verbs or not one.beside:
-                raise InputError("combinations: verbs and beside must name something in each of them")
+                raise InputError("combinations", "verbs and beside must name something in each of them")
             used += [("combinations", verb, verbs) for verb in (*one.verbs, one.becomes or one.verbs[0])]
             used += [("combinations", beside, verbs | modifiers | joins) for beside in one.beside]
         for change in self.actor_verbs:
@@ -165,11 +165,11 @@ class WordingTable:
             used += [("source", self.source.verb, verbs), ("source", self.source.join, joins)]
         for field, name, known in used:
             if name not in known:
-                raise InputError(f"{field}: {name!r} is not in the table; add it there, or leave it out here")
+                raise InputError(field, f"{name!r} is not in the table", "add it there, or leave it out here")
 
 
 def _phrases_of(value: Any) -> Iterable[str]:
-    """All phrases in a field of the table; none in what refers to others."""
+    """All phrases in a field of the table; none in fields that refer to others."""
     for one in value if isinstance(value, tuple) else ():
         if isinstance(one, str):
             yield one
@@ -178,9 +178,9 @@ def _phrases_of(value: Any) -> Iterable[str]:
 
 
 def verb_forms(phrase: str) -> list[str]:
-    """The regular forms of a verb, which is the first word of `phrase`; some of them nobody uses.
+    """The regular forms of a verb, which is the first word of `phrase`.
 
-    Those with a doubled consonant ("grabbing") stand beside those without, whatever the verb.
+    Forms with a doubled consonant ("grabbing") are included for every verb, so some forms are not English.
     """
     verb, _, rest = phrase.partition(" ")
     stem = verb.removesuffix("e")

@@ -1,1 +1,1 @@
-"""From a box, a point or a first frame's masks to masks."""
+"""Segmentation from a box or a point, and tracking from the first frame's masks."""

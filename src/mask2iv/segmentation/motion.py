@@ -1,8 +1,8 @@
-"""Masks found again in a rendered video, by colour and motion, from the first frame and its masks alone.
+"""Masks tracked through a rendered video by colour and motion, from the first frame's masks alone.
 
-Made for simulated clips and their renderings, whose camera rests: what differs from the first frame has moved, and the
-first frame says what colours the object and the actor have. The requested trajectory is never looked at, so that
-following it can be measured. How far to trust it is measured beside every use, on the true videos.
+Made for simulated clips and their renderings, whose camera is static: what differs from the first frame has moved, and
+the first frame shows the colours of object and actor. The requested trajectory is never used, so the result can measure
+how well a video follows it. The tracker's own error is reported beside every use, on the ground-truth videos.
 """
 
 from __future__ import annotations
@@ -13,35 +13,43 @@ from numpy.typing import NDArray
 
 from mask2iv.contract import BoolArray, Label, Trajectory, UInt8Array, is_actor
 from mask2iv.errors import InputError
+from mask2iv.segmentation.interfaces import Tracker
 
 DIFFERS = 11.0
-"""A pixel has moved when it differs by more than this from the background, in Lab with lightness at half weight: then
-shadows differ less than things do."""
+"""A pixel has moved when it differs from the background by more than this, in Lab with lightness at half weight, which
+makes shadows differ less than objects."""
 SHADE, EVEN = (0.35, 2.2), 0.12
-"""A shadow multiplies the channels by one factor between these, even to this share of it."""
+"""A shadow multiplies all channels by a factor in this range, equal to within this share of it."""
 BINS = 16
-"""Colour histograms have so many bins along each axis of Lab."""
+"""Bins of a colour histogram along each axis of Lab."""
 REACH = 0.08
-"""How far an object's outline may go from one frame to the next, as a share of the diagonal."""
+"""How far an object's outline may move between two frames, as a share of the diagonal."""
 SPECK = 0.1
-"""Pieces below this share of the largest one, or of the object's first area, are noise."""
+"""Components below this share of the largest one, or of the object's first area, are noise."""
 _UNKNOWN = 1.0 / BINS**2
-"""Likelihood of a colour under a thing that was never seen: an actor that comes in later."""
+"""Likelihood of any colour under an actor that has not been seen yet."""
 
 Float = NDArray[np.float32]
+
+
+class MotionTracker(Tracker):
+    """Tracking by colour and motion: :func:`resegment`."""
+
+    def __call__(self, video: UInt8Array, first: UInt8Array, fps: float = 8.0) -> Trajectory:
+        return resegment(video, first, fps)
 
 
 def resegment(video: UInt8Array, first: UInt8Array, fps: float = 8.0) -> Trajectory:
     """Find the object and the actor in each frame.
 
-    The first frame's labels are taken over. In later frames a pixel is foreground where it differs from the background
-    (the first frame, filled in under its masks) or still shows what lay under a mask; foreground pixels go to the
-    thing whose colours fit better, the object only near to where it was one frame before.
+    The first frame keeps its labels. In later frames a pixel is foreground if it differs from the background (the first
+    frame, inpainted under its masks) or still shows what was under a mask. Foreground pixels go to the object or the
+    actor, whichever colours fit better; to the object only near its previous position.
 
     Args:
-        video: uint8 [T, H, W, 3], by a resting camera.
+        video: uint8 [T, H, W, 3], from a static camera.
         first: uint8 [H, W], labels of the first frame; it shows the object.
-        fps: of the result.
+        fps: frame rate of the result.
 
     Returns:
         T frames of background, actor and object.
@@ -50,10 +58,10 @@ def resegment(video: UInt8Array, first: UInt8Array, fps: float = 8.0) -> Traject
         InputError: other shapes, or no object in the first frame.
     """
     if video.ndim != 4 or video.shape[1:3] != first.shape:
-        raise InputError(f"resegment needs a video and labels of one size, found {video.shape} and {first.shape}")
+        raise InputError("first", f"must be labels of the video's size, found {first.shape} for a video {video.shape}")
     shown, actor = first == Label.OBJECT, is_actor(first)
     if not shown.any():
-        raise InputError("resegment needs labels that show the object in the first frame")
+        raise InputError("first", "must show the object, found none")
     lab = [_lab(frame) for frame in video]
     room = _room(video[0], shown | actor)
     background = _lab(room)
@@ -79,7 +87,7 @@ def resegment(video: UInt8Array, first: UInt8Array, fps: float = 8.0) -> Traject
         labels[t][others] = Label.ACTOR
         labels[t][found] = Label.OBJECT
         if not actor.any() and (others & ~near).sum() > 50:
-            # It came in after the first frame: what moves far from the object tells its colours.
+            # The actor entered later: pixels that move far from the object show its colours.
             seen += _counts(bins[t][others & ~near])
             of_actor = _histogram(seen)
         previous = found if found.any() else previous
@@ -87,19 +95,19 @@ def resegment(video: UInt8Array, first: UInt8Array, fps: float = 8.0) -> Traject
 
 
 def _lab(frame: UInt8Array) -> Float:
-    """[H, W, 3] in 8-bit Lab."""
+    """A frame in 8-bit Lab, [H, W, 3]."""
     lab: Float = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2Lab).astype(np.float32)
     return lab
 
 
-def _room(first: UInt8Array, things: BoolArray) -> UInt8Array:
-    """The first frame [H, W, 3], filled in where things stand, and a little around them."""
-    hole = _grown(things, 2).astype(np.uint8)
+def _room(first: UInt8Array, foreground: BoolArray) -> UInt8Array:
+    """The first frame [H, W, 3], inpainted under a slightly dilated foreground mask."""
+    hole = _grown(foreground, 2).astype(np.uint8)
     return np.asarray(cv2.inpaint(np.ascontiguousarray(first), hole, 3, cv2.INPAINT_TELEA), dtype=np.uint8)
 
 
 def _shaded(frame: UInt8Array, room: UInt8Array) -> BoolArray:
-    """Where a frame is the room in a new shadow, or out of one: one factor on all three channels, bool [H, W]."""
+    """Where a frame is the room in a new shadow or light: one factor on all three channels, bool [H, W]."""
     now, then = (cv2.GaussianBlur(x, (5, 5), 0).astype(np.float32) + 4.0 for x in (frame, room))
     ratio = now / then
     factor = ratio.mean(axis=-1)
@@ -116,18 +124,18 @@ def _distance(lab: Float, other: Float) -> Float:
 
 
 def _bins(lab: Float) -> NDArray[np.intp]:
-    """The histogram bin of each pixel: [H, W]."""
+    """Each pixel's histogram bin, [H, W]."""
     index = np.clip(lab * (BINS / 256.0), 0, BINS - 1).astype(np.intp)
     return (index[..., 0] * BINS + index[..., 1]) * BINS + index[..., 2]
 
 
 def _counts(bins: NDArray[np.intp]) -> NDArray[np.intp]:
-    """How many pixels are in each bin: [BINS^3]."""
+    """Number of pixels in each bin, [BINS^3]."""
     return np.bincount(bins, minlength=BINS**3)
 
 
 def _histogram(counted: NDArray[np.intp]) -> Float:
-    """Share of pixels per bin, smoothed over neighbouring bins: [BINS^3]."""
+    """Share of pixels per bin, smoothed over neighbouring bins, [BINS^3]."""
     counts = counted.astype(np.float32).reshape(BINS, BINS, BINS)
     kernel = (0.25, 0.5, 0.25)
     for axis in range(3):
@@ -148,7 +156,7 @@ def _grown(mask: BoolArray, by: int) -> BoolArray:
 
 
 def _closed(mask: BoolArray) -> BoolArray:
-    """Small gaps filled, thin lines removed."""
+    """The mask with small gaps filled and thin lines removed."""
     kernel = np.ones((3, 3), np.uint8)
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     opened: BoolArray = cv2.morphologyEx(closed, cv2.MORPH_OPEN, kernel).astype(np.bool_)
@@ -156,7 +164,7 @@ def _closed(mask: BoolArray) -> BoolArray:
 
 
 def _pieces(mask: BoolArray, least: float) -> BoolArray:
-    """The connected pieces of `least` pixels and of :data:`SPECK` of the largest."""
+    """The connected components of at least `least` pixels and :data:`SPECK` of the largest."""
     _, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     sizes = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
     sizes[0] = 0

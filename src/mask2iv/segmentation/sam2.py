@@ -1,4 +1,4 @@
-"""Masks found again in any video by SAM 2, through transformers, from the first frame's masks."""
+"""Masks tracked through any video by SAM 2 (from transformers), from the first frame's masks."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import torch
 import torch.nn.functional as F
 from transformers import Sam2VideoInferenceSession, Sam2VideoModel
 
-from mask2iv.contract import Label, Trajectory, UInt8Array
+from mask2iv.contract import Label, Trajectory, UInt8Array, is_actor
 from mask2iv.errors import InputError
+from mask2iv.segmentation import interfaces
 from mask2iv.segmentation.motion import resegment
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Tracker:
+class Sam2Tracker(interfaces.Tracker):
     """SAM 2 (Ravi et al., 2024), prompted with the object's and the actor's mask in the first frame.
 
-    An actor that the first frame does not show cannot be prompted; it is then taken from
-    :func:`~mask2iv.segmentation.motion.resegment`.
+    An actor absent from the first frame cannot be prompted; :func:`~mask2iv.segmentation.motion.resegment` finds it.
 
     Args:
         place: folder or hub name of a SAM 2 video model in safetensors.
-        device: where to compute.
+        device: where to run.
 
     Raises:
-        InputError: it cannot be loaded.
+        InputError: the model cannot be loaded.
     """
 
     def __init__(self, place: str, device: torch.device) -> None:
@@ -35,18 +35,17 @@ class Tracker:
             self.model: Any = Sam2VideoModel.from_pretrained(place, use_safetensors=True).eval()
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise InputError(f"--weights sam2: {place} is not a SAM 2 video model: {reason}") from error
+            raise InputError("weights sam2", f"{place} is not a SAM 2 video model: {reason}") from error
         self.model.to(device)
         self.device, self.side = device, int(self.model.config.image_size)
 
     @torch.inference_mode()
     def __call__(self, video: UInt8Array, first: UInt8Array, fps: float = 8.0) -> Trajectory:
-        """T frames of background, actor and object; arguments as of :func:`resegment`."""
         size = video.shape[1:3]
-        things = {Label.OBJECT: first == Label.OBJECT, Label.ACTOR: (first > 0) & (first != Label.OBJECT)}
-        things = {label: mask for label, mask in things.items() if mask.any()}
-        if Label.OBJECT not in things:
-            raise InputError("tracking needs labels that show the object in the first frame")
+        masks = {Label.OBJECT: first == Label.OBJECT, Label.ACTOR: is_actor(first)}
+        masks = {label: mask for label, mask in masks.items() if mask.any()}
+        if Label.OBJECT not in masks:
+            raise InputError("first", "must show the object, found none")
         session = Sam2VideoInferenceSession(
             self._pixels(video),
             size[0],
@@ -56,26 +55,29 @@ class Tracker:
             video_storage_device=self.device,
             dtype=torch.float32,
         )
-        for label, mask in things.items():
+        for label, mask in masks.items():
             prompt = torch.from_numpy(mask)[None, None].float()
             prompt = F.interpolate(prompt, (self.side, self.side), mode="bilinear", antialias=True) >= 0.5
             session.add_mask_inputs(session.obj_id_to_idx(int(label)), 0, prompt.float())
-        session.obj_with_new_inputs = [int(label) for label in things]
+        session.obj_with_new_inputs = [int(label) for label in masks]
         labels = np.zeros(video.shape[:3], dtype=np.uint8)
-        if Label.ACTOR not in things:
-            guessed = resegment(video, first, fps)
-            labels[guessed.actor] = Label.ACTOR
+        if Label.ACTOR not in masks:
+            labels[resegment(video, first, fps).actor] = Label.ACTOR
         for step in self.model.propagate_in_video_iterator(session, start_frame_idx=0):
             logits = F.interpolate(step.pred_masks.float(), size, mode="bilinear").squeeze(1).cpu().numpy()
             best = logits.argmax(axis=0)
-            for index, label in enumerate(things):
+            for index, label in enumerate(masks):
                 labels[step.frame_idx][(best == index) & (logits[index] > 0)] = label
         labels[0] = np.where(first == Label.SECOND_ACTOR, np.uint8(Label.ACTOR), first)
         return Trajectory(labels, fps)
 
     def _pixels(self, video: UInt8Array) -> torch.Tensor:
-        """[T, 3, S, S], normalised as SAM 2 was trained."""
+        """The video as [T, 3, S, S], normalised as in SAM 2's training."""
         x = torch.from_numpy(np.ascontiguousarray(video)).permute(0, 3, 1, 2).float() / 255.0
         x = F.interpolate(x, (self.side, self.side), mode="bilinear", antialias=True)
         mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in (_MEAN, _DEVIATION))
         return (x - mean) / deviation
+
+
+Tracker = Sam2Tracker
+"""The name by which the evaluation knows it."""

@@ -1,10 +1,10 @@
-"""The named benchmarks: fixed series of clips, with a record by which anybody can tell that theirs are the same.
+"""The named benchmarks: fixed series of clips, with a record by which anyone can verify that theirs are the same.
 
 The record of a split is a text file with one line per clip: the number of its draw, and a digest. The digests form a
-chain (each is the hash of the one before and of what happens in the clip), so that line N vouches for the first N
-clips. Pixels are left out of it, because they differ in their last bits among OpenGL drivers: hashed are captions,
-instances, scenes, camera and the object's path, rounded far coarser than rounding errors. For the same reason the
-number of the draw is recorded: whether a draw is good enough is judged by its pictures, once, and not again.
+chain: each hashes the one before and the content of the clip, so line N verifies the first N clips. Pixels are left
+out, because their last bits differ between OpenGL drivers. Hashed are captions, instances, scenes, camera and the
+object's path, rounded much more coarsely than rounding errors. The number of the draw is recorded for the same reason:
+whether a draw is accepted depends on its pictures, and is decided only once.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from mask2iv.contract import Clip
 from mask2iv.errors import InputError
 from mask2iv.sim.config import SimConfig
 from mask2iv.sim.generate import simulate_clips
-from mask2iv.sim.world.catalogue import OBJECTS
+from mask2iv.sim.world.assets.catalogue import OBJECTS
+from mask2iv.sim.world.assets.pools import SPLITS
 from mask2iv.sim.world.domains import DOMAINS
-from mask2iv.sim.world.pools import SPLITS
 
 CLIPS = {"train": 0, "validation": 128, "test": 512}
-"""Clips of a split; as many as asked for of train."""
+"""Clips per split; 0: as many as requested."""
 _DIGITS = 16
 
 
@@ -34,9 +34,9 @@ class Benchmark:
     """A named benchmark.
 
     Attributes:
-        name: as the command line takes it.
-        actor: who handles the objects, as :class:`SimConfig` takes it.
-        seed: of its first split.
+        name: its name.
+        actor: who handles the objects, see :class:`SimConfig`.
+        seed: seed of its first split.
     """
 
     name: str
@@ -47,13 +47,13 @@ class Benchmark:
         """The configuration of a split.
 
         Raises:
-            InputError: an unknown split, or a picture that is not 8:5: that changes what is in view.
+            InputError: an unknown split, or an aspect ratio other than 8:5, which would change what is in view.
         """
         if split not in SPLITS:
-            raise InputError(f"split must be one of {', '.join(SPLITS)}, found {split!r}")
+            raise InputError("split", f"must be one of {', '.join(SPLITS)}, found {split!r}")
         if height * 8 != width * 5:
             raise InputError(
-                f"{self.name} is made of pictures of 5:8, such as 160x256 or 320x512, found {height}x{width}"
+                "size", f"{self.name} needs pictures of 5:8, such as 160x256 or 320x512, found {height}x{width}"
             )
         return SimConfig(
             height=height,
@@ -73,7 +73,7 @@ class Benchmark:
         return self.seed + list(SPLITS).index(split)
 
     def named(self, clip: Clip, split: str) -> Clip:
-        """A clip under its name in the benchmark."""
+        """A clip with its id in the benchmark."""
         return replace(clip, clip_id=f"{self.name}-{split}-{clip.metadata['index']:06d}")
 
 
@@ -81,14 +81,14 @@ BENCHMARKS = {"sim-hoi": Benchmark("sim-hoi", "human", 4100), "sim-robot": Bench
 
 
 class Entry(NamedTuple):
-    """One line of a record: the number of the draw, and the digest of all clips up to this one."""
+    """One line of a record: the number of the draw, and the digest of all clips up to it."""
 
     draw: int
     digest: str
 
 
 def read_record(benchmark: Benchmark, split: str) -> list[Entry]:
-    """The recorded clips of a split, from the first on; empty where none are recorded."""
+    """The recorded clips of a split, from the first; empty if none are recorded."""
     path = resources.files("mask2iv.sim") / "benchmarks" / f"{benchmark.name}-{split}.txt"
     if not path.is_file():
         return []
@@ -97,7 +97,7 @@ def read_record(benchmark: Benchmark, split: str) -> list[Entry]:
 
 
 def digest(before: str, clip: Clip) -> str:
-    """The digest of a clip and of all before it, whose digest is `before` ("" for the first), 16 hex digits."""
+    """The digest of a clip and all before it, whose digest is `before` ("" for the first); 16 hex digits."""
     meta = clip.metadata
     camera: dict[str, Any] = meta["camera"]
     content = {
@@ -124,13 +124,13 @@ def _thousandths(values: list[float]) -> list[int]:
 def benchmark_clips(
     benchmark: Benchmark, split: str, count: int, size: tuple[int, int], workers: int, record: list[Entry]
 ) -> Iterator[tuple[Clip, dict[str, int], str]]:
-    """Make the first `count` clips of a split and hold each against the record, as far as that goes.
+    """Make the first `count` clips of a split and compare each with the record, as far as it goes.
 
     Yields:
-        The clip, how often a draw was thrown away before it, and the digest up to it.
+        The clip, how many draws were rejected before it by reason, and the digest up to it.
 
     Raises:
-        InputError: bad size or split; a clip differs from the record.
+        InputError: a bad size or split, or a clip that differs from the record.
     """
     config, so_far = benchmark.config(split, *size), ""
     draws = [entry.draw for entry in record]
@@ -140,7 +140,9 @@ def benchmark_clips(
         so_far = digest(so_far, named)
         if index < len(record) and so_far != record[index].digest:
             raise InputError(
-                f"clip {named.clip_id} ({named.caption}) is not the one on record: its digest is {so_far}, not "
-                f"{record[index].digest}; install the versions of numpy and mujoco that constraints.txt names"
+                f"clip {named.clip_id}",
+                f"this clip ({named.caption}) is not the one on record: its digest is {so_far}, not "
+                f"{record[index].digest}",
+                "install the versions of numpy and mujoco in constraints.txt",
             )
         yield named, rejected, so_far

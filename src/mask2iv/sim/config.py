@@ -1,4 +1,4 @@
-"""What clips are made."""
+"""The configuration of simulated clips."""
 
 from __future__ import annotations
 
@@ -7,32 +7,31 @@ from dataclasses import dataclass
 from mask2iv.errors import InputError
 from mask2iv.sim.choreography.actions import ACTOR_MIXES, VERBS, possible_verbs
 from mask2iv.sim.choreography.tasks import ACTOR_SAID
-from mask2iv.sim.world.catalogue import HOUSEHOLD, OBJECTS, Props
+from mask2iv.sim.world.assets.catalogue import HOUSEHOLD, OBJECTS, Props
+from mask2iv.sim.world.assets.pools import SPLITS
 from mask2iv.sim.world.domains import DOMAINS
-from mask2iv.sim.world.pools import SPLITS
 
 
 @dataclass(frozen=True)
 class SimConfig:
-    """What clips are made.
+    """The configuration of simulated clips.
 
     Attributes:
         height, width: picture size in pixels, 32 to 1024.
         num_frames: frames per clip, at least 8.
-        fps: frames per second, > 0; only noted in the clip, the motion fills num_frames.
-        actor: "hand", "hands" (two at once), "robot", "both" (hand or robot, half of each) or "human" (two thirds one
-            hand, one third two).
+        fps: frames per second, > 0; only recorded in the clip, the action always fills num_frames.
+        actor: "hand", "hands" (two at once), "robot", "both" (half hand, half robot) or "human" (two thirds one hand,
+            one third two).
         verbs: actions to draw from, see ``VERBS``; empty means all.
-        objects: categories to handle and to stand around, see ``OBJECTS``.
+        objects: categories to handle and to place as distractors, see ``OBJECTS``.
         domains: kinds of room to draw from, see ``DOMAINS``.
-        distractors: at most so many other objects on the table, at least 1.
-        occlusion, blur, noise: share of clips, 0 to 1, with something in the line of sight, with motion blur, with
-            sensor noise.
-        split: "train", "validation" or "test": objects and rooms come out of that part of the pools; "" draws every
-            object and room afresh.
+        distractors: largest number of other objects on the table, 1 to 12.
+        occlusion, blur, noise: share of clips, 0 to 1, with an occluder, motion blur or sensor noise.
+        split: "train", "validation" or "test": draws objects and rooms from that part of the pools; "" generates new
+            objects and rooms.
 
     Raises:
-        InputError: a value outside those named, or no action that the actor can do to any of the objects.
+        InputError: a value out of range, or no action that the actor can do to any of the objects.
     """
 
     height: int = 160
@@ -52,40 +51,42 @@ class SimConfig:
     def __post_init__(self) -> None:
         for name in ("height", "width"):
             if not 32 <= getattr(self, name) <= 1024:
-                raise InputError(f"SimConfig.{name} must be 32 to 1024 pixels, found {getattr(self, name)}")
+                raise InputError(name, f"must be 32 to 1024 pixels, found {getattr(self, name)}")
         if self.num_frames < 8:
-            raise InputError(f"SimConfig.num_frames must be at least 8 to show an action, found {self.num_frames}")
+            raise InputError("num_frames", f"must be at least 8 to show an action, found {self.num_frames}")
         if not self.fps > 0:
-            raise InputError(f"SimConfig.fps must be positive, found {self.fps}")
+            raise InputError("fps", f"must be positive, found {self.fps}")
         if not 1 <= self.distractors <= 12:
-            raise InputError(f"SimConfig.distractors must be 1 to 12, found {self.distractors}")
+            raise InputError("distractors", f"must be 1 to 12, found {self.distractors}")
         for name in ("occlusion", "blur", "noise"):
             if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"SimConfig.{name} is a share from 0 to 1, found {getattr(self, name)}")
+                raise InputError(name, f"must be a share from 0 to 1, found {getattr(self, name)}")
         if self.split not in ("", *SPLITS):
-            raise InputError(f"SimConfig.split must be {', '.join(SPLITS)} or empty, found {self.split!r}")
+            raise InputError("split", f"must be {', '.join(SPLITS)} or empty, found {self.split!r}")
         self._check_names()
 
     def _check_names(self) -> None:
         if self.actor not in ACTOR_MIXES:
-            raise InputError(f"SimConfig.actor must be one of {', '.join(ACTOR_MIXES)}, found {self.actor!r}")
+            raise InputError("actor", f"must be one of {', '.join(ACTOR_MIXES)}, found {self.actor!r}")
         for field, known in (("verbs", VERBS), ("objects", OBJECTS), ("domains", tuple(DOMAINS))):
             for name in getattr(self, field):
                 if name not in known:
-                    raise InputError(f"SimConfig.{field} holds {name!r}; known are {', '.join(known)}")
+                    raise InputError(field, f"must be among {', '.join(known)}, found {name!r}")
         for field in ("objects", "domains"):
             if not getattr(self, field):
-                raise InputError(f"SimConfig.{field} is empty; name at least one")
+                raise InputError(field, "must not be empty", "name at least one")
         for actor in dict.fromkeys(ACTOR_MIXES[self.actor]):
             possible = possible_verbs(actor, self.verbs, self.objects)
             missing = [verb for verb in self.verbs if verb not in possible]
             if not possible or (missing and len(set(ACTOR_MIXES[self.actor])) == 1):
                 raise InputError(
-                    f"SimConfig.verbs: {ACTOR_SAID[actor]} cannot do {', '.join(missing) or 'anything'} to any of "
-                    f"SimConfig.objects ({', '.join(self.objects)}); name other actions or objects"
+                    "verbs",
+                    f"{ACTOR_SAID[actor]} cannot do {', '.join(missing) or 'anything'} to any of the objects "
+                    f"({', '.join(self.objects)})",
+                    "name other actions or objects",
                 )
 
     @property
     def props(self) -> Props:
-        """Where objects come from."""
+        """The source of objects."""
         return Props(self.objects, SPLITS[self.split].instances if self.split else None)

@@ -1,4 +1,4 @@
-"""Pictures and labels of played frames, and whether they show what they shall."""
+"""Pictures and labels of animated frames, and checks that they show the action."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def film(
     judge: bool = True,
     pictures: bool = True,
 ) -> tuple[UInt8Array, UInt8Array]:
-    """Render all frames; the first and last come first because most rejections show there.
+    """Render all frames, starting with the first and the last because most draws are rejected there.
 
     Args:
         scenes, played: each actor's scene, and its frames.
-        shutter: how long each picture is exposed, as a share of the time between two frames; the labels are those of
-            the middle of the exposure.
-        judge: whether what is seen must show the action.
-        pictures: whether to draw the video; it stays black otherwise, at a fifth of the time.
+        shutter: exposure of each picture, as a share of the time between two frames; labels are those of the middle of
+            the exposure.
+        judge: whether the pictures must show the action.
+        pictures: whether to render the video; without it the video stays black, in a fifth of the time.
 
     Returns:
         Video uint8 [T, H, W, 3] and labels uint8 [T, H, W].
 
     Raises:
-        Implausible: what is seen does not show the action.
+        Implausible: the pictures do not show the action.
     """
     stage, task = scenes[0].stage, scenes[0].task
     renderer.load(stage.model)
@@ -60,7 +60,7 @@ def film(
 
 
 def _labels_of(scenes: list[Scene]) -> UInt8Array:
-    """Label of each geom id; the last entry is that of no geom."""
+    """The label of each geom id; the last entry is for no geom."""
     stage = scenes[0].stage
     labels_of = np.zeros(stage.model.ngeom + 1, dtype=np.uint8)
     for group in ("base", "mover"):
@@ -72,7 +72,7 @@ def _labels_of(scenes: list[Scene]) -> UInt8Array:
 
 
 def _show(scenes: list[Scene], played: list[list[Frame]], time: float) -> None:
-    """Pose everything for a time in frames."""
+    """Pose everything for a time, measured in frames."""
     low = min(int(time), len(played[0]) - 2)
     for scene, frames in zip(scenes, played, strict=True):
         state = frames[round(time)] if time == round(time) else frames[low].towards(frames[low + 1], time - low)
@@ -83,7 +83,7 @@ def _show(scenes: list[Scene], played: list[list[Frame]], time: float) -> None:
 def _expose(
     scenes: list[Scene], played: list[list[Frame]], renderer: Renderer, k: int, shutter: float, sharp: UInt8Array
 ) -> UInt8Array:
-    """The mean of pictures spread over the exposure: as many as the fastest part needs, `sharp` in the middle."""
+    """The mean of pictures spread over the exposure, with `sharp` in the middle; more for faster motion."""
     stage, last = scenes[0].stage, len(played[0]) - 1
     ends = [min(max(k + sign * shutter / 2, 0.0), float(last)) for sign in (-1, 1)]
     seen = []
@@ -103,7 +103,7 @@ def _expose(
 
 
 def add_noise(video: UInt8Array, strength: float, rng: Rng) -> UInt8Array:
-    """Sensor noise: of `strength` grey levels at mid-grey, less in the dark and more in the light (shot noise)."""
+    """Add sensor noise: `strength` grey levels at mid-grey, less in dark and more in bright areas (shot noise)."""
     light = video.astype(np.float32)
     spread = strength * np.sqrt((light + 16.0) / (128.0 + 16.0))
     noisy = light + spread * rng.standard_normal(video.shape, dtype=np.float32)
@@ -137,7 +137,7 @@ def _check_motion(task: Task, first: BoolArray, last: BoolArray) -> None:
     moved = centroid(last) - centroid(first)
     diagonal = float(np.hypot(*first.shape))
     if task.direction in DIRECTIONS:
-        # Depth is foreshortened: "forward" is up in the picture.
+        # Depth is foreshortened; "forward" is up in the picture.
         along = unit(DIRECTIONS[task.direction] * vec(1, -1, 0))[:2]
         if moved @ along < (0.1 if along[0] else 0.06) * diagonal or abs(moved @ along) < 0.75 * np.linalg.norm(moved):
             raise Implausible("motion not visible")

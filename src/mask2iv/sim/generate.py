@@ -1,4 +1,4 @@
-"""One clip from (configuration, seed, index); many clips from several processes."""
+"""One clip from (configuration, seed, index), or many clips from several processes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mask2iv.sim.choreography.motion import animate, check, check_apart, draw_ti
 from mask2iv.sim.choreography.tasks import Draw, Task
 from mask2iv.sim.config import SimConfig
 from mask2iv.sim.film import add_noise, film
+from mask2iv.sim.world.assets.pools import SPLITS
 from mask2iv.sim.world.clutter import add_clutter, add_occluder
 from mask2iv.sim.world.domains import DOMAINS, scene_of
 from mask2iv.sim.world.geometry import UP, Array, Pose, to_quaternion, vec, yaw
-from mask2iv.sim.world.pools import SPLITS
 from mask2iv.sim.world.render import Renderer
 from mask2iv.sim.world.room import Camera, build_room, draw_camera
 from mask2iv.sim.world.stage import StageBuilder
@@ -43,26 +43,29 @@ def simulate_clip(
     """Make clip `index` of the endless series `seed`; the same arguments give the same bytes.
 
     Args:
-        config: what to make.
+        config: the configuration.
         seed, index: non-negative.
-        renderer: reused when given (its size must be the configuration's); otherwise made and freed here.
-        draw: take this draw, known to be plausible (a clip's metadata name theirs), without judging its pictures, so
-            that no difference between OpenGL drivers can lead to another one.
-        pictures: whether to draw the video; it is black otherwise, at a third of the time and with the same labels.
+        renderer: a renderer of the configuration's size to reuse; None creates and frees one.
+        draw: use this draw, known to be plausible (see a clip's metadata), without judging its pictures; so differences
+            between OpenGL drivers cannot select another draw.
+        pictures: whether to render the video; without it the video is black, in a third of the time, with the same
+            labels.
 
     Returns:
-        The clip, and how often a draw was thrown away for which reason before it.
+        The clip, and how many draws were rejected before it, by reason.
 
     Raises:
-        InputError: negative seed or index, a renderer of another size, no headless OpenGL, or a given draw that is not
-            plausible.
+        InputError: a negative seed or index, a renderer of another size, no headless OpenGL, or a given draw that is
+            not plausible.
         RuntimeError: no plausible draw in 400 attempts.
     """
     if seed < 0 or index < 0:
-        raise InputError(f"seed and index must not be negative, found {seed} and {index}")
+        raise InputError("seed and index", f"must not be negative, found {seed} and {index}")
     if renderer is not None and (renderer.height, renderer.width) != (config.height, config.width):
         raise InputError(
-            f"renderer is {renderer.height} x {renderer.width} but SimConfig asks for {config.height} x {config.width}"
+            "renderer",
+            f"must have the configuration's size {config.height}x{config.width}, found "
+            f"{renderer.height}x{renderer.width}",
         )
     own = Renderer(config.height, config.width) if renderer is None else None
     try:
@@ -77,7 +80,7 @@ def _first_plausible(
 ) -> tuple[Clip, dict[str, int]]:
     rejected: Counter[str] = Counter()
     for attempt in range(_ATTEMPTS) if draw is None else (draw,):
-        # The verb is kept over many attempts: otherwise hard actions would become rare.
+        # The verb is kept for many attempts; otherwise hard actions would become rare.
         actor, verb = _choose(config, np.random.default_rng([seed, index, attempt // _ATTEMPTS_PER_VERB, 0]))
         rng = np.random.default_rng([seed, index, attempt, 1, *f"{verb} {actor}".encode()])
         try:
@@ -89,14 +92,15 @@ def _first_plausible(
             rejected["out of reach"] += 1
     if draw is not None:
         raise InputError(
-            f"draw {draw} of seed {seed}, index {index} is not plausible here ({', '.join(rejected)}); install the "
-            "versions of numpy and mujoco that constraints.txt names"
+            "draw",
+            f"draw {draw} of seed {seed}, index {index} is not plausible here ({', '.join(rejected)})",
+            "install the versions of numpy and mujoco in constraints.txt",
         )
     raise RuntimeError(f"no plausible clip for seed {seed}, index {index}: {dict(rejected)}")
 
 
 def _choose(config: SimConfig, chooser: Rng) -> tuple[str, str]:
-    """(actor, verb) of a clip. The verb is drawn first, then the actor: two hands draw theirs again."""
+    """(actor, verb) of a clip. The verb is drawn before the actor; for two hands it is drawn again."""
     actors = ACTOR_MIXES[config.actor]
     verbs = possible_verbs(actors[0], config.verbs, config.objects)
     verb = verbs[chooser.integers(len(verbs))]
@@ -119,14 +123,14 @@ class _Attempt:
         self.actor, self.verb, self.rng = draw.actor, verb, draw.rng
         self.props = draw.props
         self.task = ACTIONS_OF[draw.actor][verb](draw)
-        # How the picture is taken has its own source of chance: the same action stays with and without.
+        # Effects of the picture have their own random source, so that they do not change the action.
         self.effects = np.random.default_rng([seed, index, number, 2])
 
     def make(self, renderer: Renderer, judge: bool, pictures: bool) -> Clip:
-        """Build, play and film it.
+        """Build, animate and render it.
 
         Raises:
-            Implausible, Unreachable: the draw is thrown away.
+            Implausible, Unreachable: the draw is rejected.
         """
         config, rng, task = self.config, self.rng, self.task
         camera = draw_camera(rng, 1.1 if task.other is not None else 1.0)
@@ -183,7 +187,7 @@ class _Attempt:
         )
 
     def _about_task(self) -> dict[str, Any]:
-        """What was drawn before the scene was built."""
+        """Metadata of what was drawn before the scene was built."""
         task = self.task
         return {
             "seed": self.seed,
@@ -211,7 +215,7 @@ class _Attempt:
 
 
 def _compile(builder: StageBuilder, tasks: list[Task], actors: list[Actor]) -> list[Scene]:
-    """The scene of each actor, on one stage."""
+    """Each actor's scene, all on one stage."""
     task = tasks[0]
     if task.receptacle is not None:
         builder.add_static("receptacle", task.receptacle[0].base, task.receptacle[1])
@@ -231,7 +235,7 @@ def _compile(builder: StageBuilder, tasks: list[Task], actors: list[Actor]) -> l
 
 
 def _beside(hand: Actor, first: Actor) -> Actor:
-    """The other hand of the person whose first hand is given: the same skin, sleeve and size, mirrored."""
+    """A person's other hand at the place of `hand`: `first` mirrored, with the same skin, sleeve and size."""
     assert isinstance(hand, Hand)
     assert isinstance(first, Hand)
     return first.mirrored(hand.elbow)
@@ -281,13 +285,13 @@ def simulate_clips(
     """Yield :func:`simulate_clip` for each index, in order, from `workers` processes.
 
     Args:
-        draws: the known draw of index 0, 1, ...; indices beyond them are searched.
+        draws: known draws of index 0, 1, ...; those of later indices are searched for.
 
     Raises:
         InputError: workers < 1.
     """
     if workers < 1:
-        raise InputError(f"workers must be at least 1, found {workers}")
+        raise InputError("workers", f"must be at least 1, found {workers}")
     jobs = ((config, seed, index, draws[index] if index < len(draws) else None) for index in indices)
     if workers == 1:
         renderer = Renderer(config.height, config.width)
@@ -301,7 +305,7 @@ def simulate_clips(
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         waiting: list[Future[tuple[Clip, dict[str, int]]]] = []
         try:
-            # A short queue: finished clips do not pile up in memory when the consumer is slow.
+            # A short queue, so that finished clips do not pile up in memory when the consumer is slow.
             for job in jobs:
                 waiting.append(pool.submit(_simulate_in_worker, *job))
                 if len(waiting) > 3 * workers:
@@ -309,5 +313,5 @@ def simulate_clips(
             for future in waiting:
                 yield future.result()
         finally:
-            # Where the consumer has had enough, no clip is begun any more.
+            # When the consumer stops early, start no further clips.
             pool.shutdown(wait=False, cancel_futures=True)

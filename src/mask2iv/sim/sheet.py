@@ -1,4 +1,4 @@
-"""Contact sheets: clips at a glance."""
+"""Contact sheets of clips."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mask2iv.errors import InputError
 
 
 def contact_sheet(clips: Sequence[Clip], columns: int = 6) -> UInt8Array:
-    """Frames of clips side by side, each clip as a row of pictures above a row of the same with labels laid over.
+    """Frames of clips side by side: for each clip a row of pictures above a row of the same with labels overlaid.
 
     Args:
-        clips: of one picture size.
-        columns: frames shown per clip, spread evenly from the first to the last.
+        clips: clips of one picture size.
+        columns: frames per clip, evenly spaced from the first to the last.
 
     Returns:
         uint8 [2 * len(clips) * H, columns * W, 3].
@@ -24,9 +24,10 @@ def contact_sheet(clips: Sequence[Clip], columns: int = 6) -> UInt8Array:
         InputError: no clips, fewer than one column, or clips of different sizes.
     """
     if not clips or columns < 1:
-        raise InputError(f"contact_sheet needs clips and at least 1 column, found {len(clips)} and {columns}")
-    if len({clip.trajectory.size for clip in clips}) > 1:
-        raise InputError("contact_sheet needs clips of one picture size")
+        raise InputError("clips", f"at least 1 clip and 1 column are needed, found {len(clips)} and {columns}")
+    sizes = sorted({clip.trajectory.size for clip in clips})
+    if len(sizes) > 1:
+        raise InputError("clips", f"must have one picture size, found {sizes}")
     rows = []
     for clip in clips:
         frames = np.linspace(0, len(clip.video) - 1, columns).round().astype(int)

@@ -1,59 +1,70 @@
-"""How outputs are sampled, alike for both stages: together or one by one, watched by a progress bar and a callback."""
+"""Seeds, and outputs sampled in batches, alike for both stages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import torch
-from tqdm import tqdm
 
 from mask2iv.diffusion.samplers import SamplingStep
-from mask2iv.stages.inputs import OnStep, SamplingPlan, positive
+from mask2iv.errors import InputError
+from mask2iv.stages.interfaces import SamplingOptions
 
-StepCallback = Callable[[Any, int, int, dict[str, Any]], dict[str, Any]]
-"""As diffusers calls it: with the pipeline, the step, the timestep and the latents; what it returns replaces them."""
-
-
-class SampledPipeline(Protocol):
-    """What a pipeline is to its sampling."""
-
-    encoder: Any
-
-    def solver(self, sampler: str | None) -> Any:
-        """The scheduler of this name; the model's own for None."""
+T = TypeVar("T")
+OnStep = Callable[[SamplingStep], torch.Tensor | None]
+Generators = torch.Generator | Sequence[torch.Generator | int] | None
 
 
-@dataclass(frozen=True)
-class SamplingOptions:
-    """See the arguments of the same names of :meth:`~mask2iv.pipelines.pipeline.Mask2IVPipeline.trajectory`."""
+def sample_seeds(generator: Generators, count: int) -> list[int]:
+    """One seed per output: drawn from its generator, or the integer itself. A single generator is drawn from in order.
 
-    batch_size: int
-    sampler: str | None
-    callback: StepCallback | None
-    progress: bool
+    Raises:
+        InputError: a list of another length.
+    """
+    if generator is None:
+        generator = torch.Generator()
+        generator.seed()
+    sources = [generator] * count if isinstance(generator, torch.Generator) else list(generator)
+    if len(sources) != count:
+        raise InputError("generator", f"found {len(sources)} for {count} outputs", "give one for each")
+    return [
+        source
+        if isinstance(source, int)
+        else int(torch.randint(0, 2**62, (1,), generator=source, device=source.device))
+        for source in sources
+    ]
 
-    @contextmanager
-    def plan(self, pipeline: SampledPipeline, name: str, steps: int, outputs: int) -> Iterator[SamplingPlan]:
-        """The plan by which a pipeline samples this many outputs of a stage, while its progress bar is shown."""
-        batch_size = positive(self.batch_size, 1, "batch_size")
-        # A GPU wants few large calls. A CPU gains nothing from them, and separate calls keep a single output's bits.
-        stack = batch_size > 1 or pipeline.encoder.device.type == "cuda"
-        solver = pipeline.solver(self.sampler)
-        with tqdm(total=steps * outputs, desc=name, unit="step", disable=not self.progress) as bar:
-            yield SamplingPlan(solver, steps, batch_size, stack, lambda count: self._watcher(pipeline, bar, count))
 
-    def _watcher(self, pipeline: SampledPipeline, bar: tqdm, count: int) -> OnStep:
-        """Moves the progress bar and calls the user's callback after each step of `count` outputs."""
+def stage_generator(seed: int, stage: int) -> torch.Generator:
+    """The CPU generator of one output's stage (1 or 2): stage 2 draws the same noise whether or not stage 1 ran."""
+    return torch.Generator().manual_seed((seed * 2 + stage) % 2**63)
 
-        def watch(step: SamplingStep) -> torch.Tensor | None:
-            bar.update(count)
-            if self.callback is None:
-                return None
-            returned = self.callback(pipeline, step.index, int(step.timestep), {"latents": step.latents})
-            replaced: torch.Tensor | None = returned.get("latents")
-            return replaced
 
-        return watch
+def homogeneous_batches(keys: Sequence[Hashable], batch_size: int) -> list[list[int]]:
+    """The indices of `keys` in batches of equal keys, `batch_size` at most, ordered by their first index."""
+    groups: dict[Hashable, list[int]] = {}
+    for index, key in enumerate(keys):
+        groups.setdefault(key, []).append(index)
+    return sorted(g[start : start + batch_size] for g in groups.values() for start in range(0, len(g), batch_size))
+
+
+def sample_in_batches(
+    keys: Sequence[Hashable], options: SamplingOptions, sample: Callable[[list[int], OnStep], Sequence[T]]
+) -> list[T]:
+    """One result per key, in the order of the keys.
+
+    Args:
+        keys: outputs with equal keys may go through the networks together.
+        options: with the batch size, and what watches the steps.
+        sample: makes the results of one batch, given its indices and what to call after each step.
+    """
+    results: dict[int, T] = {}
+    for batch in homogeneous_batches(keys, options.batch_size):
+        results.update(zip(batch, sample(batch, partial(_report, options, len(batch))), strict=True))
+    return [results[index] for index in range(len(keys))]
+
+
+def _report(options: SamplingOptions, outputs: int, step: SamplingStep) -> torch.Tensor | None:
+    return None if options.watch is None else options.watch(step, outputs)

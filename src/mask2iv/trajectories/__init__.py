@@ -1,1 +1,1 @@
-"""Masks and mask trajectories: their colours, measures, motion and files, and interactions as plans."""
+"""Masks and mask trajectories: colours, measures, motion, files, and interaction plans."""

@@ -1,9 +1,10 @@
-"""The motion of an object, estimated from its masks; moved pictures and clean plates.
+"""The motion of an object, estimated from its masks; warped images and clean plates.
 
-A motion is a similarity (rotation, one scale, shift), float64 [2, 3], that maps pixel coordinates (x, y) of the first
-frame to those of another one. It is found from areas and centroids, refined by laying the first mask over the frame's.
-Pixels of other things count as unknown, since these may hide a part; what leaves the picture is not missed either.
-Masks do not tell how a round thing turns; of motions that fit alike the one nearest to the frame before is taken.
+A motion is a similarity (rotation, uniform scale, translation), float64 [2, 3], that maps pixel coordinates (x, y) of
+the first frame to those of another. It is initialised from areas and centroids, and refined by overlaying the first
+mask on the frame's. Pixels of other labels count as unknown, since they may occlude a part; parts outside the picture
+do not count either. Masks do not show how a round object turns: of equally good motions, the one nearest to the
+previous frame's is taken.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from mask2iv.contract import BoolArray, Label, UInt8Array
 Transform = NDArray[np.float64]
 
 SCALE_RANGE = (0.6, 1.7)
-"""Scales that a motion may have, relative to the first frame."""
+"""Range of a motion's scale, relative to the first frame."""
 _WORKING_SIDE = 56
-"""The masks are compared at a resolution at which the larger one is about as long as this, in pixels."""
+"""Longest side of the larger mask in pixels, at the resolution of comparisons."""
 _MARGIN = 0.35
-"""Background shown around the masks in a comparison, as a share of their side."""
+"""Margin around the masks in a comparison, as a share of their side."""
 _PENALTY = (0.02, 0.04, 0.08)
-"""What a difference to the frame before costs, in IoU: by a whole side, by a factor of e, by a radian."""
+"""Cost, in IoU, of a change since the previous frame: by a whole side, by a factor of e, by a radian."""
 
 
 @dataclass(frozen=True)
 class _Pose:
-    """A motion by its parameters: shift of the centroid in pixels, logarithm of the scale, angle in radians."""
+    """Parameters of a motion: shift of the centroid in pixels, logarithm of the scale, angle in radians."""
 
     x: float
     y: float
@@ -38,12 +39,12 @@ class _Pose:
     angle: float
 
     def matrix(self, centre: tuple[float, float]) -> Transform:
-        """The map that turns and scales about `centre` (x, y) and then shifts."""
+        """The map that rotates and scales about `centre` (x, y), then translates."""
         return similarity(centre, (self.x, self.y), self.log_scale, self.angle)
 
 
 def similarity(centre: ArrayLike, shift: ArrayLike, log_scale: float, angle: float) -> NDArray[np.float64]:
-    """The map of pixels (x, y) that turns and scales about a centre, then shifts; float64 [2, 3].
+    """The map of pixels (x, y) that rotates and scales about a centre, then translates; float64 [2, 3].
 
     Args:
         centre, shift: (x, y) in pixels.
@@ -60,11 +61,11 @@ def object_transforms(labels: UInt8Array, label: int = Label.OBJECT) -> Transfor
 
     Args:
         labels: uint8 [T, H, W].
-        label: whose masks.
+        label: whose masks to follow.
 
     Returns:
-        float64 [T, 2, 3], maps of (x, y) pixel coordinates. The identity in the first frame; where a frame lacks the
-        label, the last known motion; all identities where the first frame lacks it.
+        float64 [T, 2, 3], maps of (x, y) pixel coordinates. The identity for the first frame; the last known motion
+        where a frame lacks the label; all identities if the first frame lacks it.
     """
     first = labels[0] == label
     poses = [_Pose(0.0, 0.0, 0.0, 0.0)]
@@ -79,12 +80,12 @@ def object_transforms(labels: UInt8Array, label: int = Label.OBJECT) -> Transfor
 
 
 def invert(transforms: Transform) -> Transform:
-    """The maps back, float64 [T, 2, 3]."""
+    """The inverse maps, float64 [T, 2, 3]."""
     return np.stack([cv2.invertAffineTransform(transform) for transform in transforms])
 
 
 def warp_image(image: UInt8Array, transform: Transform) -> UInt8Array:
-    """An image uint8 [H, W, 3] moved by a motion; the border's pixels continue outside."""
+    """An image uint8 [H, W, 3] warped by a motion; border pixels are replicated outside."""
     height, width = image.shape[:2]
     warped: UInt8Array = np.asarray(
         cv2.warpAffine(image, transform, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -93,19 +94,19 @@ def warp_image(image: UInt8Array, transform: Transform) -> UInt8Array:
 
 
 def warp_mask(mask: BoolArray, transform: Transform) -> BoolArray:
-    """A mask bool [H, W] moved by a motion; nothing is outside."""
+    """A mask bool [H, W] warped by a motion; empty outside."""
     height, width = mask.shape
     warped: BoolArray = cv2.warpAffine(mask.astype(np.float32), transform, (width, height)) > 0.5
     return warped
 
 
 def clean_plate(image: UInt8Array, mask: BoolArray, radius: int = 3) -> UInt8Array:
-    """The image uint8 [H, W, 3] with what `mask` bool [H, W] shows filled in from around it (Telea 2004).
+    """The image uint8 [H, W, 3] with the area of `mask` bool [H, W] inpainted (Telea 2004).
 
     Args:
         image: a frame.
-        mask: what shall vanish; grown by two pixels, because edges are mixed with the background.
-        radius: neighbourhood of the filling, in pixels.
+        mask: the area to remove; dilated by two pixels, because edges are mixed with the background.
+        radius: inpainting radius, in pixels.
     """
     if not mask.any() or mask.all():
         return image
@@ -121,7 +122,7 @@ def _centroid(mask: BoolArray) -> tuple[float, float]:
 
 
 def _align(first: BoolArray, mask: BoolArray, unknown: BoolArray, centre: tuple[float, float], before: _Pose) -> _Pose:
-    """The pose that lays `first` over `mask`, searched from the pose before and from centroid and area."""
+    """The pose that best overlays `first` on `mask`, searched from the previous pose and from centroid and area."""
     compare = _Comparison(first, mask, unknown, centre, before)
     x, y = _centroid(mask)
     ratio = float(np.clip(mask.sum() / first.sum(), SCALE_RANGE[0] ** 2, SCALE_RANGE[1] ** 2))
@@ -156,15 +157,15 @@ def _align(first: BoolArray, mask: BoolArray, unknown: BoolArray, centre: tuple[
 
 
 class _Comparison:
-    """How well a pose explains a mask: IoU over the known pixels, less what it costs to differ from the pose before."""
+    """How well a pose explains a mask: IoU over the known pixels, minus the cost of the change since the last pose."""
 
     def __init__(
         self, first: BoolArray, mask: BoolArray, unknown: BoolArray, centre: tuple[float, float], before: _Pose
     ) -> None:
         rows, columns = np.nonzero(first)
         self.side = float(max(np.ptp(rows), np.ptp(columns)) + 1)
-        there = np.nonzero(mask)
-        side = max(self.side, float(max(np.ptp(there[0]), np.ptp(there[1])) + 1))
+        other = np.nonzero(mask)
+        side = max(self.side, float(max(np.ptp(other[0]), np.ptp(other[1])) + 1))
         scale = min(1.0, _WORKING_SIDE / side)
         x, y = _centroid(mask)
         half = side * (0.5 + _MARGIN)
@@ -182,9 +183,9 @@ class _Comparison:
         matrix = pose.matrix(self.centre)
         joined = self.window[:, :2] @ matrix
         joined[:, 2] += self.window[:, 2]
-        laid = cv2.warpAffine(self.first, joined, self.size)
-        both = float((np.minimum(laid, self.mask) * self.known).sum())
-        either = float((np.maximum(laid, self.mask) * self.known).sum())
+        overlaid = cv2.warpAffine(self.first, joined, self.size)
+        both = float((np.minimum(overlaid, self.mask) * self.known).sum())
+        either = float((np.maximum(overlaid, self.mask) * self.known).sum())
         moved = np.hypot(pose.x - self.before.x, pose.y - self.before.y) / self.side
         resized, turned = abs(pose.log_scale - self.before.log_scale), abs(pose.angle - self.before.angle)
         cost = float(np.dot(_PENALTY, (moved, resized, turned)))
@@ -192,7 +193,7 @@ class _Comparison:
 
 
 def _turn(first: BoolArray, mask: BoolArray) -> float:
-    """Angle in radians between the long axes of two masks, up to half a turn."""
+    """Angle in radians between the major axes of two masks, modulo half a turn."""
     return _axis(mask) - _axis(first)
 
 

@@ -1,4 +1,4 @@
-"""Masks as truncated signed distances: a small map that keeps a shape's edge; the mean of two is again one shape."""
+"""Masks as truncated signed distances: small maps that keep a shape's edge; the mean of two maps is again a shape."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from mask2iv.contract import BoolArray
 
 SHRINK = 4
-"""A map's pixels are this many of the picture's."""
+"""Side of a map's pixel in pixels of the picture."""
 REACH = 0.1
-"""Distances are truncated here, a share of the picture's height."""
+"""Distances are truncated at this share of the picture's height."""
 
 
 def distance_map(mask: BoolArray) -> NDArray[np.float32]:
     """Signed distance to a mask's edge as a share of :data:`REACH`, positive inside, float32 [H / 4, W / 4] in [-1, 1].
 
-    Each value is the mean over its pixels of the picture.
+    Each value is the mean over the pixels of the picture it covers.
 
     Args:
-        mask: bool [H, W], multiples of :data:`SHRINK`; an empty one is -1 everywhere.
+        mask: bool [H, W], both multiples of :data:`SHRINK`; an empty mask gives -1 everywhere.
     """
     height, width = mask.shape
     reach = REACH * height

@@ -1,7 +1,7 @@
 """Labels and the colours that stand for them.
 
-A trajectory lives as labels (uint8, values of :class:`~mask2iv.contract.Label`) everywhere but in the autoencoder,
-which takes three channels and so sees the label colours (paper, section 3.2).
+A trajectory is labels (uint8, values of :class:`~mask2iv.contract.Label`) everywhere but in the autoencoder, which
+takes three channels and so gets the label colours (paper, section 3.2).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def rgb_to_labels(rgb: UInt8Array, labels: Sequence[int] = _PREDICTED_LABELS) ->
 
     Args:
         rgb: colours.
-        labels: the labels to choose from; of equally near ones the first wins.
+        labels: the labels to choose from; ties go to the first.
     """
     pixels = rgb.astype(np.int32)
     nearest = np.full(rgb.shape[:-1], labels[0], dtype=np.uint8)
@@ -55,10 +55,10 @@ def tensor_to_labels(x: torch.Tensor, labels: Sequence[int] = _PREDICTED_LABELS)
 
 
 def only_object(labels: torch.Tensor) -> torch.Tensor:
-    """Labels with every actor painted background: what a target-position mask holds. uint8, any shape."""
+    """Labels with all actors set to background, as in a target-position mask. uint8, any shape."""
     return torch.where(labels == Label.OBJECT, labels, torch.zeros_like(labels))
 
 
 def only_actors(labels: torch.Tensor) -> torch.Tensor:
-    """Labels with the object painted background: the masks of actors, as far as the object does not hide them."""
+    """Labels with the object set to background: the actors' visible masks. uint8, any shape."""
     return torch.where(labels == Label.OBJECT, torch.zeros_like(labels), labels)

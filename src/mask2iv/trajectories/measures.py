@@ -24,9 +24,9 @@ def centroid(mask: BoolArray) -> tuple[float, float] | None:
 
 
 def iou(a: BoolArray, b: BoolArray) -> float:
-    """Intersection over union of two masks of one shape, in [0, 1]; two empty masks agree fully, 1.0."""
+    """Intersection over union of two masks of one shape, in [0, 1]; 1.0 for two empty masks."""
     if a.shape != b.shape:
-        raise InputError(f"masks to compare must have one shape, found {list(a.shape)} and {list(b.shape)}")
+        raise InputError("b", f"must be a mask of the shape of a, {list(a.shape)}, found {list(b.shape)}")
     union = np.count_nonzero(a | b)
     return float(np.count_nonzero(a & b) / union) if union else 1.0
 
@@ -35,7 +35,7 @@ def trajectory_iou(a: Trajectory, b: Trajectory, label: int) -> float:
     """:func:`iou` of one label's masks, frame by frame, averaged over the frames."""
     if a.labels.shape != b.labels.shape:
         raise InputError(
-            f"trajectories to compare must share T, H, W, found {list(a.labels.shape)} and {list(b.labels.shape)}"
+            "b", f"must be a trajectory with the T, H, W of a, {list(a.labels.shape)}, found {list(b.labels.shape)}"
         )
     return float(np.mean([iou(x == label, y == label) for x, y in zip(a.labels, b.labels, strict=True)]))
 
@@ -47,5 +47,5 @@ def centroids(trajectory: Trajectory, label: int) -> NDArray[np.float64]:
 
 
 def areas(trajectory: Trajectory, label: int) -> NDArray[np.int64]:
-    """Pixels of a label in each frame, int64 [T]."""
+    """Number of pixels of a label in each frame, int64 [T]."""
     return np.array([area(frame == label) for frame in trajectory.labels], dtype=np.int64)

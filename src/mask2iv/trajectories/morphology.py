@@ -1,7 +1,7 @@
-"""Dilation and erosion of masks with square kernels, and what the method builds on them.
+"""Dilation and erosion of masks with square kernels, and what the method derives from them.
 
-The contact map weights the stage-2 loss; the random perturbation closes the gap between the exact masks seen in
-training and the predicted ones met in use (paper, section 3.4).
+The contact map weights the stage-2 loss. The random perturbation narrows the gap between the exact masks of training
+and the predicted masks of inference (paper, section 3.4).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from mask2iv.errors import InputError
 def dilate(mask: torch.Tensor, kernel: int) -> torch.Tensor:
     """Grows a mask, bool [..., H, W] -> bool [..., H, W], by a square of ``kernel`` pixels (odd)."""
     if kernel < 1 or kernel % 2 == 0:
-        raise InputError(f"kernel must be an odd number of pixels, found {kernel}")
+        raise InputError("kernel", f"must be an odd number of pixels, at least 1, found {kernel}")
     planes = mask.reshape(-1, 1, *mask.shape[-2:]).float()
     grown = F.max_pool2d(planes, kernel_size=kernel, stride=1, padding=kernel // 2) > 0.5
     return grown.reshape(mask.shape)
 
 
 def erode(mask: torch.Tensor, kernel: int) -> torch.Tensor:
-    """Shrinks a mask, bool [..., H, W] -> bool [..., H, W]; what lies outside the frame does not shrink it."""
+    """Shrinks a mask, bool [..., H, W] -> bool [..., H, W]; the frame's border does not erode it."""
     return ~dilate(~mask, kernel)
 
 
@@ -53,7 +53,7 @@ def contact_map_tensor(labels: torch.Tensor, kernel: int = 7) -> torch.Tensor:
 def dilate_labels(labels: torch.Tensor, kernel: int) -> torch.Tensor:
     """Grows every mask into the background, uint8 [..., H, W] -> the same.
 
-    A pixel that has a label keeps it; a background pixel reached by several masks goes to the object.
+    Labelled pixels keep their label; a background pixel reached by several masks goes to the object.
     """
     grown = labels.clone()
     background = labels == Label.BACKGROUND
@@ -63,7 +63,7 @@ def dilate_labels(labels: torch.Tensor, kernel: int) -> torch.Tensor:
 
 
 def erode_labels(labels: torch.Tensor, kernel: int) -> torch.Tensor:
-    """Shrinks every mask, leaving background, uint8 [..., H, W] -> the same."""
+    """Shrinks every mask to the benefit of the background, uint8 [..., H, W] -> the same."""
     shrunk = torch.zeros_like(labels)
     for label in (Label.ACTOR, Label.OBJECT, Label.SECOND_ACTOR):
         shrunk[erode(labels == label, kernel)] = int(label)
@@ -76,13 +76,13 @@ def perturb_labels(
     kernels: Sequence[int] = (3, 5, 7),
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
 ) -> torch.Tensor:
-    """The paper's random perturbation: some clips get all their masks dilated, or all eroded, by one kernel.
+    """The paper's random perturbation: all masks of some clips are dilated, or all eroded, by one kernel.
 
     Args:
-        labels: uint8 [B, T, H, W]; not modified, and returned itself where no clip is touched.
-        probability: of touching a clip; dilation and erosion are equally likely.
+        labels: uint8 [B, T, H, W]; not modified, and returned as it is when no clip is perturbed.
+        probability: of perturbing a clip; dilation and erosion are equally likely.
         kernels: sides of the squares to draw from, odd.
-        generator: source of randomness, or one for each clip. Three numbers are drawn per clip, touched or not.
+        generator: source of randomness, or one for each clip. Three numbers are drawn per clip, perturbed or not.
 
     Returns:
         uint8 [B, T, H, W].
@@ -99,6 +99,6 @@ def perturb_labels(
         return labels
     perturbed = labels.clone()
     for (grow, kernel), indices in alike.items():
-        # Together: on a GPU a call takes as long for one clip as for many.
+        # Batched: on a GPU a call takes as long for one clip as for many.
         perturbed[indices] = (dilate_labels if grow else erode_labels)(labels[indices], kernel)
     return perturbed

@@ -1,7 +1,7 @@
-"""An interaction in a few numbers per frame: where the object goes, and how the actor reaches for it.
+"""An interaction as a few numbers per frame: where the object goes, and how the actor reaches for it.
 
-A plan lies between words and masks. It can be read off any mask trajectory, so real clips serve as well as simulated
-ones; a painter turns it back into masks; a person can drag its points, and a robot can follow them.
+A plan lies between a prompt and masks. It can be read off any mask trajectory, of a real clip or a simulated one; a
+painter turns it back into masks; a person can drag its points, and a robot can follow them.
 
 Coordinates are (x, y) in units of the picture's height, from the centre of the top left pixel: y runs from 0 to 1, x
 from 0 to (W - 1) / (H - 1).
@@ -26,24 +26,25 @@ Numbers = TypeVar("Numbers", Array, torch.Tensor)
 
 OBJECT_NUMBERS, ACTOR_NUMBERS, ACTORS = 4, 9, 2
 NUMBERS = OBJECT_NUMBERS + ACTORS * ACTOR_NUMBERS
-"""Numbers of a frame in :meth:`InteractionPlan.to_array`."""
+"""How many numbers a frame has in :meth:`InteractionPlan.to_array`."""
 _SLOTS = (Label.ACTOR, Label.SECOND_ACTOR)
 
 
 def actor_numbers(numbers: Numbers, slot: int) -> Numbers:
-    """A view of one actor's numbers, [..., ACTOR_NUMBERS], in those of plans, [..., NUMBERS]."""
+    """A view of one actor's numbers, [..., ACTOR_NUMBERS], in the numbers of plans, [..., NUMBERS]."""
     return numbers[..., OBJECT_NUMBERS + slot * ACTOR_NUMBERS :][..., :ACTOR_NUMBERS]
 
 
 @dataclass(frozen=True, eq=False)
 class ActorPlan:
-    """How one actor (a hand with its arm, or a robot arm) lies in the picture, for T frames.
+    """Position of one actor (a hand with its arm, or a robot arm) in the picture, for T frames.
 
     Attributes:
-        present: bool [T], whether it is in the picture; elsewhere the numbers below are 0.
-        tip: float64 [T, 2], (x, y) where it touches the object, or comes nearest to it, from the object's centroid.
-        entry: float64 [T, 2], (x, y) where it enters the picture, the middle of what it covers of the border; of an
-            actor that does not reach the border the end farthest from the tip.
+        present: bool [T], whether it is in the picture; if not, the numbers below are 0.
+        tip: float64 [T, 2], (x, y) of the point that touches the object, or is nearest to it, relative to the object's
+            centroid.
+        entry: float64 [T, 2], (x, y) where it enters the picture: the mean of the border pixels it covers; for an actor
+            that does not reach the border, the end farthest from the tip.
         width: float64 [T], length of the border that it covers, 0 if none.
         centre: float64 [T, 2], centroid (x, y) of its mask.
         size: float64 [T], square root of its mask's area.
@@ -65,12 +66,12 @@ class InteractionPlan:
         start: (x, y), the object's centroid in the first frame.
         shift: float64 [T, 2], displacement (x, y) of the object's centroid since the first frame.
         log_scale: float64 [T], natural logarithm of its size relative to the first frame.
-        angle: float64 [T], its turn in the picture since the first frame in radians, positive from x to y (clockwise as
-            seen).
-        actors: the right or only one first, then the left one.
+        angle: float64 [T], its rotation in the picture since the first frame in radians, positive from x to y
+            (clockwise as seen).
+        actors: the right or only actor, then the left one.
 
     Raises:
-        InputError: fields of different lengths, or another number of actors than two.
+        InputError: fields of different lengths, or not two actors.
     """
 
     start: tuple[float, float]
@@ -84,8 +85,9 @@ class InteractionPlan:
         lengths |= {len(value) for actor in self.actors for value in vars(actor).values()}
         if len(lengths) != 1 or len(self.actors) != ACTORS:
             raise InputError(
-                f"InteractionPlan: all fields must have one length and there must be {ACTORS} actors, found lengths "
-                f"{sorted(lengths)} and {len(self.actors)} actors"
+                "InteractionPlan",
+                f"all fields must have one length and there must be {ACTORS} actors, found lengths {sorted(lengths)} "
+                f"and {len(self.actors)} actors",
             )
 
     @property
@@ -93,7 +95,7 @@ class InteractionPlan:
         return len(self.shift)
 
     def to_array(self) -> Array:
-        """The plan as float64 [T, NUMBERS]: shift, log_scale, angle, then of each actor present (1 or 0), tip, entry,
+        """The plan as float64 [T, NUMBERS]: shift, log_scale, angle, then for each actor present (1 or 0), tip, entry,
         width, centre, size."""
         parts = [self.shift, self.log_scale[:, None], self.angle[:, None]]
         for actor in self.actors:
@@ -103,13 +105,13 @@ class InteractionPlan:
 
     @staticmethod
     def from_array(values: Array, start: tuple[float, float]) -> InteractionPlan:
-        """The plan that :meth:`to_array` gave `values` of; an actor is present where its number is above a half.
+        """The inverse of :meth:`to_array`; an actor is present where its first number is above 0.5.
 
         Raises:
-            InputError: another shape.
+            InputError: `values` has another shape.
         """
         if values.ndim != 2 or values.shape[1] != NUMBERS:
-            raise InputError(f"a plan must be an array [T, {NUMBERS}], found {list(values.shape)}")
+            raise InputError("values", f"must be [T, {NUMBERS}], found {list(values.shape)}")
         actors = []
         for slot in range(ACTORS):
             a = actor_numbers(values, slot)
@@ -129,7 +131,7 @@ class InteractionPlan:
 
 
 def plan_of(labels: UInt8Array) -> InteractionPlan:
-    """The plan that a trajectory follows.
+    """The plan of a trajectory.
 
     Args:
         labels: uint8 [T, H, W].
@@ -139,7 +141,7 @@ def plan_of(labels: UInt8Array) -> InteractionPlan:
     """
     first = labels[0] == Label.OBJECT
     if not first.any():
-        raise InputError("trajectory: the first frame lacks the object, so nothing can be planned for it")
+        raise InputError("labels", "the first frame lacks the object, so the clip has no plan")
     unit = labels.shape[1] - 1
     transforms = object_transforms(labels)
     start = np.flip(np.argwhere(first).mean(axis=0))
@@ -157,20 +159,20 @@ def plan_of(labels: UInt8Array) -> InteractionPlan:
 
 def _actor_plan(masks: BoolArray, objects: list[BoolArray], places: Array, unit: int) -> ActorPlan:
     rows = [
-        _reach(mask, thing, place) if mask.any() else np.zeros(ACTOR_NUMBERS)
-        for mask, thing, place in zip(masks, objects, places, strict=True)
+        _reach(mask, target, place) if mask.any() else np.zeros(ACTOR_NUMBERS)
+        for mask, target, place in zip(masks, objects, places, strict=True)
     ]
     values = np.stack(rows)
     values[:, 1:] /= unit
     return ActorPlan(values[:, 0] > 0.5, values[:, 1:3], values[:, 3:5], values[:, 5], values[:, 6:8], values[:, 8])
 
 
-def _reach(mask: BoolArray, thing: BoolArray, place: Array) -> Array:
-    """The numbers of one actor in one frame, in pixels: its mask, the moved object's and the object's centroid."""
+def _reach(mask: BoolArray, target: BoolArray, place: Array) -> Array:
+    """One actor's numbers in one frame, in pixels, from its mask, the moved object's mask and that one's centroid."""
     rows, columns = np.nonzero(mask)
     points = np.stack([columns, rows], axis=1).astype(np.float64)
-    if thing.any():
-        away = cv2.distanceTransform((~thing).astype(np.uint8), cv2.DIST_L2, 3)[rows, columns]
+    if target.any():
+        away = cv2.distanceTransform((~target).astype(np.uint8), cv2.DIST_L2, 3)[rows, columns]
     else:
         away = np.linalg.norm(points - place, axis=1)
     tip = points[away <= away.min() + 1.5].mean(axis=0)

@@ -18,17 +18,17 @@ from mask2iv.trajectories.labels import rgb_to_labels
 from mask2iv.trajectories.masks import size_text
 
 DEFAULT_FPS = 8.0
-"""Frame rate of a folder of frames that does not state one (the contract's default)."""
+"""Frame rate of a folder of frames that states none (the default of :class:`Trajectory`)."""
 MAX_TRAJECTORY_PIXELS = 1_000_000_000
 COLOUR_TOLERANCE = 32
-"""How far, per channel of 255, a stored colour may lie from a label colour and still mean it."""
+"""Largest distance, per 8-bit channel, at which a stored colour still means a label colour."""
 _LABELS_MEMBER = "labels.npy"
 
 
 def save_trajectory_file(trajectory: Trajectory, path: str | os.PathLike[str]) -> None:
     """Writes one compressed ``.npz`` holding ``labels`` (uint8 [T, H, W]) and ``fps``; same trajectory, same bytes."""
     if Path(path).suffix != ".npz":
-        raise InputError(f"a trajectory file must be named .npz, found {path}")
+        raise InputError(str(path), "a trajectory file's name must end in .npz")
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, labels=trajectory.labels, fps=np.float64(trajectory.fps))
 
@@ -37,7 +37,7 @@ def save_trajectory_folder(trajectory: Trajectory, directory: str | os.PathLike[
     """Writes palette images ``0000.png``, ``0001.png``, ... (index = label) and ``trajectory.json`` with the fps.
 
     Raises:
-        InputError: the folder is filled and ``overwrite`` is not set, or cannot be written.
+        InputError: the folder is not empty and ``overwrite`` is not set, or cannot be written.
     """
     legend = {str(int(label)): label.name.lower() for label in Label}
     with atomic_directory(directory, overwrite) as folder:
@@ -51,7 +51,7 @@ def save_trajectory_folder(trajectory: Trajectory, directory: str | os.PathLike[
 def load_trajectory(path: str | os.PathLike[str]) -> Trajectory:
     """Reads a trajectory: a ``.npz`` file, or a folder of numbered PNGs in the label colours.
 
-    A folder's frame rate is that of its ``trajectory.json``, or :data:`DEFAULT_FPS` where it has none. Colours within
+    A folder's frame rate is that of its ``trajectory.json``, or :data:`DEFAULT_FPS` without one. Colours within
     :data:`COLOUR_TOLERANCE` of a label colour are snapped to it.
 
     Raises:
@@ -62,11 +62,11 @@ def load_trajectory(path: str | os.PathLike[str]) -> Trajectory:
     if os.path.isdir(path):
         return _load_folder(path)
     if path.suffix != ".npz" or not os.path.isfile(path):
-        raise InputError(f"trajectory: {path} is neither a folder of PNG frames nor an .npz file")
+        raise InputError("trajectory", f"{path} is neither a folder of PNG frames nor an .npz file")
     try:
         with np.load(path, allow_pickle=False) as archive:
             if archive.zip.getinfo(_LABELS_MEMBER).file_size > MAX_TRAJECTORY_PIXELS:
-                raise InputError(f"trajectory: {path} holds more than {MAX_TRAJECTORY_PIXELS:,} pixels")
+                raise InputError("trajectory", f"{path} holds more than {MAX_TRAJECTORY_PIXELS:,} pixels")
             labels, fps = archive["labels"], float(archive["fps"])
     except InputError:
         raise
@@ -80,15 +80,15 @@ def load_trajectory(path: str | os.PathLike[str]) -> Trajectory:
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        raise InputError(f"trajectory: {path} is not a trajectory file or is damaged: {reason(error)}") from error
-    return _named(path, labels, fps)
+        raise InputError("trajectory", f"{path} is not a trajectory file or is damaged: {reason(error)}") from error
+    return _checked(path, labels, fps)
 
 
-def _named(path: Path, labels: UInt8Array, fps: float) -> Trajectory:
+def _checked(path: Path, labels: UInt8Array, fps: float) -> Trajectory:
     try:
         return Trajectory(labels, fps)
     except InputError as error:
-        raise InputError(f"trajectory: {path}: {error}") from error
+        raise InputError("trajectory", f"{path}: {error}") from error
 
 
 def _load_folder(folder: Path) -> Trajectory:
@@ -98,18 +98,19 @@ def _load_folder(folder: Path) -> Trajectory:
         frames.append(_load_frame(path))
         if frames[-1].shape != frames[0].shape:
             raise InputError(
-                f"trajectory: {path} is {size_text(frames[-1].shape)} but {paths[0].name} is "
-                f"{size_text(frames[0].shape)}; all frames must have one size"
+                "trajectory",
+                f"{path} is {size_text(frames[-1].shape)} but {paths[0].name} is {size_text(frames[0].shape)}",
+                "all frames must have one size",
             )
         if frames[0].size * len(paths) > MAX_TRAJECTORY_PIXELS:
-            raise InputError(f"trajectory: {folder} holds more than {MAX_TRAJECTORY_PIXELS:,} pixels")
+            raise InputError("trajectory", f"{folder} holds more than {MAX_TRAJECTORY_PIXELS:,} pixels")
     fps: Any = DEFAULT_FPS
     if (folder / "trajectory.json").exists():
         header = read_json(folder / "trajectory.json")
         fps = header.get("fps") if isinstance(header, dict) else None
         if isinstance(fps, bool) or not isinstance(fps, int | float):
-            raise InputError(f"trajectory: {folder / 'trajectory.json'} must hold a number named fps, found {fps!r}")
-    return _named(folder, np.stack(frames), float(fps))
+            raise InputError("trajectory", f"{folder / 'trajectory.json'} must hold a number named fps, found {fps!r}")
+    return _checked(folder, np.stack(frames), float(fps))
 
 
 def _load_frame(path: Path) -> UInt8Array:
@@ -117,8 +118,9 @@ def _load_frame(path: Path) -> UInt8Array:
     image = open_image(path, "trajectory")
     if image.mode not in ("P", "RGB", "RGBA"):
         raise InputError(
-            f"trajectory: {path} is an image of mode {image.mode}; frames must be palette or RGB images, actor green, "
-            "object red, background black"
+            "trajectory",
+            f"{path} is an image of mode {image.mode}",
+            "frames must be palette or RGB images, actor green, object red, background black",
         )
     rgba = np.asarray(image.convert("RGBA"))
     rgb = np.where(rgba[..., 3:] == 0, 0, rgba[..., :3]).astype(np.uint8)
@@ -127,7 +129,8 @@ def _load_frame(path: Path) -> UInt8Array:
     if off.any():
         y, x = (int(value) for value in np.argwhere(off)[0])
         raise InputError(
-            f"trajectory: {path} has the colour {tuple(rgb[y, x].tolist())} at x={x}, y={y}, which is no label; use "
-            "black (0, 0, 0), actor green (0, 255, 0), object red (255, 0, 0), second actor blue (0, 0, 255)"
+            "trajectory",
+            f"{path} has the colour {tuple(rgb[y, x].tolist())} at x={x}, y={y}, which is no label",
+            "use black (0, 0, 0), actor green (0, 255, 0), object red (255, 0, 0), second actor blue (0, 0, 255)",
         )
     return labels

@@ -1,4 +1,4 @@
-"""Compiled parts compute what they did, and where they cannot be compiled this is said."""
+"""Compiled parts give the same numbers, and a failure to compile is reported."""
 
 from __future__ import annotations
 

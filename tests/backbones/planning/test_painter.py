@@ -1,4 +1,4 @@
-"""What a painter is told of the actor that the first frame shows, and what judges its maps."""
+"""The painter's input of the first frame's actor, and the discriminator of its maps."""
 
 import cv2
 import numpy as np

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -14,15 +13,15 @@ from mask2iv.backbones.dynamicrafter.layers import GroupNorm, accumulate, to_tem
 TRANSFORMER_NORM_EPS = 1e-6
 
 MAX_ROWS = 65535
-"""CUDA kernels cannot be launched for more; temporal attention has one row for each pixel of a sample."""
+"""Most rows of a CUDA kernel launch; temporal attention has one row per pixel of a sample."""
 
 FEED_FORWARD_ROWS = 1024
-"""Tokens that a feed-forward layer takes at a time on the CPU without gradients: its hidden values, eight times as wide
-as the tokens, then stay in the cache, and do not count in the peak memory."""
+"""Tokens that a feed-forward layer processes at a time on the CPU without gradients: its hidden values, eight times as
+wide as the tokens, then fit in the cache and hardly add to the peak memory."""
 
 
 class Context(NamedTuple):
-    """The tokens that cross-attention looks at.
+    """The tokens that cross-attention attends to.
 
     Attributes:
         text: [B, text tokens, D], shared by all frames of a sample.
@@ -31,22 +30,6 @@ class Context(NamedTuple):
 
     text: Tensor
     image: Tensor | None
-
-
-class KeyValues(NamedTuple):
-    """A context as one cross-attention reads it: projected once, it serves every step of a generation.
-
-    Attributes:
-        text: keys and values of the text tokens, each [B, text tokens, inner].
-        image: the same of the image tokens, each [B*T or B, tokens, inner]; None: no image tokens.
-    """
-
-    text: tuple[Tensor, Tensor]
-    image: tuple[Tensor, Tensor] | None
-
-
-BlockContext = Context | tuple[KeyValues, ...]
-"""What a transformer's cross-attentions look at: tokens, or the keys and values of each of its blocks."""
 
 
 def fused_attention(query: Tensor, key: Tensor, value: Tensor, causal: bool = False) -> Tensor:
@@ -82,8 +65,8 @@ class RelativePosition(nn.Module):
 class Attention(nn.Module):
     """Multi-head attention with an optional second set of keys and values for image tokens.
 
-    The image part has its own softmax; its result is added to the text part's before the output projection, multiplied
-    by ``tanh(image_gate) + 1`` where that factor is learnt.
+    The image part has its own softmax. Its result, multiplied by ``tanh(image_gate) + 1`` if that factor is learnt, is
+    added to the text part's before the output projection.
 
     Args:
         channels: width of the queries and of the result.
@@ -120,14 +103,7 @@ class Attention(nn.Module):
         self.relative_k = RelativePosition(head_channels, distances) if distances is not None else None
         self.relative_v = RelativePosition(head_channels, distances) if distances is not None else None
 
-    def project(self, context: Context) -> KeyValues:
-        """Keys and values of a context."""
-        text = self.to_k(context.text), self.to_v(context.text)
-        if context.image is None or self.to_k_image is None or self.to_v_image is None:
-            return KeyValues(text, None)
-        return KeyValues(text, (self.to_k_image(context.image), self.to_v_image(context.image)))
-
-    def forward(self, x: Tensor, context: Context | KeyValues | None = None, causal: bool = False) -> Tensor:
+    def forward(self, x: Tensor, context: Context | None = None, causal: bool = False) -> Tensor:
         """Tokens attend to the context, or to each other without one; same shape out.
 
         x is [N, L, channels], or [B, T, P, channels] for attention among the T frames at each of P pixels. The
@@ -137,11 +113,11 @@ class Attention(nn.Module):
             rows = x.transpose(1, 2)
             out = self(rows.flatten(0, 1), context, causal)
             return cast(Tensor, out.view(rows.shape).transpose(1, 2))
-        known = context if isinstance(context, KeyValues) else self.project(context or Context(x, None))
+        text, image = context or Context(x, None)
         query = self.to_q(x)
-        out = self._attend(query, *known.text, causal)
-        if known.image is not None:
-            extra = self._attend(query, *known.image, causal=False)
+        out = self._attend(query, self.to_k(text), self.to_v(text), causal)
+        if image is not None and self.to_k_image is not None and self.to_v_image is not None:
+            extra = self._attend(query, self.to_k_image(image), self.to_v_image(image), causal=False)
             out = out + (extra if self.image_gate is None else extra * (self.image_gate.tanh() + 1))
         result: Tensor = self.to_out(out)
         return result
@@ -152,13 +128,13 @@ class Attention(nn.Module):
             return self._attend_relative(query, key, value, causal)
         if query.ndim == 4:
             return self._attend_frames(query, key, value, causal)
-        # Rows that share keys and values are one long sequence, so those are neither projected nor read twice.
+        # Rows that share keys and values form one long sequence, so that these are neither projected nor read twice.
         rows = query.reshape(key.shape[0], -1, query.shape[-1])
         out = fused_attention(self._split(rows), self._split(key), self._split(value), causal)
         return out.transpose(1, 2).reshape(query.shape)
 
     def _attend_frames(self, query: Tensor, key: Tensor, value: Tensor, causal: bool) -> Tensor:
-        """Among the frames at each pixel; [B, T, P, inner], as the kernels read it in place, one sample at a time."""
+        """Among the frames at each pixel; all [B, T, P, inner]. One sample at a time, which kernels read in place."""
         samples = []
         for sample in zip(query, key, value, strict=True):
             q, k, v = (part.unflatten(2, (self.heads, -1)).permute(1, 2, 0, 3) for part in sample)  # [P, heads, T, d]
@@ -166,7 +142,7 @@ class Attention(nn.Module):
         return torch.stack(samples)
 
     def _attend_relative(self, query: Tensor, key: Tensor, value: Tensor, causal: bool) -> Tensor:
-        """The same with distance embeddings: they also enter the values, which fused attention cannot do."""
+        """As :meth:`_attend`, with distance embeddings; they also enter the values, which fused attention cannot do."""
         assert self.relative_k is not None
         assert self.relative_v is not None
         shared = query.shape[0] // key.shape[0]
@@ -212,7 +188,7 @@ class FeedForward(nn.Module):
 class TransformerBlock(nn.Module):
     """Pre-norm residual block: self-attention, a second attention, feed-forward.
 
-    The second attention looks at the context where ``context_dim`` is given, else again at the tokens themselves.
+    The second attention is cross-attention to the context if ``context_dim`` is given, else self-attention.
     """
 
     def __init__(
@@ -235,17 +211,12 @@ class TransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels)
 
-    def forward(self, x: Tensor, context: Context | KeyValues | None = None, causal: bool = False) -> Tensor:
+    def forward(self, x: Tensor, context: Context | None = None, causal: bool = False) -> Tensor:
         """x [N, L, channels], or [B, T, P, channels] for attention among frames -> the same shape."""
         x = accumulate(self.attn1(self.norm1(x), causal=causal), x)
         second = self.attn2(self.norm2(x), context if self.cross else None, causal=causal and not self.cross)
         x = accumulate(second, x)
         return accumulate(self.ff(self.norm3(x)), x)
-
-
-def each_block(context: BlockContext, count: int) -> Sequence[Context | KeyValues]:
-    """The context of each of a transformer's `count` blocks."""
-    return [context] * count if isinstance(context, Context) else context
 
 
 class SpatialTransformer(nn.Module):
@@ -270,22 +241,18 @@ class SpatialTransformer(nn.Module):
         )
         self.proj_out = zero_init(nn.Linear(inner, channels))
 
-    def project(self, context: Context) -> tuple[KeyValues, ...]:
-        """Keys and values of a context for each block."""
-        return tuple(cast(TransformerBlock, block).attn2.project(context) for block in self.blocks)
-
-    def forward(self, x: Tensor, context: BlockContext) -> Tensor:
+    def forward(self, x: Tensor, context: Context) -> Tensor:
         """x [B*T, C, h, w] -> the same shape."""
         tokens: Tensor = self.proj_in(self.norm(x).flatten(2).transpose(1, 2))
-        for block, known in zip(self.blocks, each_block(context, len(self.blocks)), strict=True):
-            tokens = block(tokens, known)
+        for block in self.blocks:
+            tokens = block(tokens, context)
         return x + self.proj_out(tokens).transpose(1, 2).unflatten(2, x.shape[2:])
 
 
 class TemporalTransformer(nn.Module):
     """Attention among the frames at each pixel, added to the input.
 
-    Both attentions of a block are self-attention, except where ``context_dim`` makes the second look at the text.
+    Both attentions of a block are self-attention, unless ``context_dim`` makes the second attend to the text.
     """
 
     def __init__(
@@ -301,7 +268,6 @@ class TemporalTransformer(nn.Module):
         super().__init__()
         inner = heads * head_channels
         self.causal = causal
-        self.cross = context_dim is not None
         self.norm = GroupNorm(channels, eps=TRANSFORMER_NORM_EPS)
         self.proj_in = nn.Linear(channels, inner)
         self.blocks = nn.ModuleList(
@@ -310,22 +276,17 @@ class TemporalTransformer(nn.Module):
         )
         self.proj_out = zero_init(nn.Linear(inner, channels))
 
-    def project(self, context: Context) -> tuple[KeyValues, ...]:
-        """Keys and values of a context for each block; empty without cross-attention."""
-        return tuple(cast(TransformerBlock, block).attn2.project(context) for block in self.blocks if self.cross)
+    def forward(self, x: Tensor, context: Context, batch_size: int) -> Tensor:
+        """x [B*T, C, h, w] -> the same shape; the norm's statistics are over all frames of a sample.
 
-    def forward(self, x: Tensor, context: BlockContext, batch_size: int) -> Tensor:
-        """x [B*T, C, h, w] -> the same shape; statistics of the norm run over all frames of a sample.
-
-        Without cross-attention the context is not looked at.
+        Without cross-attention the context is ignored.
         """
         normed = self.norm(to_temporal(x, batch_size)).permute(0, 2, 3, 1)  # [B, T, h*w, C]
-        # Channels last, the tokens are a view in this order; else one copy puts the frames of a pixel side by side.
+        # With channels last the tokens are a view in this order; else one copy makes the frames of a pixel adjacent.
         in_place = normed.is_contiguous()
         tokens: Tensor = self.proj_in(normed if in_place else normed.transpose(1, 2).flatten(0, 1))
-        known = each_block(context, len(self.blocks)) if self.cross else [None] * len(self.blocks)
-        for block, one in zip(self.blocks, known, strict=True):
-            tokens = block(tokens, one, self.causal)
+        for block in self.blocks:
+            tokens = block(tokens, context, self.causal)
         tokens = self.proj_out(tokens)
         frames = tokens if in_place else tokens.unflatten(0, (batch_size, -1)).transpose(1, 2)
         return x + frames.permute(0, 1, 3, 2).reshape(x.shape)

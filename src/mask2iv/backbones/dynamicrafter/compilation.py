@@ -1,8 +1,8 @@
-"""Regional compilation: the repeated parts of the U-Net are compiled, each kind and size once, not the whole network.
+"""Regional compilation: the U-Net's repeated parts are compiled, each kind and size once, not the whole network.
 
-The parts are a residual block and the two transformers. Compiling those takes a fraction of the time that compiling
-the network takes, because parts of one kind and size share the result, and loses next to nothing: the kernels that
-profit (norms, activations, sums) lie inside.
+The parts are residual blocks and both kinds of transformers. Compiling them takes a fraction of the time for the whole
+network, because parts of one kind and size share the result. It loses next to nothing: the kernels that benefit (norms,
+activations, sums) lie inside them.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from mask2iv.backbones.dynamicrafter.layers import ResBlock
 REGIONS = (ResBlock, SpatialTransformer, TemporalTransformer)
 
 RECOMPILE_LIMIT = 256
-"""Kinds and sizes of parts that may be compiled in one process; PyTorch's own limit is 8, beyond which it gives up. The
-published network has 23 for each size of videos."""
+"""Kinds and sizes of parts that may be compiled in one process; PyTorch gives up beyond its own limit of 8. The
+published network has 23 for each video size."""
 
 FAILURES = (torch._dynamo.exc.TorchDynamoException, torch._dynamo.exc.FailOnRecompileLimitHit)
 """What PyTorch raises when it cannot compile something."""
 
 
 class Compilation:
-    """The compiled parts of some networks. If one cannot be compiled, all go on uncompiled, and a warning says why.
+    """The compiled parts of some networks. If one cannot be compiled, all run uncompiled, and a warning says why.
 
     Args:
         options: of ``torch.compile``.
 
     Attributes:
-        failure: why it was given up; None if it was not.
+        failure: why compilation was given up; None if it was not.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -43,7 +43,7 @@ class Compilation:
         config.recompile_limit = max(config.recompile_limit, RECOMPILE_LIMIT)
 
     def works(self, device: torch.device) -> bool:
-        """Compile something small on `device`: whether that works; a warning says why not."""
+        """Whether a small function compiles on `device`; a warning says why not."""
         try:
             torch.compile(lambda x: x.sin() + 1, **self._options)(torch.ones(8, device=device))
         except FAILURES as error:
@@ -57,7 +57,7 @@ class Compilation:
         return self.failure is None
 
     def add(self, network: nn.Module) -> None:
-        """Have the network's parts compiled when they are first called."""
+        """Compile the network's parts when they are first called."""
         for module in network.modules():
             if isinstance(module, REGIONS):
                 module.compile(**self._options)

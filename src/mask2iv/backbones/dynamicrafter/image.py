@@ -1,4 +1,4 @@
-"""What an image goes through before the CLIP image encoder, as the original encoder was fed in training."""
+"""Preprocessing for the CLIP image encoder, as in the original's training."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MIN_SIGMA = 0.001
 def preprocess_clip_image(image: Tensor, size: int = 224) -> Tensor:
     """Resize to a square, ignoring the aspect ratio, and normalise with CLIP's mean and deviation.
 
-    An image that shrinks along either side is blurred first; then bicubic interpolation with aligned corners, without
-    clamping its overshoot.
+    An image that shrinks along either side is blurred first. Interpolation is bicubic with aligned corners, without
+    clamping the overshoot.
 
     Args:
         image: float [B, 3, H, W] in [-1, 1].
@@ -31,8 +31,8 @@ def preprocess_clip_image(image: Tensor, size: int = 224) -> Tensor:
     """
     if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
         raise InputError(
-            f"preprocess_clip_image: image must be float [B, 3, H, W] in [-1, 1], found {image.dtype} "
-            f"{list(image.shape)}"
+            "image",
+            f"preprocess_clip_image expects float [B, 3, H, W] in [-1, 1], found {image.dtype} {list(image.shape)}",
         )
     pixels = image.float()
     factors = (image.shape[2] / size, image.shape[3] / size)

@@ -1,8 +1,8 @@
 """The convolutional parts of the video U-Net.
 
 Feature maps are [B*T, C, h, w], frames of a sample in a row (sample-major). Temporal layers see the same numbers as
-[B, C, T, h*w]. With channels last in memory this view, the tokens of the transformers and what convolutions want are
-all the same memory; with channels first each of them is a copy.
+[B, C, T, h*w]. With channels last this view, the transformers' tokens and the convolutions' input share one memory;
+with channels first each of them is a copy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class GroupNorm(nn.GroupNorm):
         super().__init__(NORM_GROUPS, channels, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        # The kernels accumulate in float32; autocast on CUDA also returns float32, which the cast takes back.
+        # The kernels accumulate in float32; autocast on CUDA also returns float32, which the cast undoes.
         return super().forward(x).to(x.dtype)
 
 

@@ -83,7 +83,7 @@ class Resampler(nn.Module):
         """
         if image.ndim != 3 or image.shape[2] != self.config.embedding_dim:
             raise InputError(
-                f"Resampler: image features must be [B, S, {self.config.embedding_dim}], found {list(image.shape)}"
+                "image", f"Resampler expects features [B, S, {self.config.embedding_dim}], found {list(image.shape)}"
             )
         features = self.proj_in(image.to(self.proj_in.weight.dtype))
         latents = self.latents.expand(image.shape[0], -1, -1)

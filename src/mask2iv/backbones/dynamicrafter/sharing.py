@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import fields, replace
 
@@ -11,53 +10,96 @@ import torch
 from diffusers import AutoencoderDC
 
 from mask2iv.backbones.dynamicrafter.conditions import ConditionEncoder, Conditions
+from mask2iv.contract import UInt8Array
+from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.stages.config import PipelineConfig
+from mask2iv.trajectories.labels import labels_to_tensor
 
 
 class SharedEncoder:
-    """Encodes each distinct image, mask and prompt once, however many outputs ask for it. One per pipeline call.
+    """Encodes each image, mask and prompt of a pipeline call once, however many outputs ask for it.
+
+    Images and labels are known by their array: outputs share what they hold in common, as a scene's outputs do.
 
     Args:
-        encoder: does the encoding, of one input at a time; so what is shared has the numbers it has alone.
-        read: what is encoded of a prompt.
+        encoder: does the encoding, one input at a time, so that a shared input has the numbers it has alone.
+        read: maps a prompt to the text that is encoded.
     """
 
     def __init__(self, encoder: ConditionEncoder, read: Callable[[str], str] = str) -> None:
-        self.codec, self.device, self.dtype = encoder.codec, encoder.device, encoder.dtype
         self._encoder, self._read = encoder, read
-        # A variational autoencoder draws latents from each output's own generator: not to be shared.
-        self._deterministic = isinstance(encoder.codec.autoencoder, AutoencoderDC)
-        self._known: dict[Hashable, torch.Tensor] = {}
+        # With each entry the array that it was made of: while that lives, its id means no other one.
+        self._known: dict[Hashable, tuple[UInt8Array | None, torch.Tensor]] = {}
+
+    @property
+    def codec(self) -> LatentCodec:
+        """Pixels to latents and back."""
+        return self._encoder.codec
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks compute."""
+        return self._encoder.device
+
+    def forget(self) -> None:
+        """End of a call: nothing is kept for the next one, whose networks may be others."""
+        self._known.clear()
 
     def text(self, prompt: str) -> torch.Tensor:
         """Text tokens [1, L, D]."""
-        return self._once(prompt, lambda: self._encoder.text([self._read(prompt)]))
+        return self._once(("text", prompt), None, lambda: self._encoder.text([self._read(prompt)]))
 
-    def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
-        """CLIP image tokens [1, Li, Dv] of CPU pixels [1, 3, H, W] in [-1, 1]."""
-        return self._once(("features", *_digest(pixels)), lambda: self._encoder.image_features(self.place(pixels)))
+    def image_features(self, image: UInt8Array) -> torch.Tensor:
+        """CLIP image tokens [1, Li, Dv] of an image uint8 [H, W, 3]."""
+        return self._once(
+            ("features", id(image)), image, lambda: self._encoder.image_features(self._place(image_tensor(image)))
+        )
 
-    def latents(self, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Scaled latents [1, C, (T,) h, w] of CPU pixels [1, 3, (T,) H, W] in [-1, 1].
+    def no_image_features(self, size: tuple[int, int]) -> torch.Tensor:
+        """CLIP image tokens [1, Li, Dv] of an all-zero image of `size` (H, W)."""
+        return self._once(
+            ("no features", size), None, lambda: self._encoder.image_features(self._place(torch.zeros(1, 3, *size)))
+        )
 
-        `generator` is drawn from by a variational autoencoder only.
-        """
-        if not self._deterministic:
-            return self._encoder.latents(self.place(pixels), [generator])
-        return self._once(("latents", *_digest(pixels)), lambda: self._encoder.latents(self.place(pixels)))
+    def image_latents(self, image: UInt8Array, generator: torch.Generator) -> torch.Tensor:
+        """Scaled latents [1, C, h, w] of an image uint8 [H, W, 3]. Only a variational autoencoder uses `generator`."""
+        return self._latents("image", image, image_tensor, generator)
 
-    def place(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The pixels in the networks' precision and on their device."""
-        return pixels.to(self.device, self.dtype)
+    def mask_latents(self, labels: UInt8Array, generator: torch.Generator) -> torch.Tensor:
+        """Scaled latents [1, C, (T,) h, w] of labels uint8 [(T,) H, W], painted in the label colours."""
+        return self._latents("masks", labels, _painted, generator)
 
-    def _once(self, key: Hashable, encode: Callable[[], torch.Tensor]) -> torch.Tensor:
+    def _latents(
+        self,
+        kind: str,
+        array: UInt8Array,
+        pixels: Callable[[UInt8Array], torch.Tensor],
+        generator: torch.Generator,
+    ) -> torch.Tensor:
+        # A variational autoencoder draws latents from each output's own generator: not to be shared.
+        if not isinstance(self.codec.autoencoder, AutoencoderDC):
+            return self._encoder.latents(self._place(pixels(array)), [generator])
+        return self._once((kind, id(array)), array, lambda: self._encoder.latents(self._place(pixels(array))))
+
+    def _place(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.to(self._encoder.device, self._encoder.dtype)
+
+    def _once(self, key: Hashable, source: UInt8Array | None, encode: Callable[[], torch.Tensor]) -> torch.Tensor:
         if key not in self._known:
-            self._known[key] = encode()
-        return self._known[key]
+            self._known[key] = source, encode()
+        return self._known[key][1]
 
 
-def _digest(pixels: torch.Tensor) -> tuple[Hashable, ...]:
-    return tuple(pixels.shape), hashlib.sha256(np.ascontiguousarray(pixels.numpy()).data).digest()
+def image_tensor(image: UInt8Array) -> torch.Tensor:
+    """uint8 [H, W, 3] to float [1, 3, H, W] in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float().unsqueeze(0) / 127.5 - 1.0
+
+
+def _painted(labels: UInt8Array) -> torch.Tensor:
+    """Labels [H, W] or [T, H, W] in label colours, float [1, 3, H, W] or [1, 3, T, H, W]."""
+    frames = torch.from_numpy(np.ascontiguousarray(labels.reshape(1, -1, *labels.shape[-2:])))
+    painted = labels_to_tensor(frames)
+    return painted[:, :, 0] if labels.ndim == 2 else painted
 
 
 def join_conditions(parts: Sequence[Conditions]) -> Conditions:
@@ -68,17 +110,15 @@ def join_conditions(parts: Sequence[Conditions]) -> Conditions:
 
 
 def unprompted(
-    encoder: SharedEncoder, config: PipelineConfig, conditions: Conditions, image: torch.Tensor
+    encoder: SharedEncoder, config: PipelineConfig, conditions: Conditions, size: tuple[int, int]
 ) -> Conditions:
-    """The branch that guidance by text departs from: an empty prompt and, by choice, an all-zero image to CLIP.
+    """The branch that guidance by text departs from: an empty prompt and, by choice, an all-zero image for CLIP.
 
     Args:
         encoder: encodes both.
         config: says whether the image is left out.
         conditions: of one sample with its prompt.
-        image: CPU pixels [1, 3, H, W] of that sample.
+        size: (H, W) of its image in pixels.
     """
-    seen = conditions.image_features
-    if config.drop_image_in_guidance:
-        seen = encoder.image_features(torch.zeros_like(image))
-    return replace(conditions, text=encoder.text(""), image_features=seen)
+    features = encoder.no_image_features(size) if config.drop_image_in_guidance else conditions.image_features
+    return replace(conditions, text=encoder.text(""), image_features=features)

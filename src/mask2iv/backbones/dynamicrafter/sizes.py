@@ -1,4 +1,4 @@
-"""Sizes of the networks, as frozen data: validated when made, lossless to and from plain dictionaries."""
+"""Sizes of the networks as frozen data: validated on creation, lossless to and from plain dictionaries."""
 
 from __future__ import annotations
 
@@ -17,49 +17,52 @@ INIT_ATTENTION_HEADS = 8
 
 
 class ModelConfig:
-    """What the configurations of all networks share: conversion to and from a dictionary of plain values."""
+    """Base of all network configurations: conversion to and from a dictionary of plain values."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field as JSON-serialisable values (tuples become lists)."""
+        """All fields as JSON-serialisable values (tuples become lists)."""
         values = dataclasses.asdict(self)  # type: ignore[call-overload]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The configuration that :meth:`to_dict` wrote; an absent field takes its default.
+        """The inverse of :meth:`to_dict`; an absent field takes its default.
 
         Raises:
-            InputError: an unknown key, or a value the class rejects.
+            InputError: an unknown key, or a value that the class rejects.
         """
         known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
         unknown = sorted(set(values) - set(known))
         if unknown:
-            raise InputError(f"{cls.__name__}.{unknown[0]} is not a field; known fields are {', '.join(known)}")
+            raise InputError(f"{cls.__name__}.{unknown[0]}", f"there is no such field, known are {', '.join(known)}")
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
     def _require_positive_int(self, *names: str) -> None:
         for name in names:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"{type(self).__name__}.{name} must be an integer of at least 1, found {value!r}")
+                raise self._rejected(name, f"must be an integer of at least 1, found {value!r}")
 
     def _require_positive_ints(self, name: str, allow_empty: bool = False) -> None:
         value = getattr(self, name)
         entries_ok = isinstance(value, tuple) and all(type(entry) is int and entry >= 1 for entry in value)
         if not entries_ok or not (value or allow_empty):
-            raise InputError(f"{type(self).__name__}.{name} must be a tuple of integers of at least 1, found {value!r}")
+            raise self._rejected(name, f"must be a tuple of integers of at least 1, found {value!r}")
 
     def _require_bool(self, *names: str) -> None:
         for name in names:
             value = getattr(self, name)
             if not isinstance(value, bool):
-                raise InputError(f"{type(self).__name__}.{name} must be true or false, found {value!r}")
+                raise self._rejected(name, f"must be true or false, found {value!r}")
 
     def _require_fraction(self, *names: str) -> None:
         for name in names:
             value = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
-                raise InputError(f"{type(self).__name__}.{name} must be a number in [0, 1), found {value!r}")
+                raise self._rejected(name, f"must be a number in [0, 1), found {value!r}")
+
+    def _rejected(self, name: str, problem: str, remedy: str = "") -> InputError:
+        return InputError(f"{type(self).__name__}.{name}", problem, remedy)
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,9 @@ class UNetConfig(ModelConfig):
         image_tokens_per_frame: image tokens that belong to each frame in a per-frame context.
         temporal_attention: a temporal transformer after each spatial one.
         temporal_conv: a temporal convolution block after each residual block.
-        temporal_conv_spatial: the temporal convolutions also look one row (then one column) to each side.
+        temporal_conv_spatial: the temporal convolutions also span one row (then one column) to each side.
         init_attention: a temporal transformer right after the first convolution; needs ``num_head_channels``.
-        init_attention_text: the second attention of that transformer looks at the text instead of the frames.
+        init_attention_text: the second attention of that transformer attends to the text instead of the frames.
         causal_temporal_attention: a frame attends only to itself and earlier ones (not in ``init_attention``).
         relative_position_range: temporal attention adds learnt embeddings of the distance between frames, clipped to
             this many frames either way; None: no such embeddings.
@@ -91,7 +94,7 @@ class UNetConfig(ModelConfig):
             only the text tokens are used.
         image_cross_attention_scale_learnable: one learnt factor per cross-attention on the image part.
         fps_condition: the frame rate is embedded and added to the time embedding.
-        default_fps: frames per second taken where ``fps`` is not given.
+        default_fps: frames per second if ``fps`` is not given.
         dropout: probability in the residual blocks.
         temporal_conv_dropout: probability in the temporal convolution blocks.
         scale_shift_norm: the time embedding scales and shifts the second norm instead of being added.
@@ -144,26 +147,27 @@ class UNetConfig(ModelConfig):
         self._require_bool("image_cross_attention_scale_learnable", "fps_condition", "scale_shift_norm")
         self._require_fraction("dropout", "temporal_conv_dropout")
         if not isinstance(self.default_fps, int | float) or self.default_fps < 0:
-            raise InputError(f"UNetConfig.default_fps must be a number of at least 0, found {self.default_fps!r}")
+            raise self._rejected("default_fps", f"must be a number of at least 0, found {self.default_fps!r}")
         if self.resample not in ("conv", "plain", "resblock"):
-            raise InputError(f"UNetConfig.resample must be conv, plain or resblock, found {self.resample!r}")
+            raise self._rejected("resample", f"must be conv, plain or resblock, found {self.resample!r}")
         if self.model_channels % NORM_GROUPS:
-            raise InputError(
-                f"UNetConfig.model_channels must be a multiple of {NORM_GROUPS}, found {self.model_channels}"
-            )
+            raise self._rejected("model_channels", f"must be a multiple of {NORM_GROUPS}, found {self.model_channels}")
         self._check_heads()
 
     def _check_heads(self) -> None:
         if self.num_head_channels is None and self.num_heads is None:
-            raise InputError("UNetConfig.num_head_channels and UNetConfig.num_heads are both None; set one of them")
+            raise self._rejected("num_head_channels", "it and num_heads are both None", "set one of them")
         if self.init_attention and self.num_head_channels is None:
-            raise InputError("UNetConfig.init_attention needs num_head_channels; set it, or set init_attention false")
+            raise self._rejected(
+                "init_attention", "needs num_head_channels, found None", "set it, or set init_attention false"
+            )
         for width in self.attention_widths:
             if min(self.heads(width)) < 1:
                 name = "num_heads" if self.num_head_channels is None else "num_head_channels"
-                raise InputError(
-                    f"UNetConfig.{name} is {getattr(self, name)}, more than the {width} channels of a level with "
-                    "attention; make it smaller"
+                raise self._rejected(
+                    name,
+                    f"{getattr(self, name)} is more than the {width} channels of a level with attention",
+                    "make it smaller",
                 )
 
     @property
@@ -173,18 +177,18 @@ class UNetConfig(ModelConfig):
 
     @property
     def attention_widths(self) -> tuple[int, ...]:
-        """Channels of each level with attention, then of the middle, which always has it."""
+        """Channels of each level with attention, then of the middle, which always has attention."""
         levels = (width for level, width in enumerate(self.widths) if 2**level in self.attention_resolutions)
         return (*levels, self.widths[-1])
 
     @property
     def mixes_frames(self) -> bool:
-        """Whether any layer passes something from one frame to another."""
+        """Whether any layer passes information between frames."""
         return self.temporal_attention or self.temporal_conv or self.init_attention
 
     @property
     def size_multiple(self) -> int:
-        """Latent height and width must be multiples of this number."""
+        """Latent height and width must be multiples of this."""
         return int(2 ** (len(self.channel_mult) - 1))
 
     def heads(self, width: int) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from mask2iv.backbones.dynamicrafter.conditions import Conditions
 from mask2iv.backbones.dynamicrafter.controlnet import ControlNet
 from mask2iv.backbones.dynamicrafter.resampler import Resampler
 from mask2iv.backbones.dynamicrafter.sharing import join_conditions
-from mask2iv.backbones.dynamicrafter.unet import PreparedContext, VideoUNet
+from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.diffusion.guidance import active_branches, chained_guidance
 from mask2iv.diffusion.losses import weighted_mse
 from mask2iv.diffusion.samplers import SamplingStep, draw_noise, sample
@@ -32,14 +31,6 @@ def draw_timesteps(steps: int, shift: float, generators: Sequence[torch.Generato
         return torch.cat([torch.randint(0, steps, (1,), generator=generator) for generator in generators])
     u = torch.cat([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])
     return (steps * (shift * u / (1 + (shift - 1) * u))).long().clamp(max=steps - 1)
-
-
-@dataclass(frozen=True)
-class StageContext:
-    """A context as each network of a stage prepared it; constant over the steps of a generation."""
-
-    unet: PreparedContext
-    controlnet: PreparedContext | None
 
 
 class Stage(nn.Module):
@@ -92,7 +83,7 @@ class Stage(nn.Module):
         latents: torch.Tensor,
         timesteps: torch.Tensor,
         conditions: Conditions,
-        context: torch.Tensor | StageContext,
+        context: torch.Tensor,
         alphas_cumprod: torch.Tensor,
     ) -> torch.Tensor:
         """What the schedule's prediction type asks for, [B, C, T, h, w].
@@ -101,7 +92,7 @@ class Stage(nn.Module):
             latents: noisy latents [B, C, T, h, w].
             timesteps: integer [B].
             conditions: B samples.
-            context: their :meth:`context`, or what :meth:`prepare_context` made of it.
+            context: their :meth:`context`.
             alphas_cumprod: of the schedule, [number of training timesteps].
         """
         output = self._predict(latents, timesteps, conditions, context)
@@ -113,30 +104,22 @@ class Stage(nn.Module):
         guess = conditions.first + a.sqrt() * variance / total * (latents - a.sqrt() * conditions.first)
         return guess + ((1 - a) * variance / total).sqrt() * output
 
-    def prepare_context(self, context: torch.Tensor, frames: int) -> StageContext:
-        """A :meth:`context` for T frames, for callers that run the networks many times on the same one."""
-        own = None if self.controlnet is None else self.controlnet.prepare_context(context, frames)
-        return StageContext(self.unet.prepare_context(context, frames), own)
-
     def _predict(
         self,
         latents: torch.Tensor,
         timesteps: torch.Tensor,
         conditions: Conditions,
-        context: torch.Tensor | StageContext,
+        context: torch.Tensor,
     ) -> torch.Tensor:
         """The UNet's output, with the ControlNet's help where there is one."""
-        for_unet, for_control = (
-            (context.unet, context.controlnet) if isinstance(context, StageContext) else (context, context)
-        )
         concat = conditions.concat.to(latents.dtype)
         if self.controlnet is None:
-            output: torch.Tensor = self.unet(torch.cat([latents, concat], dim=1), timesteps, for_unet, conditions.fps)
+            output: torch.Tensor = self.unet(torch.cat([latents, concat], dim=1), timesteps, context, conditions.fps)
             return output
         own = self.controlnet.config.control_channels
         joined, control = torch.cat([latents, concat[:, :-own]], dim=1), concat[:, -own:]
-        residuals = self.controlnet(joined, control, timesteps, for_control, conditions.fps)
-        output = self.unet(joined, timesteps, for_unet, conditions.fps, residuals)
+        residuals = self.controlnet(joined, control, timesteps, context, conditions.fps)
+        output = self.unet(joined, timesteps, context, conditions.fps, residuals)
         return output
 
     def loss(
@@ -199,9 +182,7 @@ class Stage(nn.Module):
         calls = [join_conditions(used)] if stack else used
         copies = len(used) // len(calls)
         # Constant over the steps, so computed once.
-        contexts = [
-            self.prepare_context(self.context(branch.text, branch.image_features), shape[2]) for branch in calls
-        ]
+        contexts = [self.context(branch.text, branch.image_features) for branch in calls]
 
         def denoise(latents: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
             repeated, times = latents.repeat(copies, 1, 1, 1, 1), timesteps.repeat(copies)

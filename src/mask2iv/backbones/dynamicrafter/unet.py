@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import repeat
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mask2iv.backbones.dynamicrafter.attention import (
-    BlockContext,
-    Context,
-    KeyValues,
-    SpatialTransformer,
-    TemporalTransformer,
-)
+from mask2iv.backbones.dynamicrafter.attention import Context, SpatialTransformer, TemporalTransformer
 from mask2iv.backbones.dynamicrafter.layers import (
     Downsample,
     GroupNorm,
@@ -33,13 +26,13 @@ from mask2iv.errors import InputError
 from mask2iv.models.graphs import StepGraphs
 
 CHANNELS_LAST_WIDTH = 256
-"""Channels of the first level from which channels last is the faster memory format on a CPU (docs/performance.md)."""
+"""Width of the first level from which channels last is the faster memory format on a CPU (docs/performance.md)."""
 
 
 class UNetBlock(nn.Module):
-    """One step of the encoder, middle or decoder: some of residual block, spatial and temporal transformer, resampling.
+    """One step of the encoder, middle or decoder.
 
-    A part that the step does not have is None.
+    Residual block, spatial and temporal transformer, resampling; each of them may be None.
     """
 
     def __init__(
@@ -55,11 +48,7 @@ class UNetBlock(nn.Module):
         self.temporal = temporal
         self.resample = resample
 
-    def project(self, context: Context) -> tuple[KeyValues, ...]:
-        """Keys and values of a context for each block of the spatial transformer."""
-        return () if self.spatial is None else self.spatial.project(context)
-
-    def forward(self, x: Tensor, embedding: Tensor, context: BlockContext) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, context: Context) -> Tensor:
         """x [B*T, C, h, w], embedding [B, E] -> [B*T, C', h', w']."""
         batch_size = embedding.shape[0]
         if self.res is not None:
@@ -75,22 +64,8 @@ class UNetBlock(nn.Module):
         return x
 
 
-class PreparedContext(NamedTuple):
-    """Keys and values of every cross-attention of a U-Net for one context: constant over the steps of a generation.
-
-    Attributes:
-        batch_size: B.
-        frames: T.
-        blocks: for each part of the network that is given a context, in order.
-    """
-
-    batch_size: int
-    frames: int
-    blocks: tuple[BlockContext, ...]
-
-
 class VideoUNet(nn.Module):
-    """Predicts, from a noisy video latent and its conditions, what the diffusion process asks for (here v).
+    """Predicts v, or another target of the noise schedule, from a noisy video latent and its conditions.
 
     A fresh network returns zeros: its last convolution, like the last layer of every residual branch, starts at zero.
 
@@ -98,10 +73,8 @@ class VideoUNet(nn.Module):
         config: size and options.
 
     Attributes:
-        channels_last: whether feature maps are channels last in memory; None decides by what is known to pay.
-        project_once: whether :meth:`prepare_context` computes keys and values. It needs the weights for that, which
-            offloading may have elsewhere at that time; then it passes the tokens on.
-        graphs: runs the calls without gradients by CUDA graphs; None: they run as they are.
+        channels_last: whether feature maps are channels last in memory; None: only where that is known to be faster.
+        graphs: runs calls without gradients as CUDA graphs; None: calls run eagerly.
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -132,26 +105,11 @@ class VideoUNet(nn.Module):
         """Dtype of the weights."""
         return self.conv_in.weight.dtype
 
-    def prepare_context(self, context: Tensor, frames: int) -> PreparedContext:
-        """What :meth:`forward` makes of a context, for callers that run it many times on the same one.
-
-        Args:
-            context: [B, L, context_dim], see :meth:`forward`.
-            frames: T.
-
-        Raises:
-            InputError: a shape that does not fit the configuration.
-        """
-        self._check_context(context)
-        tokens = self._split_context(context.to(self.dtype), frames)
-        blocks = tuple(block.project(tokens) if self.project_once else tokens for block in self.blocks)
-        return PreparedContext(context.shape[0], frames, blocks)
-
     def forward(
         self,
         x: Tensor,
         timesteps: Tensor,
-        context: Tensor | PreparedContext,
+        context: Tensor,
         fps: Tensor | None = None,
         residuals: Sequence[Tensor] | None = None,
     ) -> Tensor:
@@ -162,11 +120,10 @@ class VideoUNet(nn.Module):
                 ``config.size_multiple``.
             timesteps: [B], diffusion step of each sample in [0, 1000).
             context: [B, L, context_dim]. With L = text_tokens + T * image_tokens_per_frame the tokens after the text
-                belong to the frames in order; with any other L all tokens are shared by all frames. Or what
-                :meth:`prepare_context` made of it.
-            fps: [B], frames per second; None: ``config.default_fps``. Not used by a network without ``fps_condition``.
-            residuals: what a :class:`~mask2iv.backbones.dynamicrafter.controlnet.ControlNet` adds to each skip
-                connection, then to the middle; None: nothing.
+                belong to the frames in order; with any other L all tokens are shared by all frames.
+            fps: [B], frames per second; None: ``config.default_fps``. Ignored without ``fps_condition``.
+            residuals: of a :class:`~mask2iv.backbones.dynamicrafter.controlnet.ControlNet`, added to each skip
+                connection, then to the middle; None: nothing is added.
 
         Returns:
             [B, out_channels, T, h, w], of the dtype of ``x``.
@@ -185,44 +142,44 @@ class VideoUNet(nn.Module):
         self,
         x: Tensor,
         timesteps: Tensor,
-        context: Tensor | PreparedContext,
+        context: Tensor,
         fps: Tensor | None,
         residuals: tuple[Tensor, ...] | None,
     ) -> Tensor:
-        """The network itself; no step of it waits for the device, so that a CUDA graph can hold it."""
+        """The network itself. It never synchronises with the device, so that a CUDA graph can hold it."""
         batch_size, _, frames = x.shape[:3]
         embedding = self._embed(timesteps, fps)
-        contexts = self._contexts(context, frames)
+        tokens = self._split_context(context.to(self.dtype), frames)
         frames_in = x.to(self.dtype).transpose(1, 2).flatten(0, 1)
         hidden: Tensor = self.conv_in(frames_in.contiguous(memory_format=self._memory_format(x.device)))
-        hidden, skips = self._encode(hidden, embedding, contexts, batch_size)
+        hidden, skips = self._encode(hidden, embedding, tokens, batch_size)
         if residuals is not None:
             hidden = hidden + residuals[-1]
             skips = [skip + residual for skip, residual in zip(skips, residuals[:-1], strict=True)]
         for block in self.decoder:
-            hidden = self._run(block, torch.cat([hidden, skips.pop()], dim=1), embedding, next(contexts))
+            hidden = self._run(block, torch.cat([hidden, skips.pop()], dim=1), embedding, tokens)
         hidden = self.conv_out(activation(self.norm_out(hidden)))
         return hidden.unflatten(0, (batch_size, frames)).transpose(1, 2).to(x.dtype)
 
     def _encode(
-        self, hidden: Tensor, embedding: Tensor, contexts: Iterator[BlockContext], batch_size: int
+        self, hidden: Tensor, embedding: Tensor, tokens: Context, batch_size: int
     ) -> tuple[Tensor, list[Tensor]]:
         """From the first convolution's output, [B*T, C, h, w], to the middle's; and the skip connections."""
         if self.init_attention is not None:
-            hidden = self._run(self.init_attention, hidden, next(contexts), batch_size)
+            hidden = self._run(self.init_attention, hidden, tokens, batch_size)
         skips = [hidden]
         for block in self.encoder:
-            hidden = self._run(block, hidden, embedding, next(contexts))
+            hidden = self._run(block, hidden, embedding, tokens)
             skips.append(hidden)
         for block in self.middle:
-            hidden = self._run(block, hidden, embedding, next(contexts))
+            hidden = self._run(block, hidden, embedding, tokens)
         return hidden, skips
 
     def _memory_format(self, device: torch.device) -> torch.memory_format:
-        """Channels last where asked for, or where it is known to pay: wide networks on the CPU without gradients.
+        """Channels last if requested, or where it is known to be faster: wide networks on the CPU without gradients.
 
-        Elsewhere PyTorch's GroupNorm is what it costs: with channels last it is slow on narrow networks and backwards,
-        and on a GPU, not compiled, it copies its input to channels first and leaves it so.
+        Elsewhere PyTorch's GroupNorm makes it slower: with channels last it is slow on narrow networks and in the
+        backward pass, and uncompiled on a GPU it converts its input to channels first.
         """
         chosen = self.channels_last
         if chosen is None:
@@ -232,16 +189,11 @@ class VideoUNet(nn.Module):
 
     @property
     def blocks(self) -> list[Any]:
-        """Everything that is given a context, in the order in which it runs; what gradient checkpointing recomputes."""
+        """The parts that take a context, in the order in which they run; gradient checkpointing recomputes these."""
         first = [self.init_attention] if self.init_attention is not None else []
         return [*first, *self.encoder, *self.middle, *self.decoder]
 
-    def _contexts(self, context: Tensor | PreparedContext, frames: int) -> Iterator[BlockContext]:
-        if isinstance(context, PreparedContext):
-            return iter(context.blocks)
-        return repeat(self._split_context(context.to(self.dtype), frames))
-
-    def _run(self, block: nn.Module, hidden: Tensor, *args: Tensor | BlockContext | int) -> Tensor:
+    def _run(self, block: nn.Module, hidden: Tensor, *args: Tensor | Context | int) -> Tensor:
         if self.gradient_checkpointing and torch.is_grad_enabled():
             result: Tensor = checkpoint(block, hidden, *args, use_reentrant=False)
         else:
@@ -266,38 +218,29 @@ class VideoUNet(nn.Module):
             image = image.reshape(-1, self.config.image_tokens_per_frame, context.shape[2])
         return Context(text, image)
 
-    def _check_context(self, context: Tensor) -> None:
-        if context.ndim != 3 or context.shape[2] != self.config.context_dim:
-            raise InputError(
-                f"VideoUNet: context must be [B, L, {self.config.context_dim}], found {list(context.shape)}"
-            )
-        if context.shape[1] == 0:
-            raise InputError("VideoUNet: context has no tokens; give at least one")
-
-    def _check(self, x: Tensor, timesteps: Tensor, context: Tensor | PreparedContext, fps: Tensor | None) -> None:
+    def _check(self, x: Tensor, timesteps: Tensor, context: Tensor, fps: Tensor | None) -> None:
         config = self.config
         if x.ndim != 5 or x.shape[1] != config.in_channels:
             raise InputError(
-                f"VideoUNet: x must be [B, {config.in_channels}, T, h, w], found {list(x.shape)}; check in_channels"
+                "x", f"VideoUNet expects [B, {config.in_channels}, T, h, w], found {list(x.shape)}", "check in_channels"
             )
         multiple = config.size_multiple
         if x.shape[3] % multiple or x.shape[4] % multiple:
             raise InputError(
-                f"VideoUNet: x is {x.shape[3]} x {x.shape[4]} in height and width, both must be multiples of {multiple}"
+                "x",
+                f"VideoUNet expects a height and width that are multiples of {multiple}, "
+                f"found {x.shape[3]} x {x.shape[4]}",
             )
         batch_size = x.shape[0]
-        if isinstance(context, Tensor):
-            self._check_context(context)
-        samples, frames = (
-            (context.shape[0], x.shape[2]) if isinstance(context, Tensor) else (context.batch_size, context.frames)
-        )
-        if (samples, frames) != (batch_size, x.shape[2]):
-            raise InputError(
-                f"VideoUNet: context is for {samples} samples of {frames} frames, x has {batch_size} of {x.shape[2]}"
-            )
+        if context.ndim != 3 or context.shape[2] != config.context_dim:
+            raise InputError("context", f"VideoUNet expects [B, L, {config.context_dim}], found {list(context.shape)}")
+        if context.shape[1] == 0:
+            raise InputError("context", "VideoUNet found no tokens", "give at least one")
+        if context.shape[0] != batch_size:
+            raise InputError("context", f"it is for {context.shape[0]} samples, x of VideoUNet has {batch_size}")
         for name, value in (("timesteps", timesteps), ("fps", fps)):
             if value is not None and tuple(value.shape) != (batch_size,):
-                raise InputError(f"VideoUNet: {name} must be [B={batch_size}], found {list(value.shape)}")
+                raise InputError(name, f"VideoUNet expects [B={batch_size}], found {list(value.shape)}")
 
 
 def _init_attention(config: UNetConfig) -> TemporalTransformer:
@@ -357,7 +300,7 @@ def _attention_block(
 
 
 def _encoder(config: UNetConfig) -> tuple[nn.ModuleList, list[int]]:
-    """The blocks, and the channels of each skip connection: of the first convolution, then of every block."""
+    """The blocks, and the channels of the skip connections: from the first convolution, then from each block."""
     blocks: list[UNetBlock] = []
     skip_widths = [config.model_channels]
     channels = config.model_channels

@@ -1,8 +1,9 @@
-"""Stage 2: from first frame and mask trajectory to a video."""
+"""Stage 2 of the paper: from first frame and mask trajectory to a video."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,39 +14,124 @@ from mask2iv.backbones.dynamicrafter.conditions import Conditions, video_channel
 from mask2iv.backbones.dynamicrafter.controlnet import ControlNet
 from mask2iv.backbones.dynamicrafter.sharing import SharedEncoder, join_conditions, unprompted
 from mask2iv.backbones.dynamicrafter.stage import Stage
+from mask2iv.backbones.dynamicrafter.trajectory import stacked
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
-from mask2iv.contract import Trajectory, UInt8Array
+from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.models.palette import chosen_palette
 from mask2iv.models.reference import FirstFrame, ReferenceDecoder
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.stages.inputs import OnStep, SamplingPlan, image_tensor, stage_generator
-from mask2iv.trajectories.labels import labels_to_tensor
+from mask2iv.stages.interfaces import SamplingOptions, VideoRequest
+from mask2iv.stages.sampling import OnStep, sample_in_batches, stage_generator
 
 
-@dataclass(frozen=True)
-class VideoRequest:
-    """One video to render.
+@dataclass(frozen=True, eq=False)
+class DiffusionRenderer:
+    """The :class:`~mask2iv.stages.interfaces.VideoRenderer` that samples videos by diffusion.
 
     Attributes:
-        image: first frame, uint8 [H, W, 3].
-        trajectory: what the video shall follow; its size is the video's. None for a model that takes no masks.
-        prompt: "" for none.
-        size: (height, width) of the video.
+        stage: the trained networks.
+        encoder: encodes the conditions, and decodes the videos.
+        reference_decoder: sharpens them with the first frame; None leaves them as they are.
+        config: sizes, conditioning, sampling defaults.
+        solver: the scheduler of a name, or the model's own for None.
     """
 
-    image: UInt8Array
-    trajectory: Trajectory | None
-    prompt: str
-    size: tuple[int, int]
+    stage: Stage
+    encoder: SharedEncoder
+    reference_decoder: ReferenceDecoder | None
+    config: PipelineConfig
+    solver: Callable[[str | None], Any]
 
-    def inputs(self, config: PipelineConfig) -> tuple[torch.Tensor, torch.Tensor]:
-        """First frame, float [1, 3, H, W] in [-1, 1], and the labels that the model may see, uint8 [1, T, H, W]."""
-        if self.trajectory is None:
-            labels = torch.zeros(1, config.num_frames, *self.size, dtype=torch.uint8)
-        else:
-            labels = torch.from_numpy(np.ascontiguousarray(self.trajectory.labels))[None]
-        return image_tensor(self.image, self.size), config.video_conditioning.shown(labels)
+    @property
+    def size_multiple(self) -> int:
+        """See the interface."""
+        multiple = self.encoder.codec.factor * self.stage.unet.config.size_multiple
+        return multiple if self.reference_decoder is None else math.lcm(multiple, self.reference_decoder.size_multiple)
+
+    @property
+    def takes_masks(self) -> bool:
+        """See the interface."""
+        return self.config.video_conditioning.takes_masks
+
+    @property
+    def takes_text(self) -> bool:
+        """See the interface."""
+        return self.config.video_conditioning.text
+
+    @property
+    def num_frames(self) -> int:
+        """See the interface."""
+        return self.config.num_frames
+
+    @torch.no_grad()
+    def render(
+        self, requests: Sequence[VideoRequest], seeds: Sequence[int], options: SamplingOptions
+    ) -> list[UInt8Array]:
+        """See the interface."""
+        scheduler, config = self.solver(options.sampler), self.config
+        steps = options.steps or config.video_num_inference_steps
+
+        def render(batch: list[int], on_step: OnStep) -> list[UInt8Array]:
+            randoms = [stage_generator(seeds[index], 2) for index in batch]
+            shown = [self._shown(requests[index]) for index in batch]
+            prepared = [
+                self._branches(requests[index], labels, random)
+                for index, labels, random in zip(batch, shown, randoms, strict=True)
+            ]
+            branches = [join_conditions(parts) for parts in zip(*prepared, strict=True)]
+            scales = [config.video_guidance_scale] * (len(branches) - 1)
+            shape = (len(batch), self.encoder.codec.latent_channels, *branches[0].concat.shape[2:])
+            # Solvers of several steps keep what they saw; this makes them forget it.
+            scheduler.set_timesteps(steps)
+            latents = self.stage.generate(
+                scheduler,
+                shape,
+                branches,
+                scales,
+                config.guidance_rescale,
+                randoms,
+                on_step,
+                stack=stacked(options, self.encoder),
+            )
+            decoded = self.encoder.codec.decode(latents)
+            return [
+                self._finished(frames.transpose(0, 1), requests[index].image, labels)
+                for frames, index, labels in zip(decoded, batch, shown, strict=True)
+            ]
+
+        return sample_in_batches([request.size for request in requests], options, render)
+
+    def _shown(self, request: VideoRequest) -> UInt8Array:
+        """The labels that the model may see, uint8 [T, H, W]."""
+        if request.trajectory is None:
+            return np.zeros((self.config.num_frames, *request.size), dtype=np.uint8)
+        labels = np.ascontiguousarray(request.trajectory.labels)
+        shown: UInt8Array = self.config.video_conditioning.shown(torch.from_numpy(labels)).numpy()
+        return shown
+
+    def _branches(self, request: VideoRequest, labels: UInt8Array, random: torch.Generator) -> list[Conditions]:
+        """Conditions from least to most conditioned: where there is guidance by text, without and with the prompt."""
+        encoder, config = self.encoder, self.config
+        conditioning = config.video_conditioning
+        image_latent = encoder.image_latents(request.image, random)
+        mask_latents = encoder.mask_latents(labels, random) if conditioning.takes_masks else None
+        complete = Conditions(
+            concat=video_conditions(conditioning, image_latent, mask_latents, config.num_frames),
+            text=encoder.text(request.prompt),
+            image_features=encoder.image_features(request.image),
+            fps=torch.full((1,), config.fps, device=encoder.device),
+            first=image_latent.unsqueeze(2),
+        )
+        if not conditioning.text or config.video_guidance_scale == 1:
+            return [complete]
+        return [unprompted(encoder, config, complete, request.size), complete]
+
+    def _finished(self, frames: torch.Tensor, image: UInt8Array, labels: UInt8Array) -> UInt8Array:
+        """Decoded frames [T, 3, H, W] in [-1, 1] as a video, finished by the reference decoder where there is one."""
+        if self.reference_decoder is not None:
+            frames = sharpen(self.reference_decoder, frames, image, torch.from_numpy(labels))
+        return image_bytes(frames)
 
 
 def check_video_networks(config: PipelineConfig, unet: VideoUNet, controlnet: ControlNet | None) -> None:
@@ -56,125 +142,22 @@ def check_video_networks(config: PipelineConfig, unet: VideoUNet, controlnet: Co
     """
     conditioning = config.video_conditioning
     wanted, found = video_channels(conditioning, unet.config.out_channels), unet.config.in_channels
+    mismatch = "the folder's model_index.json and its weights do not belong together; import or train the model again"
     if wanted != found:
         raise InputError(
-            f"video_unet has {found} input channels, but the model's video_conditioning needs {wanted}; the folder's "
-            "model_index.json and its weights do not belong together"
+            "video_unet", f"it has {found} input channels, but the model's video_conditioning needs {wanted}", mismatch
         )
     if (conditioning.control == "controlnet") != (controlnet is not None):
         raise InputError(
-            f"the model's video_conditioning.control is {conditioning.control!r}, but its folder holds "
-            f"{'no' if controlnet is None else 'a'} video_controlnet"
+            "video_conditioning.control",
+            f"it is {conditioning.control!r}, but the folder holds {'no' if controlnet is None else 'a'} "
+            "video_controlnet",
+            mismatch,
         )
     if not conditioning.frames_together and unet.config.mixes_frames:
         raise InputError(
-            "the model's video_conditioning makes each frame by itself, but its video_unet has temporal layers"
+            "video_conditioning.frames_together", "it is false, but the video_unet has temporal layers", mismatch
         )
-
-
-def video_inputs(config: PipelineConfig, trajectory: Any, prompt: Any) -> dict[str, Any]:
-    """`trajectory` and `prompt` (one or a list of each) as ``render`` wants them: None for what is not taken.
-
-    For callers that put different systems to the same task.
-    """
-    conditioning = config.video_conditioning
-    return {
-        "trajectory": trajectory if conditioning.takes_masks else None,
-        "prompt": prompt if conditioning.text else None,
-    }
-
-
-def video_requests(
-    config: PipelineConfig,
-    images: Sequence[UInt8Array],
-    trajectories: Sequence[Trajectory | None],
-    prompts: Sequence[str | None],
-    size: tuple[int, int],
-) -> list[VideoRequest]:
-    """One request per image; `size` where there is no trajectory.
-
-    Raises:
-        InputError: a trajectory is missing or has another number of frames than the model, a prompt is missing, or one
-            of the two is given to a model that does not take it.
-    """
-    conditioning = config.video_conditioning
-    for trajectory, prompt in zip(trajectories, prompts, strict=True):
-        if conditioning.takes_masks and trajectory is None:
-            raise InputError("trajectory: this model's stage 2 follows masks; give a trajectory for every image")
-        if trajectory is not None and not conditioning.takes_masks:
-            raise InputError("trajectory: this model's stage 2 takes no masks; leave it out")
-        if conditioning.text and not prompt:
-            raise InputError("prompt: this model's stage 2 takes one; give a prompt for every image")
-        if prompt and not conditioning.text:
-            raise InputError("prompt: this model's stage 2 takes none; leave it out")
-        if trajectory is not None and trajectory.num_frames != config.num_frames:
-            raise InputError(
-                f"trajectory has {trajectory.num_frames} frames, this model renders {config.num_frames}; resample it"
-            )
-    return [
-        VideoRequest(image, trajectory, prompt or "", size if trajectory is None else trajectory.size)
-        for image, trajectory, prompt in zip(images, trajectories, prompts, strict=True)
-    ]
-
-
-@torch.no_grad()
-def render_videos(
-    stage: Stage,
-    encoder: SharedEncoder,
-    reference_decoder: ReferenceDecoder | None,
-    plan: SamplingPlan,
-    config: PipelineConfig,
-    requests: Sequence[VideoRequest],
-    seeds: Sequence[int],
-) -> list[UInt8Array]:
-    """Sample one video per request, uint8 [T, H, W, 3], each from its own seed."""
-
-    def render(batch: list[int], on_step: OnStep) -> list[UInt8Array]:
-        randoms = [stage_generator(seeds[index], 2) for index in batch]
-        inputs = [requests[index].inputs(config) for index in batch]
-        prepared = [
-            _branches(encoder, config, requests[index].prompt, first, labels_to_tensor(labels), random)
-            for index, (first, labels), random in zip(batch, inputs, randoms, strict=True)
-        ]
-        branches = [join_conditions(parts) for parts in zip(*prepared, strict=True)]
-        scales = [config.video_guidance_scale] * (len(branches) - 1)
-        shape = (len(batch), encoder.codec.latent_channels, *branches[0].concat.shape[2:])
-        latents = stage.generate(
-            plan.scheduler, shape, branches, scales, config.guidance_rescale, randoms, on_step, stack=plan.stack
-        )
-        videos = []
-        for decoded, (first, labels) in zip(encoder.codec.decode(latents), inputs, strict=True):
-            frames = decoded.transpose(0, 1)
-            if reference_decoder is not None:
-                frames = sharpen(reference_decoder, frames, image_bytes(first)[0], labels[0])
-            videos.append(image_bytes(frames))
-        return videos
-
-    return plan.run([request.size for request in requests], render)
-
-
-def _branches(
-    encoder: SharedEncoder,
-    config: PipelineConfig,
-    prompt: str,
-    first: torch.Tensor,
-    masks: torch.Tensor,
-    random: torch.Generator,
-) -> list[Conditions]:
-    """Conditions from least to most conditioned: where there is guidance by text, without and with the prompt."""
-    conditioning = config.video_conditioning
-    image_latent = encoder.latents(first, random)
-    mask_latents = encoder.latents(masks, random) if conditioning.takes_masks else None
-    complete = Conditions(
-        concat=video_conditions(conditioning, image_latent, mask_latents, config.num_frames),
-        text=encoder.text(prompt),
-        image_features=encoder.image_features(first),
-        fps=torch.full((1,), config.fps, device=encoder.device),
-        first=image_latent.unsqueeze(2),
-    )
-    if not conditioning.text or config.video_guidance_scale == 1:
-        return [complete]
-    return [unprompted(encoder, config, complete, first), complete]
 
 
 def image_bytes(frames: torch.Tensor) -> UInt8Array:

@@ -1,4 +1,4 @@
-"""The conditions of planner and painter, computed alike in training and in generation."""
+"""The conditions of planner and painter, computed in the same way for training and generation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from mask2iv.backbones.planning.painter import KnownMaps
-from mask2iv.backbones.planning.planner import PICTURE, Scene
+from mask2iv.backbones.planning.planner import PICTURE, PlannerConditions
 from mask2iv.contract import BoolArray, Label, UInt8Array, is_actor
 from mask2iv.trajectories.alignment import Transform, warp_mask
 from mask2iv.trajectories.distances import distance_map
@@ -21,14 +21,14 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class SceneFacts:
-    """One scene as a planner sees it when everything is given; float32.
+    """All conditions that one scene has for a planner; float32.
 
     Attributes:
         picture: [6, 40, 64], RGB in [-1, 1] and planes of object, actor, target in [0, 1].
         start: [3], the object's centroid (x, y) and the square root of its area, in units of the picture's height.
-        target: [4], the object's last pose: shift, log_scale, angle; zero without target.
-        actors: [18], numbers of the first frame's actors; zero without.
-        has_target, has_actor: whether there are such.
+        target: [4], the object's last pose: shift, log_scale, angle; zero without a target.
+        actors: [18], numbers of the first frame's actors; zero without actors.
+        has_target, has_actor: whether these are given.
     """
 
     picture: Floats
@@ -40,28 +40,28 @@ class SceneFacts:
 
 
 def scene_facts(image: UInt8Array, labels: UInt8Array, target: BoolArray | None) -> SceneFacts:
-    """The facts of a scene. Two actors count as one here: users give one mask of all.
+    """The facts of a scene. Two actors count as one, since users give one mask for both.
 
     Args:
         image: first frame, uint8 [H, W, 3].
         labels: of the first frame, uint8 [H, W], with an object.
-        target: where the object shall end, bool [H, W]; None or empty: not given.
+        target: the object's mask at the end, bool [H, W]; None or empty: not given.
 
     Raises:
         InputError: no object.
     """
     unit = labels.shape[0] - 1
-    thing, actor = labels == Label.OBJECT, is_actor(labels)
+    item, actor = labels == Label.OBJECT, is_actor(labels)
     plan = plan_of(np.where(actor, np.uint8(Label.ACTOR), labels)[None])
-    aim = np.zeros_like(thing) if target is None else target
+    aim = np.zeros_like(item) if target is None else target
     pose = np.zeros(OBJECT_NUMBERS)
     if aim.any():
         pose = target_pose(labels, aim)
-    planes = [_small(plane.astype(np.float32)) for plane in (thing, actor, aim)]
+    planes = [_small(plane.astype(np.float32)) for plane in (item, actor, aim)]
     colours = _small(image.astype(np.float32) / 127.5 - 1.0).transpose(2, 0, 1)
     return SceneFacts(
         picture=np.concatenate([colours, np.stack(planes)]).astype(np.float32),
-        start=np.array([*plan.start, np.sqrt(thing.sum()) / unit], dtype=np.float32),
+        start=np.array([*plan.start, np.sqrt(item.sum()) / unit], dtype=np.float32),
         target=pose.astype(np.float32),
         actors=plan.to_array()[0, OBJECT_NUMBERS:].astype(np.float32),
         has_target=bool(aim.any()),
@@ -83,8 +83,8 @@ def target_pose(labels: UInt8Array, target: BoolArray) -> NDArray[np.float64]:
     return plan_of(np.stack([labels, last])).to_array()[1, :OBJECT_NUMBERS]
 
 
-def join_scenes(facts: list[SceneFacts], text: torch.Tensor) -> Scene:
-    """Scenes of B facts and their text tokens [B, L, D], on the text's device and in its precision."""
+def join_facts(facts: list[SceneFacts], text: torch.Tensor) -> PlannerConditions:
+    """The conditions of B scenes and their text tokens [B, L, D], on the text's device and in its precision."""
 
     def stacked(name: str) -> torch.Tensor:
         return torch.from_numpy(np.stack([getattr(one, name) for one in facts])).to(text)
@@ -93,7 +93,7 @@ def join_scenes(facts: list[SceneFacts], text: torch.Tensor) -> Scene:
         name: torch.tensor([getattr(one, name) for one in facts], device=text.device)
         for name in ("has_target", "has_actor")
     }
-    return Scene(
+    return PlannerConditions(
         picture=stacked("picture"),
         start=stacked("start"),
         has_target=flags["has_target"],
@@ -104,19 +104,19 @@ def join_scenes(facts: list[SceneFacts], text: torch.Tensor) -> Scene:
     )
 
 
-def without(scene: Scene, text: torch.Tensor, target: bool = False) -> Scene:
-    """A scene with less of its conditions.
+def without(conditions: PlannerConditions, text: torch.Tensor, target: bool = False) -> PlannerConditions:
+    """Fewer of the conditions of B scenes.
 
     Args:
-        scene: of B.
-        text: tokens in place of the scene's, [B, L, D].
+        conditions: all of them.
+        text: tokens in place of the given ones, [B, L, D].
         target: whether the target is left out.
     """
     if not target:
-        return replace(scene, text=text)
-    picture = scene.picture.clone()
+        return replace(conditions, text=text)
+    picture = conditions.picture.clone()
     picture[:, 5] = 0
-    return replace(scene, text=text, picture=picture, has_target=torch.zeros_like(scene.has_target))
+    return replace(conditions, text=text, picture=picture, has_target=torch.zeros_like(conditions.has_target))
 
 
 def known_maps(labels: UInt8Array, transforms: Transform) -> tuple[Floats, Floats, Floats]:
@@ -126,9 +126,9 @@ def known_maps(labels: UInt8Array, transforms: Transform) -> tuple[Floats, Float
         labels: of the first frame, uint8 [H, W].
         transforms: the object's motions, [T, 2, 3] in pixels.
     """
-    thing, actor = labels == Label.OBJECT, is_actor(labels)
-    moved = np.stack([distance_map(warp_mask(thing, transform))[None] for transform in transforms])
-    return moved, distance_map(thing)[None], distance_map(actor)[None]
+    item, actor = labels == Label.OBJECT, is_actor(labels)
+    moved = np.stack([distance_map(warp_mask(item, transform))[None] for transform in transforms])
+    return moved, distance_map(item)[None], distance_map(actor)[None]
 
 
 def join_maps(parts: list[tuple[Floats, Floats, Floats]], like: torch.Tensor) -> KnownMaps:

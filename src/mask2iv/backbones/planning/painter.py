@@ -1,8 +1,8 @@
-"""A painter of masks: from a plan's numbers to where actor and object are seen, frame by frame.
+"""A painter of masks: turns a plan's numbers into the visible masks of actor and object, frame by frame.
 
-Masks are carried as truncated signed distances, positive inside, at a quarter of the resolution. A mean of two
-distances is still one shape, where a mean of two masks is a fragment; brought up again and cut at zero they keep an
-edge to a fraction of a pixel.
+Masks are represented as truncated signed distances, positive inside, at a quarter of the resolution. The mean of two
+distances is still one shape, whereas the mean of two masks is fragments. Upsampled and thresholded at zero, distances
+keep an edge to a fraction of a pixel.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _GEOMETRY = 7
 _PATCH = 2
 """Space-to-depth factor of the maps: a cell of the network holds four distances of each."""
 _MAPS = 3 + ACTORS * _GEOMETRY + 1 + ACTORS
-"""Input channels: three known distances, each actor's geometry, the time, the first frame's actor moved with each."""
+"""Input channels: three known distances, each actor's geometry, the time, the first frame's actor warped for each."""
 
 
 @dataclass(frozen=True)
 class KnownMaps:
-    """What is known of B clips before anything is painted; distances in [-1, 1], h x w maps.
+    """Known maps of B clips: distances in [-1, 1].
 
     Attributes:
-        moved: the first frame's object laid where the plan takes it, [B, T, 1, h, w].
-        first_object, first_actor: of the first frame, [B, 1, h, w]; -1 everywhere for an actor that is not known.
+        moved: the first frame's object warped along the plan, [B, T, 1, h, w].
+        first_object, first_actor: of the first frame, [B, 1, h, w]; -1 everywhere for an unknown actor.
     """
 
     moved: torch.Tensor
@@ -42,7 +42,7 @@ class KnownMaps:
 
 @dataclass(frozen=True)
 class Painted:
-    """Distances of what is seen, [B, T, h, w] each, in [-1, 1] where they are exact.
+    """Distances of the visible masks, [B, T, h, w] each; in [-1, 1] if exact, unbounded if painted.
 
     Attributes:
         actor: of all actors together.
@@ -54,7 +54,7 @@ class Painted:
 
 
 class ShapeEncoder(nn.Module):
-    """What a plan's numbers leave open about a clip's actors: kind, fingers, sleeve. A code with mean and variance."""
+    """Encodes what a plan omits of a clip's actors (kind, fingers, sleeve) as a code with mean and variance."""
 
     def __init__(self, width: int, code: int) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class ShapeEncoder(nn.Module):
         self.out = nn.Linear(2 * width, 2 * code)
 
     def forward(self, painted: Painted) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and logarithm of the variance, [B, code] each, over all frames of true maps."""
+        """Mean and log variance, [B, code] each, from all frames of true maps."""
         maps = torch.stack([painted.actor, painted.thing], dim=2)
         features = self.layers(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
         mean, log_variance = self.out(features.mean(dim=(1, 3, 4))).chunk(2, dim=-1)
@@ -75,12 +75,12 @@ class ShapeEncoder(nn.Module):
 
 
 class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """A U-Net over maps of a plan's geometry, told the actors' shape by a code and the action by the text.
+    """A U-Net over maps of a plan's geometry, conditioned on the actors' shape code and the text.
 
     Args:
         widths: channels at 1/8, 1/16 and 1/32 of the picture's resolution.
-        depth: blocks at each of them, going down and going up.
-        code: numbers of the shape code.
+        depth: blocks at each of them, both on the way down and on the way up.
+        code: length of the shape code.
         text_width: of the text tokens.
     """
 
@@ -108,7 +108,7 @@ class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @property
     def size_multiple(self) -> int:
-        """What the picture's height and width must be multiples of."""
+        """The picture's height and width must be multiples of this."""
         return 4 * SHRINK * _PATCH
 
     def forward(
@@ -121,16 +121,16 @@ class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
         times: torch.Tensor | None = None,
         first_plans: torch.Tensor | None = None,
     ) -> Painted:
-        """Paint B clips of T frames; each by itself.
+        """Paint B clips of T frames, independently of each other.
 
         Args:
             plans: [B, T, NUMBERS], see :meth:`mask2iv.trajectories.plan.InteractionPlan.to_array`.
             starts: the object's centroid in the first frame, [B, 2].
-            known: maps.
+            known: maps of the clips.
             code: of the actors' shape, [B, code].
             text: text tokens, [B, L, D].
-            times: of the frames, [B, T], 0 for the first of a clip and 1 for the last; None: these are all of a clip's.
-            first_plans: of the clips' first frames, [B, NUMBERS]; None: the first ones of `plans`.
+            times: of the frames, [B, T], 0 for the first of a clip and 1 for the last; None: they are whole clips.
+            first_plans: of the clips' first frames, [B, NUMBERS]; None: the first frames of `plans`.
         """
         first_plans = plans[:, 0] if first_plans is None else first_plans
         frames = plans.shape[1]
@@ -147,8 +147,8 @@ class MaskPainter(ModelMixin, ConfigMixin):  # type: ignore[misc]
             dim=2,
         ).flatten(0, 1)
         words = self.text(text.mean(dim=1)).unsqueeze(1).expand(-1, frames, -1)
-        told = self.told(torch.cat([words, code.unsqueeze(1).expand(-1, frames, -1), plans], dim=-1)).flatten(0, 1)
-        fine, middle, coarse = told.split([self.conv_in.out_channels, self.shrink[0].out_channels, words.shape[-1]], 1)  # type: ignore[list-item]
+        bias = self.told(torch.cat([words, code.unsqueeze(1).expand(-1, frames, -1), plans], dim=-1)).flatten(0, 1)
+        fine, middle, coarse = bias.split([self.conv_in.out_channels, self.shrink[0].out_channels, words.shape[-1]], 1)  # type: ignore[list-item]
         x = self.conv_in(F.pixel_unshuffle(maps, _PATCH)) + fine[..., None, None]
         passed = []
         for blocks, shrink, bias in zip(self.down, self.shrink, (middle, coarse), strict=True):
@@ -177,13 +177,13 @@ def _pixels(like: torch.Tensor, size: torch.Size) -> torch.Tensor:
 def moved_actors(
     plans: torch.Tensor, first_plans: torch.Tensor, starts: torch.Tensor, first_actor: torch.Tensor
 ) -> torch.Tensor:
-    """The first frame's actor laid where the plan takes each actor's tip and axis, distances [B, T, ACTORS, h, w].
+    """The first frame's actor warped to each actor's planned tip and axis, distances [B, T, ACTORS, h, w].
 
-    A hand keeps its fingers that way. -1 everywhere where the actor is not in both frames.
+    So a hand keeps its fingers. The map is -1 everywhere if the actor is missing from either frame.
 
     Args:
         plans, first_plans, starts: as in :meth:`MaskPainter.forward`.
-        first_actor: distances [B, 1, h, w]; what lies beyond the border is what lies on it.
+        first_actor: distances [B, 1, h, w]; the border is replicated outwards.
     """
     height, width = first_actor.shape[-2:]
     frames = plans.shape[1]
@@ -213,7 +213,7 @@ def moved_actors(
 
 
 def _geometry(plans: torch.Tensor, starts: torch.Tensor, times: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """Each actor's points as seen from every pixel, and the time, [B, T, 2 * 7 + 1, h, w]."""
+    """Each actor's points relative to every pixel, and the time, [B, T, 2 * 7 + 1, h, w]."""
     batch, frames = plans.shape[:2]
     height, width = size
     pixels = _pixels(plans, size)

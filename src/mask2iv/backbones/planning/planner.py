@@ -1,8 +1,8 @@
-"""A planner: a small transformer that draws an interaction's plan by flow matching (Lipman et al. 2023).
+"""A planner: a small transformer that samples an interaction's plan by flow matching (Lipman et al. 2023).
 
-What is drawn are the plan's numbers over time, as coefficients of a cosine transform, each in units of its own spread
-over the training clips: so a plan is as smooth as real ones are. With them the painter's shape code is drawn, since how
-an actor looks goes with how it moves.
+It samples the plan's numbers over time as coefficients of a cosine transform, each in units of its standard deviation
+over the training clips, so that plans are as smooth as real ones. The painter's shape code is sampled with them, since
+an actor's look correlates with its motion.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mask2iv.models.dropout import SampleDropout
 from mask2iv.trajectories.plan import ACTOR_NUMBERS, ACTORS, NUMBERS, OBJECT_NUMBERS
 
 PICTURE = (40, 64)
-"""Height and width at which a planner sees a scene."""
+"""Height and width of the picture that a planner sees."""
 PICTURE_CHANNELS = 6
 """RGB in [-1, 1], and planes of object, actor and target in {0, 1}."""
 _IMPORTANCE = (0.2, 5.0)
@@ -30,14 +30,14 @@ FACTS = 3 + 1 + OBJECT_NUMBERS + 1 + ACTORS * ACTOR_NUMBERS
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What a planner is told of B scenes.
+class PlannerConditions:
+    """The conditions of B scenes.
 
     Attributes:
-        picture: [B, 6, 40, 64], see :data:`PICTURE_CHANNELS`; planes of what is not known are zero.
+        picture: [B, 6, 40, 64], see :data:`PICTURE_CHANNELS`; planes of unknown masks are zero.
         start: the object's centroid (x, y) and the square root of its area, in units of the height, [B, 3].
-        has_target, target: whether the object's last pose is given, bool [B], and that: shift, log_scale, angle [B, 4].
-        has_actor, actors: whether the first frame's actors are given, bool [B], and their numbers [B, 18].
+        has_target, target: whether the object's last pose is given, bool [B]; the pose: shift, log_scale, angle [B, 4].
+        has_actor, actors: whether the first frame's actors are given, bool [B]; their numbers [B, 18].
         text: text tokens [B, L, D].
     """
 
@@ -50,18 +50,18 @@ class Scene:
     text: torch.Tensor
 
     def facts(self) -> torch.Tensor:
-        """The numbers as one vector, [B, FACTS]; what is not given is zero."""
+        """The numbers as one vector, [B, FACTS]; those not given are zero."""
         has_target, has_actor = (flag.to(self.start.dtype).unsqueeze(1) for flag in (self.has_target, self.has_actor))
         return torch.cat([self.start, has_target, has_target * self.target, has_actor, has_actor * self.actors], dim=1)
 
 
 class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """The velocity of noisy plans, given a scene.
+    """Predicts the velocity of noisy plans, given the conditions.
 
     Args:
         num_frames: T.
         width, layers, heads: of the transformer.
-        code: numbers of the painter's shape code.
+        code: length of the painter's shape code.
         text_width: of the text tokens.
         dropout: in training.
     """
@@ -100,7 +100,8 @@ class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
         layer = nn.TransformerEncoderLayer(
             width, heads, 4 * width, dropout, activation="gelu", batch_first=True, norm_first=True
         )
-        # Dropout by samples trains on several processes as on one; of attention's own there is no such kind.
+        # Dropout seeded per sample gives the same training on several processes as on one; attention's own dropout
+        # cannot be seeded so.
         layer.self_attn.dropout = 0.0
         layer.dropout, layer.dropout1, layer.dropout2 = (SampleDropout(dropout) for _ in range(3))
         self.transformer = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
@@ -110,22 +111,22 @@ class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @property
     def state_size(self) -> int:
-        """Numbers of a sample: all of a plan's and the code."""
+        """Length of a state: all numbers of a plan, and the code."""
         return self.num_frames * NUMBERS + self.code
 
-    def forward(self, states: torch.Tensor, times: torch.Tensor, scene: Scene) -> torch.Tensor:
+    def forward(self, states: torch.Tensor, times: torch.Tensor, conditions: PlannerConditions) -> torch.Tensor:
         """The velocities of states [B, state_size] at times [B] in [0, 1]: noise at 0, data at 1 (:meth:`encode`)."""
         plans, codes = self._split(states)
         steps = self.time(_sinusoids(times, self.places.shape[1])).unsqueeze(1)
         drawn = torch.cat([self.plan_in(plans), self.code_in(codes).unsqueeze(1)], dim=1) + self.places + steps
-        cells = self.picture(scene.picture).flatten(2).transpose(1, 2) + self.cells
-        told = [self.facts_in(scene.facts()).unsqueeze(1), self.text_in(scene.text), cells]
-        x = self.transformer(torch.cat([drawn, *told], dim=1))
+        cells = self.picture(conditions.picture).flatten(2).transpose(1, 2) + self.cells
+        given = [self.facts_in(conditions.facts()).unsqueeze(1), self.text_in(conditions.text), cells]
+        x = self.transformer(torch.cat([drawn, *given], dim=1))
         return torch.cat([self.plan_out(x[:, : self.num_frames]).flatten(1), self.code_out(x[:, self.num_frames])], 1)
 
     def encode(self, plans: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-        """Plans [B, T, NUMBERS] and codes [B, code] as states: cosine coefficients, all in units of their spread."""
-        # Autocast would round coefficients that some spreads, a thousand times as small, then divide.
+        """Plans [B, T, NUMBERS] and codes [B, code] as states: cosine coefficients and code, standardised."""
+        # Autocast would round coefficients before the division by spreads a thousand times as small.
         with torch.autocast(plans.device.type, enabled=False):
             coefficients = (_cosines(plans) @ plans - self.plan_mean) / self.plan_std
         return torch.cat([coefficients.flatten(1), (codes - self.code_mean) / self.code_std], dim=1)
@@ -143,10 +144,11 @@ class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return plans.unflatten(1, (self.num_frames, NUMBERS)), codes
 
     def importance(self) -> torch.Tensor:
-        """What each number of a state counts in training, [state_size], 1 on average.
+        """The loss weight of each number of a state, [state_size], 1 on average.
 
-        By its spread in the picture, within bounds: where the object goes and where the arm comes from is a handful of
-        numbers, and would be lost among hundreds that all count alike. The mean that each tends to is the same.
+        Weights are proportional to the number's spread in the picture, within bounds: the few numbers for where the
+        object goes and where the arm comes from would be lost among hundreds of equal weight. The minimiser of the loss
+        is the same.
         """
         spread = self.plan_std / self.plan_std.mean()
         weights = torch.cat([spread.clamp(*_IMPORTANCE).flatten(), torch.ones_like(self.code_std)])
@@ -157,17 +159,18 @@ class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """Take mean and spread from training data, plans [N, T, NUMBERS] and codes [N, code]."""
         coefficients = _cosines(plans) @ plans
         self.plan_mean.copy_(coefficients.mean(dim=0))
-        # What never varies (an actor that no clip has) keeps a spread that can be divided by.
+        # Clamped, since numbers that never vary (an actor that no clip has) have no spread to divide by.
         self.plan_std.copy_(coefficients.std(dim=0).clamp(min=2e-3))
         self.code_mean.copy_(codes.mean(dim=0))
         self.code_std.copy_(codes.std(dim=0).clamp(min=1e-3))
 
 
 def on_border(tips: torch.Tensor, entries: torch.Tensor, covered: torch.Tensor, widths: torch.Tensor) -> torch.Tensor:
-    """Entries (x, y) brought to the picture's border along the ray from the actor's tip, [..., 2].
+    """Entries (x, y) moved to the picture's border along the ray from the actor's tip, [..., 2].
 
-    The middle of what an actor covers of the border is at most half of that away from it, and that only in a corner. An
-    entry that is so near, of a tip outside the picture, or of an actor that covers none of the border, is kept.
+    An entry is the centre of the border that an actor covers. It lies at most half that length off the border, and does
+    so only in a corner. Kept are entries that near, those of a tip outside the picture, and those of an actor that
+    covers none of the border.
 
     Args:
         tips, entries: [..., 2] in units of the picture's height.

@@ -1,15 +1,14 @@
 """Stage 1 in two levels: a planner draws where object and actor go, a painter turns that into masks.
 
 An extension of the paper, whose stage 1 (:mod:`mask2iv.backbones.dynamicrafter.trajectory`) draws the masks themselves.
-A network of
-embedded size predicts the average of all outcomes: no arm, and half an object. A plan is some twenty numbers a frame,
-of which even a small network draws a sample and not an average; and the object's mask is the first frame's, moved, so
-that it cannot vanish.
+A network of embedded size predicts the average of all outcomes: no arm, and half an object. A plan has some twenty
+numbers per frame, of which even a small network draws a sample and not an average. The object's mask is the first
+frame's, moved, so that it cannot vanish.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,18 +17,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mask2iv.backbones.dynamicrafter.sharing import SharedEncoder
-from mask2iv.backbones.dynamicrafter.trajectory import Guidance, TrajectoryRequest
-from mask2iv.backbones.planning.conditions import SceneFacts, join_maps, join_scenes, known_maps, scene_facts, without
+from mask2iv.backbones.planning.conditions import SceneFacts, join_facts, join_maps, known_maps, scene_facts, without
 from mask2iv.backbones.planning.painter import MaskPainter
-from mask2iv.backbones.planning.planner import InteractionPlanner, Scene, on_border
+from mask2iv.backbones.planning.planner import InteractionPlanner, PlannerConditions, on_border
 from mask2iv.contract import BoolArray, Label, Trajectory, UInt8Array
 from mask2iv.diffusion.guidance import active_branches, chained_guidance
 from mask2iv.diffusion.samplers import SamplingStep, draw_noise
 from mask2iv.errors import InputError
-from mask2iv.media import resize_image
 from mask2iv.stages.config import PipelineConfig
-from mask2iv.stages.inputs import OnStep, SamplingPlan, labels_of_first_frame, stage_generator, target_labels
+from mask2iv.stages.interfaces import SamplingOptions, TextEncoder
+from mask2iv.stages.sampling import OnStep, sample_in_batches, stage_generator
+from mask2iv.stages.scene import Scene
 from mask2iv.trajectories.alignment import warp_mask
 from mask2iv.trajectories.distances import enlarge_maps
 from mask2iv.trajectories.morphology import contact_map
@@ -44,34 +42,32 @@ MOST_GAP = 0.2
 
 
 class PlanningStage(nn.Module):
-    """The trained networks of this stage 1."""
+    """The trained networks of this stage 1.
+
+    Raises:
+        InputError: they do not belong together, or not to a model of `num_frames`.
+    """
 
     def __init__(self, planner: InteractionPlanner, painter: MaskPainter, num_frames: int) -> None:
         super().__init__()
         if planner.num_frames != num_frames:
             raise InputError(
-                f"the planner draws {planner.num_frames} frames, the model's config says num_frames {num_frames}; the "
-                "folder's model_index.json and its weights do not belong together"
+                "planner",
+                f"it draws {planner.num_frames} frames, the model's config says num_frames {num_frames}",
+                "the folder's model_index.json and its weights do not belong together; train the model again",
             )
         self.planner, self.painter = planner, painter
         if planner.code != painter.code:
             raise InputError(
-                f"planner and painter do not belong together: their shape codes have {planner.code} and "
-                f"{painter.code} numbers"
+                "planner",
+                f"its shape code has {planner.code} numbers, the painter's {painter.code}",
+                "the two do not belong together; train the planner after the painter",
             )
 
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the networks."""
         return next(self.parameters()).dtype
-
-
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    """A request at the size asked for."""
-
-    labels: UInt8Array
-    facts: SceneFacts
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,82 +87,85 @@ class DrawnPlan:
     prompt: str
 
 
-@torch.no_grad()
-def draw_plans(
-    stage: PlanningStage,
-    encoder: SharedEncoder,
-    sampling: SamplingPlan,
-    requests: Sequence[TrajectoryRequest],
-    guidance: Guidance,
-    seeds: Sequence[int],
-) -> list[DrawnPlan]:
-    """Draw one plan per request, each from its own seed.
+@dataclass(frozen=True, eq=False)
+class PlanningPredictor:
+    """The :class:`~mask2iv.stages.interfaces.TrajectoryPredictor` that draws plans and paints them.
 
-    Raises:
-        InputError: no condition at all, or an unusable mask.
+    Attributes:
+        stage: the trained networks.
+        encoder: encodes prompts.
+        config: sizes and sampling defaults.
     """
 
-    def draw(batch: list[int], on_step: OnStep) -> list[DrawnPlan]:
-        chosen = [requests[index] for index in batch]
-        prepared = [_prepare(request) for request in chosen]
-        text = torch.cat([encoder.text(request.prompt) for request in chosen]).to(stage.dtype)
-        scene = join_scenes([one.facts for one in prepared], text)
-        noise = torch.cat(
-            [
-                draw_noise((1, stage.planner.state_size), stage_generator(seeds[i], 1), encoder.device, text.dtype)
-                for i in batch
+    stage: PlanningStage
+    encoder: TextEncoder
+    config: PipelineConfig
+
+    @property
+    def size_multiple(self) -> int:
+        """See the interface."""
+        return self.stage.painter.size_multiple
+
+    def predict(self, scenes: Sequence[Scene], seeds: Sequence[int], options: SamplingOptions) -> list[Trajectory]:
+        """See the interface."""
+        return self.paint(self.draw(scenes, seeds, options))
+
+    @torch.no_grad()
+    def draw(self, scenes: Sequence[Scene], seeds: Sequence[int], options: SamplingOptions) -> list[DrawnPlan]:
+        """One plan per scene, each from its own seed.
+
+        Raises:
+            InputError: a scene without a condition.
+        """
+        for scene in scenes:
+            scene.require_condition()
+        steps = options.steps or self.config.num_inference_steps
+        scales = options.guidance.scales(self.config)
+        planner, encoder = self.stage.planner, self.encoder
+
+        def draw(batch: list[int], on_step: OnStep) -> list[DrawnPlan]:
+            chosen = [scenes[index] for index in batch]
+            facts = [scene_facts(scene.image, scene.labels, scene.target_mask) for scene in chosen]
+            text = torch.cat([encoder.text(scene.prompt) for scene in chosen]).to(self.stage.dtype)
+            shape = (1, planner.state_size)
+            noise = [draw_noise(shape, stage_generator(seeds[i], 1), encoder.device, text.dtype) for i in batch]
+            conditions = join_facts(facts, text)
+            empty = encoder.text("").to(text).expand_as(text)
+            branches, guiding = _branches(conditions, empty, bool(chosen[0].prompt), scales)
+            states = _solve(planner, branches, guiding, scales[2], torch.cat(noise), steps, on_step)
+            plans, codes = planner.decode(states.float())
+            return [
+                DrawnPlan(_settled(plan, one, _aspect(scene.labels)), code, scene.labels, scene.prompt)
+                for plan, code, one, scene in zip(plans.cpu().double().numpy(), codes, facts, chosen, strict=True)
             ]
-        )
-        told, scales = _branches(scene, encoder.text("").to(text).expand_as(text), bool(chosen[0].prompt), guidance)
-        states = _solve(stage.planner, told, scales, guidance.rescale, noise, sampling.steps, on_step)
-        plans, codes = stage.planner.decode(states.float())
-        return [
-            DrawnPlan(_settled(plan, one.facts, _aspect(one.labels)), code, one.labels, request.prompt)
-            for plan, code, one, request in zip(plans.cpu().double().numpy(), codes, prepared, chosen, strict=True)
-        ]
 
-    return sampling.run([_checked_key(request) for request in requests], draw)
+        keys = [(scene.size, bool(scene.prompt), scene.target_mask is not None) for scene in scenes]
+        return sample_in_batches(keys, options, draw)
+
+    @torch.no_grad()
+    def paint(self, drawn: Sequence[DrawnPlan]) -> list[Trajectory]:
+        """The masks of plans, one plan at a time; the first frame's are those given."""
+        return [_paint(self.stage.painter, self.encoder, one, self.config.fps) for one in drawn]
 
 
-@torch.no_grad()
-def paint_plans(
-    stage: PlanningStage, encoder: SharedEncoder, config: PipelineConfig, drawn: Sequence[DrawnPlan]
-) -> list[Trajectory]:
-    """The masks of plans, each by itself; the first frame's are those given."""
-    return [_paint(stage.painter, encoder, one, config.fps) for one in drawn]
-
-
-def _prepare(request: TrajectoryRequest) -> _Prepared:
-    labels = labels_of_first_frame(request.image, request.object_mask, request.actor_mask, request.size)
-    target = None
-    if request.target_mask is not None:
-        target = target_labels(request.image, request.target_mask, request.size) == Label.OBJECT
-    return _Prepared(labels, scene_facts(resize_image(request.image, request.size), labels, target))
-
-
-def _checked_key(request: TrajectoryRequest) -> Hashable:
-    has_target = request.target_mask is not None
-    if not request.prompt and not has_target:
-        raise InputError("no condition: give a prompt, a target mask, or both")
-    return request.size, bool(request.prompt), has_target
-
-
-def _branches(scene: Scene, empty: torch.Tensor, prompted: bool, guidance: Guidance) -> tuple[list[Scene], list[float]]:
-    """Scenes from least to most told, and the guidance scale of each step between them."""
-    branches: list[Scene] = [scene]
-    scales: list[float] = []
+def _branches(
+    conditions: PlannerConditions, empty: torch.Tensor, prompted: bool, scales: tuple[float, float, float]
+) -> tuple[list[PlannerConditions], list[float]]:
+    """Conditions from least to most, and the guidance scale of each step between them."""
+    branches: list[PlannerConditions] = [conditions]
+    steps: list[float] = []
     if prompted:
-        branches.insert(0, without(scene, text=empty))
-        scales.insert(0, guidance.text)
-    if bool(scene.has_target.any()):
-        branches.insert(0, without(scene, text=empty, target=True))
-        scales.insert(0, guidance.target)
-    return branches, scales
+        branches.insert(0, without(conditions, text=empty))
+        steps.insert(0, scales[0])
+    if bool(conditions.has_target.any()):
+        branches.insert(0, without(conditions, text=empty, target=True))
+        steps.insert(0, scales[1])
+    return branches, steps
 
 
 def _solve(
     planner: InteractionPlanner,
-    told: list[Scene],
+    branches: list[PlannerConditions],
     scales: list[float],
     rescale: float,
     states: torch.Tensor,
@@ -178,7 +177,7 @@ def _solve(
 
     def velocity(states: torch.Tensor, time: float) -> torch.Tensor:
         times = torch.full((len(states),), time, device=states.device, dtype=states.dtype)
-        return chained_guidance([planner(states, times, told[index]) for index in kept], chain, rescale)
+        return chained_guidance([planner(states, times, branches[index]) for index in kept], chain, rescale)
 
     for index in range(steps):
         now, then = index / steps, (index + 1) / steps
@@ -252,7 +251,7 @@ def _from_known_actors(values: NDArray[np.float64], known: NDArray[np.float32]) 
 # --- masks
 
 
-def _paint(painter: MaskPainter, encoder: SharedEncoder, drawn: DrawnPlan, fps: float) -> Trajectory:
+def _paint(painter: MaskPainter, encoder: TextEncoder, drawn: DrawnPlan, fps: float) -> Trajectory:
     text = encoder.text(drawn.prompt).to(next(painter.parameters()).dtype)
     transforms = drawn.plan.transforms(drawn.labels.shape[0])
     known = join_maps([known_maps(drawn.labels, transforms)], text)

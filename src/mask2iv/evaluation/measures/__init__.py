@@ -1,1 +1,1 @@
-"""Pure measures of trajectories and videos, and the trivial answers that a model must beat."""
+"""Pure measures of trajectories and videos, and the trivial baselines that a model must beat."""

@@ -1,8 +1,7 @@
-"""Whether pictures convince: what PSNR over all pixels does not see, since it prefers blur to a detail out of place.
+"""Whether pictures convince. PSNR over all pixels does not say: it prefers blur to a misplaced detail.
 
-All measures but the flicker count the frames after the first, which is an input. Masks are known: of the true video
-those of the clip, of a generated one those of the trajectory that it was to follow; along true trajectories both are
-the same.
+The first frame is an input, so all measures but the flicker leave it out. Masks are known: for the true video the
+clip's, for a generated one those of the trajectory it was asked to follow. Along true trajectories both are the same.
 """
 
 from __future__ import annotations
@@ -22,16 +21,14 @@ ACTOR_PIECE = 0.02
 """Connected pieces below this share of the actor's area in the frame do not count as a component of it."""
 REGIONS = ("object", "actor", "rest")
 GRADIENTS = tuple(f"gradient_{name}" for name in REGIONS)
-RECOGNISED = ("recognised_verb", "recognised_object_name", "recognised_actor")
-"""Whether the network of FVD-sim gives the right answer, one measure for each question it answers."""
 
 Measures = dict[str, float | None]
 
 
 def regions(trajectory: Trajectory) -> dict[str, BoolArray]:
-    """Where the pictures are looked at, by :data:`REGIONS`, bool [T-1, H, W]: the frames after the first.
+    """The pixels of each of :data:`REGIONS`, bool [T-1, H, W], in the frames after the first.
 
-    ``object``: the object, in frames in which it has moved (:data:`MOVED_SHARE`): before, it can be copied from the
+    ``object``: the object in frames in which it has moved (:data:`MOVED_SHARE`); until then it can be copied from the
     first frame. ``actor``: any actor. ``rest``: all other pixels.
     """
     path = centroids(trajectory, Label.OBJECT)
@@ -42,11 +39,11 @@ def regions(trajectory: Trajectory) -> dict[str, BoolArray]:
 
 
 def things_psnr(video: UInt8Array, clip: Clip) -> Measures:
-    """``psnr_object`` and ``psnr_actor``: PSNR over the true video's moved object and over its actor, in dB.
+    """``psnr_object`` and ``psnr_actor``: PSNR in dB over the true video's moved object and over its actor.
 
     Args:
         video: uint8 [T, H, W, 3].
-        clip: the true one.
+        clip: the true clip.
 
     Returns:
         None where the true video has no such pixels.
@@ -56,19 +53,19 @@ def things_psnr(video: UInt8Array, clip: Clip) -> Measures:
 
 
 def gradient_ratios(video: UInt8Array, requested: Trajectory, clip: Clip) -> Measures:
-    """:data:`GRADIENTS`: detail of a video by that of the true one, by region: 1 is right, less is blur, more noise.
+    """:data:`GRADIENTS`: detail of a video relative to the true one, by region: 1 is right, less is blur, more noise.
 
-    Detail is the mean absolute difference, over frames and channels, of pixels beside and below each other that are
-    both in the region, so that outlines, which depend on what lies around, do not count. Along true trajectories, where
-    regions agree, the ratio is that of the sums over frames.
+    Detail is the mean absolute difference, over frames and channels, of horizontal and vertical neighbours that are
+    both in the region. Outlines, which depend on the surroundings, therefore do not count. Along true trajectories,
+    where the regions agree, the ratio is that of the sums over frames.
 
     Args:
         video: uint8 [T, H, W, 3].
-        requested: the trajectory that it was to follow.
-        clip: the true one.
+        requested: the trajectory it was asked to follow.
+        clip: the true clip.
 
     Returns:
-        None where a region is empty in one of the videos, or without any detail in the true one.
+        None where a region is empty in either video, or has no detail in the true one.
     """
     own, true = _detail(video, requested), _detail(clip.video, clip.trajectory)
     found: Measures = {}
@@ -79,7 +76,7 @@ def gradient_ratios(video: UInt8Array, requested: Trajectory, clip: Clip) -> Mea
 
 
 def _detail(video: UInt8Array, trajectory: Trajectory) -> dict[str, float | None]:
-    """Mean absolute difference of neighbours by region, in 8-bit levels; None where none are in it."""
+    """Mean absolute difference of neighbouring pixels by region, in 8-bit levels; None where a region has none."""
     pictures = video[1:].astype(np.int16)
     differences = [_summed(pictures[:, :, 1:] - pictures[:, :, :-1]), _summed(pictures[:, 1:] - pictures[:, :-1])]
     found: dict[str, float | None] = {}
@@ -99,18 +96,18 @@ def _summed(difference: NDArray[np.int16]) -> NDArray[np.int64]:
 
 
 def actor_flicker(video: UInt8Array, trajectory: Trajectory) -> float | None:
-    """How the actor's colour changes back and forth, in 8-bit levels: near the true video's is good.
+    """How much the actor's colour flickers, in 8-bit levels; close to the true video's value is good.
 
-    Of each three frames in a row, the mean colour of the pixels that show the actor in all of them; mean absolute
-    second difference of these over channels and frames, the latter weighted by the number of such pixels. Means are
-    taken first because the second difference of single pixels of a thing that moves falls with every blur.
+    For every three consecutive frames, take the mean colour of the pixels that show the actor in all three. The result
+    is the mean absolute second difference of these colours over channels and frames, frames weighted by the number of
+    such pixels. Colours are averaged first because blur lowers the second difference of single pixels that move.
 
     Args:
         video: uint8 [T, H, W, 3].
         trajectory: its masks.
 
     Returns:
-        None where no pixel shows the actor in three frames.
+        None where no pixel shows the actor in three consecutive frames.
     """
     actor = trajectory.actor
     total, count = 0.0, 0
@@ -124,16 +121,16 @@ def actor_flicker(video: UInt8Array, trajectory: Trajectory) -> float | None:
 
 
 def actor_components(found: Trajectory, true: Trajectory) -> Measures:
-    """In how many pieces the actor is, beside the true one: an object in front of it may honestly part it.
+    """How many pieces the actor is in, and the ratio to the true actor, which an object in front of it may split too.
 
     Args:
-        found: predicted masks, or masks found again in a video.
-        true: the clip's.
+        found: predicted masks, or masks segmented from a video.
+        true: the clip's masks.
 
     Returns:
-        ``actor_components``: connected pieces of :data:`ACTOR_PIECE` of its area or more (neighbours on corners
-        connect), mean over the frames that show an actor; None where none does. ``actor_components_ratio``: that by the
-        true trajectory's number; None where one of them shows no actor.
+        ``actor_components``: connected pieces with at least :data:`ACTOR_PIECE` of its area (corners connect), mean
+        over the frames that show an actor; None where no frame does. ``actor_components_ratio``: the same divided by
+        the true trajectory's number; None where either shows no actor.
     """
     own, other = _components(found), _components(true)
     ratio = None if own is None or other is None else own / other

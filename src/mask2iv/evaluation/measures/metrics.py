@@ -1,7 +1,7 @@
 """Pure measures of one trajectory or video against the true one, and their means with intervals.
 
-Distances are shares of the image diagonal. The first frame is an input of both stages, so overlaps and picture
-measures count the frames after it.
+Distances are shares of the image diagonal. The first frame is an input of both stages, so overlap and picture
+measures leave it out.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from mask2iv.trajectories.measures import centroid, centroids, iou
 from mask2iv.trajectories.morphology import contact_map_tensor, dilate
 
 MOVING_SHARE = 0.01
-"""An object moves in a frame when its centroid is farther than this from where it was one frame before."""
+"""An object moves in a frame when its centroid is farther than this from its place in the previous frame."""
 TOUCH_KERNEL = 7
 """Side of the dilation of the contact map, in pixels (paper, section 3.4)."""
 WAY_SHARE = 0.02
 """Shortest displacement that counts as a movement in a direction."""
 ELONGATED = 2.0
-"""From this ratio of its principal axes on, an object's turning can be seen in its mask."""
+"""Smallest ratio of its principal axes at which an object's rotation shows in its mask."""
 LEAST_TURN = 0.2
-"""Smallest turn that counts, in radians."""
+"""Smallest rotation that counts, in radians."""
 CHANGED_ABOVE = 10
 """A pixel changes when a channel (0 to 255) differs by more than this from the first frame."""
 CHANGED_KERNEL = 7
 """Side of the dilation of the changed pixels."""
 PSNR_LIMIT = 100.0
-"""PSNR of equal pictures, in dB, and the most that any pair gets."""
+"""PSNR of identical pictures, in dB, and the upper limit for any pair."""
 RESAMPLES = 2000
 BOOTSTRAP_SEED = 0
 
@@ -47,24 +47,24 @@ Array = NDArray[np.float64]
 
 
 def final_distance(trajectory: Trajectory, target: BoolArray, start: BoolArray) -> tuple[float, bool]:
-    """How far from a target the object ends, and whether it is gone by then.
+    """How far from the target the object ends, and whether it has vanished by then.
 
-    Of an object that is gone in the last frame, the last place where it was seen counts; of one never seen, the start.
+    If the last frame lacks the object, the last place where it was seen counts; if it was never seen, the start.
 
     Args:
         trajectory: T frames.
-        target: bool [H, W], where the object shall end; not empty.
+        target: bool [H, W], where the object should end; not empty.
         start: bool [H, W], the object in the image; not empty.
 
     Returns:
-        Distance of the centroids as a share of the diagonal, and whether the last frame lacks the object.
+        Distance between the centroids as a share of the diagonal, and whether the last frame lacks the object.
 
     Raises:
         InputError: an empty target or start.
     """
     goal, origin = centroid(target), centroid(start)
     if goal is None or origin is None:
-        raise InputError("final_distance needs a target mask and a start mask that are not empty")
+        raise InputError("target" if goal is None else "start", "the mask is empty")
     found = centroids(trajectory, Label.OBJECT)
     seen = found[~np.isnan(found[:, 0])]
     last = seen[-1] if len(seen) else origin
@@ -84,15 +84,18 @@ def actor_iou(predicted: Trajectory, true: Trajectory) -> float:
 
 def _mean_iou(a: BoolArray, b: BoolArray) -> float:
     if a.shape != b.shape or len(a) < 2:
-        raise InputError(f"trajectories to compare need one shape and 2 frames, found {list(a.shape)}, {list(b.shape)}")
+        raise InputError(
+            "predicted",
+            f"must have the true trajectory's shape and 2 frames or more, found {list(a.shape)} and {list(b.shape)}",
+        )
     return float(np.mean([iou(x, y) for x, y in zip(a[1:], b[1:], strict=True)]))
 
 
 def moving_and_touching(trajectory: Trajectory) -> tuple[int, int]:
     """In how many frames the object moves, and in how many of those it touches an actor.
 
-    A frame counts as moving when the object is seen in it and in the one before, :data:`MOVING_SHARE` of the diagonal
-    apart; as touching when the contact map of :data:`TOUCH_KERNEL` pixels is not empty.
+    A frame counts as moving when the object is seen in it and in the previous one, more than :data:`MOVING_SHARE` of
+    the diagonal apart; as touching when the contact map of :data:`TOUCH_KERNEL` pixels is not empty.
     """
     steps = np.linalg.norm(np.diff(centroids(trajectory, Label.OBJECT), axis=0), axis=1)
     moving = steps > MOVING_SHARE * _diagonal(trajectory.size)  # false where a centroid is NaN
@@ -104,7 +107,7 @@ def _diagonal(size: tuple[int, int]) -> float:
     return math.hypot(*size)
 
 
-# --- what a caption says about the way
+# --- the movement that a caption describes
 
 
 _OF_DIRECTION = {
@@ -119,15 +122,15 @@ _OF_VERB = {"picking up": "up", "putting down": "down"}
 _OPENS = {"drawer": "down", "laptop": "up", "lidded box": "up"}
 _OPPOSITE = {"up": "down", "down": "up"}
 CHANCE = {"left": 0.25, "right": 0.25, "up": 0.25, "down": 0.25, "clockwise": 0.5, "counterclockwise": 0.5}
-"""How often an object that goes or turns at random, one of four ways or one of two, is right. One at rest never is."""
+"""How often an object that moves one of four ways, or turns one of two, at random is right. One at rest never is."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a caption says that the object moves in the picture.
+    """How the object moves in the picture according to the caption.
 
     Attributes:
-        group: under which it is reported: "left", "right", "forward", "backward", or the verb.
+        group: it is reported under: "left", "right", "forward", "backward", or the verb.
         movement: a key of :data:`CHANCE`.
     """
 
@@ -136,10 +139,10 @@ class Way:
 
 
 def way_of(clip: Clip) -> Way | None:
-    """The way that a clip's verb and ``metadata["direction"]`` tell, or None where none shows in the masks.
+    """The movement that a clip's verb and ``metadata["direction"]`` describe, or None where masks do not show it.
 
-    Away from the camera ("forward") is up in the picture. Rotations are only told of objects that are elongated in the
-    first frame (:data:`ELONGATED`), openings and closings only of the known ones.
+    Away from the camera ("forward") is up in the picture. Masks show the rotation of objects that are elongated in the
+    first frame (:data:`ELONGATED`), and the opening and closing of known objects only.
     """
     direction = str(clip.metadata.get("direction", ""))
     if direction in ("clockwise", "counterclockwise"):
@@ -156,10 +159,10 @@ def way_of(clip: Clip) -> Way | None:
 
 
 def goes(trajectory: Trajectory, movement: str) -> bool:
-    """Whether the object moves as told, from the first to the last frame that shows it.
+    """Whether the object makes a movement, from the first to the last frame that shows it.
 
     Left, right, up, down: its centroid goes that way by :data:`WAY_SHARE` of the diagonal or more, and less far along
-    the other axis. Clockwise, counterclockwise: the principal axis of its mask, followed from frame to frame, turns by
+    the other axis. Clockwise, counterclockwise: the principal axis of its mask, tracked from frame to frame, turns by
     :data:`LEAST_TURN` or more.
 
     Args:
@@ -182,7 +185,7 @@ def goes(trajectory: Trajectory, movement: str) -> bool:
 def _principal_axis(mask: BoolArray) -> tuple[float, float] | None:
     """Angle of a mask's longer axis, counterclockwise from the right in [-pi/2, pi/2], and the ratio of both axes.
 
-    None of masks below three pixels.
+    None for masks of fewer than three pixels.
     """
     y, x = np.nonzero(mask)
     if len(y) < 3:
@@ -197,7 +200,7 @@ def _turn(trajectory: Trajectory) -> float:
     """How far the object's longer axis turns over all frames, in radians, counterclockwise."""
     found = [_principal_axis(mask) for mask in trajectory.object]
     angles = np.array([axes[0] for axes in found if axes is not None])
-    # An axis has no head: of two readings, half a turn apart, the nearer one is meant.
+    # An axis has no direction: of two readings half a turn apart, take the nearer.
     return float(((np.diff(angles) + math.pi / 2) % math.pi - math.pi / 2).sum())
 
 
@@ -205,7 +208,7 @@ def _turn(trajectory: Trajectory) -> float:
 
 
 def changed_pixels(video: UInt8Array) -> BoolArray:
-    """What moves in a video, uint8 [T, H, W, 3] -> bool [T-1, H, W]: see :data:`CHANGED_ABOVE`, dilated."""
+    """Pixels of a video uint8 [T, H, W, 3] that change (:data:`CHANGED_ABOVE`), dilated: bool [T-1, H, W]."""
     difference = np.abs(video[1:].astype(np.int16) - video[:1].astype(np.int16)).max(axis=-1)
     grown: BoolArray = dilate(torch.from_numpy(difference > CHANGED_ABOVE), CHANGED_KERNEL).numpy()
     return grown
@@ -219,7 +222,7 @@ def psnr(predicted: UInt8Array, true: UInt8Array, where: BoolArray | None = None
         where: bool [T-1, H, W], the pixels that count; None for all.
 
     Returns:
-        At most :data:`PSNR_LIMIT`; None when no pixel counts.
+        At most :data:`PSNR_LIMIT`; None where no pixel counts.
     """
     _check_pair(predicted, true)
     squares = np.square(predicted[1:].astype(np.float64) - true[1:])
@@ -240,11 +243,11 @@ def ssim(predicted: UInt8Array, true: UInt8Array) -> float:
         predicted, true: uint8 [T, H, W, 3], H and W at least 11.
 
     Returns:
-        At most 1, for equal pictures.
+        At most 1, for identical pictures.
     """
     _check_pair(predicted, true)
     if min(true.shape[1:3]) < 11:
-        raise InputError(f"ssim needs pictures of 11x11 pixels or more, found {true.shape[1]}x{true.shape[2]}")
+        raise InputError("true", f"ssim needs pictures of at least 11x11 pixels, found {true.shape[1]}x{true.shape[2]}")
     a, b = _planes(predicted), _planes(true)
     mean_a, mean_b = _gaussian(a), _gaussian(b)
     variance_a, variance_b = _gaussian(a * a) - mean_a**2, _gaussian(b * b) - mean_b**2
@@ -270,8 +273,9 @@ def _gaussian(planes: torch.Tensor) -> torch.Tensor:
 def _check_pair(predicted: UInt8Array, true: UInt8Array) -> None:
     if predicted.shape != true.shape or true.ndim != 4 or len(true) < 2:
         raise InputError(
-            f"videos to compare must share T, H, W and have 2 frames or more, found {list(predicted.shape)} and "
-            f"{list(true.shape)}"
+            "predicted",
+            "must have the T, H and W of the true video and 2 frames or more, found "
+            f"{list(predicted.shape)} and {list(true.shape)}",
         )
 
 
@@ -283,8 +287,8 @@ class Figure:
     """A statistic over clips with its 95 % bootstrap interval.
 
     Attributes:
-        value, low, high: None when no clip counts.
-        clips: how many do.
+        value, low, high: None where no clip counts.
+        clips: how many count.
     """
 
     value: float | None
@@ -321,13 +325,13 @@ def ratio_figure(parts: ArrayLike, wholes: ArrayLike) -> Figure:
 
     def statistic(sample: Array) -> Any:
         part, whole = sample[..., 0].sum(axis=-1), sample[..., 1].sum(axis=-1)
-        return part / np.where(whole > 0, whole, np.nan)  # a resample without any whole knows of no ratio
+        return part / np.where(whole > 0, whole, np.nan)  # a resample whose wholes are all 0 has no ratio
 
     return _figure(pairs, statistic)
 
 
 def share_difference(parts: ArrayLike, wholes: ArrayLike, other_parts: ArrayLike, other_wholes: ArrayLike) -> Figure:
-    """How much larger one share of sums is than another, over the same clips; all clips count."""
+    """How much larger one share of sums is than another over the same clips; all clips count."""
     columns = [np.asarray(column, dtype=np.float64) for column in (parts, wholes, other_parts, other_wholes)]
     rows = np.stack(columns, axis=-1)
     if not (rows[:, 1].sum() and rows[:, 3].sum()):
@@ -336,7 +340,7 @@ def share_difference(parts: ArrayLike, wholes: ArrayLike, other_parts: ArrayLike
     def statistic(sample: Array) -> Any:
         part, whole, other_part, other_whole = (sample[..., i].sum(axis=-1) for i in range(4))
         with np.errstate(invalid="ignore"):
-            return part / whole - other_part / other_whole  # NaN where a resample's objects rest: no share is known
+            return part / whole - other_part / other_whole  # NaN where no object of a resample moves
 
     return _figure(rows, statistic)
 
@@ -348,6 +352,7 @@ def _column(values: ArrayLike) -> Array:
 
 def _figure(rows: Array, statistic: Callable[[Array], Any]) -> Figure:
     """Percentile bootstrap over the rows [N, K], with a fixed seed: same rows, same interval."""
+    # scipy.stats.bootstrap draws the same resamples, but is slower, refuses a single clip and stumbles over NaN.
     if not len(rows):
         return Figure(None, None, None, 0)
     picks = np.random.default_rng(BOOTSTRAP_SEED).integers(len(rows), size=(RESAMPLES, len(rows)))

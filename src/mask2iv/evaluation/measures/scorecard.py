@@ -1,8 +1,8 @@
-"""The interaction scorecard: does a trajectory, or a video whose masks were found again, handle the object as asked.
+"""The interaction scorecard: does a trajectory, or a video with its segmented masks, handle the object as asked.
 
-Shares of the diagonal and of frames; all but the first frame count, which is an input. Each measure is also taken of
-the true video, because the masks found again are not perfect and a true object is not always in sight: what the true
-video scores is the ceiling.
+Values are shares of the diagonal or of frames. The first frame is an input and does not count. Each measure is also
+taken of the true video, whose score is the ceiling: segmentation is not perfect, and a true object is not always
+visible.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from mask2iv.trajectories.measures import areas, centroids
 from mask2iv.trajectories.morphology import dilate
 
 SUCCESS = 0.05
-"""An object has arrived when it ends nearer than this share of the diagonal to the target."""
+"""An object has arrived when it ends within this share of the diagonal of the target."""
 AREA_FACTOR = 2.0
-"""An object keeps its size in a frame when its area is within this factor of its first one."""
+"""An object keeps its size in a frame when its area is within this factor of its first area."""
 PIECE = 0.1
 """Connected pieces below this share of the object's area do not count as a second object."""
 MARGIN = 9
-"""Side of the dilation of the masks, in pixels, outside of which background begins."""
+"""Side of the dilation of the masks, in pixels; what lies outside is background."""
 
 Measures = dict[str, float]
 
 
 def of_trajectory(found: Trajectory, target: BoolArray, start: BoolArray) -> Measures:
-    """What masks alone tell.
+    """The part of the scorecard that needs masks alone.
 
     Args:
-        found: T frames, predicted by stage 1 or found again in a video.
-        target, start: bool [H, W], where the object shall end and where it is in the first frame; not empty.
+        found: T frames, predicted by stage 1 or segmented from a video.
+        target, start: bool [H, W], where the object should end and where it is in the first frame; not empty.
 
     Returns:
-        ``target_error``, share of the diagonal; ``success``, 1 if that is below :data:`SUCCESS` and the object is seen
-        at the end; ``vanished``, 1 if it is not; ``present``, share of frames that show the object; ``size_kept``,
-        share of frames in which it is within :data:`AREA_FACTOR` of its first area; ``one_piece``, share of frames in
-        which it is one connected piece; ``jerk``, mean second difference of its centroid per frame squared, share of
-        the diagonal; ``frames``, ``moving_frames`` and ``touching_frames``, see
+        ``target_error``, share of the diagonal; ``success``, 1 if that is below :data:`SUCCESS` and the last frame
+        shows the object; ``vanished``, 1 if it does not; ``present``, share of frames that show the object;
+        ``size_kept``, share of frames in which its area is within :data:`AREA_FACTOR` of its first; ``one_piece``,
+        share of frames in which it is one connected piece; ``jerk``, mean second difference of its centroid per frame
+        squared, share of the diagonal; ``frames``, ``moving_frames`` and ``touching_frames``, see
         :func:`~mask2iv.evaluation.measures.metrics.moving_and_touching`.
     """
     error, vanished = metrics.final_distance(found, target, start)
@@ -70,17 +70,17 @@ def of_trajectory(found: Trajectory, target: BoolArray, start: BoolArray) -> Mea
 def of_video(
     video: UInt8Array, found: Trajectory, requested: Trajectory, target: BoolArray, start: BoolArray
 ) -> Measures:
-    """What a rendered video tells, with the masks found again in it.
+    """The scorecard of a rendered video and the masks segmented from it.
 
     Args:
         video: uint8 [T, H, W, 3].
         found: its masks.
-        requested: the trajectory that it was to follow.
-        target, start: bool [H, W], where the object shall end and where it is in the first frame.
+        requested: the trajectory it was asked to follow.
+        target, start: bool [H, W], where the object should end and where it is in the first frame.
 
     Returns:
-        :func:`of_trajectory` of the masks found, and ``object_miou`` and ``actor_miou`` to the requested trajectory,
-        ``background_psnr`` and ``flicker`` (see there).
+        :func:`of_trajectory` of its masks; ``object_miou`` and ``actor_miou`` to the requested trajectory;
+        :func:`background_psnr` and :func:`flicker`.
     """
     return {
         **of_trajectory(found, target, start),
@@ -92,20 +92,20 @@ def of_video(
 
 
 def background_psnr(video: UInt8Array, requested: Trajectory) -> float:
-    """How still the background is: PSNR in dB between each frame and the first, outside all masks asked for.
+    """How still the background is: PSNR in dB between each frame and the first, outside all requested masks.
 
-    Masks of the frame and of the first one, dilated by :data:`MARGIN` pixels, are left out. For a resting camera.
-    At most :data:`~mask2iv.evaluation.measures.metrics.PSNR_LIMIT`, also where no background is left.
+    The masks of the frame and of the first one are dilated by :data:`MARGIN` pixels. The camera must not move. At most
+    :data:`~mask2iv.evaluation.measures.metrics.PSNR_LIMIT`, also where no background is left.
     """
-    things = torch.from_numpy(requested.labels > 0)
-    outside = ~dilate(things[1:] | things[:1], MARGIN).numpy()
+    foreground = torch.from_numpy(requested.labels > 0)
+    outside = ~dilate(foreground[1:] | foreground[:1], MARGIN).numpy()
     still = np.repeat(video[:1], len(video), axis=0)
     found = metrics.psnr(video, still, outside)
     return metrics.PSNR_LIMIT if found is None else found
 
 
 def flicker(video: UInt8Array) -> float:
-    """Mean absolute second difference of the pixels over time, in 8-bit levels: 0 for a still or an even change."""
+    """Mean absolute second difference of the pixels over time, in 8-bit levels: 0 for a still or a steady change."""
     if len(video) < 3:
         return 0.0
     return float(np.abs(np.diff(video.astype(np.int16), n=2, axis=0)).mean())
@@ -123,7 +123,7 @@ def trajectory_diversity(trajectories: Sequence[Trajectory]) -> float:
 
 
 def pieces(mask: BoolArray, least: float = PIECE) -> int:
-    """Connected pieces of a mask, bool [H, W], that have at least the share `least` of its area; corners connect."""
+    """Connected pieces of a mask bool [H, W] with at least the share `least` of its area; corners connect."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     sizes = stats[1:, cv2.CC_STAT_AREA]
     return int((sizes >= least * sizes.sum()).sum()) if len(sizes) else 0

@@ -1,1 +1,1 @@
-"""Networks that measure: where their weights are, and what they see."""
+"""Networks that measure: their weights and their features."""

@@ -1,7 +1,7 @@
 """A small video network that recognises action, object and actor on simulation: the features of FVD-sim.
 
-It was trained on simulated clips (``benchmarks/train_features.py``, which makes it again), so its distances mean
-something on simulated clips only, and are never called FVD: that name belongs to I3D features.
+It was trained on simulated clips by ``benchmarks/train_features.py``, so its distances mean something on simulated
+clips only. They are never called FVD: that name belongs to I3D features.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mask2iv.media import resize_image
 
 SHIPPED = Path(__file__).parents[2] / "weights" / "fvd-sim"
 QUESTIONS = ("verb", "object_name", "actor")
-"""What the network is asked of a clip: fields of :class:`~mask2iv.contract.Clip`."""
+"""What the network classifies: fields of :class:`~mask2iv.contract.Clip`."""
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 
 
@@ -35,11 +35,11 @@ class FeatureConfig:
     """The feature network.
 
     Attributes:
-        verb, object_name, actor: the classes of each question, in the order of its answers.
-        frames: T that it sees, spread evenly over the clip.
-        height, width: of its pictures.
-        channels: of its four levels; each halves the picture, all but the first look along time.
-        features: D, numbers per clip.
+        verb, object_name, actor: the classes of each question, in the order of its logits.
+        frames: T of its input, spread evenly over the clip.
+        height, width: of its input.
+        channels: of its four levels; each halves the resolution, all but the first convolve over time.
+        features: D, features per clip.
     """
 
     verb: tuple[str, ...]
@@ -52,13 +52,13 @@ class FeatureConfig:
     features: int = 64
 
     def classes(self, question: str) -> tuple[str, ...]:
-        """The answers to one of :data:`QUESTIONS`."""
+        """The classes of one of :data:`QUESTIONS`."""
         found: tuple[str, ...] = getattr(self, question)
         return found
 
 
 class _Level(nn.Module):
-    """Halves the picture, then looks one frame back and ahead."""
+    """Halves the resolution, then convolves over neighbouring frames."""
 
     def __init__(self, inputs: int, outputs: int, through_time: bool) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _Level(nn.Module):
 
 
 class FeatureNet(nn.Module):
-    """Clips to features [B, D], and features to answers.
+    """Clips to features [B, D], and features to class logits.
 
     Args:
         config: sizes and classes.
@@ -97,15 +97,15 @@ class FeatureNet(nn.Module):
         return {name: head(features) for name, head in self.heads.items()}
 
     def recognised(self, features: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> dict[str, list[str]]:
-        """The likeliest answer to each of :data:`QUESTIONS`: N classes of features float32 [N, D]."""
+        """The likeliest class for each of :data:`QUESTIONS`, of features float32 [N, D]: N names each."""
         logits = self.answers(torch.from_numpy(features).to(self.project.weight.device))
         return {name: [self.config.classes(name)[i] for i in of.argmax(dim=1).tolist()] for name, of in logits.items()}
 
     def prepare(self, video: UInt8Array) -> UInt8Array:
-        """The frames that the network sees, at its size: uint8 [T, H, W, 3] of any length and size to the configured.
+        """Frames of a video uint8 [T, H, W, 3] at the configured number and size.
 
         Raises:
-            InputError: fewer frames than it sees.
+            InputError: the video has fewer frames than configured.
         """
         frames = select_frames(len(video), self.config.frames)
         return resize_image(video[frames], (self.config.height, self.config.width))
@@ -121,7 +121,7 @@ class FeatureNet(nn.Module):
 
 
 def save_feature_net(net: FeatureNet, folder: Path, card: Mapping[str, object]) -> None:
-    """Write ``config.json`` (sizes, classes, and what is said of its training and accuracy) and float16 weights."""
+    """Write ``config.json`` (sizes, classes, and `card` on training and accuracy) and float16 weights."""
     with atomic_directory(folder, overwrite=True) as target:
         halves = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
         save_file({name: value.contiguous() for name, value in halves.items()}, target / _WEIGHTS)
@@ -129,10 +129,10 @@ def save_feature_net(net: FeatureNet, folder: Path, card: Mapping[str, object]) 
 
 
 def load_feature_net(folder: Path = SHIPPED) -> FeatureNet:
-    """The network of a folder, in float32 and evaluation mode; without arguments, the one that ships.
+    """The network in a folder, by default the one that ships, in float32 and evaluation mode.
 
     Raises:
-        InputError: a file is missing, damaged or does not fit.
+        InputError: a file is missing or damaged, or the weights do not fit.
     """
     network = configs.from_dict(FeatureConfig, read_json(folder / _CONFIG)["network"])
     net = FeatureNet(network)
@@ -144,7 +144,7 @@ def load_feature_net(folder: Path = SHIPPED) -> FeatureNet:
             }
         )
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise InputError(f"the feature network in {folder} cannot be read: {error}") from error
+        raise InputError(str(folder), f"the feature network cannot be read: {error}") from error
     return net.eval().requires_grad_(False)
 
 

@@ -1,6 +1,6 @@
-"""Measures by networks that were trained elsewhere: LPIPS, I3D and Inception features, video-text similarity.
+"""Measures by pretrained networks: LPIPS, I3D and Inception features, video-text similarity.
 
-Those of LPIPS come with this package; :mod:`mask2iv.evaluation.networks.weights` says how to get the others.
+The weights of LPIPS come with this package; :mod:`mask2iv.evaluation.networks.weights` says how to get the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mask2iv.evaluation.networks.weights import Weights
 from mask2iv.models.lpips import LPIPS, load_lpips
 
 I3D_FRAMES, I3D_SIZE = 10, 224
-"""Fewest frames that I3D takes, and the side to which it resizes by itself."""
+"""Fewest frames that I3D takes, and the side to which it resizes."""
 
 Features = NDArray[np.float32]
 
@@ -45,13 +45,13 @@ def lpips_net(weights: Weights | None = None) -> LPIPS:
             {k.removeprefix("features."): v for k, v in backbone.items() if k.startswith("features.")}
         )
     except (RuntimeError, OSError, EOFError, AttributeError, pickle.UnpicklingError) as error:
-        raise InputError(f"--weights lpips: {weights.place} is not torchvision's AlexNet: {error}") from error
+        raise InputError("weights lpips", f"{weights.place} is not torchvision's AlexNet: {error}") from error
     return net
 
 
 @torch.no_grad()
 def lpips_of_video(net: LPIPS, predicted: UInt8Array, true: UInt8Array) -> float:
-    """Mean LPIPS over the frames after the first, of uint8 [T, H, W, 3] each; the pictures keep their size."""
+    """Mean LPIPS over the frames after the first, of videos uint8 [T, H, W, 3], at their own size."""
     device = net.shift.device
     return float(net(*(_pictures(video[1:]).to(device) for video in (predicted, true))).mean())
 
@@ -67,7 +67,7 @@ def _pictures(video: UInt8Array) -> torch.Tensor:
 class I3D:
     """Features of the I3D network, as TorchScript: its 400 logits, the protocol of FVD (Unterthiner et al., 2018).
 
-    The module resizes to 224x224 and scales to [-1, 1] by itself, and takes all frames of a clip, the first one too.
+    The module itself resizes to 224x224 and scales to [-1, 1]. It takes all frames of a clip, including the first.
     """
 
     def __init__(self, weights: Weights, device: torch.device) -> None:
@@ -78,7 +78,7 @@ class I3D:
     def features_of(self, videos: Sequence[UInt8Array]) -> Features:
         """[N, D] of videos uint8 [T, H, W, 3], T at least :data:`I3D_FRAMES`."""
         if min(len(video) for video in videos) < I3D_FRAMES:
-            raise InputError(f"FVD needs clips of {I3D_FRAMES} frames or more, found {min(map(len, videos))}")
+            raise InputError("videos", f"FVD needs {I3D_FRAMES} frames or more, found {min(map(len, videos))}")
         batch = torch.from_numpy(np.stack(videos)).to(self.device).permute(0, 4, 1, 2, 3).float()
         found: Features = self.module(batch, rescale=True, resize=True, return_features=True).float().cpu().numpy()
         return found
@@ -105,8 +105,8 @@ class Inception:
 class VideoText:
     """Video-video and text-video similarity by X-CLIP (Ni et al., 2022), through transformers.
 
-    The paper measured with ViCLIP, whose code is not part of transformers; figures by X-CLIP are not comparable with
-    its. X-CLIP lets the video prompt the text, so that a text's embedding belongs to the video beside it.
+    The paper used ViCLIP, which is not part of transformers; figures by X-CLIP are not comparable with its. X-CLIP
+    conditions the text on the video, so a text's embedding belongs to the video it is paired with.
 
     Args:
         place: folder or hub name of a model with tokenizer and image processor.
@@ -123,7 +123,7 @@ class VideoText:
             self.processor = CLIPImageProcessorPil.from_pretrained(place)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"--weights video-text: {place} is not an X-CLIP model: {str(error).splitlines()[0]}"
+                "weights video-text", f"{place} is not an X-CLIP model: {str(error).splitlines()[0]}"
             ) from error
         self.model.to(device)
         self.frames = self.model.config.vision_config.num_frames
@@ -131,7 +131,7 @@ class VideoText:
 
     @torch.no_grad()
     def embeddings(self, video: UInt8Array, text: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Unit vectors [D] of a video uint8 [T, H, W, 3], at evenly spread frames, and of a text beside it."""
+        """Unit vectors [D] of a video uint8 [T, H, W, 3], at evenly spread frames, and of a text paired with it."""
         frames = video[select_frames(len(video), self.frames)]
         pixels = self.processor(list(frames), return_tensors="pt")["pixel_values"].unsqueeze(0).to(self.device)
         tokens: Any = self.tokenizer(text, return_tensors="pt", truncation=True).to(self.device)
@@ -139,7 +139,7 @@ class VideoText:
         return F.normalize(found.video_embeds[0], dim=-1), F.normalize(found.text_embeds[0, 0], dim=-1)
 
     def similarities(self, predicted: UInt8Array, true: UInt8Array, text: str) -> dict[str, float]:
-        """Cosines: ``v2v`` of both videos, ``t2v`` of the predicted one and the text."""
+        """Cosine similarities: ``v2v`` of both videos, ``t2v`` of the predicted one and the text."""
         video, words = self.embeddings(predicted, text)
         reference, _ = self.embeddings(true, text)
         return {"v2v": float(video @ reference), "t2v": float(video @ words)}

@@ -1,4 +1,4 @@
-"""What is evaluated: the answers of a model, or of a folder that another program filled, clip by clip."""
+"""What is evaluated, clip by clip: the answers of a model, or of another program."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Literal, TypeVar
 
 import torch
 
-from mask2iv.backbones.dynamicrafter.video import video_inputs
 from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
@@ -18,7 +17,7 @@ from mask2iv.seeds import generator_of
 T = TypeVar("T")
 StageChoice = Literal["trajectory", "video", "both", "end-to-end"]
 CONDITIONS = ("position", "position and text", "text")
-"""What stage 1 is told besides the image and the masks in it."""
+"""What stage 1 is given besides the image and its masks."""
 VIDEO, END_TO_END, PREDICTIONS = "video", "end_to_end", "predictions"
 """Systems that make videos: stage 2 along true trajectories, both stages, another program."""
 
@@ -29,7 +28,7 @@ class Answers:
 
     Attributes:
         trajectories: of stage 1, by condition.
-        videos: uint8 [T, H, W, 3] and the trajectory that each was to follow, by system.
+        videos: uint8 [T, H, W, 3] and the trajectory each was asked to follow, by system.
         seconds: per answer, by stage.
     """
 
@@ -43,20 +42,20 @@ class EvaluationConfig:
     """What is generated, and how.
 
     Attributes:
-        stage: "trajectory" (stage 1), "video" (stage 2, along the true trajectories), "both" of these one by one, or
+        stage: "trajectory" (stage 1), "video" (stage 2, along the true trajectories), "both" of these separately, or
             "end-to-end" (stage 2 along the trajectory that stage 1 predicts).
         steps: sampling steps of either stage; None for the model's defaults.
-        seed: each clip's noise depends on it and on the clip's id alone.
-        filmstrips: of so many clips, from the first on, besides those of the best and the worst.
+        seed: a clip's noise depends on it and on the clip's id alone.
+        filmstrips: how many clips, from the first on, get one besides the best and the worst.
         seeds: answers per clip: seed, seed + 1, ...
         sampler: "ddim", "dpmsolver++" or "unipc"; None for the model's default.
-        batch_size: answers that go through the networks together; 1 keeps each to the bit what it is alone.
-        condition: what stage 1 is told end to end, one of :data:`CONDITIONS`; None for all that its layout takes.
-        stride: every so many-th frame of a clip; None spreads the frames over it.
-        keep: of the best and of the worst clips, so many have filmstrips.
+        batch_size: answers that go through the networks together; with 1 each is, to the bit, what it is alone.
+        condition: what stage 1 is given end to end, one of :data:`CONDITIONS`; None for all that its layout takes.
+        stride: take every stride-th frame of a clip; None spaces the frames evenly over it.
+        keep: how many of the best and how many of the worst clips get filmstrips.
 
     Raises:
-        InputError: a negative number, no steps, no seeds, no batch, or an unknown condition.
+        InputError: a number that is too small, or an unknown condition.
     """
 
     stage: StageChoice = "both"
@@ -71,16 +70,13 @@ class EvaluationConfig:
     keep: int = 4
 
     def __post_init__(self) -> None:
-        if self.steps is not None and self.steps < 1:
-            raise InputError(f"steps must be at least 1, found {self.steps}")
-        if min(self.seed, self.filmstrips, self.keep) < 0:
-            raise InputError(f"seed and filmstrips must not be negative, found {self.seed} and {self.filmstrips}")
-        for name in ("seeds", "batch_size", "stride"):
+        least = {"steps": 1, "seed": 0, "filmstrips": 0, "keep": 0, "seeds": 1, "batch_size": 1, "stride": 1}
+        for name, lowest in least.items():
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, found {value}")
+            if value is not None and value < lowest:
+                raise InputError(name, f"must be at least {lowest}, found {value}")
         if self.condition is not None and self.condition not in CONDITIONS:
-            raise InputError(f"condition must be one of {', '.join(CONDITIONS)}, found {self.condition!r}")
+            raise InputError("condition", f"must be one of {', '.join(CONDITIONS)}, found {self.condition!r}")
 
 
 class ModelAnswers:
@@ -91,29 +87,30 @@ class ModelAnswers:
         settings: what is generated.
 
     Raises:
-        InputError: the model lacks a stage, or cannot be asked under the condition.
+        InputError: the model lacks a stage, or does not take the condition.
     """
 
     def __init__(self, pipeline: Mask2IVPipeline, settings: EvaluationConfig) -> None:
         self.pipeline, self.settings = pipeline, settings
         needed = {"both": ("trajectory", "video"), "end-to-end": ("trajectory", "video")}
         for name, there in (
-            ("trajectory", pipeline.predicts_trajectories),
-            ("video", pipeline.video_stage is not None),
+            ("trajectory", pipeline.predictor is not None),
+            ("video", pipeline.renderer is not None),
         ):
             if name in needed.get(settings.stage, (settings.stage,)) and not there:
-                other = "evaluate the other one alone"
-                raise InputError(f"stage {settings.stage!r}: the model has no {name} stage; {other}")
+                raise InputError(
+                    f"stage {settings.stage!r}", f"the model has no {name} stage", "evaluate the other one alone"
+                )
         takes = {"text": ["text"], "position": ["position"]}.get(pipeline.config.mask_layout, list(CONDITIONS))
         best = "position and text" if len(takes) > 1 else takes[0]
         self.condition = settings.condition or best
         if settings.stage == "end-to-end" and self.condition not in takes:
-            raise InputError(f"--condition {self.condition!r}: this model takes {', '.join(takes)} alone")
+            raise InputError(f"condition {self.condition!r}", f"this model takes {', '.join(takes)} alone")
         self.conditions = takes if settings.stage in ("trajectory", "both") else []
         self.systems = {"video": [VIDEO], "both": [VIDEO], "end-to-end": [END_TO_END]}.get(settings.stage, [])
 
     def answers(self, clips: Sequence[Clip]) -> list[Answers]:
-        """All answers to some clips, which are of the model's size and length."""
+        """All answers to some clips, which have the model's size and length."""
         found = [Answers() for _ in clips]
         started = time.perf_counter()
         for name in self.conditions:
@@ -142,13 +139,13 @@ class ModelAnswers:
             answers.seconds[stage] = round((time.perf_counter() - started) / count, 3)
 
     def _predict(self, clips: Sequence[Clip], name: str) -> list[list[Trajectory]]:
-        each = [clip for clip in clips for _ in range(self.settings.seeds)]
         trajectories = self.pipeline.trajectory(
-            [clip.image for clip in each],
-            [clip.object_mask for clip in each],
-            prompt=[None if name == "position" else clip.caption for clip in each],
-            target_mask=[None if name == "text" else clip.target_mask for clip in each],
-            actor_mask=[clip.trajectory.actor[0] if clip.trajectory.actor[0].any() else None for clip in each],
+            [clip.image for clip in clips],
+            [clip.object_mask for clip in clips],
+            prompt=[None if name == "position" else clip.caption for clip in clips],
+            target_mask=[None if name == "text" else clip.target_mask for clip in clips],
+            actor_mask=[clip.trajectory.actor[0] if clip.trajectory.actor[0].any() else None for clip in clips],
+            num_videos_per_prompt=self.settings.seeds,
             num_inference_steps=self.settings.steps,
             generator=self._generators(clips),
             batch_size=self.settings.batch_size,
@@ -164,7 +161,7 @@ class ModelAnswers:
         trajectories = [trajectory for of_clip in requested for trajectory in of_clip]
         videos = self.pipeline.render(
             [clip.image for clip in each],
-            **video_inputs(self.pipeline.config, trajectories, [clip.caption for clip in each]),
+            **self.pipeline.render_inputs(trajectories, [clip.caption for clip in each]),
             num_inference_steps=self.settings.steps,
             generator=self._generators(clips),
             batch_size=self.settings.batch_size,
@@ -186,5 +183,5 @@ class ModelAnswers:
 
 
 def clip_generator(seed: int, clip_id: str) -> torch.Generator:
-    """The source of a clip's noise: a function of both alone."""
+    """The source of a clip's noise, which depends on both arguments alone."""
     return generator_of(f"{seed} {clip_id}")

@@ -1,4 +1,4 @@
-"""Everything that is measured of one clip's answers, with the networks that it takes loaded once."""
+"""Everything that is measured of one clip's answers; the networks are loaded once."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from mask2iv.evaluation.measures import baselines, fidelity, metrics, scorecard
 from mask2iv.evaluation.networks.features import QUESTIONS, SHIPPED, FeatureNet, feature_net_digest, load_feature_net
 from mask2iv.evaluation.networks.learned import I3D, I3D_FRAMES, Inception, VideoText, lpips_net, lpips_of_video
 from mask2iv.evaluation.networks.weights import HOW_TO_GET, METRICS, NEEDS, Weights, unavailable
+from mask2iv.evaluation.per_clip.catalogue import DISTRIBUTIONS
 from mask2iv.models.lpips import LPIPS, shipped_identity
 from mask2iv.segmentation.motion import resegment
 from mask2iv.segmentation.sam2 import Tracker
 
 STILL, PASTED, TRUE_VIDEO = "still", "pasted", "true"
-"""Systems beside the evaluated ones: the first frame repeated, its object cut out and moved along the true trajectory,
-and the true video itself (the ceiling)."""
+"""Reference systems: the first frame repeated, its object cut out and moved along the true trajectory, and the true
+video (the ceiling)."""
 
 Features = dict[str, NDArray[np.float32]]
 Measures = dict[str, float | None]
@@ -46,12 +47,12 @@ PROTOCOLS = {
 
 @dataclass
 class Measurer:
-    """The chosen metrics, ready to measure.
+    """The chosen metrics with their networks.
 
     Attributes:
         chosen: names of :data:`~mask2iv.evaluation.networks.weights.METRICS` that can be measured.
-        missing: chosen ones that cannot, each with the reason.
-        weights: identities of those in use.
+        missing: wanted metrics that cannot, with the reason.
+        weights: identities of the weights in use.
     """
 
     chosen: tuple[str, ...]
@@ -78,7 +79,7 @@ class Measurer:
             device: where networks compute.
 
         Raises:
-            InputError: weights that cannot be used, or TorchScript without a stated digest.
+            InputError: unusable weights, or TorchScript without a stated digest.
         """
         given, device = dict(given or {}), torch.device(device)
         missing = unavailable(wanted, given)
@@ -104,12 +105,12 @@ class Measurer:
         return built
 
     def fit(self, num_frames: int, simulated: bool) -> None:
-        """Move metrics that cannot be measured of such clips to the missing ones.
+        """Move metrics that cannot be measured on these clips to the missing ones.
 
         Args:
             num_frames: of the clips; some networks need more.
-            simulated: whether the clips are. Masks of real videos are found by SAM 2 alone, and the shipped network of
-                FVD-sim knows none.
+            simulated: whether the clips are simulated. Only SAM 2 segments real videos, and the shipped FVD-sim network
+                knows simulated ones only.
         """
         self.finds_masks = simulated or self.tracker is not None
         if "interaction" in self.chosen and not self.finds_masks:
@@ -138,7 +139,7 @@ class Measurer:
         self.video_text = self.video_text if {"v2v", "t2v"} & set(self.chosen) else None
 
     def protocol(self) -> dict[str, Any]:
-        """How each metric is computed, what cannot be, and with which weights."""
+        """How each metric is computed, with which weights, and what cannot be measured."""
         return {
             "metrics": {name: PROTOCOLS[name] for name in self.chosen},
             "unavailable": self.missing,
@@ -153,16 +154,16 @@ class Measurer:
 
     @property
     def of_pictures(self) -> tuple[str, ...]:
-        """The chosen metrics that say something of each single video."""
+        """The chosen metrics that have a value per video."""
         return tuple(name for name in self.chosen if name != "interaction" or self.finds_masks)
 
     @property
     def distributions(self) -> tuple[str, ...]:
         """The chosen metrics that compare sets of clips."""
-        return tuple(name for name in ("fvd", "fvd-sim", "fid") if name in self.chosen)
+        return tuple(name for name in DISTRIBUTIONS if name in self.chosen)
 
     def of_video(self, clip: Clip, video: UInt8Array, requested: Trajectory) -> tuple[Measures, Features]:
-        """All measures of a video uint8 [T, H, W, 3] that was to follow a trajectory, and its features."""
+        """All measures and features of a video uint8 [T, H, W, 3] that was asked to follow a trajectory."""
         features = self.features(video)
         measured = {
             **self.pictures(clip, video),
@@ -188,7 +189,7 @@ class Measurer:
         return found
 
     def fidelity(self, clip: Clip, video: UInt8Array, requested: Trajectory) -> Measures:
-        """Whether the pictures of object and actor convince; empty without PSNR, with which it is chosen.
+        """Whether the pictures of object and actor convince; empty if PSNR, which these belong to, was not chosen.
 
         See :mod:`mask2iv.evaluation.measures.fidelity`; None where no pixel counts.
         """
@@ -201,22 +202,22 @@ class Measurer:
         }
 
     def recognised(self, clip: Clip, features: Features) -> Measures:
-        """Whether FVD-sim's network answers rightly, 1 or 0 by question; empty if it is not in use.
+        """Whether FVD-sim's network is right, 1 or 0 per question; empty if it is not in use.
 
-        None where what the clip shows is none of its classes.
+        None where the truth is not among its classes.
         """
         if self.sim is None:
             return {}
-        answers, true = self.sim.recognised(features["fvd-sim"]), {name: getattr(clip, name) for name in QUESTIONS}
+        found, true = self.sim.recognised(features["fvd-sim"]), {name: getattr(clip, name) for name in QUESTIONS}
         known = {name for name in QUESTIONS if true[name] in self.sim.config.classes(name)}
         return {
-            f"recognised_{name}": float(answers[name][0] == true[name]) if name in known else None for name in QUESTIONS
+            f"recognised_{name}": float(found[name][0] == true[name]) if name in known else None for name in QUESTIONS
         }
 
     def interaction(self, clip: Clip, video: UInt8Array, requested: Trajectory) -> Measures:
         """The scorecard of a video; empty if it was not chosen.
 
-        Masks are found again from the clip's first frame, whatever was requested: a predicted trajectory may lack the
+        Masks are propagated from the clip's first frame, whatever was requested: a predicted trajectory may lack the
         object there.
         """
         if "interaction" not in self.chosen or not self.finds_masks:
@@ -228,7 +229,7 @@ class Measurer:
         }
 
     def features(self, video: UInt8Array) -> Features:
-        """Features [n, D] of a video for each metric that compares sets."""
+        """Features [n, D] of a video for each metric that compares sets of videos."""
         found: Features = {}
         if self.i3d is not None:
             found["fvd"] = self.i3d.features_of([video])
@@ -239,13 +240,13 @@ class Measurer:
         return found
 
     def references(self, clip: Clip) -> References:
-        """Measures and features of the true video, of the first frame repeated and of the pasted object.
+        """Measures and features of the true video, the repeated first frame and the pasted object.
 
-        They are the same whatever is evaluated, so each clip's are kept: a table has a dozen rows of the same clips.
+        They do not depend on what is evaluated, so they are cached by clip: a table has a dozen rows of the same clips.
         """
         true = clip.trajectory
-        told = f"{true.fps} {clip.caption} {clip.verb} {clip.object_name} {clip.actor}".encode()
-        digest = hashlib.sha256(clip.video.tobytes() + true.labels.tobytes() + told).hexdigest()
+        text = f"{true.fps} {clip.caption} {clip.verb} {clip.object_name} {clip.actor}".encode()
+        digest = hashlib.sha256(clip.video.tobytes() + true.labels.tobytes() + text).hexdigest()
         if digest not in self._references:
             self._references[digest] = self._measured_references(clip)
         return self._references[digest]

@@ -1,7 +1,7 @@
-"""Videos that any other program made, paired with a clip set by clip id.
+"""Videos made by any other program, paired with a clip set by clip id.
 
 DIR/<clip_id>.mp4                one video per clip (or DIR/<clip_id>/video.mp4)
-DIR/<clip_id>/labels.npz         the trajectory it was to follow, if it has one of its own
+DIR/<clip_id>/labels.npz         the trajectory it was asked to follow, if not the clip's
 DIR/<clip_id>/trajectory/*.png   the same as palette images
 DIR/seed-0/..., DIR/seed-1/...   several answers per clip: one such folder per seed
 """
@@ -22,20 +22,20 @@ _SHOWN = 5
 
 
 class PredictionAnswers:
-    """Answers read from a folder; see the module's text.
+    """Answers read from a folder, laid out as the module describes.
 
     Args:
         folder: of the videos.
-        clip_ids: of the clip set, as far as it is scored.
-        all_ids: of the whole clip set: videos of clips beyond a limit are no error.
-        allow_missing: score the clips that have a video; without it, each must.
+        clip_ids: clips to score.
+        all_ids: of the whole clip set; videos of clips that are not scored are allowed.
+        allow_missing: score the clips that have a video; otherwise each must have one.
 
     Attributes:
-        clip_ids: those that have a video.
-        missing: those that have none.
+        clip_ids: clips that have a video.
+        missing: clips that have none.
 
     Raises:
-        InputError: clips without a video, videos without a clip, or one under both names.
+        InputError: clips without a video, videos without a clip, or a clip with two videos.
     """
 
     systems = (PREDICTIONS,)
@@ -45,35 +45,34 @@ class PredictionAnswers:
         self, folder: Path, clip_ids: Sequence[str], all_ids: Sequence[str], allow_missing: bool = False
     ) -> None:
         if not folder.is_dir():
-            raise InputError(f"--predictions: {folder} is not a folder")
+            raise InputError("predictions", f"{folder} is not a folder")
         numbered = sorted(path for path in folder.glob("seed-*") if path.is_dir())
         if numbered and _videos(folder):
-            raise InputError(
-                f"--predictions: {folder} holds videos beside {numbered[0].name}; keep one kind of answers"
-            )
+            raise InputError("predictions", f"{folder} holds videos beside {numbered[0].name}", "keep one of both")
         self.folders = numbered or [folder]
         found = [_videos(path) for path in self.folders]
         present = {name for names in found for name in names}
         extra = sorted(present - set(all_ids))
         if extra:
-            raise InputError(f"--predictions: {_some(extra)} in {folder} belong to no clip of the data; remove them")
+            raise InputError("predictions", f"{_some(extra)} in {folder} belong to no clip of the data", "remove them")
         lacking = [name for name in clip_ids if not all(name in names for names in found)]
         if lacking and not allow_missing:
             raise InputError(
-                f"--predictions: {folder} has no video for {_some(lacking)}; make DIR/CLIP_ID.mp4 for each clip, or "
-                "score the others alone with --allow-missing"
+                "predictions",
+                f"{folder} has no video for {_some(lacking)}",
+                "make DIR/CLIP_ID.mp4 for each clip, or allow missing ones and score the others",
             )
         self.missing = lacking
         self.clip_ids = [name for name in clip_ids if name not in set(lacking)]
         if not self.clip_ids:
-            raise InputError(f"--predictions: {folder} has no video for any clip of the data")
+            raise InputError("predictions", f"{folder} has no video for any clip of the data")
         self._videos = found
 
     def digest_lines(self) -> list[str]:
-        """SHA-256 and name of each video and of the files of its trajectory, which tell predictions apart."""
+        """SHA-256 and name of each video and of its trajectory's files, which identify the predictions."""
         several = len(self.folders) > 1
         return [
-            f"{sha256_file(path)}  {folder.name if several else ''}/{clip_id}{_aside(path, source)}"
+            f"{sha256_file(path)}  {folder.name if several else ''}/{clip_id}{_suffix(path, source)}"
             for folder, names in self._pairs()
             for clip_id in self.clip_ids
             for source in [_trajectory_of(folder, clip_id)]
@@ -81,10 +80,10 @@ class PredictionAnswers:
         ]
 
     def answers(self, clips: Sequence[Clip]) -> list[Answers]:
-        """The videos of some clips, and the trajectories that they were to follow (the clip's where none is there).
+        """The videos of some clips, and the trajectories they were asked to follow: the clip's where there is no other.
 
         Raises:
-            InputError: a video or a trajectory that does not have the clip's frames and size.
+            InputError: a video or a trajectory does not have the clip's frames and size.
         """
         return [
             Answers(videos={PREDICTIONS: [self._read(folder, names, clip) for folder, names in self._pairs()]})
@@ -99,28 +98,29 @@ class PredictionAnswers:
         video, _ = read_video(path)
         if video.shape[:3] != wanted:
             raise InputError(
-                f"--predictions: {path} is {_shape(video.shape)}; clip {clip.clip_id} is scored at {_shape(wanted)}: "
-                "write it so, or choose --frames and --size for all"
+                "predictions",
+                f"{path} is {_shape(video.shape)}, and clip {clip.clip_id} is scored at {_shape(wanted)}",
+                "write it like that, or choose other frames and another size for all",
             )
         source = _trajectory_of(folder, clip.clip_id)
         trajectory = clip.trajectory if source is None else load_trajectory(source)
         if trajectory.labels.shape != wanted:
-            raise InputError(f"--predictions: {source} is {_shape(trajectory.labels.shape)}, not {_shape(wanted)}")
+            raise InputError("predictions", f"{source} is {_shape(trajectory.labels.shape)}, not {_shape(wanted)}")
         return video, trajectory
 
 
 def _videos(folder: Path) -> dict[str, Path]:
-    """Video of each clip id."""
+    """Videos by clip id."""
     found = {path.stem: path for path in sorted(folder.glob("*.mp4"))}
     for path in sorted(folder.glob("*/video.mp4")):
         if path.parent.name in found:
-            raise InputError(f"--predictions: {path} and {found[path.parent.name]} are both of one clip; keep one")
+            raise InputError("predictions", f"{path} and {found[path.parent.name]} are of one clip", "keep one")
         found[path.parent.name] = path
     return found
 
 
 def _trajectory_of(folder: Path, clip_id: str) -> Path | None:
-    """The file or folder of the trajectory that a video was to follow; None for the clip's own."""
+    """The file or folder of the trajectory a video was asked to follow; None for the clip's own."""
     places = (folder / clip_id / name for name in ("labels.npz", "trajectory"))
     return next((place for place in places if place.exists()), None)
 
@@ -129,8 +129,8 @@ def _files(source: Path) -> list[Path]:
     return [source] if source.is_file() else sorted(path for path in source.iterdir() if path.is_file())
 
 
-def _aside(path: Path, source: Path | None) -> str:
-    """What tells the files of a trajectory from the video beside them."""
+def _suffix(path: Path, source: Path | None) -> str:
+    """Distinguishes the files of a trajectory from the video beside them."""
     return f"/{path.name}" if source is not None and (path == source or path.parent == source) else ""
 
 

@@ -1,6 +1,6 @@
 """One clip's answers as a row of measures, plain JSON values throughout.
 
-A row's measures are the means over seeds; counts of frames are sums, so that shares can be taken of them.
+A row's measures are means over seeds; counts of frames are sums, so that shares can be computed from them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.evaluation.measures import baselines, fidelity, metrics, scorecard
 from mask2iv.evaluation.per_clip.answers import END_TO_END, PREDICTIONS, VIDEO, Answers
+from mask2iv.evaluation.per_clip.catalogue import MEASURES, OBJECT_FATE
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO, Features, Measurer
 from mask2iv.trajectories.labels import labels_to_rgb
 
@@ -31,16 +32,17 @@ TITLES = {
     TRUE_VIDEO: "true video",
 }
 _COUNTS = ("frames", "moving_frames", "touching_frames")
-_DETAILS = ("clip_id", "caption", "verb", "object_name", "actor")
+DETAILS = ("clip_id", "caption", "verb", "object_name", "actor")
+"""What a row says of its clip."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """By which measure clips are called good or bad.
+    """The measure that ranks clips.
 
     Attributes:
         name: "system/measure", a key of :func:`flat`.
-        better: 1 where larger values are, -1 where smaller ones are, 0 where clips are not told apart.
+        better: 1 where larger values are better, -1 where smaller ones are, 0 where clips are not ranked.
     """
 
     name: str
@@ -52,8 +54,9 @@ class Ranking:
 
 
 def ranking(systems: Sequence[str], conditions: Sequence[str], chosen: Sequence[str]) -> Ranking:
-    """By the first system that makes videos: PSNR where pixels change, or what else was chosen; without such a system,
-    by the object's IoU in trajectories.
+    """Rank by the first system that makes videos: by PSNR where pixels change, or else by the next chosen metric.
+
+    Without such a system, by the object's IoU in trajectories.
     """
     if not systems:
         return Ranking(f"stage 1 from {conditions[0]}/object_iou")
@@ -62,7 +65,7 @@ def ranking(systems: Sequence[str], conditions: Sequence[str], chosen: Sequence[
     measure = next((measure for name, measure in measures.items() if name in chosen), None)
     if measure is None:
         return Ranking(f"{systems[0]}/psnr_changed", 0)
-    return Ranking(f"{systems[0]}/{measure}", -1 if measure == "lpips" else 1)
+    return Ranking(f"{systems[0]}/{measure}", MEASURES[measure].better)
 
 
 def clip_row(
@@ -73,7 +76,7 @@ def clip_row(
     Returns:
         The row; features of its videos by system, one entry per seed; and the rows of its filmstrip.
     """
-    row: Row = {**{name: getattr(clip, name) for name in _DETAILS}, "seconds": answers.seconds}
+    row: Row = {**{name: getattr(clip, name) for name in DETAILS}, "seconds": answers.seconds}
     strip = [(f"true video: {clip.caption}", clip.video), ("true trajectory", labels_to_rgb(clip.trajectory.labels))]
     if answers.trajectories:
         row |= _trajectory_row(clip, answers.trajectories, "interaction" in measurer.chosen)
@@ -107,11 +110,11 @@ def _trajectory_row(clip: Clip, predicted: Mapping[str, list[Trajectory]], score
             found["diversity"] = scorecard.trajectory_diversity(of_seeds)
         measured["trajectory"][name] = found
     if way is not None:
-        told = {
+        right = {
             name: float(np.mean([metrics.goes(one, way.movement) for one in of_seeds]))
             for name, of_seeds in every.items()
         }
-        measured["way"] = {"group": way.group, "movement": way.movement, "right": told}
+        measured["way"] = {"group": way.group, "movement": way.movement, "right": right}
     return measured
 
 
@@ -130,7 +133,7 @@ def _trajectory_measures(clip: Clip, trajectory: Trajectory, score: bool) -> Row
     }
     if score:
         card = scorecard.of_trajectory(trajectory, clip.target_mask, clip.object_mask)
-        measured |= {name: card[name] for name in ("success", "present", "size_kept", "one_piece", "jerk")}
+        measured |= {name: card[name] for name in OBJECT_FATE}
     return measured
 
 
@@ -145,7 +148,7 @@ def _video_row(
 
 
 def means(of_seeds: Sequence[Mapping[str, float | None]]) -> Row:
-    """Mean of each measure over seeds, sum of counts; None where no seed has a value."""
+    """Mean of each measure over seeds, sum of each count; None where no seed has a value."""
     found: Row = {}
     for name in of_seeds[0]:
         values = [value for one in of_seeds if (value := one[name]) is not None]
@@ -157,8 +160,7 @@ def means(of_seeds: Sequence[Mapping[str, float | None]]) -> Row:
 def flat(row: Mapping[str, Any]) -> dict[str, float | None]:
     """A row's measures by "system/measure".
 
-    Systems are those that make videos, "still", "pasted", "true", "stage 1 from CONDITION", and the trivial
-    trajectories.
+    Systems: those that make videos, "still", "pasted", "true", "stage 1 from CONDITION" and the trivial trajectories.
     """
     return {f"{system}/{name}": value for system, measured in systems_of(row) for name, value in measured.items()}
 

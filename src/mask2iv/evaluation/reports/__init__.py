@@ -1,1 +1,1 @@
-"""Figures from rows, and how they are shown."""
+"""Figures from rows, and their presentation."""

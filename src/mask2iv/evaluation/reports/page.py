@@ -1,4 +1,4 @@
-"""The report: one HTML file with tables, plots and filmstrips inside, to be looked at anywhere and offline."""
+"""The report: one self-contained HTML file with tables, plots and filmstrips, for viewing offline."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from mask2iv.evaluation.per_clip.answers import CONDITIONS
+from mask2iv.evaluation.per_clip.catalogue import MEASURES, Measure
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES
-from mask2iv.evaluation.reports.report import COLUMNS, Form, breakdown_tables, protocol_line, tables
+from mask2iv.evaluation.reports.report import answer_title, breakdown_tables, protocol_line, tables
 from mask2iv.files import atomic_write, open_image
 
 _JPEG_QUALITY = 85
@@ -35,7 +35,8 @@ def write_page(result: Mapping[str, Any], out: Path) -> None:
         result: content of ``metrics.json``.
         out: folder of the evaluation, where its filmstrips are.
     """
-    environment = Environment(loader=PackageLoader("mask2iv.evaluation.reports", "."), autoescape=select_autoescape())
+    # Everything is escaped, whatever the template is called; only our own plots are marked safe.
+    environment = Environment(loader=PackageLoader("mask2iv.evaluation.reports", "."), autoescape=True)
     name = result["protocol"].get("model") or result["protocol"].get("predictions")
     page = environment.get_template("report.html.j2").render(
         title=f"Evaluation of {Path(str(name)).name}",
@@ -55,8 +56,9 @@ def write_page(result: Mapping[str, Any], out: Path) -> None:
         temporary.write_text(page, encoding="utf-8")
 
 
-def interval_plot(title: str, rows: Sequence[Interval], form: Form) -> Markup:
-    """Values with their intervals on one axis, as SVG: a line per row."""
+def interval_plot(rows: Sequence[Interval], measure: Measure) -> Markup:
+    """Values with their intervals on one axis, as SVG, one line per row."""
+    form = measure.form
     low, high = min(row[2] for row in rows), max(row[3] for row in rows)
     span = (high - low) or 1.0
     low, high = low - 0.05 * span, high + 0.05 * span
@@ -66,7 +68,7 @@ def interval_plot(title: str, rows: Sequence[Interval], form: Form) -> Markup:
 
     height, width = _PAD + _ROW * len(rows) + _PAD, _LABEL + _BAR + _VALUE
     parts = [
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">',
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(measure.title)}">',
         f'<line class="axis" x1="{_LABEL}" x2="{_LABEL + _BAR}" y1="{height - 4}" y2="{height - 4}"/>',
     ]
     for index, (label, value, least, most) in enumerate(rows):
@@ -78,22 +80,22 @@ def interval_plot(title: str, rows: Sequence[Interval], form: Form) -> Markup:
             f'<circle cx="{x(value)}" cy="{y}" r="4.5"/>',
             f'<text x="{_LABEL + _BAR + 12}" y="{y + 4}">{shown}</text>',
         ]
-    return Markup("".join([*parts, "</svg>"]))  # every text in it is escaped above
+    return Markup("".join([*parts, "</svg>"]))  # all text in it is escaped above
 
 
 def _plots(result: Mapping[str, Any]) -> list[tuple[str, Markup]]:
-    """Of each main measure: the systems, and the evaluated system per verb."""
+    """One plot of all systems for each main measure, and one of the evaluated system per verb."""
     found = []
     for name in _PLOTTED:
-        title, form, _ = COLUMNS[name]
+        measure = MEASURES[name]
         rows = [(label, figure) for label, figures in _systems(result) if (figure := figures.get(name)) is not None]
         if drawn := _intervals(rows):
-            found.append((title, interval_plot(title, drawn, form)))
+            found.append((measure.title, interval_plot(drawn, measure)))
     key = result["protocol"]["ranked_by"].replace("psnr_changed", "psnr")
     groups = [(verb, group) for verb, group in result["breakdown"]["verb"].items() if key in group["figures"]]
     if drawn := _intervals([(f"{verb} ({group['clips']})", group["figures"][key]) for verb, group in groups]):
-        title, form, _ = COLUMNS[key.rpartition("/")[2]]
-        found.append((f"{_measure_title(key)}, per verb (clips)", interval_plot(title, drawn, form)))
+        plot = interval_plot(drawn, MEASURES[key.rpartition("/")[2]])
+        found.append((f"{_measure_title(key)}, per verb (clips)", plot))
     return found
 
 
@@ -110,7 +112,7 @@ def _systems(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
         found.append((TITLES[TRUE_VIDEO], beside(TRUE_VIDEO)))
     for name, figures in result.get("trajectory", {}).items():
         renamed = {"target_error": figures["final_distance_mean"], "contact_share": figures["touch_share"]}
-        found.append((f"stage 1 from {name}" if name in CONDITIONS else name, {**figures, **renamed}))
+        found.append((answer_title(name), {**figures, **renamed}))
     return list(dict(found).items())
 
 
@@ -120,13 +122,17 @@ def _intervals(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Interval]:
 
 def _measure_title(column: str) -> str:
     system, _, name = column.partition("/")
-    return f"{COLUMNS[name][0]} of {TITLES.get(system, system)}"
+    return f"{MEASURES[name].title} of {TITLES.get(system, system)}"
 
 
 def _strip(entry: Mapping[str, Any], out: Path) -> dict[str, Any]:
-    """A clip's filmstrip as a data URL, and what to write over it."""
-    name = entry["value"]
-    shown = {"clip_id": entry["clip_id"], "caption": entry["caption"], "value": "-" if name is None else f"{name:.3g}"}
+    """A clip's filmstrip as a data URL, and its heading."""
+    value = entry["value"]
+    shown = {
+        "clip_id": entry["clip_id"],
+        "caption": entry["caption"],
+        "value": "-" if value is None else f"{value:.3g}",
+    }
     if entry["filmstrip"] is None:
         return {**shown, "url": None}
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Figures as tables, and the tables as Markdown."""
+"""Figures as tables, and tables as Markdown."""
 
 from __future__ import annotations
 
@@ -18,23 +18,27 @@ from mask2iv.evaluation.measures.metrics import (
     Figure,
 )
 from mask2iv.evaluation.measures.scorecard import AREA_FACTOR, SUCCESS
-from mask2iv.evaluation.networks.features import QUESTIONS
 from mask2iv.evaluation.per_clip.answers import CONDITIONS
+from mask2iv.evaluation.per_clip.catalogue import (
+    MEASURES,
+    OBJECT_FATE,
+    QUESTION_TITLES,
+    SHARE,
+    TRAJECTORY_FIGURES,
+)
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES, TRUE
-
-Form = Callable[[float], str]
 
 
 @dataclass(frozen=True)
 class Table:
-    """One question's figures.
+    """The figures that answer one question.
 
     Attributes:
         title: the question.
         head: titles of the columns.
         body: rows of cells.
-        legend: what the words mean.
+        legend: what the terms mean.
     """
 
     title: str
@@ -44,70 +48,18 @@ class Table:
 
     def markdown(self) -> str:
         """The cells as a Markdown table."""
-        rule = ["---", *["---:"] * (len(self.head) - 1)]
-        return "\n".join("| " + " | ".join(cells) + " |" for cells in (self.head, rule, *self.body))
+        return markdown_table(self.head, self.body)
 
 
-def percent(value: float) -> str:
-    """A share as percent, without the sign."""
-    return f"{100 * value:.1f}"
+def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]], texts: int = 1) -> str:
+    """Cells as a Markdown table, the first `texts` columns aligned to the left."""
+    # Without pandas: it would save a dozen lines of all table writers, and needs tabulate to write Markdown.
+    rule = [*["---"] * texts, *["---:"] * (len(head) - texts)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *body))
 
 
-def _three(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _two(value: float) -> str:
-    return f"{value:.2f}"
-
-
-def _hundredths(value: float) -> str:
-    return f"{100 * value:.2f}"
-
-
-COLUMNS: dict[str, tuple[str, Form, int]] = {
-    "fvd": ("FVD", "{:.1f}".format, -1),
-    "fvd-sim": ("FVD-sim", _two, -1),
-    "fid": ("FID", "{:.1f}".format, -1),
-    "psnr": ("PSNR (dB)", _two, 1),
-    "psnr_changed": ("PSNR where pixels change (dB)", _two, 1),
-    "psnr_object": ("PSNR in the moved object (dB)", _two, 1),
-    "psnr_actor": ("PSNR in the actor (dB)", _two, 1),
-    "ssim": ("SSIM", _three, 1),
-    "lpips": ("LPIPS", _three, -1),
-    "gradient_object": ("detail of the moved object (true: 1)", _two, 0),
-    "gradient_actor": ("detail of the actor (true: 1)", _two, 0),
-    "gradient_rest": ("detail of the rest (true: 1)", _two, 0),
-    "actor_flicker": ("flicker of the actor (levels)", _two, 0),
-    "recognised_verb": ("action recognised (%)", percent, 1),
-    "recognised_object_name": ("object recognised (%)", percent, 1),
-    "recognised_actor": ("actor recognised (%)", percent, 1),
-    "v2v": ("V2V similarity", _three, 1),
-    "t2v": ("T2V similarity", _three, 1),
-    "target_error": ("target error (%)", percent, -1),
-    "success": (f"success at {SUCCESS:.0%} (%)", percent, 1),
-    "object_miou": ("object mIoU", _three, 1),
-    "actor_miou": ("actor mIoU", _three, 1),
-    "contact_share": ("moving object touches actor (%)", percent, 1),
-    "present": ("object in sight (%)", percent, 1),
-    "size_kept": ("keeps its size (%)", percent, 1),
-    "one_piece": ("in one piece (%)", percent, 1),
-    "actor_components": ("pieces of the actor", _two, 0),
-    "actor_components_ratio": ("pieces of the actor by the true number", _two, 0),
-    "background_psnr": ("background PSNR (dB)", _two, 1),
-    "flicker": ("flicker (levels)", _two, 0),
-    "jerk": ("jerk (%)", _hundredths, 0),
-    "diversity": ("diversity over seeds", _three, 0),
-    "final_distance": ("target error (%)", percent, -1),
-    "object_iou": ("object mIoU", _three, 1),
-    "actor_iou": ("actor mIoU", _three, 1),
-    "vanished": ("object gone at the end (%)", percent, -1),
-}
-"""Title, form and better direction (1 up, -1 down, 0 neither) of each measure."""
-
-
-def cell(figure: Mapping[str, Any], form: Form) -> str:
-    """A figure with its interval, if it has one; "-" where there is none."""
+def cell(figure: Mapping[str, Any], form: Callable[[float], str]) -> str:
+    """A figure with its interval, if it has one; "-" where there is no figure."""
     shown = Figure(**figure)
     if shown.value is None:
         return "-"
@@ -123,8 +75,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         parts += [f"### {table.title}", table.markdown(), *([table.legend] if table.legend else [])]
     missing = result["protocol"]["unavailable"]
     if missing:
-        said = [f"- {name}: {reason}" for name, reason in missing.items()]
-        parts += ["### Not measured", "\n".join(said)]
+        parts += ["### Not measured", "\n".join(f"- {name}: {reason}" for name, reason in missing.items())]
     return "\n\n".join(parts) + "\n"
 
 
@@ -158,16 +109,16 @@ def breakdown_tables(result: Mapping[str, Any]) -> list[Table]:
         systems = list(dict.fromkeys(column.partition("/")[0] for column in columns))
         for system in systems:
             own = [column for column in columns if column.partition("/")[0] == system]
-            titles = [COLUMNS[column.partition("/")[2]] for column in own]
+            measures = [MEASURES[column.partition("/")[2]] for column in own]
             body = [
                 [
                     value,
                     str(group["clips"]),
-                    *(cell(group["figures"][c], t[1]) for c, t in zip(own, titles, strict=True)),
+                    *(cell(group["figures"][c], m.form) for c, m in zip(own, measures, strict=True)),
                 ]
                 for value, group in groups.items()
             ]
-            head = [name, "clips", *(title for title, _, _ in titles)]
+            head = [name, "clips", *(measure.title for measure in measures)]
             found.append(Table(f"Per {name}: {TITLES.get(system, system)}", head, body))
     return found
 
@@ -223,7 +174,7 @@ _DISTRIBUTION_LEGEND = (
 
 
 def protocol_line(result: Mapping[str, Any]) -> str:
-    """What was evaluated, on what, and how the figures are to be read."""
+    """What was evaluated, on what, and how to read the figures."""
     protocol, scoring = result["protocol"], result["protocol"]["scoring"]
     every = scoring["stride"] if isinstance(scoring["stride"], str) else f"every {scoring['stride']}th from the first"
     size = "{num_frames} frames ({every}) of {height}x{width} ({resize})".format(**scoring, every=every)
@@ -249,20 +200,9 @@ def protocol_line(result: Mapping[str, Any]) -> str:
 
 
 def _trajectory_table(found: Mapping[str, Any]) -> Table:
-    columns: dict[str, tuple[str, Form]] = {
-        "final distance, mean": ("final_distance_mean", percent),
-        "median": ("final_distance_median", percent),
-        "object gone at the end": ("vanished_share", percent),
-        "object mIoU": ("object_miou", _three),
-        "actor mIoU": ("actor_miou", _three),
-        "pieces of the actor": ("actor_components", _two),
-        "by the true number": ("actor_components_ratio", _two),
-        "object moves": ("moving_share", percent),
-        "moving object touches actor": ("touch_share", percent),
-    }
-    head = ["answer", *(f"{title} (%)" if form is percent else title for title, (_, form) in columns.items())]
+    head = ["answer", *(measure.title for measure in TRAJECTORY_FIGURES.values())]
     body = [
-        [_answer(name), *(cell(figures[key], form) for key, form in columns.values())]
+        [answer_title(name), *(cell(figures[key], measure.form) for key, measure in TRAJECTORY_FIGURES.items())]
         for name, figures in found.items()
     ]
     return Table("Stage 1: where object and actor go", head, body, _TRAJECTORY_LEGEND + _PIECES_LEGEND)
@@ -270,24 +210,25 @@ def _trajectory_table(found: Mapping[str, Any]) -> Table:
 
 def _object_table(found: Mapping[str, Any]) -> Table:
     """The part of the scorecard that the first table lacks."""
-    return _measures("Stage 1: what becomes of the object", {_answer(name): of for name, of in found.items()},
-                     ("success", "present", "size_kept", "one_piece", "jerk", "diversity"), _OBJECT_LEGEND)  # fmt: skip
+    named = {answer_title(name): figures for name, figures in found.items()}
+    return _measures("Stage 1: what becomes of the object", named, (*OBJECT_FATE, "diversity"), _OBJECT_LEGEND)
 
 
-def _answer(name: str) -> str:
+def answer_title(name: str) -> str:
+    """What tables call an answer of stage 1, or a trajectory without a model."""
     return f"stage 1 from {name}" if name in CONDITIONS else name
 
 
 def _way_table(found: Mapping[str, Any]) -> Table:
-    """Of stage 1 from text alone, or else from what it was told."""
-    told = next(iter(found.values()))["right"]
-    asked = "text" if "text" in told else next(name for name in told if name in CONDITIONS)
+    """Of stage 1 from text alone where that was evaluated, or else from what it was given."""
+    answers = next(iter(found.values()))["right"]
+    asked = "text" if "text" in answers else next(name for name in answers if name in CONDITIONS)
     head = ["caption says", "clips", f"stage 1 from {asked} (%)", f"{TRUE} (%)", "chance (%)"]
     body = []
     for group, figures in found.items():
         right = figures["right"]
-        cells = [cell(right[name], percent) for name in (asked, TRUE)]
-        body.append([group, str(right[TRUE]["clips"]), *cells, percent(figures["chance"])])
+        cells = [cell(right[name], SHARE.form) for name in (asked, TRUE)]
+        body.append([group, str(right[TRUE]["clips"]), *cells, SHARE.form(figures["chance"])])
     return Table(f"Stage 1 from {asked}: does the object move as the caption says", head, body, _WAY_LEGEND)
 
 
@@ -301,52 +242,50 @@ def _video_table(system: str, found: Mapping[str, Any]) -> Table:
         "gain_over_pasted": f"{name} less {TITLES[PASTED]}",
     }
     titled = {"video": "Stage 2 along the true trajectories", "end_to_end": "Both stages, end to end"}
-    table = _measures(
+    return _measures(
         titled.get(system, "Predictions against the true videos"),
         {titles[answer]: figures for answer, figures in found.items()},
         tuple(found["model"]),
         _VIDEO_LEGEND if "psnr_changed" in found["model"] else "",
     )
-    return table
 
 
 def _fidelity_table(found: Mapping[str, Any]) -> Table:
     names = tuple(dict.fromkeys(key for figures in found.values() for key in figures))
-    said = {TITLES[name]: figures for name, figures in found.items() if figures}
-    return _measures("Pictures: do object and actor convince", said, names, _FIDELITY_LEGEND)
+    named = {TITLES[name]: figures for name, figures in found.items() if figures}
+    return _measures("Pictures: do object and actor convince", named, names, _FIDELITY_LEGEND)
 
 
 def _recognised_table(found: Mapping[str, Any]) -> Table:
     body = [
-        [TITLES[name], *(text for question in QUESTIONS for text in _recognised_cells(of_system[question]))]
+        [TITLES[name], *(text for question in QUESTION_TITLES for text in _recognised_cells(of_system[question]))]
         for name, of_system in found.items()
     ]
-    titles = ("action (%)", "object (%)", "actor (%)")
-    head = ["answer", *(text for title in titles for text in (title, "right"))]
+    head = ["answer", *(text for title in QUESTION_TITLES.values() for text in (f"{title} (%)", "right"))]
     return Table("Pictures: is it recognised what they show", head, body, _RECOGNISED_LEGEND)
 
 
 def _recognised_cells(found: Mapping[str, Any]) -> tuple[str, str]:
-    """The share, and both numbers; those of several seeds are means."""
-    return cell(found["share"], percent), f"{found['right']:g} of {found['true_right']:g}"
+    """The share, and both numbers, which are means over seeds."""
+    return cell(found["share"], SHARE.form), f"{found['right']:g} of {found['true_right']:g}"
 
 
 def _interaction_table(found: Mapping[str, Any]) -> Table:
     names = tuple(dict.fromkeys(key for figures in found.values() for key in figures))
-    said = {TITLES[name]: figures for name, figures in found.items()}
-    return _measures("Interaction: what the videos do", said, names, _INTERACTION_LEGEND + _PIECES_LEGEND)
+    named = {TITLES[name]: figures for name, figures in found.items()}
+    return _measures("Interaction: what the videos do", named, names, _INTERACTION_LEGEND + _PIECES_LEGEND)
 
 
 def _distribution_table(found: Mapping[str, Any]) -> Table:
     systems = list(dict.fromkeys(system for figures in found.values() for system in figures))
-    said = {TITLES[s]: {metric: figures[s] for metric, figures in found.items() if s in figures} for s in systems}
-    return _measures("Distances between the sets of videos", said, tuple(found), _DISTRIBUTION_LEGEND)
+    named = {TITLES[s]: {metric: figures[s] for metric, figures in found.items() if s in figures} for s in systems}
+    return _measures("Distances between the sets of videos", named, tuple(found), _DISTRIBUTION_LEGEND)
 
 
 def _measures(title: str, found: Mapping[str, Any], names: Sequence[str], legend: str) -> Table:
     shown = [name for name in names if any(name in figures for figures in found.values())]
     body = [
-        [row, *(cell(figures[name], COLUMNS[name][1]) if name in figures else "-" for name in shown)]
+        [row, *(cell(figures[name], MEASURES[name].form) if name in figures else "-" for name in shown)]
         for row, figures in found.items()
     ]
-    return Table(title, ["answer", *(COLUMNS[name][0] for name in shown)], body, legend)
+    return Table(title, ["answer", *(MEASURES[name].title for name in shown)], body, legend)

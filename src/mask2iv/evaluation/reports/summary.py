@@ -11,20 +11,21 @@ from mask2iv.evaluation.measures.fidelity import GRADIENTS
 from mask2iv.evaluation.measures.metrics import CHANCE, Figure, mean_figure, median_figure, ratio_figure, share_figure
 from mask2iv.evaluation.networks.features import QUESTIONS
 from mask2iv.evaluation.per_clip.answers import CONDITIONS
+from mask2iv.evaluation.per_clip.catalogue import OBJECT_FATE
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, flat
 
 PICTURES = ("psnr", "psnr_changed", "psnr_object", "psnr_actor", "ssim", "lpips", "v2v", "t2v")
 """Measures of a video against the true one or its caption."""
 FIDELITY = (*GRADIENTS, "actor_flicker")
-"""Measures of whether pictures convince, beside PSNR in object and actor."""
+"""Measures of whether pictures convince, besides PSNR in object and actor."""
 SCORECARD = (
     "target_error", "success", "vanished", "object_miou", "actor_miou", "contact_share", "present", "size_kept",
     "one_piece", "actor_components", "actor_components_ratio", "background_psnr", "flicker", "jerk",
 )  # fmt: skip
 """Measures of the interaction, in the order of the tables."""
 BROKEN_DOWN = ("psnr", "ssim", "lpips", "target_error", "success", "object_miou", "object_iou", "final_distance")
-"""Measures that are also told per verb and per object."""
+"""Measures that are also reported per verb and per object."""
 DIRECTIONS = ("left", "right", "forward", "backward")
 ALL_DIRECTIONS = "all four directions"
 
@@ -39,7 +40,7 @@ def summarise(rows: Sequence[Row], seeds: int = 1) -> dict[str, Any]:
         seeds: answers per clip.
 
     Returns:
-        ``seconds`` (of generation: in all, and the mean per answer of each stage) and, where the rows have them,
+        ``seconds`` (of generation: total, and mean per answer of each stage) and, where the rows have them,
         ``trajectory`` (per answer), ``way`` (per group of captions), one entry per system that makes videos (model,
         still, pasted, and the gains over these two), ``interaction``, ``fidelity`` and ``recognised`` (per system, of
         the trivial answers and of the true videos), and ``breakdown`` (per verb and per object).
@@ -83,7 +84,7 @@ def _fidelity_figures(found: Sequence[Row]) -> dict[str, Any]:
 
 
 def _recognised(found: Sequence[Row], true: Sequence[Row]) -> dict[str, Any]:
-    """By question: right answers of one system's videos as a share of those of the true ones, and both numbers."""
+    """By question: right answers for one system's videos as a share of those for the true ones, and both numbers."""
     summary = {}
     for question in QUESTIONS:
         own, base = (
@@ -97,7 +98,7 @@ def _recognised(found: Sequence[Row], true: Sequence[Row]) -> dict[str, Any]:
 
 
 def contact_figure(found: Sequence[Row]) -> Figure:
-    """Share of the frames in which the object moves that have it touch an actor."""
+    """Share of the frames with a moving object in which it touches an actor."""
     return share_figure([one["touching_frames"] for one in found], [one["moving_frames"] for one in found])
 
 
@@ -124,7 +125,7 @@ def _trajectory_figures(found: Sequence[Row]) -> dict[str, Any]:
         "actor_components": mean_figure(of("actor_components")),
         "actor_components_ratio": mean_figure(of("actor_components_ratio")),
     }
-    for key in ("success", "present", "size_kept", "one_piece", "jerk", "diversity"):
+    for key in (*OBJECT_FATE, "diversity"):
         if key in found[0]:
             figures[key] = mean_figure(of(key))
     return {name: figure.to_dict() for name, figure in figures.items()}

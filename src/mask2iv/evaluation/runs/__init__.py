@@ -1,1 +1,1 @@
-"""An evaluation of a clip set from beginning to end, and several of them side by side."""
+"""The evaluation of a clip set from start to finish, and the comparison of several."""

@@ -16,21 +16,21 @@ from mask2iv.errors import InputError
 from mask2iv.evaluation.measures.frechet import frechet_difference, frechet_figure
 from mask2iv.evaluation.measures.metrics import Figure, mean_figure, share_difference, share_figure
 from mask2iv.evaluation.per_clip.answers import END_TO_END
+from mask2iv.evaluation.per_clip.catalogue import DISTRIBUTIONS, MEASURES, Measure
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES, TRIVIAL, Row, systems_of
-from mask2iv.evaluation.reports.report import COLUMNS, Form
+from mask2iv.evaluation.reports.report import markdown_table
 from mask2iv.evaluation.runs.journal import PROTOCOL, read_features, read_rows
 from mask2iv.files import read_json
 
 Format = Literal["markdown", "latex", "csv"]
-DISTRIBUTIONS = ("fvd", "fvd-sim", "fid")
 MUST_AGREE = ("data_index_sha256", "split", "clip_ids_sha256", "clips", "scoring", "definitions", "weights", "seeds",
               "masks_found_by", "missing")  # fmt: skip
 """What two protocols must share for their figures to be compared."""
 TO_THE_REQUESTED = ("object_miou", "actor_miou", "background_psnr")
-"""Measures of a video against the trajectory that it was to follow."""
+"""Measures of a video against the trajectory it was asked to follow."""
 REFERENCES = (STILL, PASTED, TRUE_VIDEO, *TRIVIAL)
-"""What every run measures beside its systems: trivial videos and the true one, or trajectories without a model."""
+"""What every run measures besides its systems: trivial videos and the true one, or trajectories without a model."""
 
 VIDEOS = (*SYSTEMS, STILL, PASTED, TRUE_VIDEO)
 """Systems and references that are videos."""
@@ -43,8 +43,8 @@ class Run:
     Attributes:
         name: shown in tables.
         folder: where it is.
-        protocol: how its figures came about.
-        rows: of its clips, by clip id.
+        protocol: how its figures were made.
+        rows: by clip id.
     """
 
     name: str
@@ -77,11 +77,11 @@ class Comparison:
     """Figures of several systems, and how much each differs from the first.
 
     Attributes:
-        clip_ids: that all share; every figure is of these.
+        clip_ids: those that all share; every figure is of these.
         entries: lines by name.
-        measures: columns, keys of :data:`~mask2iv.evaluation.reports.report.COLUMNS`.
+        measures: columns, keys of :data:`~mask2iv.evaluation.per_clip.catalogue.MEASURES`.
         figures: by entry and measure.
-        notes: what was overridden.
+        notes: differences between protocols that were allowed.
     """
 
     clip_ids: Sequence[str]
@@ -97,12 +97,12 @@ class Comparison:
 
     @cached_property
     def differences(self) -> dict[str, dict[str, Figure]]:
-        """Of each entry after the first, less the first, paired by clip."""
+        """Each entry after the first less the first, paired by clip."""
         first, *others = self.figures
         return {other: self.less(other, first) for other in others}
 
     def less(self, name: str, other: str) -> dict[str, Figure]:
-        """An entry less another one, paired by clip: measures that both have."""
+        """An entry less another, paired by clip, for the measures that both have."""
         own, base = self.figures[name], self.figures[other]
         return {
             measure: _difference(self.entries[name], self.entries[other], self.clip_ids, measure)
@@ -115,14 +115,16 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     """A finished evaluation's folder.
 
     Args:
-        folder: ``--out`` of ``mask2iv evaluate``.
+        folder: that ``mask2iv evaluate`` wrote.
         name: shown in tables; the folder's where None.
 
     Raises:
         InputError: it holds no finished evaluation.
     """
     if not (folder / "metrics.json").is_file():
-        raise InputError(f"{folder} holds no finished evaluation (no metrics.json); finish it by mask2iv evaluate")
+        raise InputError(
+            str(folder), "holds no finished evaluation (no metrics.json)", "finish it with mask2iv evaluate"
+        )
     rows = {row["clip_id"]: row for row in read_rows(folder)}
     return Run(name or folder.resolve().name, folder, read_json(folder / PROTOCOL), rows)
 
@@ -136,35 +138,35 @@ def compare(
     """Gather the figures of several runs over the clips that all share.
 
     Args:
-        runs: the first one is what the others are compared with.
+        runs: the others are compared with the first.
         measures: columns; None for all that the runs have.
         references: also show :data:`REFERENCES`, as the first run measured them.
         allow_differences: compare runs whose protocols differ, and say so.
 
     Raises:
-        InputError: no runs, one name twice, protocols that differ, naming what differs, or no clip in common.
+        InputError: no runs, a name given twice, protocols that differ, an unknown measure, or no clip in common.
     """
     names = [run.name for run in runs]
     if not runs or len(set(names)) != len(names):
-        raise InputError(f"runs to compare need different names, found {', '.join(names) or 'none'}; see --names")
+        raise InputError("names", f"runs need different names, found {', '.join(names) or 'none'}", "rename one")
     notes = _differences(runs)
     if notes and not allow_differences:
-        raise InputError(f"{'; '.join(notes)}; evaluate under one protocol, or add --allow-differences")
+        raise InputError("runs", "; ".join(notes), "evaluate under one protocol, or allow differences")
     shared = [clip_id for clip_id in runs[0].rows if all(clip_id in run.rows for run in runs)]
     if not shared:
-        raise InputError(f"{', '.join(names)} have no clip in common")
+        raise InputError("runs", f"{', '.join(names)} have no clip in common")
     entries = _entries(runs, references)
     found = {entry.name: _figures(entry, shared) for entry in entries}
     if len({entry.system for entry in entries if entry.system in VIDEOS}) > 1:
-        # Systems that follow what they predicted themselves beside videos held against what was given.
+        # Beside videos along given trajectories, overlap with a self-predicted trajectory says nothing.
         for entry in entries:
             if entry.system == END_TO_END:
                 found[entry.name] = {k: v for k, v in found[entry.name].items() if k not in TO_THE_REQUESTED}
-    shown = [name for name in COLUMNS if any(name in figures for figures in found.values())]
+    shown = [name for name in MEASURES if any(name in figures for figures in found.values())]
     if measures is not None:
         unknown = [name for name in measures if name not in shown]
         if unknown:
-            raise InputError(f"--measures: {unknown[0]!r} is not measured; choose of {', '.join(shown)}")
+            raise InputError("measures", f"{unknown[0]!r} is not measured", f"choose from {', '.join(shown)}")
         shown = [name for name in shown if name in measures]
     return Comparison(shared, {entry.name: entry for entry in entries}, shown, found, notes)
 
@@ -174,17 +176,17 @@ def table(comparison: Comparison, form: Format = "markdown") -> str:
 
     Args:
         comparison: what :func:`compare` found.
-        form: "markdown" and "latex" give two tables of figures with intervals, the second of differences; "csv" one
-            line per figure with value, low, high and number of clips.
+        form: "markdown" and "latex" give two tables with intervals, of figures and of differences; "csv" gives one line
+            per figure with value, low, high and number of clips.
     """
     if form == "csv":
         return _csv(comparison)
     parts = [_grid(comparison, comparison.figures, form, best=True)]
     if comparison.differences:
         first = next(iter(comparison.figures))
-        said = f"Differences from {first}, paired by clip; bold where the interval leaves out 0:"
+        heading = f"Differences from {first}, paired by clip; bold where the interval leaves out 0:"
         parts += [
-            said if form == "markdown" else _tex(said),
+            heading if form == "markdown" else _tex(heading),
             _grid(comparison, comparison.differences, form, best=False),
         ]
     parts.append(
@@ -203,7 +205,7 @@ def _differences(runs: Sequence[Run]) -> list[str]:
             one, other = first.protocol.get(key) or None, run.protocol.get(key) or None
             if key == "weights" and isinstance(one, dict) and isinstance(other, dict):
                 shared = one.keys() & other.keys()
-                # The same file may have another name.
+                # The same file may have different names.
                 one, other = ({k: x[k].get("sha256", x[k]["name"]) for k in shared} for x in (one, other))
             if one != other:
                 found.append(f"{first.name} and {run.name} differ in {key} ({_brief(one)} and {_brief(other)})")
@@ -235,7 +237,7 @@ def _columns(entry: Entry, clip_ids: Sequence[str]) -> dict[str, list[float | No
 
 def _figures(entry: Entry, clip_ids: Sequence[str]) -> dict[str, Figure]:
     columns = _columns(entry, clip_ids)
-    found = {name: mean_figure(_array(values)) for name, values in columns.items() if name in COLUMNS}
+    found = {name: mean_figure(_array(values)) for name, values in columns.items() if name in MEASURES}
     if "touching_frames" in columns:
         found["contact_share"] = share_figure(_array(columns["touching_frames"]), _array(columns["moving_frames"]))
     for metric in DISTRIBUTIONS:
@@ -270,27 +272,29 @@ def _array(values: Sequence[float | None]) -> Any:
 def _grid(comparison: Comparison, lines: Mapping[str, Mapping[str, Figure]], form: Format, best: bool) -> str:
     measures = [name for name in comparison.measures if any(name in figures for figures in lines.values())]
     arrows = {1: " ↑", -1: " ↓", 0: ""}
-    head = ["system" if best else "less the first", *(f"{COLUMNS[m][0]}{arrows[COLUMNS[m][2]]}" for m in measures)]
+    head = [
+        "system" if best else "less the first",
+        *(f"{MEASURES[m].title}{arrows[MEASURES[m].better]}" for m in measures),
+    ]
     body = []
     for name, figures in lines.items():
         cells = []
         for measure in measures:
             figure = figures.get(measure)
             bold = figure is not None and (_is_best(figure, measure, lines) if best else _is_clear(figure))
-            cells.append(_cell(figure, COLUMNS[measure][1], bold, form))
+            cells.append(_cell(figure, MEASURES[measure], bold, form))
         body.append([name, *cells])
     if form == "latex":
         return _latex(head, body)
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *body))
+    return markdown_table(head, body)
 
 
 def _is_best(figure: Figure, measure: str, lines: Mapping[str, Mapping[str, Figure]]) -> bool:
-    """Best of the systems; the references are not in the race."""
-    better = COLUMNS[measure][2]
+    """Best of the systems; the references do not compete."""
+    better = MEASURES[measure].better
     references = {TITLES.get(name, name) for name in REFERENCES}
-    racing = [figures[measure].value for n, figures in lines.items() if measure in figures and n not in references]
-    values = [value * better for value in racing if value is not None]
+    competing = [figures[measure].value for n, figures in lines.items() if measure in figures and n not in references]
+    values = [value * better for value in competing if value is not None]
     return bool(better and len(values) > 1 and figure.value is not None and figure.value * better == max(values))
 
 
@@ -298,9 +302,10 @@ def _is_clear(figure: Figure) -> bool:
     return figure.low is not None and figure.high is not None and (figure.low > 0 or figure.high < 0)
 
 
-def _cell(figure: Figure | None, form: Form, bold: bool, style: Format) -> str:
+def _cell(figure: Figure | None, measure: Measure, bold: bool, style: Format) -> str:
     if figure is None or figure.value is None:
         return "-" if style == "markdown" else "--"
+    form = measure.form
     value = form(figure.value)
     if figure.low is None or figure.high is None:
         return value

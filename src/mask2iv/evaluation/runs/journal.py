@@ -1,4 +1,4 @@
-"""The folder of an evaluation: what is written while it goes on, and how it is taken up again."""
+"""The folder of an evaluation: what is written while it runs, and how it is resumed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.evaluation.measures.frechet import frechet_figure
 from mask2iv.evaluation.per_clip.measure import TRUE_VIDEO, Features
-from mask2iv.evaluation.per_clip.rows import Ranking, Row, flat
+from mask2iv.evaluation.per_clip.rows import DETAILS, Ranking, Row, flat
 from mask2iv.evaluation.reports.page import write_page
 from mask2iv.extras import require
 from mask2iv.files import atomic_write, read_json, reason, write_json
@@ -25,18 +25,17 @@ from mask2iv.media import write_png
 from mask2iv.stages.config import PipelineConfig
 
 JOURNAL, PROTOCOL, TABLE = "per_clip.jsonl", "protocol.json", "per_clip.parquet"
-_DETAILS = ("clip_id", "caption", "verb", "object_name", "actor")
 
 
 class Journal:
     """Rows, features and filmstrips of an evaluation.
 
     Args:
-        out: a new folder, or that of an evaluation under the same protocol, which is then gone on with.
+        out: a new folder, or that of an evaluation under the same protocol, which is then resumed.
         protocol: plain JSON values; ``model``, ``data`` and ``predictions``, which are mere names, may differ.
-        rank: by which the best and the worst clips are found.
-        first: filmstrips of so many clips, in their order.
-        keep: filmstrips of so many of the best and of the worst; of none where nothing tells clips apart.
+        rank: what makes clips the best and the worst.
+        first: how many clips, in their order, get filmstrips.
+        keep: how many of the best and how many of the worst get filmstrips; none where clips are not ranked.
 
     Raises:
         InputError: the folder holds something else, or an evaluation under another protocol.
@@ -44,13 +43,13 @@ class Journal:
 
     def __init__(self, out: Path, protocol: Mapping[str, Any], rank: Ranking, first: int, keep: int) -> None:
         self.out, self.rank, self.first, self.keep = out, rank, first, keep if rank.better else 0
-        require("pyarrow", "evaluation")  # it is needed last, and should be missed first
+        require("pyarrow", "evaluation")  # needed last, but its absence should show first
         self.rows: list[Row] = _claim(out, protocol)
 
     def add(
         self, row: Row, features: Mapping[str, Sequence[Features]], strip: Sequence[tuple[str, UInt8Array]]
     ) -> None:
-        """Take a clip in: its features and its filmstrip are written, its row waits for :meth:`save`."""
+        """Add a clip: its features and its filmstrip are written, its row waits for :meth:`save`."""
         arrays = {
             f"{metric} {system} {seed}": found[metric]
             for system, of_seeds in features.items()
@@ -65,7 +64,7 @@ class Journal:
             write_png(self._filmstrip(row["clip_id"]), filmstrip(strip))
 
     def save(self) -> None:
-        """Write the rows, and drop filmstrips of clips that are no longer among the best or the worst."""
+        """Write the rows, and delete filmstrips of clips that are no longer among the best or the worst."""
         with atomic_write(self.out / JOURNAL) as temporary:
             text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in self.rows)
             temporary.write_text(text, encoding="utf-8")
@@ -86,7 +85,7 @@ class Journal:
         return {"distribution": found} if any(found.values()) else {}
 
     def ranked(self) -> dict[str, Any]:
-        """``best`` and ``worst`` clips: id, caption, value and filmstrip, the farthest first."""
+        """``best`` and ``worst`` clips: id, caption, value and filmstrip, the most extreme first."""
         order = sorted(self.rows, key=self.rank)
 
         def entries(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -121,7 +120,7 @@ class Journal:
 
 
 def read_rows(out: Path) -> list[Row]:
-    """The rows of an evaluation's folder; empty where none is there yet.
+    """The rows in an evaluation's folder; empty where there are none yet.
 
     Raises:
         InputError: the file is damaged.
@@ -132,11 +131,13 @@ def read_rows(out: Path) -> list[Row]:
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {reason(error)}; remove the folder and evaluate again") from error
+        raise InputError(
+            str(path), f"cannot be read: {reason(error)}", "remove the folder and evaluate again"
+        ) from error
 
 
 def read_features(out: Path, clip_ids: Sequence[str], metric: str) -> dict[str, list[NDArray[np.float32]]]:
-    """Features [n, D] of each clip by system, those of all its seeds together.
+    """Features [n, D] of each clip by system, all seeds together.
 
     Raises:
         InputError: a clip's features are missing or damaged.
@@ -152,7 +153,9 @@ def read_features(out: Path, clip_ids: Sequence[str], metric: str) -> dict[str, 
                     if name == metric:
                         by_system.setdefault(system, []).append(archive[key])
         except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} cannot be read: {reason(error)}; remove the folder, evaluate again") from error
+            raise InputError(
+                str(path), f"cannot be read: {reason(error)}", "remove the folder and evaluate again"
+            ) from error
         for system, parts in by_system.items():
             found.setdefault(system, []).append(np.concatenate(parts))
     return found
@@ -161,29 +164,29 @@ def read_features(out: Path, clip_ids: Sequence[str], metric: str) -> dict[str, 
 def write_table(rows: Sequence[Row], path: Path) -> None:
     """One row per clip and one column per measure, as Parquet."""
     pyarrow, parquet = require("pyarrow", "evaluation"), require("pyarrow.parquet", "evaluation")
-    table = pyarrow.Table.from_pylist([{**{name: row[name] for name in _DETAILS}, **flat(row)} for row in rows])
+    table = pyarrow.Table.from_pylist([{**{name: row[name] for name in DETAILS}, **flat(row)} for row in rows])
     with atomic_write(path) as temporary:
         parquet.write_table(table, temporary)
 
 
 def _claim(out: Path, protocol: Mapping[str, Any]) -> list[Row]:
-    """The rows that are there already, of an evaluation under this very protocol."""
+    """The rows that are already there, if they were made under this protocol."""
     path = out / PROTOCOL
     if not path.is_file():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"--out {out} is not empty and holds no evaluation; choose another folder")
+            raise InputError("out", f"{out} is not empty and holds no evaluation", "choose another folder")
         write_json(path, protocol)
         return []
     found = read_json(path)
     if "pipeline" in found:
-        # Settings that did not exist when it was written have their defaults.
+        # Settings that are newer than the file have their defaults.
         found["pipeline"] = config.to_dict(config.from_dict(PipelineConfig, found["pipeline"]))
     wanted = json.loads(json.dumps(protocol))
-    # Hashes tell models and data apart; the same ones may be called by other paths.
+    # Hashes identify models and data; paths to the same ones may differ.
     keys = {*found, *wanted} - {"model", "data", "predictions"}
     differing = sorted(key for key in keys if found.get(key) != wanted.get(key))
     if differing:
         raise InputError(
-            f"--out {out} holds an evaluation that differs in {', '.join(differing)}; choose another folder"
+            "out", f"{out} holds an evaluation that differs in {', '.join(differing)}", "choose another folder"
         )
     return read_rows(out)

@@ -1,9 +1,9 @@
-"""Generates or reads an answer for every clip of a set, measures, and gathers the figures; goes on where it stopped.
+"""Generates or reads an answer for every clip of a set, measures it, and summarises; resumes where it stopped.
 
-Files: ``protocol.json`` says how the figures come about and is written first; ``per_clip.jsonl``, the journal, has one
-line per finished clip, in the order of the set; ``features/`` holds what the Frechet distances are taken of;
-``filmstrips/`` has pictures of the first, the best and the worst clips. Written last: ``per_clip.parquet``, a table
-with a column per measure; ``report.html``; and ``metrics.json`` with protocol and figures.
+Files: ``protocol.json``, written first, says how figures are made; ``per_clip.jsonl``, the journal, has one line per
+finished clip, in the order of the set; ``features/`` holds the features behind the Frechet distances; ``filmstrips/``
+has pictures of the first, the best and the worst clips. Written last: ``per_clip.parquet``, a table with a column per
+measure; ``report.html``; and ``metrics.json`` with protocol and figures.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def evaluate(
     sources: Mapping[str, Any],
     measurer: Measurer | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a model; see the module's text for what is written.
+    """Evaluate a model; the module says what is written.
 
     Args:
         pipeline: the model, on the device to use.
-        clips: held-out clips; brought to the model's size and length. Masks are found again in the videos of a
-            :class:`~mask2iv.data.store.ClipSet` that is simulated, or by SAM 2.
+        clips: held-out clips; brought to the model's size and length. Videos are segmented by SAM 2, or without it if
+            the clips are a simulated :class:`~mask2iv.data.store.ClipSet`.
         settings: what is generated.
-        out: a new folder, or the one of an unfinished or finished evaluation under the same protocol.
+        out: a new folder, or that of a finished or unfinished evaluation under the same protocol.
         sources: ``model``, ``model_sha256``, ``data`` and ``data_index_sha256``, noted in the protocol.
         measurer: the metrics; PSNR, SSIM and LPIPS where None.
 
@@ -69,7 +69,7 @@ def evaluate(
 
     Raises:
         InputError: no clips, the model lacks a stage, `out` holds something else, or a clip does not show its object in
-            the first and the last frame or is shorter than the model's.
+            the first and the last frame or has fewer frames than the model.
     """
     source, own = ModelAnswers(pipeline, settings), pipeline.config
     scoring = _scoring(own.num_frames, (own.height, own.width), settings.stride)
@@ -98,21 +98,21 @@ def evaluate_predictions(
     sources: Mapping[str, Any],
     measurer: Measurer | None = None,
 ) -> dict[str, Any]:
-    """Score videos of another program; see the module's text for what is written.
+    """Score videos of another program; the module says what is written.
 
     Args:
         source: the videos.
-        clips: those of ``source.clip_ids``, in their order; brought to `size` and `num_frames`.
-        size, num_frames: (H, W) and T at which all is scored, and which the videos must have.
+        clips: those of ``source.clip_ids``, in that order; brought to `size` and `num_frames`.
+        size, num_frames: (H, W) and T of the scored clips; the videos must have them.
         settings: of which ``batch_size``, ``filmstrips``, ``keep`` and ``stride`` matter.
-        out, measurer: as of :func:`evaluate`.
+        out, measurer: as in :func:`evaluate`.
         sources: ``predictions``, ``data`` and ``data_index_sha256``, noted in the protocol.
 
     Returns:
         The content of ``metrics.json``.
 
     Raises:
-        InputError: as of :func:`evaluate`, or a video of another shape.
+        InputError: as in :func:`evaluate`, or a video of another shape.
     """
     digest = hashlib.sha256("\n".join(source.digest_lines()).encode()).hexdigest()
     generation = {
@@ -135,7 +135,7 @@ def _run(
     measurer: Measurer | None,
 ) -> dict[str, Any]:
     if not len(clips):
-        raise InputError("there are no clips to evaluate on")
+        raise InputError("clips", "there are none to evaluate on")
     measurer = measurer or Measurer.load(DEFAULT_METRICS)
     measurer.fit(scoring["num_frames"], not source.systems or getattr(clips, "simulated", False))
     rank = ranking(source.systems, source.conditions, measurer.of_pictures)
@@ -211,7 +211,7 @@ def _digest_of_ids(clips: Sequence[Clip]) -> str:
 
 
 def _fitted(clip: Clip, scoring: Mapping[str, Any]) -> Clip:
-    """The clip at the scored size and length."""
+    """The clip at the size and length that are scored."""
     stride = scoring["stride"] if isinstance(scoring["stride"], int) else None
     size = (scoring["height"], scoring["width"])
     frames = select_frames(clip.trajectory.num_frames, scoring["num_frames"], stride)
@@ -221,7 +221,8 @@ def _fitted(clip: Clip, scoring: Mapping[str, Any]) -> Clip:
     for name, mask in (("first", fitted.object_mask), ("last", fitted.target_mask)):
         if not mask.any():
             raise InputError(
-                f"clip {clip.clip_id}: its object is not visible in the {name} frame at {size[0]}x{size[1]}; "
-                "evaluate on clips that show it there"
+                f"clip {clip.clip_id}",
+                f"its object is not visible in the {name} frame at {size[0]}x{size[1]}",
+                "evaluate on clips that show it there",
             )
     return fitted

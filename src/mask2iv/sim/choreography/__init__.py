@@ -1,1 +1,1 @@
-"""What happens in a simulated scene: who does what to which object, along which path."""
+"""The action of a simulated scene: who does what to which object, and along which path."""

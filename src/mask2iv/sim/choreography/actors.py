@@ -1,7 +1,7 @@
 """The two actors: a human hand with forearm, and a WidowX-like arm with a parallel gripper.
 
-An actor is a list of rigid parts. Given the pose of its tool and how far it is closed, it answers the pose of every
-part; nothing is simulated.
+An actor is a list of rigid parts. Its tool's pose and closure determine the pose of every part; there are no
+dynamics.
 
 Tool frames:
     hand   origin at the palm's centre, +x along the fingers, +z out of the back of the hand (the palm faces -z). The
@@ -17,8 +17,8 @@ from typing import Protocol
 
 import numpy as np
 
+from mask2iv.sim.world.assets.parts import X_AXIS, Y_AXIS, Colour, Geom, ball, box, rod, shape
 from mask2iv.sim.world.geometry import UP, Array, Pose, frame, frame_z, lathe, rotation, unit, vec
-from mask2iv.sim.world.parts import X_AXIS, Y_AXIS, Colour, Geom, ball, box, rod, shape
 
 Rng = np.random.Generator
 SKIN: tuple[Colour, ...] = (
@@ -36,15 +36,15 @@ class Unreachable(Exception):
 
 
 class Actor(Protocol):
-    """What the planner needs of an actor.
+    """What the grasp planner needs to know about an actor.
 
     Attributes:
         name: "hand" or "robot".
         parts: shapes of each rigid part.
-        fingers: part indices of each separately closing finger, robot: both jaws as one.
+        fingers: part indices of each finger that closes independently; a robot's two jaws are one.
         touching: indices of the parts that may touch objects.
-        opened: closure of each finger when wide open; closed: when shut on nothing.
-        tip: the point of the closed tool that pushes, tool frame.
+        opened, closed: closure of each finger when fully open, and when fully closed without an object.
+        tip: the point of the closed tool that pushes, in the tool frame.
     """
 
     name: str
@@ -70,12 +70,12 @@ _THUMB_SHUT = (vec(0.62, 0.2, -0.76), vec(0.85, -0.2, -0.45), vec(0.8, -0.35, 0.
 
 @dataclass
 class Hand:
-    """A hand whose forearm points to an elbow far out of the picture.
+    """A hand whose forearm points to an elbow far outside the picture.
 
     Attributes:
         side: "right" or "left".
-        elbow: world point the forearm runs towards.
-        look: size, skin, sleeve and cuff, as :meth:`build` takes them.
+        elbow: world point the forearm points to.
+        look: scale, skin, sleeve and cuff, see :meth:`build`.
     """
 
     side: str
@@ -102,7 +102,7 @@ class Hand:
 
     @classmethod
     def build(cls, side: str, elbow: Array, scale: float, skin: Colour, sleeve: Colour, cuff: float) -> Hand:
-        """A hand of a size (1: small), with colours, and where the sleeve begins, metres from the wrist."""
+        """A hand of a scale (1: small) and colours, whose sleeve begins `cuff` metres from the wrist."""
         m = 1.0 if side == "right" else -1.0
         palm = [
             rod(vec(-0.04, 0.6 * y * m, 0) * scale, vec(x - 0.003, y * m, 0) * scale, 0.0125 * scale, skin)
@@ -157,7 +157,7 @@ class Robot:
     """A two-link arm on a turret, with a wrist and a parallel gripper.
 
     Attributes:
-        base: world point on which it stands.
+        base: world point of its base.
         link: length of each of the two links, metres.
     """
 
@@ -175,7 +175,7 @@ class Robot:
 
     @classmethod
     def draw(cls, rng: Rng, base: Array) -> Robot:
-        """An arm with random paint and link length."""
+        """An arm with random colours and link length."""
         shell: Colour = ((0.1, 0.1, 0.11), (0.16, 0.17, 0.2), (0.82, 0.83, 0.85), (0.75, 0.35, 0.1))[
             rng.choice(4, p=(0.45, 0.2, 0.2, 0.15))
         ]

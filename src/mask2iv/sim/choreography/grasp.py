@@ -1,4 +1,4 @@
-"""Bringing the tool to an object: where to come from, how far to go until it touches, how far to close."""
+"""Grasp planning: the direction of approach, the pose at first contact, and the closure."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from mask2iv.sim.world.stage import GeomIds, Stage
 
 Rng = np.random.Generator
 CONTACT_DISTANCE = 0.008
-"""Actor and object touch when their shapes are nearer than this, metres."""
+"""Actor and object are in contact when their shapes are closer than this, metres."""
 DEEPEST = -0.012
-"""Deeper overlap of actor and object or table than this (metres) is not believable."""
+"""Deepest plausible penetration of actor and object or table, metres."""
 _CLEARANCE = 0.001
 
 
 class Implausible(Exception):
-    """A draw that is thrown away; the message is the reason that is counted."""
+    """A draw is rejected; the message is the reason, by which rejections are counted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Grasp:
-    """A tool pose at first touch and how it is reached.
+    """A tool pose at first contact and how it is reached.
 
     Attributes:
-        tool: tool pose at first touch, world.
-        opened, closed: closure before and from first touch.
+        tool: tool pose at first contact, world.
+        opened, closed: closure before first contact, and from then on.
         back: offset from `tool` to the control point of the approach, world metres.
     """
 
@@ -40,10 +40,10 @@ class Grasp:
 
 
 class Scene:
-    """One actor, its target and the stage, with the numbers of their moving parts; two hands are two of these.
+    """One actor, its target and the stage, with the numbers of their moving parts; two hands have one scene each.
 
     Args:
-        group: what the stage calls the actor's parts, without their number.
+        group: name of the actor's parts on the stage, without their number.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Scene:
             self.stage.place(self._target_parts[1], base @ self.task.target.joint.pose(joint))
 
     def set_tool(self, tool: Pose, closure: Array) -> None:
-        """Pose the actor and bring all positions up to date.
+        """Pose the actor and update all positions.
 
         Raises:
             Unreachable: the arm is too short.
@@ -80,18 +80,18 @@ class Scene:
         self.stage.update()
 
     def part_pose(self, base: Pose, joint: float) -> Pose:
-        """Pose of the part that is handled: the moving part of a jointed object, unless it is handled as a whole."""
-        worked = self.task.joint
-        return base if worked is None else base @ worked.pose(joint)
+        """Pose of the handled part: the moving part of a jointed object, unless it is handled as a whole."""
+        moved = self.task.joint
+        return base if moved is None else base @ moved.pose(joint)
 
     def advance(self, tool: Pose, closure: Array, direction: Array, reach: float) -> Pose:
-        """Slide the tool along direction until it touches target or table, at most `reach` metres."""
+        """Move the tool along `direction` until it touches target or table, at most `reach` metres."""
         obstacles = np.concatenate([self.target, self.table])
         gone = 0.0
         for _ in range(40):
             self.set_tool(tool.shifted(direction * gone), closure)
             gap, _ = self.stage.distance(self.touching, obstacles, 0.1)
-            # A step no longer than the gap cannot pass through anything.
+            # A step no longer than the gap cannot penetrate anything.
             if gap < 2 * _CLEARANCE or gone >= reach:
                 break
             gone = min(gone + max(gap - _CLEARANCE, 0.001), reach)
@@ -114,7 +114,7 @@ class Scene:
         return closure
 
     def nudge(self, tool: Pose, closure: Array, against: GeomIds) -> Pose:
-        """Shift the tool by the least that makes it just touch."""
+        """Shift the tool by the smallest distance that makes it just touch."""
         for _ in range(4):
             self.set_tool(tool, closure)
             gap, segment = self.stage.distance(self.touching, against, 0.12)
@@ -130,7 +130,7 @@ class Scene:
 
 
 def plan_grasp(scene: Scene, rng: Rng) -> Grasp:
-    """Solve the first touch of a task, with the target resting on the table.
+    """Solve for the first contact of a task, with the target resting on the table.
 
     Raises:
         Implausible: the tool does not reach the object, or only through the table.
@@ -149,7 +149,7 @@ def plan_grasp(scene: Scene, rng: Rng) -> Grasp:
     scene.set_tool(grasp.tool, grasp.closed)
     if not scene.touches():
         raise Implausible("no contact")
-    # Told by every frame of the motion too, but cheaper here.
+    # Every frame of the motion is checked too, but here it is cheaper.
     if scene.stage.distance(scene.whole, scene.table, 0.0)[0] < DEEPEST:
         raise Implausible("actor inside table")
     return grasp
@@ -178,7 +178,7 @@ def _hold(scene: Scene, rng: Rng, part: Pose) -> Grasp:
 
 
 def _hand_hold(hand: Hand, task: Task, rng: Rng, point: Array, half: float) -> tuple[Pose, Array, Array]:
-    """(tool pose before the last 8 cm, direction of those, offset of the approach's control point)."""
+    """(tool pose before the final approach, its direction, offset of the approach's control point)."""
     assert task.grip is not None
     across = 1.0 if hand.side == "right" else -1.0
     if task.grip.style == "side":
@@ -197,7 +197,7 @@ def _hand_hold(hand: Hand, task: Task, rng: Rng, point: Array, half: float) -> t
 
 
 def _palm_hold(hand: Hand, task: Task, rng: Rng, point: Array, palm: Array) -> tuple[Pose, Array, Array]:
-    """As :func:`_hand_hold`, for an upright hand whose palm looks along `palm`, fingers away from the elbow."""
+    """As :func:`_hand_hold`, for an upright hand whose palm faces along `palm`, fingers away from the elbow."""
     along = unit(task.heading - palm * float(task.heading @ palm))
     tilt = rng.uniform(0.1, 0.35)
     r = frame(along * np.cos(tilt) - UP * np.sin(tilt), -palm)
@@ -225,7 +225,7 @@ def _push(scene: Scene, rng: Rng, part: Pose) -> Grasp:
     middle = part.p if task.joint is None else part.at(task.joint.handle)
     extent = model.radius if task.joint is None else 0.0
     if task.grip is not None and task.grip.style == "palm":
-        # One of two hands: each pushes its own half.
+        # One of two hands; each pushes its own half.
         middle = part.at(task.grip.point * vec(0.72, 0, 0))
     if isinstance(actor, Robot):
         drop = rng.uniform(1.2, np.pi / 2)
@@ -255,7 +255,7 @@ def _push(scene: Scene, rng: Rng, part: Pose) -> Grasp:
 
 
 def _pivot(scene: Scene, rng: Rng, part: Pose, base: Pose) -> Grasp:
-    """A fingertip behind the edge of a closed lid or door, or before that of an open one."""
+    """A fingertip behind the edge of a closed lid or door, or in front of the edge of an open one."""
     task, actor, joint = scene.task, scene.actor, scene.task.joint
     assert joint is not None
     opening = task.verb == "opening"
@@ -267,7 +267,7 @@ def _pivot(scene: Scene, rng: Rng, part: Pose, base: Pose) -> Grasp:
         tilt = rng.uniform(0.15, 0.35) if opening or joint.door else rng.uniform(0.3, 0.5)
         fingers = h * np.cos(tilt) - UP * np.sin(tilt)
         if joint.door:
-            # Upright, the palm towards the edge: it sweeps the door to the left and shuts it to the right.
+            # Upright, with the palm towards the edge: it sweeps the door open to the left and shut to the right.
             palm = base.r[:, 0] * (-1.0 if opening else 1.0)
             r, closure = frame(unit(fingers - palm * float(fingers @ palm)), -palm), np.array([0.2, 0.3, 0.3, 0.3, 0.3])
             tip = vec(0.11, 0.0, -0.04) * actor.scale

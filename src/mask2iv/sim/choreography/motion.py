@@ -1,4 +1,4 @@
-"""Frame by frame: approach, touch, handle, let go; and whether the result is believable."""
+"""Animation frame by frame (approach, contact, handling, release) and checks that it is plausible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """The state in one frame: tool pose and closure of the actor, base pose and joint value of the target."""
+    """The state of one frame: tool pose and closure of the actor, base pose and joint value of the target."""
 
     tool: Pose
     closure: Array
@@ -25,7 +25,7 @@ class Frame:
     joint: float
 
     def towards(self, other: Frame, s: float) -> Frame:
-        """The state at a share s of the way to another frame."""
+        """The state interpolated to another frame, at s in [0, 1]."""
         tool, base = blend(self.tool, other.tool, s), blend(self.base, other.base, s)
         joint = self.joint + (other.joint - self.joint) * s
         return Frame(tool, self.closure + (other.closure - self.closure) * s, base, joint)
@@ -37,7 +37,7 @@ class Frame:
 
 
 def draw_timing(task: Task, count: int, rng: Rng) -> tuple[int, int]:
-    """First and last frame of handling, of `count`."""
+    """First and last frame of handling, among `count`."""
     touch = 0 if task.held else round((count - 1) * rng.uniform(0.26, 0.33))
     leave = count - 1
     if task.release:
@@ -80,7 +80,7 @@ def _handle(scene: Scene, grasp: Grasp, s: float) -> Frame:
     before, now = scene.part_pose(rest_base, rest_joint), scene.part_pose(base, joint)
     if task.mode != "pivot":
         return Frame(now @ before.inverse() @ grasp.tool, grasp.closed, base, joint)
-    # The fingertip follows its point of the lid while the hand keeps its attitude.
+    # The fingertip follows its point on the lid while the hand keeps its orientation.
     assert task.joint is not None
     handle = task.joint.handle
     tool = Pose(now.at(handle) + grasp.tool.p - before.at(handle), grasp.tool.r)
@@ -89,7 +89,7 @@ def _handle(scene: Scene, grasp: Grasp, s: float) -> Frame:
 
 
 def _start(scene: Scene, first: Pose, rng: Rng) -> Pose:
-    """Where the tool is in frame 0: in the picture, or out of it."""
+    """The tool pose in frame 0, inside or outside the picture."""
     actor = scene.actor
     turn = rotation(unit(rng.normal(size=3)), rng.uniform(0.0, 0.35))
     inside = rng.random() < 0.42
@@ -103,7 +103,7 @@ def _start(scene: Scene, first: Pose, rng: Rng) -> Pose:
 
 
 def _retreat(scene: Scene, grasp: Grasp, last: Frame) -> Array:
-    """Offset of the tool after letting go."""
+    """Offset of the tool after release."""
     task = scene.task
     if task.mode == "push":
         return -unit(task.push) * 0.08 + UP * 0.03
@@ -116,7 +116,7 @@ def check(scene: Scene, frames: list[Frame]) -> BoolArray:
     """Contact per frame, bool [T].
 
     Raises:
-        Implausible: the object moves untouched, or shapes pass through each other.
+        Implausible: the object moves without contact, or shapes penetrate each other.
         Unreachable: the arm is too short somewhere.
     """
     stage = scene.stage
@@ -146,7 +146,7 @@ def check(scene: Scene, frames: list[Frame]) -> BoolArray:
 
 
 def check_apart(scenes: list[Scene], played: list[list[Frame]]) -> None:
-    """Two hands must not pass through each other.
+    """Check that two hands do not penetrate each other.
 
     Raises:
         Implausible: they do.

@@ -1,6 +1,6 @@
-"""Actions: what is done to which object, along which path, and how that is said.
+"""Actions: what is done to which object, along which path, and with which caption.
 
-World directions are those of the picture: +x is to the right, +y away from the camera ("forward"), +z up.
+World directions match the picture: +x is right, +y away from the camera ("forward"), +z up.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mask2iv.sim.world.catalogue import Props
+from mask2iv.sim.world.assets.catalogue import Props
+from mask2iv.sim.world.assets.parts import Grip, Joint, ObjectModel
 from mask2iv.sim.world.geometry import UP, Array, Pose, min_jerk, rotation, vec, yaw
-from mask2iv.sim.world.parts import Grip, Joint, ObjectModel
 
 Rng = np.random.Generator
 Path = Callable[[float], tuple[Pose, float]]
@@ -34,7 +34,7 @@ _PUSHED = (
     *("bucket", "lamp", "stapler", "chair", "trash can"),
 )
 ROUND = ("cup", "can", "bottle", "apple", "bucket", "trash can")
-"""Kinds whose turn about the vertical can hardly be seen."""
+"""Kinds whose rotation about the vertical is hardly visible."""
 _TURNED = tuple(kind for kind in _GRASPED if kind not in ROUND)
 _POURED = ("bottle", "kettle", "mug", "cup")
 _DROPPED = ("apple", "can", "cup", "apple")
@@ -44,23 +44,23 @@ _JOINTED = ("laptop", "drawer", "lidded box", "safe", "trash can")
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One thing to do.
+    """One action to perform.
 
     Attributes:
-        verb, caption, direction: how it is said; direction is "" where none is.
+        verb, caption, direction: its words; direction is "" if it has none.
         target: the handled object.
         path: progress in [0, 1] -> (pose of the target's base, joint value).
-        mode: "hold" (grasped, moves with the tool), "push" (touched from behind) or "pivot" (a fingertip leads the edge
-            of a turning lid).
-        grip: for "hold".
-        heading: level direction in which a hand's fingers, or the reach of an arm, point.
-        side: "right" or "left": the hand, and the picture edge the actor comes from.
+        mode: "hold" (grasped, moves with the tool), "push" (touched from behind) or "pivot" (a fingertip guides the
+            edge of a rotating lid).
+        grip: the grip for "hold".
+        heading: horizontal direction in which a hand's fingers point or an arm reaches.
+        side: "right" or "left": the hand, and the edge of the picture from which the actor enters.
         push: direction of the first push, world.
         held: whether the actor holds the target from the first frame.
-        release: whether the actor lets go at the end.
-        receptacle: a second object that takes part, and where it stands.
-        whole: whether a jointed target is handled by its base and not by its moving part.
-        other: what the left hand does while the right one does this, following the same path; None for one actor.
+        release: whether the actor releases the target at the end.
+        receptacle: a second object that takes part, and its pose.
+        whole: whether a jointed target is handled by its base, not its moving part.
+        other: the left hand's task beside this one of the right hand, along the same path; None for one actor.
     """
 
     verb: str
@@ -81,13 +81,13 @@ class Task:
 
     @property
     def joint(self) -> Joint | None:
-        """The joint that is worked, None where the target is handled as a whole."""
+        """The joint that is moved, None if the target is handled as a whole."""
         return None if self.whole else self.target.joint
 
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """The choices common to all actions: random source, actor, hand side, and where objects come from."""
+    """The choices common to all actions: random source, actor, side of the hand, and source of objects."""
 
     rng: Rng
     actor: str
@@ -95,14 +95,14 @@ class Draw:
     props: Props
 
     def heading(self, spread: float = 0.25) -> Array:
-        """A level reaching direction: away from the camera, a little across."""
+        """A horizontal reaching direction: away from the camera, slightly across."""
         across = 1 if self.side == "right" else -1
         angle = across * self.rng.uniform(0.05, 0.75) + self.rng.uniform(-spread, spread) * 0.5
         return yaw(angle) @ vec(0, 1, 0)
 
 
 def article(noun: str) -> str:
-    """The noun with "a" or "an" before it; those that are plural only stand alone."""
+    """The noun with "a" or "an"; plural nouns get no article."""
     if noun in ("scissors", "pliers"):
         return noun
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
@@ -114,13 +114,13 @@ def say(d: Draw, verb: str, target: ObjectModel, rest: str = "") -> str:
 
 
 def pick(d: Draw, kinds: tuple[str, ...]) -> ObjectModel:
-    """An object of one of the kinds that the clip may use."""
+    """An object of one of these kinds, among those the clip may use."""
     kinds = d.props.among(kinds)
     return d.props.make(kinds[d.rng.integers(len(kinds))], d.rng)
 
 
 def _choose_grip(d: Draw, target: ObjectModel, level: bool = True) -> Grip:
-    """A grip that fits the actor; side grips where the object has one and `level` allows."""
+    """A grip for the actor; side grips only if the object has one and `level` is set."""
     side, top = target.grip("side"), target.grip("top")
     if side is not None and level and (top is None or d.rng.random() < (0.75 if d.actor == "hand" else 0.35)):
         return side
@@ -149,7 +149,7 @@ def _facing(d: Draw, target: ObjectModel, grip: Grip | None, heading: Array) -> 
 
 
 def _spot(d: Draw, travel: Array) -> Array:
-    """Start on the table such that start and end lie about the picture's middle."""
+    """A start on the table such that start and end lie around the picture's centre."""
     return -travel / 2 * vec(1, 1, 0) + vec(d.rng.uniform(-0.06, 0.06), d.rng.uniform(-0.05, 0.06), 0)
 
 
@@ -193,7 +193,7 @@ def _putting_down(d: Draw) -> Task:
 
 
 def _pushing(d: Draw) -> Task:
-    # The palm pushes away from its own side; the fingertips push forward.
+    # A palm pushes away from its own side; fingertips push forward.
     ways = ["forward", "left" if d.side == "right" else "right"]
     if d.actor == "robot":
         ways = ["left", "right", "forward", "backward"]
@@ -250,7 +250,7 @@ def _swinging(d: Draw, verb: str) -> Task:
     target = pick(d, _JOINTED)
     joint = target.joint
     assert joint is not None
-    # A door's hinge is at its left: the right hand gets behind its edge, the left one shuts it.
+    # A door's hinge is at its left: the right hand reaches behind its edge, the left one shuts it.
     side = ("right" if verb == "opening" else "left") if joint.door else d.side
     turn = d.rng.uniform(-0.3, 0.3)
     heading = yaw(turn + d.rng.uniform(-0.25, 0.25)) @ vec(0, 1, 0)
@@ -306,7 +306,7 @@ def _pouring(d: Draw) -> Task:
 
 
 def _delivering(d: Draw, verb: str) -> Task:
-    """Putting into a bowl, or stacking on a box."""
+    """Putting an object into a bowl, or stacking it on a box."""
     into = verb == "putting"
     target = pick(d, _DROPPED if into else _STACKED)
     other = d.props.make("bowl" if into else "wide box", d.rng)
@@ -339,7 +339,7 @@ ACTIONS: dict[str, Callable[[Draw], Task]] = {
     "putting": lambda d: _delivering(d, "putting"),
     "stacking": lambda d: _delivering(d, "stacking"),
 }
-"""Verb -> the function that draws such a task. Every action is open to a hand and to an arm."""
+"""Verb -> the function that draws such a task, for a hand or an arm."""
 KINDS: dict[str, tuple[str, ...]] = {
     "picking up": _GRASPED,
     "putting down": _GRASPED,
@@ -353,4 +353,4 @@ KINDS: dict[str, tuple[str, ...]] = {
     "putting": _DROPPED,
     "stacking": _STACKED,
 }
-"""Verb -> the kinds it is done to."""
+"""Verb -> the kinds of objects it is done to."""

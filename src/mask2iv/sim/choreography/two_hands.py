@@ -1,4 +1,4 @@
-"""Actions of two hands: both carry or push an object, or one holds it while the other works its lid."""
+"""Actions of two hands: both carry or push an object, or one holds it while the other moves its lid."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from mask2iv.sim.choreography.tasks import ACTIONS, DIRECTIONS, ROUND, SAID, Draw, Path, Task, carry, say, straight
+from mask2iv.sim.world.assets.parts import Grip, ObjectModel
 from mask2iv.sim.world.geometry import UP, Array, Pose, min_jerk, vec, yaw
-from mask2iv.sim.world.parts import Grip, ObjectModel
 
 _CARRIED = ("box", "box", "bucket", "trash can", "safe", "chair", "lidded box", "drawer")
 _TURNED = tuple(kind for kind in _CARRIED if kind not in ROUND)
@@ -18,14 +18,14 @@ _LIDDED = ("laptop", "lidded box", "trash can", "drawer")
 
 
 def _target(d: Draw, kinds: tuple[str, ...] = _CARRIED) -> ObjectModel:
-    """Something wide enough for two hands."""
+    """An object wide enough for two hands."""
     kinds = d.props.among(kinds)
     kind = kinds[d.rng.integers(len(kinds))]
     return d.props.make("large box" if kind == "box" else kind, d.rng)
 
 
 def _task(d: Draw, verb: str, direction: str, target: ObjectModel, path: Path, mode: str, **kw: Any) -> Task:
-    """The same done by a right and a left hand, one at each side of the target."""
+    """One task for a right and a left hand, on either side of the target."""
     left, right = target.palms
     caption = say(d, verb, target, SAID.get(direction, direction))
     hands = []
@@ -84,7 +84,7 @@ def _rotating(d: Draw) -> Task:
 
 
 def _swinging(d: Draw, verb: str) -> Task:
-    """One hand keeps the base in place, the other moves the lid or the drawer."""
+    """One hand holds the base, the other moves the lid or the drawer."""
     props = replace(d.props, kinds=d.props.among(_LIDDED))
     side = "right" if d.rng.random() < 0.6 else "left"
     worker = ACTIONS[verb](replace(d, side=side, props=props))
@@ -100,7 +100,7 @@ def _swinging(d: Draw, verb: str) -> Task:
 
 
 def _steady(target: ObjectModel, sign: int) -> Grip:
-    """Where the other hand lies against a target that is being opened."""
+    """Where the other hand rests against a target that is being opened."""
     if target.palms:
         return target.palms[0 if sign < 0 else 1]
     return Grip("palm", vec(sign * target.radius / 1.1, 0, 0.03), vec(sign, 0, 0), target.radius)
@@ -115,8 +115,8 @@ TWO_HANDED: dict[str, Callable[[Draw], Task]] = {
     "opening": lambda d: _swinging(d, "opening"),
     "closing": lambda d: _swinging(d, "closing"),
 }
-"""Verb -> the function that draws such a task of two hands."""
+"""Verb -> the function that draws such a task for two hands."""
 TWO_HANDED_KINDS: dict[str, tuple[str, ...]] = {
     verb: {"opening": _LIDDED, "closing": _LIDDED, "rotating": _TURNED}.get(verb, _CARRIED) for verb in TWO_HANDED
 }
-"""Verb -> the kinds it is done to by two hands."""
+"""Verb -> the kinds of objects that two hands do it to."""

@@ -1,1 +1,1 @@
-"""What is in a simulated scene and how it is seen: objects, rooms, cameras, pictures."""
+"""The contents of a simulated scene and its rendering: objects, rooms, cameras, pictures."""

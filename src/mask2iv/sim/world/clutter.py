@@ -1,4 +1,4 @@
-"""Other objects on the table: clear of the action, or in the line of sight."""
+"""Distractors on the table: clear of the action, or as occluders."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 from mask2iv.sim.choreography.actors import Actor, Hand
 from mask2iv.sim.choreography.tasks import Task
-from mask2iv.sim.world.catalogue import Props
+from mask2iv.sim.world.assets.catalogue import Props
+from mask2iv.sim.world.assets.parts import ObjectModel
 from mask2iv.sim.world.geometry import Array, Pose, unit, vec, yaw
-from mask2iv.sim.world.parts import ObjectModel
 from mask2iv.sim.world.room import Camera
 from mask2iv.sim.world.stage import StageBuilder
 
@@ -23,7 +23,7 @@ _TALL = ("bottle", "carton", "kettle", "can", "lamp", "chair", "bucket", "trash 
 def add_clutter(
     builder: StageBuilder, rng: Rng, task: Task, actors: list[Actor], props: Props, most: int, fewest: int = 1
 ) -> list[ObjectModel]:
-    """`fewest` to `most` other objects, as far as they find room clear of where target and actors move."""
+    """Place `fewest` to `most` distractors, as far as there is room clear of the paths of target and actors."""
     path = [task.path(s)[0].p for s in (0.0, 0.5, 1.0)]
     sources = [actor.elbow if isinstance(actor, Hand) else actor.base for actor in actors]  # type: ignore[attr-defined]
     lane = [p * (1 - t) + source * t for source in sources for p in path for t in np.linspace(0, 1, 8)]
@@ -47,7 +47,7 @@ def add_clutter(
 
 
 def add_occluder(builder: StageBuilder, rng: Rng, task: Task, camera: Camera, props: Props) -> ObjectModel:
-    """A tall object between the camera and some point of the target's path."""
+    """Place a tall object between the camera and a point of the target's path."""
     kinds = props.among(_TALL) or _TALL
     model = props.make(kinds[rng.integers(len(kinds))], rng)
     behind = task.path(rng.uniform(0.0, 1.0))[0].p * vec(1, 1, 0)

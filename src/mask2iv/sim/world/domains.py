@@ -1,4 +1,4 @@
-"""Kinds of rooms: their surfaces, light, and what stands along the back of the table."""
+"""Kinds of rooms: surfaces, light, and furniture along the back of the table."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mask2iv.sim.world.assets.paint import DARK, METAL, WHITE, bright, wood
+from mask2iv.sim.world.assets.parts import Colour, Geom, ball, box, rod
 from mask2iv.sim.world.geometry import vec
-from mask2iv.sim.world.paint import DARK, METAL, WHITE, bright, wood
-from mask2iv.sim.world.parts import Colour, Geom, ball, box, rod
 from mask2iv.sim.world.textures import Surface
 
 Rng = np.random.Generator
@@ -22,12 +22,12 @@ class Domain:
 
     Attributes:
         table, wall, floor: surfaces.
-        counter: how often the table reaches the wall.
-        ambient, sun, warmth: ranges of the light from everywhere, of the main light, and of blue in the latter.
-        low_sun: how far from the vertical the main light may come, as a slope.
-        furnish: draws things of a footprint of 6 to 12 cm radius, at their own origin: (radius, shapes).
-        flat: chance of something flat lying on the table: a mat, a sheet.
-        shadow: side of the shadow map in pixels; a finer one is dearer.
+        counter: probability that the table reaches the wall.
+        ambient, sun, warmth: ranges of the ambient light, the main light, and the main light's blue.
+        low_sun: largest slope of the main light from the vertical.
+        furnish: draws furniture with a footprint of 6 to 12 cm radius, at its own origin: (radius, shapes).
+        flat: probability of a flat object on the table: a mat, a sheet.
+        shadow: side of the shadow map in pixels; a finer one costs more time.
     """
 
     table: Surface
@@ -193,10 +193,10 @@ DOMAINS: dict[str, Domain] = {
         flat=0.45,
     ),
 }
-"""Name -> kind of room. "studio" is bare, with palettes of any kind."""
+"""Name -> kind of room. "studio" has no furniture, and surfaces of any colour."""
 _SCENE_SEED = 20251004
 
 
 def scene_of(number: int, domains: tuple[str, ...]) -> tuple[str, Rng]:
-    """Domain of a scene of the pool, and the source of chance that its room is built from."""
+    """The domain of a scene of the pool, and the random source that its room is built from."""
     return domains[number % len(domains)], np.random.default_rng([_SCENE_SEED, number])

@@ -16,10 +16,10 @@ mujoco = require_mujoco()
 
 
 class Renderer:
-    """Holds one OpenGL context for many scenes of the same picture size.
+    """Holds one OpenGL context for many scenes of one picture size.
 
-    Making the context is slow and done once per process; what belongs to a scene (meshes, textures) is loaded by
-    :meth:`load`.
+    Creating the context is slow and done once per process; :meth:`load` loads the resources of a scene (meshes,
+    textures).
 
     Raises:
         InputError: no headless OpenGL.
@@ -39,7 +39,7 @@ class Renderer:
         self._camera.fixedcamid = 0
 
     def load(self, model: Any) -> None:
-        """Take a compiled model; its offscreen buffer must be at least height x width. Its camera 0 is used."""
+        """Load a compiled model. Its offscreen buffer must be at least height x width; its camera 0 is used."""
         self._gl.make_current()
         if self._context is not None:
             self._context.free()
@@ -54,7 +54,7 @@ class Renderer:
         return self._draw()
 
     def ids(self, data: Any) -> NDArray[np.int32]:
-        """The id of the geom seen at each pixel, int32 [H, W], -1 where there is none."""
+        """The id of the geom visible at each pixel, int32 [H, W], -1 where there is none."""
         self._update(data, self._option)
         codes = self._draw_codes()
         numbers = codes[..., 0] + (codes[..., 1] << 8) + (codes[..., 2] << 16)
@@ -65,7 +65,7 @@ class Renderer:
         return lookup[numbers]
 
     def project(self, data: Any) -> Array:
-        """Pixels (x, y) from the middle, clipped to the picture, of the centres of all moving shapes, [N, 2]."""
+        """Pixels (x, y), relative to the picture's centre and clipped to it, of all moving shapes' centres, [N, 2]."""
         moving = self._model.body_mocapid[self._model.geom_bodyid] >= 0
         local = (data.geom_xpos[moving] - data.cam_xpos[0]) @ data.cam_xmat[0].reshape(3, 3)
         scale = np.maximum(-local[:, 2], 0.05) * np.tan(np.radians(self._model.cam_fovy[0]) / 2) / (self.height / 2)
@@ -74,7 +74,7 @@ class Renderer:
         return pixels
 
     def target_area(self, data: Any) -> int:
-        """Pixels the target would cover if nothing stood before it."""
+        """Number of pixels the target would cover without occlusion."""
         self._update(data, self._alone)
         return int((self._draw_codes().max(axis=-1) > 0).sum())
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from mask2iv.contract import UInt8Array
+from mask2iv.sim.world.assets.paint import WHITE, bright
+from mask2iv.sim.world.assets.parts import box
 from mask2iv.sim.world.backend import require_mujoco
 from mask2iv.sim.world.domains import Domain
 from mask2iv.sim.world.geometry import Array, Pose, frame, to_quaternion, unit, vec, yaw
-from mask2iv.sim.world.paint import WHITE, bright
-from mask2iv.sim.world.parts import box
 from mask2iv.sim.world.stage import StageBuilder
 from mask2iv.sim.world.textures import draw_texture
 
@@ -37,7 +37,7 @@ class Camera:
 
 
 def draw_camera(rng: Rng, away: float = 1.0) -> Camera:
-    """A camera in front of the table's origin looking down at it by 30 to 60 degrees, `away` times as far as usual."""
+    """A camera in front of the table, looking down at it by 32 to 58 degrees, `away` times the usual distance."""
     elevation, azimuth = np.radians(rng.uniform(32, 58)), np.radians(rng.uniform(-10, 10))
     distance, fovy = rng.uniform(0.6, 0.74) * away, rng.uniform(43, 48)
     target = vec(rng.uniform(-0.02, 0.02), rng.uniform(-0.02, 0.03), 0.05)
@@ -57,10 +57,10 @@ def _add_texture(spec: Any, name: str, picture: UInt8Array, repeat: float) -> No
 def build_room(
     builder: StageBuilder, rng: Rng, camera: Camera, height: int, width: int, domain: Domain, clear: Sequence[Array]
 ) -> dict[str, str]:
-    """Add table, wall, floor, furniture, lights and camera; returns what was drawn, for the metadata.
+    """Add table, wall, floor, furniture, lights and camera; returns the choices, for the metadata.
 
     Args:
-        clear: points on the table that furniture must leave free.
+        clear: points on the table that furniture must keep clear.
     """
     spec = builder.spec
     surfaces = {"table": domain.table, "wall": domain.wall, "floor": domain.floor}
@@ -104,12 +104,12 @@ def build_room(
 def _furnish(
     builder: StageBuilder, rng: Rng, domain: Domain, turn: Array, depth: float, clear: Sequence[Array]
 ) -> None:
-    """Things along the back of the table, and something flat on it."""
+    """Add furniture along the back of the table, and a flat object on it."""
     if domain.furnish is not None:
-        things = domain.furnish(rng)
+        pieces = domain.furnish(rng)
         x = rng.uniform(-0.5, -0.35)
-        for number in rng.permutation(len(things)):
-            radius, geoms = things[number]
+        for number in rng.permutation(len(pieces)):
+            radius, geoms = pieces[number]
             spot = turn @ vec(x + radius, depth - 0.03 - min(radius, 0.08), 0)
             x += 2 * radius + rng.uniform(0.03, 0.12)
             if all(np.linalg.norm((spot - point)[:2]) > radius + 0.1 for point in clear):
@@ -126,7 +126,7 @@ def _add_lights(spec: Any, rng: Rng, domain: Domain) -> None:
     spec.visual.headlight.ambient = rng.uniform(*domain.ambient) * np.ones(3)
     spec.visual.headlight.diffuse = rng.uniform(0.12, 0.25) * np.ones(3)
     spec.visual.headlight.specular = 0.05 * np.ones(3)
-    # From the camera's side: from behind, the wall would shade the table.
+    # From the camera's side: behind the wall, it would leave the table in shadow.
     angle, tilt = -rng.uniform(-0.3, np.pi + 0.3), rng.uniform(0.25, domain.low_sun)
     place = vec(np.cos(angle) * tilt, np.sin(angle) * tilt, 1.0) * 1.6
     spec.worldbody.add_light(

@@ -1,4 +1,4 @@
-"""A compiled scene: moving parts are placed by pose, distances are measured on the true 3D shapes."""
+"""A compiled scene: moving parts are placed by pose, and distances are measured between 3D shapes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mask2iv.sim.world.assets.parts import Geom
 from mask2iv.sim.world.backend import require_mujoco
 from mask2iv.sim.world.geometry import Array, Pose, to_quaternion
-from mask2iv.sim.world.parts import Geom
 
 mujoco = require_mujoco()
 
@@ -24,12 +24,12 @@ _KINDS = {
 }
 _HIDDEN_GROUP = 4
 TARGET_GROUP = 1
-"""MuJoCo's geom group of the target, so that it can be drawn alone."""
+"""MuJoCo's geom group of the target, so that it can be rendered alone."""
 GeomIds = NDArray[np.int32]
 
 
 class StageBuilder:
-    """Collects static shapes and moving parts of a scene."""
+    """Collects the static shapes and moving parts of a scene."""
 
     def __init__(self) -> None:
         self.spec: Any = mujoco.MjSpec()
@@ -40,12 +40,12 @@ class StageBuilder:
             self.spec.add_material(name=name, specular=specular, shininess=shininess)
 
     def add_static(self, group: str, geoms: Sequence[Geom], pose: Pose) -> None:
-        """Fixed shapes; `group` names them for distances and labels."""
+        """Add static shapes; `group` names them for distances and labels."""
         for geom in geoms:
             self._add(self.spec.worldbody, group, geom, pose @ geom.pose)
 
     def add_moving(self, group: str, geoms: Sequence[Geom]) -> int:
-        """A moving part; returns its number for :meth:`Stage.place`."""
+        """Add a moving part; returns its number for :meth:`Stage.place`."""
         body = self.spec.worldbody.add_body(name=f"part{self._bodies}", mocap=True)
         for geom in geoms:
             self._add(body, group, geom, geom.pose)
@@ -86,10 +86,10 @@ class StageBuilder:
 
 
 class Stage:
-    """The compiled scene.
+    """A compiled scene.
 
     Attributes:
-        model, data: MuJoCo's.
+        model, data: MuJoCo's model and data.
     """
 
     def __init__(self, model: Any, groups: list[tuple[str, str, bool]], bodies: int) -> None:
@@ -105,15 +105,15 @@ class Stage:
         self._mocap = [int(model.body(f"part{i}").mocapid[0]) for i in range(bodies)]
 
     def ids(self, *groups: str) -> GeomIds:
-        """Geom ids of groups that take part in contact."""
+        """Geom ids of groups, of shapes that take part in contact tests."""
         return np.array([i for group in groups for i in self._touch.get(group, [])], dtype=np.int32)
 
     def all_ids(self, group: str) -> list[int]:
-        """Geom ids of a group, for labels."""
+        """All geom ids of a group, for labels."""
         return self._all.get(group, [])
 
     def place(self, part: int, pose: Pose) -> None:
-        """Put a moving part; takes effect at :meth:`update`."""
+        """Place a moving part; takes effect at :meth:`update`."""
         self.data.mocap_pos[self._mocap[part]] = pose.p
         self.data.mocap_quat[self._mocap[part]] = to_quaternion(pose.r)
 
@@ -121,7 +121,7 @@ class Stage:
         mujoco.mj_kinematics(self.model, self.data)
 
     def update_lights(self) -> None:
-        """Everything the renderer needs beyond the parts' poses."""
+        """Update everything the renderer needs: poses, camera and lights."""
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_comPos(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)
@@ -130,8 +130,8 @@ class Stage:
         """Smallest signed distance in metres between two sets of geoms, at most `limit`.
 
         Returns:
-            The distance and the segment [2, 3] from the nearest point of the first set to that of the second; the
-            segment is meaningless when the distance equals limit.
+            The distance, and the segment [2, 3] from the nearest point of the first set to that of the second; the
+            segment is meaningless when the distance equals `limit`.
         """
         best, segment = limit, np.zeros((2, 3))
         if not len(first) or not len(second):

@@ -16,10 +16,10 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Surface:
-    """What a surface of a room may look like.
+    """The possible looks of a surface of a room.
 
     Attributes:
-        kinds: texture kind -> its share.
+        kinds: texture kind -> its probability.
         value, hue, saturation: ranges of the base colour, 0 to 1.
     """
 
@@ -62,7 +62,7 @@ def draw_texture(rng: Rng, kind: str, surface: Surface, size: int = 128) -> UInt
 
 
 def _brick(rng: Rng, size: int) -> Array:
-    """Courses of bricks, each of its own tone, with joints."""
+    """Courses of bricks of different tones, with mortar joints."""
     rows = int(rng.integers(5, 8))
     tones = rng.random((rows, 4)) * 0.5
     y, x = np.mgrid[:size, :size] / size
@@ -82,7 +82,7 @@ def _planks(rng: Rng, size: int) -> Array:
 
 
 def _speckle(rng: Rng, size: int) -> Array:
-    """Terrazzo: chips in a ground."""
+    """Terrazzo: chips in a matrix."""
     return 0.9 * (_noise(rng, (40, 40), size) > 0.72) + 0.2 * _noise(rng, (6, 6), size)
 
 
@@ -99,14 +99,14 @@ def _brushed(rng: Rng, size: int) -> Array:
 
 
 def _grid(rng: Rng, size: int) -> Array:
-    """Thin lines on a plain ground: a cutting mat, or small tiles."""
+    """Thin lines on a plain background: a cutting mat, or small tiles."""
     cells = int(rng.integers(4, 9))
     y, x = np.mgrid[:size, :size] * cells / size % 1
     return np.where((x < 0.07) | (y < 0.07), 0.8, 0.15 * _noise(rng, (6, 6), size))
 
 
 def _stained(rng: Rng, size: int) -> Array:
-    """Noise of many scales: concrete, plaster, a worn bench."""
+    """Noise at many scales: concrete, plaster, a worn bench."""
     layers = ((3, 0.4), (9, 0.3), (27, 0.25), (81, 0.2))
     return np.sum([share * _noise(rng, (cells, cells), size) for cells, share in layers], axis=0) - 0.1
 

@@ -21,7 +21,7 @@ from mask2iv.backbones.dynamicrafter.resampler import Resampler
 from mask2iv.backbones.dynamicrafter.stage import Stage
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.backbones.planning.painter import KnownMaps, MaskPainter, Painted
-from mask2iv.backbones.planning.planner import FACTS, PICTURE, PICTURE_CHANNELS, InteractionPlanner, Scene
+from mask2iv.backbones.planning.planner import FACTS, PICTURE, PICTURE_CHANNELS, InteractionPlanner, PlannerConditions
 from mask2iv.diffusion.losses import weighted_mse
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.models.autoencoder import embedded_autoencoder
@@ -323,7 +323,7 @@ def _planner(recipe: Recipe, count: int) -> _Probe:
     sizes = (settings.width, settings.layers, settings.heads, code, _text_width(recipe))
     planner = InteractionPlanner(recipe.pipeline.num_frames, *sizes)
     numbers, flags = torch.zeros(count, FACTS), torch.zeros(count, dtype=torch.bool)
-    scene = Scene(
+    scene = PlannerConditions(
         picture=torch.zeros(count, PICTURE_CHANNELS, *PICTURE),
         start=numbers[:, :3],
         has_target=flags,

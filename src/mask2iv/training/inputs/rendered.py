@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from mask2iv.backbones.dynamicrafter.video import video_inputs
 from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.diffusion.samplers import draw_noise
 from mask2iv.models.autoencoder import LatentCodec
@@ -36,7 +35,7 @@ def stage_two(pipeline: Mask2IVPipeline) -> Renderer:
     pipeline.reference_decoder = None
 
     def render(video: UInt8Array, trajectory: Trajectory, caption: str, clip_id: str) -> torch.Tensor:
-        inputs = video_inputs(pipeline.config, trajectory, caption)
+        inputs = pipeline.render_inputs(trajectory, caption)
         frames = pipeline.render(video[0], **inputs, generator=generator_of(clip_id), progress=False)[0]
         return torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mask2iv.backbones.planning.painter import MaskPainter, Painted
-from mask2iv.backbones.planning.planner import PICTURE, InteractionPlanner, Scene, on_border
+from mask2iv.backbones.planning.planner import PICTURE, InteractionPlanner, PlannerConditions, on_border
 from mask2iv.recipes import PlannerRecipe
 from mask2iv.training.engine.loop import Trainer, Validation
 from mask2iv.training.engine.run import Run
@@ -85,7 +85,7 @@ def train_planner(
 
 
 def _mismatch(
-    planner: InteractionPlanner, data: torch.Tensor, noise: torch.Tensor, times: torch.Tensor, scene: Scene
+    planner: InteractionPlanner, data: torch.Tensor, noise: torch.Tensor, times: torch.Tensor, scene: PlannerConditions
 ) -> torch.Tensor:
     """Squared errors of the velocity on the straight way from noise to data, [B, state_size]."""
     t = times.unsqueeze(1)
@@ -108,15 +108,15 @@ def _codes(painter: MaskPainter, rows: PlanRows) -> torch.Tensor:
     return torch.cat(found)
 
 
-def scene_of(batch: dict[str, torch.Tensor]) -> Scene:
+def scene_of(batch: dict[str, torch.Tensor]) -> PlannerConditions:
     """Everything that is known of a batch."""
     names = ("picture", "start", "has_target", "target", "has_actor", "actors", "text")
-    return Scene(**{name: batch[name] for name in names})
+    return PlannerConditions(**{name: batch[name] for name in names})
 
 
 def _told(
     batch: dict[str, torch.Tensor], draws: torch.Tensor, recipe: PlannerRecipe, empty: torch.Tensor
-) -> tuple[torch.Tensor, Scene]:
+) -> tuple[torch.Tensor, PlannerConditions]:
     """Plans and scenes, zoomed, with conditions left out; `draws` uniform [B, 7]."""
     plans, scene = _zoomed(batch, draws, recipe.zoom)
     blind, aimless, alone = (
@@ -133,7 +133,7 @@ def _told(
     )
 
 
-def _zoomed(batch: dict[str, torch.Tensor], draws: torch.Tensor, most: float) -> tuple[torch.Tensor, Scene]:
+def _zoomed(batch: dict[str, torch.Tensor], draws: torch.Tensor, most: float) -> tuple[torch.Tensor, PlannerConditions]:
     """The scene seen from nearer or farther: pictures and all coordinates alike.
 
     A point p goes to s * (p - c) + c for a zoom s about a point c of the picture; lengths are multiplied by s.

@@ -1,4 +1,4 @@
-"""What things are made of: coloured primitives and meshes, parts, and jointed objects."""
+"""The building blocks of objects: coloured primitives and meshes, parts, and joints."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Geom:
         pose: in the frame of its part; cylinders and capsules lie along z.
         colour: RGB in [0, 1].
         finish: "matte", "plastic" or "metal", or the name of a textured material of the room.
-        touch: takes part in contact tests (a mesh does so with its convex hull).
-        visible: is drawn.
+        touch: whether it takes part in contact tests (a mesh by its convex hull).
+        visible: whether it is rendered.
     """
 
     kind: str
@@ -61,10 +61,10 @@ class Grip:
     """A place to hold an object.
 
     Attributes:
-        style: "side" (approached level), "top" (approached from above) or "palm" (one of two hands pressing).
-        point: local metres [3]. In the frame of the moving part of a jointed object, "palm" in that of the base.
-        axis: local direction along which jaws close, or None when any level direction will do; "palm": the direction
-            that the touched face looks to.
+        style: "side" (approached horizontally), "top" (approached from above) or "palm" (pressed by one of two hands).
+        point: local metres [3]. On a jointed object in the frame of the moving part; for "palm" in that of the base.
+        axis: local direction along which jaws close, or None for any horizontal direction; for "palm" the outward
+            normal of the touched face.
         half_width: half the thickness along that direction, metres.
     """
 
@@ -76,17 +76,17 @@ class Grip:
 
 @dataclass(frozen=True, eq=False)
 class Joint:
-    """How the moving part moves against the base: a slide along, or a turn about, an axis.
+    """How the moving part moves relative to the base: sliding along, or rotating about, an axis.
 
     Attributes:
         kind: "slide" (value in metres) or "turn" (value in radians).
-        axis: in the base frame, unit.
-        origin: a point of the axis, base frame; the moving part's frame sits there.
+        axis: unit vector in the base frame.
+        origin: a point of the axis in the base frame; the origin of the moving part's frame.
         closed, opened: joint values.
-        handle: the point that is pulled to open, in the moving part's frame.
-        pull, press: from the handle to the fingertip that opens, and that closes, a turning part; its frame.
-        along: how far the fingertip may lie to either side of those, its frame.
-        door: whether the part turns about the vertical, so that an upright hand leads it.
+        handle: the point to pull for opening, in the moving part's frame.
+        pull, press: offsets from the handle to the fingertip that opens, and that closes, a rotating part; its frame.
+        along: largest shift of the fingertip to either side, in the same frame.
+        door: whether the part rotates about the vertical, so that an upright hand moves it.
     """
 
     kind: str
@@ -115,13 +115,13 @@ class ObjectModel:
         name: category word(s).
         base: shapes of the base part.
         mover: shapes of the moving part, empty for a rigid object.
-        joint: present exactly when mover is.
+        joint: given if and only if the mover is not empty.
         radius: of the footprint, metres.
         height: metres.
         grips: where it can be held.
-        spout: local point where it pours from, towards local +x; None when it cannot pour.
-        turns: whether a turn about the vertical can be seen.
-        instance: which one of its category it is, "" when drawn afresh.
+        spout: local point from which it pours, towards local +x; None when it cannot pour.
+        turns: whether a rotation about the vertical is visible.
+        instance: its name in the pool, "" when newly generated.
     """
 
     name: str
@@ -137,7 +137,7 @@ class ObjectModel:
 
     @property
     def palms(self) -> tuple[Grip, ...]:
-        """The grips of a left and a right hand together, or none."""
+        """The grips of a left and a right hand, or none."""
         return tuple(g for g in self.grips if g.style == "palm")
 
     def grip(self, style: str) -> Grip | None:
@@ -159,7 +159,7 @@ def arc(centre: Array, radius: float, start: float, stop: float, count: int, pla
 
 
 def chain(points: list[Array], radius: float, colour: Colour, **kw: Any) -> list[Geom]:
-    """Capsules along points."""
+    """Capsules between consecutive points."""
     return [rod(a, b, radius, colour, **kw) for a, b in pairwise(points)]
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mask2iv.sim.world.geometry import Array, Pose, lathe, rotation, vec
-from mask2iv.sim.world.paint import DARK, METAL, bright, wood
-from mask2iv.sim.world.parts import (
+from mask2iv.sim.world.assets.paint import DARK, METAL, bright, wood
+from mask2iv.sim.world.assets.parts import (
     X_AXIS,
     Y_AXIS,
     Z_AXIS,
@@ -21,6 +20,7 @@ from mask2iv.sim.world.parts import (
     rod,
     shape,
 )
+from mask2iv.sim.world.geometry import Array, Pose, lathe, rotation, vec
 
 Rng = np.random.Generator
 

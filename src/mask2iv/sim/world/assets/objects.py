@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mask2iv.sim.world.geometry import Mesh, lathe, vec
-from mask2iv.sim.world.paint import DARK, METAL, WHITE, bright, wood
-from mask2iv.sim.world.parts import (
+from mask2iv.sim.world.assets.paint import DARK, METAL, WHITE, bright, wood
+from mask2iv.sim.world.assets.parts import (
     X_AXIS,
     Y_AXIS,
     Z_AXIS,
@@ -22,6 +21,7 @@ from mask2iv.sim.world.parts import (
     rod,
     shape,
 )
+from mask2iv.sim.world.geometry import Mesh, lathe, vec
 
 Rng = np.random.Generator
 
@@ -83,7 +83,7 @@ def carton(rng: Rng) -> ObjectModel:
 
 
 def _wedge(a: float, low: float, high: float) -> Mesh:
-    """A gable roof over a square of half side a."""
+    """A gable roof over a square with half side a."""
     v = np.array([(-a, -a, low), (a, -a, low), (a, a, low), (-a, a, low), (-a, 0, high), (a, 0, high)])
     f = np.array([(0, 1, 5), (0, 5, 4), (2, 3, 4), (2, 4, 5), (1, 2, 5), (3, 0, 4), (0, 2, 1), (0, 3, 2)])
     return Mesh(v.astype(np.float64), f.astype(np.int32))
@@ -102,7 +102,7 @@ def block(rng: Rng) -> ObjectModel:
 
 
 def wide_box(rng: Rng) -> ObjectModel:
-    """A low box, large enough to stand things on."""
+    """A low box, large enough to stack objects on."""
     a, b, h, c = rng.uniform(0.055, 0.065), rng.uniform(0.05, 0.06), rng.uniform(0.045, 0.07), bright(rng)
     band = box(vec(0, 0, h / 2), (a + 0.001, b + 0.001, h * 0.15), bright(rng))
     return ObjectModel("box", (box(vec(0, 0, h / 2), (a, b, h / 2), c), band), float(np.hypot(a, b)), h)

@@ -1,4 +1,4 @@
-"""All categories, and where a clip's objects come from: drawn afresh, or out of a pool of known instances."""
+"""All categories, and the source of a clip's objects: newly generated, or from a pool of known instances."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mask2iv.sim.world import jointed, objects, tools
-from mask2iv.sim.world.parts import ObjectModel
+from mask2iv.sim.world.assets import jointed, objects, tools
+from mask2iv.sim.world.assets.parts import ObjectModel
 
 Rng = np.random.Generator
 CATALOGUE: dict[str, Callable[[Rng], ObjectModel]] = {
@@ -47,18 +47,18 @@ _POOL_SEED = 20251003
 
 @dataclass(frozen=True)
 class Props:
-    """Where the objects of a clip come from.
+    """The source of a clip's objects.
 
     Attributes:
-        kinds: categories that may be handled or stand around.
-        instances: numbers of the instances to draw from; None draws every object afresh.
+        kinds: categories that may be handled or placed as distractors.
+        instances: numbers of the instances to draw from; None generates new objects.
     """
 
     kinds: tuple[str, ...] = HOUSEHOLD
     instances: range | None = None
 
     def among(self, kinds: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of `kinds` that may be used, in the same order, repetitions kept."""
+        """Those of `kinds` that may be used, in the same order, with repetitions."""
         return tuple(kind for kind in kinds if kind in self.kinds)
 
     def make(self, kind: str, rng: Rng) -> ObjectModel:

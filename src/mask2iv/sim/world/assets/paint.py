@@ -1,4 +1,4 @@
-"""Colours that objects are drawn in."""
+"""Colours of objects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import colorsys
 
 import numpy as np
 
-from mask2iv.sim.world.parts import Colour
+from mask2iv.sim.world.assets.parts import Colour
 
 Rng = np.random.Generator
 METAL: Colour = (0.72, 0.73, 0.76)
@@ -15,7 +15,7 @@ WHITE: Colour = (0.93, 0.93, 0.9)
 
 
 def bright(rng: Rng) -> Colour:
-    """A saturated colour, or now and then white or dark."""
+    """A saturated colour, or sometimes white or dark grey."""
     pick = rng.random()
     if pick < 0.12:
         return WHITE

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mask2iv.sim.world.assets.paint import DARK, METAL, WHITE, bright, wood
+from mask2iv.sim.world.assets.parts import X_AXIS, Y_AXIS, Z_AXIS, Grip, Joint, ObjectModel, box, palms, rod, shape
 from mask2iv.sim.world.geometry import lathe, vec
-from mask2iv.sim.world.paint import DARK, METAL, WHITE, bright, wood
-from mask2iv.sim.world.parts import X_AXIS, Y_AXIS, Z_AXIS, Grip, Joint, ObjectModel, box, palms, rod, shape
 
 Rng = np.random.Generator
 
@@ -20,7 +20,7 @@ def laptop(rng: Rng) -> ObjectModel:
         box(vec(0, b * 0.25, 0.0125), (a * 0.88, b * 0.5, 0.001), DARK, touch=False),
         box(vec(0, -b * 0.6, 0.0125), (a * 0.3, b * 0.26, 0.001), (0.5, 0.5, 0.52), touch=False),
     )
-    # The lid's frame sits on the hinge at the back; at 0 it lies on the base, screen down.
+    # The lid's frame is on the hinge at the back; at 0 it lies on the base, screen down.
     mover = (
         box(vec(0, -b, 0.004), (a, b, 0.004), c),
         box(vec(0, -b, -0.0005), (a * 0.92, b * 0.88, 0.001), screen, touch=False),
@@ -86,7 +86,7 @@ def safe(rng: Rng) -> ObjectModel:
         box(vec(0, b - t, h / 2), (a, t, h / 2), DARK),
         box(vec(0, 0, h * 0.45), (a - 2 * t, b - t, 0.002), METAL, touch=False),
     )
-    # The door's frame sits on the hinge at the left front edge; the door juts out at the right, for a finger.
+    # The door's frame is on the hinge at the left front edge; the door protrudes at the right, for a finger.
     half, free = a + 0.005, 2 * a + 0.01
     dial = vec(half * 1.15, -0.014, h / 2)
     bolt = vec(half * 0.55, -0.014, h / 2)

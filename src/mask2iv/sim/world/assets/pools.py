@@ -1,4 +1,4 @@
-"""Pools of object instances and scenes, shared out among train, validation and test."""
+"""Pools of object instances and scenes, divided among train, validation and test."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ SPLITS: dict[str, Pool] = {
     "validation": Pool(range(160, 180), range(1600, 1800)),
     "test": Pool(range(180, 200), range(1800, 2000)),
 }
-"""No number stands in two splits, so that no object and no room of a test clip was ever seen in training."""
+"""No number is in two splits, so no object and no room of a test clip is seen in training."""
