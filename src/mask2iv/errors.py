@@ -17,14 +17,12 @@ class InputError(ValueError):
         remedy: what to do about it; "" where the problem says it.
     """
 
-    def __init__(self, field: str, problem: str = "", remedy: str = "") -> None:
+    def __init__(self, field: str, problem: str, remedy: str = "") -> None:
         # All three as arguments: so the exception survives the way from one process to another.
         super().__init__(field, problem, remedy)
         self.field, self.problem, self.remedy = field, problem, remedy
 
     def __str__(self) -> str:
-        if not self.problem:
-            return self.field  # until every caller gives both
         return f"{self.field}: {self.problem}" + (f"; {self.remedy}" if self.remedy else "")
 
     def about(self, field: str) -> InputError:

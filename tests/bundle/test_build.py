@@ -1,4 +1,4 @@
-"""Which packages are carried, and the folder that they make."""
+"""Which packages are bundled, and the folder that is made of them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import os
 import subprocess
 import sys
 import tarfile
+import zipfile
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from mask2iv.bundle import build as build_module
-from mask2iv.bundle.collect import LEFT_OUT, Collection, assumed_record, collect, read_wheel
+from mask2iv.bundle import project as project_module
+from mask2iv.bundle.collect import LEFT_OUT, Collection, assumed_record, collect, read_wheel, run_pip
+from mask2iv.bundle.project import default_constraints, project_wheel
 from mask2iv.bundle.target import Target, parse_have
 from mask2iv.cli import main
 from mask2iv.errors import InputError
@@ -31,7 +35,7 @@ def collected(project: Path, have: str = "torch", extras: str = "", pins: str = 
     return collect(read_wheel(project), wanted, Target(), parse_have(have), LEFT_OUT, constraints, folder)
 
 
-def test_needs_are_followed_but_not_into_what_is_there(make_wheel: MakeWheel) -> None:
+def test_requirements_are_followed_except_those_of_assumed_packages(make_wheel: MakeWheel) -> None:
     make_wheel("a", "1.0", "b[fast]>=2", "there")
     make_wheel("a", "1.5")
     make_wheel("b", "2.1", 'quick; extra == "fast"', 'other; sys_platform == "win32"', "a", extras="fast")
@@ -51,43 +55,67 @@ def test_needs_are_followed_but_not_into_what_is_there(make_wheel: MakeWheel) ->
     assert record["unneeded"] == []
 
 
-def test_versions_that_are_there_are_checked(make_wheel: MakeWheel) -> None:
+def test_the_versions_of_assumed_packages_are_checked(make_wheel: MakeWheel) -> None:
     make_wheel("a", "1.0", "numpy<2")
     project = make_wheel("mask2iv", "0.1", "torch>=2.8", "a")
-    with pytest.raises(InputError, match=r"--have numpy==2\.1: a 1\.0 needs numpy<2"):
+    with pytest.raises(InputError, match=r"^have numpy==2\.1: a 1\.0 needs numpy<2;"):
         collected(project, "torch==2.8.0+cu128,numpy==2.1")
 
 
 def test_an_old_torch_is_refused(make_wheel: MakeWheel) -> None:
-    with pytest.raises(InputError, match=r"--have torch==2\.5\.0: mask2iv 0\.1 needs torch>=2\.8"):
+    with pytest.raises(InputError, match=r"^have torch==2\.5\.0: mask2iv 0\.1 needs torch>=2\.8;"):
         collected(make_wheel("mask2iv", "0.1", "torch>=2.8"), "torch==2.5.0")
 
 
-def test_carried_versions_that_do_not_go_together_are_refused(make_wheel: MakeWheel) -> None:
+def test_conflicting_versions_are_refused(make_wheel: MakeWheel) -> None:
     make_wheel("a", "1.0", "b<2")
     make_wheel("b", "2.0")
     project = make_wheel("mask2iv", "0.1", "a", "b")
-    with pytest.raises(InputError, match=r"a 1\.0 needs b<2, but 2\.0 was collected"):
+    with pytest.raises(InputError, match=r"^constraint: a 1\.0 needs b<2, found 2\.0;"):
         collected(project)
 
 
-def test_what_pip_does_not_find_is_named(make_wheel: MakeWheel) -> None:
-    with pytest.raises(InputError, match=r"pip download failed: .*nowhere"):
+def test_packages_that_pip_does_not_find_are_named(make_wheel: MakeWheel) -> None:
+    with pytest.raises(InputError, match=r"^pip download: failed: .*nowhere"):
         collected(make_wheel("mask2iv", "0.1", "nowhere"))
 
 
 def test_unknown_extras_and_old_pythons_are_refused(make_wheel: MakeWheel) -> None:
     project = make_wheel("mask2iv", "0.1", extras="sim dev")
-    with pytest.raises(InputError, match="--extras: mask2iv has no extra 'train'; it has dev, sim"):
+    with pytest.raises(InputError, match=r"^extras: mask2iv has no extra 'train'; it has dev, sim$"):
         collected(project, extras="train")
     wheel = read_wheel(project)
-    with pytest.raises(InputError, match=r"--python 3\.10: mask2iv needs Python >=3\.11"):
+    with pytest.raises(InputError, match=r"^python: mask2iv needs Python >=3\.11, found 3\.10$"):
         collect(wheel, (), Target("3.10"), {}, {}, project, project.parent)
+
+
+def test_an_installed_package_is_zipped_into_a_wheel(
+    make_wheel: MakeWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, site, version = make_wheel("mask2iv", "0.1", "a>=1"), tmp_path / "site", metadata.version("packaging")
+    with zipfile.ZipFile(given, "a") as archive:
+        archive.writestr("mask2iv/weights/large.safetensors", "")
+    run_pip("install", "--quiet", "--no-deps", "--target", str(site), str(given))
+    installed = metadata.PathDistribution(site / "mask2iv-0.1.dist-info")
+    monkeypatch.setattr(project_module, "checkout", lambda: None)
+    monkeypatch.setattr(project_module.metadata, "distribution", lambda name: installed)
+    for weights in (False, True):
+        folder = tmp_path / f"made-{weights}"
+        folder.mkdir()
+        wheel = project_wheel(folder, weights)
+        with zipfile.ZipFile(wheel) as made, zipfile.ZipFile(given) as before:
+            left_out = set() if weights else {"mask2iv/weights/large.safetensors"}
+            assert set(made.namelist()) == set(before.namelist()) - left_out
+        assert read_wheel(wheel).metadata.requires_dist == read_wheel(given).metadata.requires_dist
+        run_pip("install", "--quiet", "--no-deps", "--target", str(folder / "site"), str(wheel))
+    path, origin = default_constraints(tmp_path)
+    assert origin == "versions installed beside mask2iv"
+    assert f"packaging=={version}" in path.read_text().splitlines()
 
 
 @pytest.fixture
 def small_project(make_wheel: MakeWheel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A project of two packages in the place of ours, which takes a network to build."""
+    """A project of two packages in place of this one, which cannot be built without a network."""
     make_wheel("big", "1.0", size=50_000)
     wheel = make_wheel("mask2iv", "0.1", "torch>=2.8", "packaging>=20", "big==1.0", extras="sim")
     monkeypatch.setattr(build_module, "project_wheel", lambda folder, weights: wheel)
@@ -107,7 +135,7 @@ def test_a_bundle_installs_without_pip_and_network(
     manifest = json.loads((out / "bundle.json").read_text())
     assert [(one["name"], one["version"]) for one in manifest["packages"]] == [("mask2iv", "0.1"), ("big", "1.0")]
     assert manifest["recipe"] == "tiny"
-    assert "constraints" in manifest
+    assert manifest["constraints"]["from"] == "constraints.txt of the source checkout"
     assert subprocess.run(["sh", "-n", out / "start.sh"], check=False).returncode == 0
     command = [sys.executable, out / "install.py", tmp_path / "site"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": ""})
@@ -126,20 +154,22 @@ def test_a_bundle_above_the_limit_names_the_largest_and_is_not_left(
     small_project: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert bundle(tmp_path / "node", "--limit-mib", "0.0009765625") == 2
-    assert "largest are big (0.0 MiB), mask2iv" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "--limit-mib: must be at least" in said
+    assert "largest are big (0.0 MiB), mask2iv" in said
     assert not (tmp_path / "node").exists()
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--have", "transformers"], "--have does not name torch"),
-        (["--have", "torch", "--recipe", "huge"], "--recipe 'huge'"),
-        (["--have", "torch", "--limit-mib", "0"], "--limit-mib must be positive"),
+        (["--have", "transformers"], "--have: must name torch"),
+        (["--have", "torch", "--recipe", "huge"], "--recipe: 'huge' is not known"),
+        (["--have", "torch", "--limit-mib", "0"], "--limit-mib: must be positive, found 0"),
         (["--have", "torch", "--constraint", "nowhere.txt"], "--constraint: nowhere.txt does not exist"),
     ],
 )
-def test_flags_that_cannot_be(
+def test_wrong_flags_are_refused(
     flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["bundle", "--out", str(tmp_path / "node"), *flags]) == 2

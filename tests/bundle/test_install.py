@@ -1,4 +1,4 @@
-"""The installer: what does not fit is refused before anything is there."""
+"""The installer: what does not fit is refused before anything is written."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def assumed(name: str, requirement: str) -> dict[str, Any]:
     return {"name": name, "needed": [{"by": "mask2iv", "requirement": requirement}]}
 
 
-def test_installs_once_and_anew_after_a_change(tmp_path: Path) -> None:
+def test_installs_once_and_again_after_a_change(tmp_path: Path) -> None:
     bundle, site = make_bundle(tmp_path / "bundle"), tmp_path / "site"
     assert install(bundle, site)
     assert (site / "carried" / "__init__.py").read_text() == "x = 1"
@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_refused(changes: dict[str, Any], message: str, tmp
 def test_other_folders_are_not_touched(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letter.txt").write_text("dear")
-    with pytest.raises(Refused, match="holds something else"):
+    with pytest.raises(Refused, match="holds other files"):
         install(make_bundle(tmp_path / "bundle"), tmp_path / "home")
     with pytest.raises(tarfile.FilterError):
         install(make_bundle(tmp_path / "bundle", "../outside.py"), tmp_path / "site")

@@ -1,4 +1,4 @@
-"""A run's state in pieces: nothing lost, nothing damaged unnoticed, nothing written half."""
+"""A run's state in pieces: nothing lost, no damage unnoticed, nothing half-written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mask2iv.files import sha256_file, write_json
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A model folder with two checkpoints, a cache and what a killed process leaves behind."""
+    """A model folder with two complete checkpoints, a cache and the remains of a killed process."""
     folder = tmp_path / "run"
     for name, size in {
         "model_index.json": 50,
@@ -86,7 +86,7 @@ def test_a_shortened_piece_is_damaged(run: Path, tmp_path: Path) -> None:
 
 
 def pieces_of(folder: Path, member: tarfile.TarInfo, data: bytes = b"") -> Path:
-    """Well-summed pieces around one tar member, as an attacker would make them."""
+    """Pieces with valid sums around one tar member, as an attacker would make them."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         tar.addfile(member, io.BytesIO(data))
@@ -110,7 +110,7 @@ def test_nothing_is_written_outside(name: str, tmp_path: Path) -> None:
 def test_links_are_refused(tmp_path: Path) -> None:
     member = tarfile.TarInfo("link")
     member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
-    with pytest.raises(InputError, match="'link' is not a plain file"):
+    with pytest.raises(InputError, match=r"^pieces: 'link' in .* is not a plain file"):
         unpack(pieces_of(tmp_path / "pieces", member), tmp_path / "back")
 
 
@@ -124,7 +124,7 @@ def test_links_are_refused(tmp_path: Path) -> None:
         {"version": 2},
     ],
 )
-def test_manifests_that_are_not_ours_are_refused(change: dict[str, object], run: Path, tmp_path: Path) -> None:
+def test_foreign_manifests_are_refused(change: dict[str, object], run: Path, tmp_path: Path) -> None:
     pack(run, tmp_path / "pieces", 1 << 20)
     manifest = tmp_path / "pieces" / MANIFEST
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | change))
@@ -140,7 +140,7 @@ def test_a_link_in_the_run_is_named(run: Path, tmp_path: Path) -> None:
 
 
 def test_pieces_do_not_replace_other_things(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="in each other"):
+    with pytest.raises(InputError, match=r"^out: .* must not be within each other"):
         pack(run, run / "pieces", 4096)
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "one.txt").write_text("dear")
@@ -150,20 +150,22 @@ def test_pieces_do_not_replace_other_things(run: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "letters") == {"one.txt": b"dear"}
     pack(run, tmp_path / "pieces", 4096)
     pack(run, tmp_path / "pieces", 2048, overwrite=True)
+    assert (tmp_path / "pieces" / "part-0000").stat().st_size == 2048
     unpack(tmp_path / "pieces", tmp_path / "back")
+    assert "model_index.json" in contents(tmp_path / "back")
 
 
 @pytest.mark.parametrize(
     ("text", "size"), [("15MiB", 15 * 2**20), ("20 MB", 20_000_000), ("1.5kib", 1536), ("2048", 2048), ("1024B", 1024)]
 )
 def test_sizes(text: str, size: int) -> None:
-    assert parse_bytes(text, "--piece-size") == size
+    assert parse_bytes(text, "piece_size") == size
 
 
 @pytest.mark.parametrize("text", ["", "15", "-5MiB", "many", "15 MiBs", f"{SMALLEST_PIECE - 1}"])
-def test_sizes_that_are_none(text: str) -> None:
-    with pytest.raises(InputError, match="--piece-size"):
-        parse_bytes(text, "--piece-size")
+def test_invalid_sizes_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"^piece_size: must be .*, found"):
+        parse_bytes(text, "piece_size")
 
 
 def test_command_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""What start.sh does: simulate where there are no clips, train what is missing, go on where it stopped."""
+"""What start.sh does: simulate if there are no clips, train missing components, continue where it stopped."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_an_empty_folder_needs_clips_and_the_components_before(tmp_path: Path) -
         assert value(command, "--set") == "video.training.max_steps=3"
 
 
-def test_what_other_weights_bring_along_is_not_trained(tmp_path: Path) -> None:
+def test_components_of_the_initial_weights_are_not_trained(tmp_path: Path) -> None:
     def components(*flags: str) -> list[str]:
         todo = planned(*flags, "--out", str(tmp_path / "run"), "--data", "x")
         return [command[1] for command in todo.train]
@@ -54,7 +54,7 @@ def test_a_dry_run_simulates_nothing(tmp_path: Path) -> None:
     assert planned("vae", "--out", str(tmp_path / "run"), "--dry-run").simulate is None
 
 
-def test_what_is_there_is_not_done_again(tmp_path: Path, tiny_clips: Path) -> None:
+def test_finished_steps_are_not_repeated(tmp_path: Path, tiny_clips: Path) -> None:
     write_json(tmp_path / "training" / "vae" / "manifest.json", {})
     todo = planned("trajectory", "--out", str(tmp_path), "--data", str(tiny_clips))
     assert todo.simulate is None
@@ -64,7 +64,7 @@ def test_what_is_there_is_not_done_again(tmp_path: Path, tiny_clips: Path) -> No
     assert [command[1] for command in todo.train] == ["encoders", "reference", "trajectory", "video"]
 
 
-def test_says_what_renders(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reports_the_renderer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("MUJOCO_GL", "egl")
     monkeypatch.setattr(start_module, "_PROBE", "print('egl Some GPU')")
     probe_opengl()
@@ -72,9 +72,9 @@ def test_says_what_renders(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     monkeypatch.setattr(start_module, "_PROBE", "print('osmesa llvmpipe')")
     probe_opengl()
     assert "EGL does not start here; simulating in software with OSMesa (llvmpipe)" in capsys.readouterr().out
-    assert os.environ["MUJOCO_GL"] == "osmesa", "its children shall not try EGL again"
+    assert os.environ["MUJOCO_GL"] == "osmesa", "its children do not try EGL again"
     monkeypatch.setattr(start_module, "_PROBE", "import sys; sys.exit('no headless OpenGL')")
-    with pytest.raises(InputError, match=r"^no headless OpenGL$"):
+    with pytest.raises(InputError, match=r"^simulate: no headless OpenGL$"):
         probe_opengl()
 
 
@@ -99,9 +99,26 @@ def test_other_commands_are_passed_on(tmp_path: Path, tiny_clips: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["session", "--minutes", "0"], "start: error: --minutes: must be positive, found 0.0"),
+        (["session", "--clips", "0"], "start: error: --clips: must be at least 1, found 0"),
+        (["session", "--share", "vae=1"], "start: error: --share: must be PART=NUMBER"),
+        (["train", "vae", "--recipe", "huge"], "start: error: --recipe"),
+    ],
+)
+def test_errors_name_the_flags(
+    command: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_json(tmp_path / "bundle.json", {"recipe": "tiny"})
+    assert main([str(tmp_path), *command, "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("name", "message"), [("run-data", "no finished clip set"), ("tiny-data", "holds 6 clips of seed None in 32x64")]
 )
-def test_clips_of_something_else_are_not_taken(name: str, message: str, tmp_path: Path, tiny_clips: Path) -> None:
+def test_other_clips_are_not_used(name: str, message: str, tmp_path: Path, tiny_clips: Path) -> None:
     (tmp_path / "run-data").mkdir()
     (tmp_path / "run-data" / "index.jsonl").write_text("")
     (tmp_path / "tiny-data").symlink_to(tiny_clips)

@@ -138,7 +138,7 @@ TRAJECTORIES = [
     ("odd.npz", "--trajectory of size 30x64: height and width must be multiples of"),
     ("painted", "--trajectory: painted/0000.png has the colour (120, 130, 125) at x=0, y=0"),
     ("fast.npz", "--trajectory: the frame rate of fast.npz must be 0.01 to 1000, found 1000000000.0"),
-    ("gap", "--trajectory: the folder gap jumps from frame 1 to 3"),
+    ("gap", "--trajectory: gap: jumps from frame 1 to 3"),
 ]
 
 
@@ -158,7 +158,7 @@ def test_a_damaged_model(desk: Path, tiny_model: Path, capsys: pytest.CaptureFix
     message = refused(capsys, "generate", flags)
     assert message.startswith("--model: component trajectory_unet in broken cannot be read")
     Path("broken/model_index.json").write_text("{")
-    assert refused(capsys, "generate", flags).startswith("--model: broken/model_index.json is not valid JSON")
+    assert refused(capsys, "generate", flags).startswith("--model: broken/model_index.json: is not valid JSON")
 
 
 def test_a_model_of_one_stage(desk: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,9 +175,9 @@ def test_a_model_of_one_stage(desk: Path, tiny_model: Path, capsys: pytest.Captu
 
 OUTPUTS = [
     ("filled", "--out: the folder {here}/filled is not empty; choose another one, or ask to overwrite"),
-    ("text.png", "--out: cannot write the folder {here}/text.png: a file has this name"),
-    ("text.png/below", "--out: cannot write the folder {here}/text.png/below: Not a directory"),
-    ("/proc/result", "--out: cannot write the folder /proc/result: "),
+    ("text.png", "--out: {here}/text.png: cannot be written: a file has this name"),
+    ("text.png/below", "--out: {here}/text.png/below: cannot be written: Not a directory"),
+    ("/proc/result", "--out: /proc/result: cannot be written: "),
 ]
 
 

@@ -176,7 +176,7 @@ def test_a_bad_job_does_not_stop_the_others(desk: Path, capsys: pytest.CaptureFi
         "nothing": ({"prompt": None}, "prompt: nothing says what shall happen"),
         "twice": ({"object_point": "60,36"}, "found object_mask and object_point"),
         # Found by the pipeline only, with its neighbours in the same batch.
-        "vanishing": ({"object_mask": "dot.png"}, "object_mask covers 1 pixels and vanishes"),
+        "vanishing": ({"object_mask": "dot.png"}, "object_mask: it covers 1 pixels and vanishes"),
     }
     spoiled = [{**BOTH, **change, "id": name} for name, (change, _) in bad.items()]
     write({**BOTH, "id": "first"}, *spoiled, {**BOTH, "id": "last"})

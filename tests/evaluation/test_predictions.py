@@ -107,8 +107,8 @@ def test_several_answers_per_clip(tiny_clips: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--model", "embedded", "--predictions", "x"], "--model is of no use with --predictions"),
-        (["--frames", "3"], "--frames belongs to --predictions"),
+        (["--model", "embedded", "--predictions", "x"], "--model: is of no use with --predictions"),
+        (["--frames", "3"], "--frames: belongs to --predictions"),
         (["--predictions", "/nowhere"], "--predictions: /nowhere is not a folder"),
     ],
 )

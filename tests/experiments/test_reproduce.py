@@ -140,7 +140,7 @@ def test_all_rows_can_start_from_one_image_to_video_network(
     rows = ("--rows", "dynamicrafter-zero-shot", "coshand", "mask2iv")
     pretrain = ("--pretrain", "1", "--limit", "1")
     assert reproduce("table-systems", tiny_clips, tiny_model, tmp_path, *rows, *pretrain) == 2
-    assert "--pretrain needs the clips to pretrain on: give --data-other" in capsys.readouterr().err
+    assert "--pretrain: needs the clips to pretrain on; give --data-other" in capsys.readouterr().err
     other = ("--data-other", str(tiny_clips))
     assert reproduce("table-systems", tiny_clips, tiny_model, tmp_path, *rows, *pretrain, *other) == 0
     table = json.loads((tmp_path / "table-systems.json").read_text())

@@ -216,7 +216,7 @@ def test_arrays_that_do_not_fit_are_named(tmp_path: Path, script: dict[str, Any]
     }
     with pytest.raises(InputError, match="no array 'NetLinLayer_0/Conv_0/kernel'"):
         script["convert"](flat, "alex")
-    with pytest.raises(InputError, match="no array 'VGG16_0/Conv_0/kernel'; is it of another network than --net vgg"):
+    with pytest.raises(InputError, match="no array 'VGG16_0/Conv_0/kernel'; is it of another network than vgg"):
         script["convert"](flat, "vgg")
 
 

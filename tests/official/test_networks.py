@@ -1,4 +1,4 @@
-"""Import of the other networks of an original checkpoint, and what a wrong state dict says."""
+"""Import of resampler, autoencoder and CLIP encoders, and the refusal of wrong state dicts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_resampler_of_any_size():
     net = Resampler(config)
     assert net(torch.randn(3, 7, 12)).shape == (3, 5 * 2, 20)
     assert ResamplerConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-    with pytest.raises(InputError, match="image features"):
+    with pytest.raises(InputError, match=r"features \[B, S, 12\], found \[3, 7, 13\]"):
         net(torch.randn(3, 7, 13))
     with pytest.raises(InputError, match="heads"):
         ResamplerConfig(heads=0)
@@ -87,13 +87,13 @@ def test_vae(load_golden):
         ({"double_z": False}, "double_z"),
         ({"dropout": 0.1}, "dropout"),
         ({"attn_resolutions": [64]}, "attn_resolutions"),
-        ({"z_channels": 8}, "z_channels"),
+        ({"z_channels": 8}, "embed_dim"),
         ({"tanh_out": True}, "tanh_out"),
     ],
 )
 def test_unsupported_vae_flags_are_refused_by_name(load_golden, flags, named):
     golden = load_golden("vae_tiny")
-    with pytest.raises(InputError, match=named):
+    with pytest.raises(InputError, match=f"^autoencoder.{named}: "):
         vae_from_original(golden.weights, golden.info["ddconfig"] | flags)
 
 
@@ -120,13 +120,13 @@ def test_image_encoder(load_golden):
 def test_clip_configuration_must_be_complete(load_golden):
     golden = load_golden("clip_tiny")
     config = golden.info["config"]
-    with pytest.raises(InputError, match="text_cfg"):
+    with pytest.raises(InputError, match=r"^clip: must contain embed_dim and text_cfg, found embed_dim$"):
         text_model_from_original(golden.weights, {"embed_dim": 48})
-    with pytest.raises(InputError, match="head_width"):
+    with pytest.raises(InputError, match=r"^clip\.vision_cfg\.head_width: must be given"):
         image_model_from_original(
             golden.weights, config | {"vision_cfg": {"image_size": 224, "layers": 3, "width": 64, "patch_size": 14}}
         )
-    with pytest.raises(InputError, match="pool_type"):
+    with pytest.raises(InputError, match=r"^clip\.text_cfg\.pool_type: is not supported"):
         text_model_from_original(golden.weights, config | {"text_cfg": config["text_cfg"] | {"pool_type": "last"}})
 
 
@@ -135,12 +135,15 @@ def test_wrong_state_dicts_are_refused_by_key(load_golden, name):
     golden = load_golden(name if name in IMPORTS else "clip_tiny")
     make = (IMPORTS | CLIP_IMPORTS)[name]
     key = {"text": "ln_final.weight", "image": "visual.ln_pre.weight"}.get(name) or list(golden.weights)[-2]
+    field = {"unet_tiny_8ch": "unet", "resampler_tiny": "resampler", "vae_tiny": "autoencoder"}.get(
+        name, f"{name}_encoder"
+    )
     missing = {other: value for other, value in golden.weights.items() if other != key}
-    with pytest.raises(InputError, match=f"misses the key {key}"):
+    with pytest.raises(InputError, match=f"^{field}.state_dict: misses the key {key}"):
         make(missing, golden.info)
-    with pytest.raises(InputError, match="unexpected key surplus"):
+    with pytest.raises(InputError, match=f"^{field}.state_dict: has the unexpected key surplus"):
         make({**golden.weights, "surplus.weight": torch.zeros(1)}, golden.info)
-    with pytest.raises(InputError, match=f"{key} has shape"):
+    with pytest.raises(InputError, match=f"^{field}.state_dict: {key} has shape"):
         make({**golden.weights, key: torch.zeros(3, 1)}, golden.info)
 
 

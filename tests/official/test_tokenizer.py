@@ -19,7 +19,7 @@ from mask2iv.official.tokenizer import (
     find_vocabulary,
 )
 
-# Ids: 256 bytes, the same with the end of a word, then these merges, start and end.
+# Ids: 256 bytes, the same at the end of a word, then these merges, start and end.
 MERGES = ["h a", "ha n", "han d</w>", "b o", "bo x</w>"]
 SIZE = 512 + len(MERGES) + 2
 START, END = SIZE - 2, SIZE - 1
@@ -27,7 +27,7 @@ HAND, BOX = 514, 516
 
 
 def write_bpe(path: Path) -> Path:
-    # The published file holds more merges than the vocabulary took.
+    # The published file holds more merges than the vocabulary uses.
     path.write_bytes(gzip.compress(("#version: 0.2\n" + "\n".join([*MERGES, "x y", "y z"]) + "\n").encode()))
     return path
 
@@ -39,7 +39,7 @@ def piece(letter: str, ends_word: bool = True) -> int:
 
 @pytest.fixture
 def tokenizer(tmp_path: Path) -> PreTrainedTokenizerBase:
-    """As a model folder gives it back."""
+    """The tokenizer, saved and loaded again as in a model folder."""
     vocabulary = find_vocabulary(str(write_bpe(tmp_path / "bpe.txt.gz")), SIZE)
     assert vocabulary is not None
     clip_tokenizer(vocabulary).save_pretrained(tmp_path / "tokenizer")
@@ -82,14 +82,14 @@ def test_every_form_of_the_vocabulary_gives_the_same(
         archive.write(bpe, "open_clip/bpe_simple_vocab_16e6.txt.gz")
     folder = tmp_path / "slow"
     folder.mkdir()
-    # Other collections have other names for the special tokens.
+    # The names of the special tokens vary between sources.
     named = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
     vocab = {named.get(name, name): index for name, index in tokenizer.get_vocab().items()}
     (folder / "vocab.json").write_text(json.dumps(vocab))
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(MERGES) + "\n")
     prompts = ["a hand, a BOX!", ""]
     expected = token_ids(tokenizer, prompts)
-    # The hub itself is out of reach of a test: its download hands out the files of one model.
+    # In place of the hub, which tests cannot reach, the download returns the files of one model.
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda name, file: {"some/clip": folder}[name] / file)
     for source in (bpe, wheel, folder, tmp_path / "tokenizer", "some/clip"):
         vocabulary = find_vocabulary(str(source), SIZE)
@@ -108,7 +108,9 @@ def test_the_vocabulary_of_an_installed_open_clip_is_found(tmp_path: Path, monke
     assert len(vocabulary.ids) == SIZE
 
 
-def test_without_words_only_the_empty_prompt_is_taken(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_tokenizer_without_words_takes_only_the_empty_prompt(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
     empty_prompt_tokenizer(SIZE).save_pretrained(tmp_path / "empty")
     empty = PreTrainedTokenizerFast.from_pretrained(tmp_path / "empty", local_files_only=True)
     assert torch.equal(token_ids(empty, ["", ""]), token_ids(tokenizer, ["", ""]))
@@ -119,7 +121,7 @@ def test_without_words_only_the_empty_prompt_is_taken(tmp_path: Path, tokenizer:
         token_ids(empty, ["", "box"])
 
 
-def test_what_is_no_vocabulary_is_refused(tmp_path: Path) -> None:
+def test_invalid_vocabularies_are_refused(tmp_path: Path) -> None:
     good = str(write_bpe(tmp_path / "bpe.txt.gz"))
     (tmp_path / "text.txt").write_text("not compressed")
     (tmp_path / "empty").mkdir()
@@ -128,11 +130,11 @@ def test_what_is_no_vocabulary_is_refused(tmp_path: Path) -> None:
     odd.mkdir()
     (odd / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}, "merges": ["b c"]}}')
     for source, size, message in (
-        (good, SIZE + 100, f"has {SIZE + 2} pieces, the text encoder knows {SIZE + 100}"),
+        (good, SIZE + 100, f"must have the {SIZE + 100} pieces that the text encoder knows, found {SIZE + 2}"),
         (str(tmp_path / "text.txt"), SIZE, "text.txt cannot be read"),
         (str(tmp_path / "wheel.whl"), SIZE, "wheel.whl cannot be read"),
-        (str(tmp_path / "empty"), SIZE, "found neither tokenizer.json nor vocab.json"),
+        (str(tmp_path / "empty"), SIZE, "has neither tokenizer.json nor vocab.json"),
         (str(odd), SIZE, "no byte-pair encoding"),
     ):
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(InputError, match=f"^tokenizer: .*{message}"):
             find_vocabulary(source, size)

@@ -190,8 +190,8 @@ def refuse(pipe: Mask2IVPipeline, folder: Path, what: str) -> None:
         ("offload twice", r"offload: this pipeline is offloaded already \(model\)"),
         ("move", "to: this pipeline's networks are moved by model offloading"),
         ("stream", "enable_group_offload: Using streams"),
-        ("graphs", "cuda_graphs need a CUDA device, this pipeline is on cpu"),
-        ("kind", "quantize must be one of int8, fp8, found 'int3'"),
+        ("graphs", "cuda_graphs: needs a CUDA device, this pipeline is on cpu"),
+        ("kind", "quantize: must be one of int8, fp8, found 'int3'"),
         ("save", "save_pretrained: .* are quantised"),
         ("again", "quantize: .* are quantised"),
         ("cast", "to: .* are quantised"),
@@ -205,7 +205,7 @@ def test_what_does_not_go_together_is_refused(pipe: Mask2IVPipeline, tmp_path: P
 
 def test_a_missing_package_names_its_extra(pipe: Mask2IVPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchao", None)
-    with pytest.raises(InputError, match=r'quantize needs torchao: pip install "mask2iv\[quant\]"'):
+    with pytest.raises(InputError, match=r'quantize: needs torchao; pip install "mask2iv\[quant\]"'):
         pipe.quantize("int8")
     assert pipe.quantization is None
 
@@ -239,7 +239,7 @@ def test_tiles_are_near_the_whole(clips: ClipSet, kind: str, least: float) -> No
     assert torch.equal(codec.decode(latents), whole), "not larger than a tile"
     codec.set_tiling(None)
     assert torch.equal(codec.decode(latents), whole)
-    with pytest.raises(InputError, match="tile_size must be a multiple of 32"):
+    with pytest.raises(InputError, match="tile_size: must be a multiple of 32"):
         codec.set_tiling(100)
 
 

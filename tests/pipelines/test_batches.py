@@ -196,7 +196,7 @@ def replaced(pipe: Mask2IVPipeline) -> None:
     ("options", "change", "message"),
     [
         ({"batch_size": 0}, None, "batch_size: must be at least 1, found 0"),
-        ({"sampler": "euler"}, None, "sampler must be one of ddim, dpmsolver.*found 'euler'"),
+        ({"sampler": "euler"}, None, "sampler: must be one of ddim, dpmsolver.*found 'euler'"),
         ({"sampler": "ddim"}, replaced, "scheduler was replaced by UniPCMultistepScheduler.*leave sampler out"),
     ],
 )
@@ -215,5 +215,5 @@ def test_unusable_options_are_named(
 
 
 def test_an_unknown_default_solver_is_refused(pipe: Mask2IVPipeline) -> None:
-    with pytest.raises(InputError, match=r"pipeline\.sampler must be one of ddim.*found 'euler'"):
+    with pytest.raises(InputError, match=r"pipeline\.sampler: must be one of ddim.*found 'euler'"):
         replace(pipe.config, sampler="euler")  # type: ignore[arg-type]

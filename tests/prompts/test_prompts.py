@@ -113,7 +113,7 @@ def test_what_is_too_long_is_named(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "wording.json is not valid JSON"),
+        ("{", "wording.json: is not valid JSON"),
         ("[]", "wording.json: expected a JSON object, found list"),
         ("{}", "wording.json: WordingTable: missing configuration key 'default_actor'"),
         ('{"default_actor": 1}', "wording.json: default_actor: expected str, found 1"),

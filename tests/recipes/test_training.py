@@ -31,8 +31,8 @@ def test_a_cosine_falls_slowly_first_and_last_and_a_constant_rate_stays() -> Non
         ({"lr_schedule": "cosine"}, "cosine needs decay_steps"),
         ({"max_shard_size": "15 bananas"}, "such as 15MiB"),
         ({"max_shard_size": "1KiB"}, "at least 64KiB"),
-        ({"lora_rank": -1}, "lora_rank must be at least 0"),
-        ({"max_bad_steps": -1}, "max_bad_steps must be at least 0"),
+        ({"lora_rank": -1}, "lora_rank: must be at least 0"),
+        ({"max_bad_steps": -1}, "max_bad_steps: must be at least 0"),
     ],
 )
 def test_contradictions_are_refused(values: dict, match: str) -> None:

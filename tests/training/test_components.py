@@ -214,7 +214,7 @@ def test_a_run_is_not_resumed_on_other_clips_or_with_other_frozen_components(
     assert train("video", tiny_clips, out, *go_on) == 2
     assert "belongs to another run (frozen was" in capsys.readouterr().err
     assert train("video", tiny_clips, out, "--initial-weights", str(out)) == 2
-    assert "--initial-weights and --out are the same folder" in capsys.readouterr().err
+    assert "is the output folder too" in capsys.readouterr().err
 
 
 def test_a_disk_that_is_full_while_clips_are_encoded_ends_the_run_with_a_message(

@@ -1,9 +1,9 @@
-"""Putting a bundle together: one compressed folder of packages, an installer, a start script and a manifest.
+"""Makes a bundle: compressed packages, an installer, a start script and a manifest.
 
 OUT/site.tar.xz   the packages as pip installs them, for the machine's Python and platform
-OUT/install.py    checks the machine and unpacks them
-OUT/start.sh      installs where that has not been done, and runs mask2iv
-OUT/bundle.json   what is carried (versions, sizes, SHA-256 sums), assumed and left out
+OUT/install.py    checks the machine and unpacks the packages
+OUT/start.sh      installs on first use, and runs mask2iv
+OUT/bundle.json   packages bundled (versions, sizes, SHA-256 sums), assumed and left out
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ exec "$python" -m mask2iv.bundle.start "$here" "$@"
 
 @dataclass(frozen=True)
 class BundleConfig:
-    """What a bundle is for.
+    """The contents of a bundle.
 
     Attributes:
         target: the machine.
-        assumed: what it has: the packages of ``--have`` and what they imply.
-        left_out: packages not to be carried, and why.
+        assumed: its packages: those that the user named, and those that they imply.
+        left_out: packages to leave out, with the reason.
         extras: extras of the project.
-        recipe: that ``start.sh train`` takes where none is given.
-        constraints: pip constraints file, or None for the default ones.
-        weights: carry the embedded weights.
+        recipe: default recipe of ``start.sh train``.
+        constraints: pip constraints file, or None for the default.
+        weights: include the embedded weights.
         limit: largest size of the bundle in bytes.
     """
 
@@ -69,16 +69,18 @@ class BundleConfig:
 
 
 def build(config: BundleConfig, out: Path, overwrite: bool) -> dict[str, Any]:
-    """Collect a bundle into the new folder ``out``, which appears whole or not at all.
+    """Make a bundle in the new folder ``out``, which appears complete or not at all.
 
-    Prints a table of what is carried. Returns the manifest.
+    Prints a table of the bundled packages. Returns the manifest.
 
     Raises:
-        InputError: what :func:`mask2iv.bundle.collect.collect` raises; torch is not assumed; the bundle is larger than
-            the limit; or ``out`` cannot be used.
+        InputError: as :func:`mask2iv.bundle.collect.collect`; or torch is not assumed, the bundle is larger than the
+            limit, or ``out`` cannot be used.
     """
     if "torch" not in config.assumed:
-        raise InputError("--have does not name torch: PyTorch is gigabytes and is not carried; install it there first")
+        raise InputError(
+            "have", "must name torch: PyTorch takes gigabytes and is not bundled", "install it there first"
+        )
     with atomic_directory(out, overwrite=overwrite) as folder, tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         try:
@@ -90,13 +92,13 @@ def build(config: BundleConfig, out: Path, overwrite: bool) -> dict[str, Any]:
             unpacked = _compress(work / "site", folder / ARCHIVE, config.target)
             shutil.copy(install.__file__, folder / "install.py")
         except OSError as error:
-            raise InputError(f"cannot make the bundle: {reason(error)}") from error
+            raise InputError("out", f"cannot make the bundle {out}: {reason(error)}") from error
         (folder / "start.sh").write_text(_START)
         manifest = _manifest(config, found, source, folder / ARCHIVE, unpacked)
         write_json(folder / install.MANIFEST, manifest)
         size = sum(path.stat().st_size for path in folder.iterdir())
         if size > config.limit:
-            raise InputError(too_large(found, size, config.limit))
+            raise _too_large(found, size, config.limit)
     print(f"{size / _MIB:.1f} MiB compressed, {unpacked / _MIB:.1f} MiB unpacked -> {out}")
     return manifest
 
@@ -105,7 +107,7 @@ def _collect(config: BundleConfig, work: Path) -> tuple[Collection, dict[str, st
     if config.constraints is None:
         constraints, origin = default_constraints(work)
     else:
-        require_file(config.constraints, "--constraint")
+        require_file(config.constraints, "constraint")
         constraints, origin = config.constraints, config.constraints.name
     project = read_wheel(project_wheel(work / "project", config.weights))
     found = collect(
@@ -115,17 +117,17 @@ def _collect(config: BundleConfig, work: Path) -> tuple[Collection, dict[str, st
 
 
 def _install_site(found: Collection, target: Target, site: Path) -> None:
-    # By name: given as paths, pip would note this machine's paths in the packages.
+    # By name: for paths, pip would record this machine's paths in the packages.
     wheels = [f"{wheel.name}=={wheel.version}" for wheel in found.wheels.values()]
     links = [flag for place in {wheel.path.parent for wheel in found.wheels.values()} for flag in ("-f", str(place))]
     flags = ["--quiet", "--no-index", "--no-deps", "--no-compile", "--target", str(site)]
     run_pip("install", *flags, *links, *target.pip_flags(), *wheels)
-    # Console scripts name the interpreter of this machine.
+    # Console scripts contain the path of this machine's interpreter.
     shutil.rmtree(site / "bin", ignore_errors=True)
 
 
 def _compress(site: Path, archive: Path, target: Target) -> int:
-    """Write the archive, a third smaller than the wheels. Returns the bytes of the files in it."""
+    """Write the archive, a third smaller than the wheels. Returns the total size of its files in bytes."""
     filters: list[dict[str, int]] = [{"id": lzma.FILTER_LZMA2, "preset": 6}]
     if target.machine == "x86_64":
         filters.insert(0, {"id": lzma.FILTER_X86})
@@ -141,7 +143,7 @@ def _compress(site: Path, archive: Path, target: Target) -> int:
 
 
 def table(found: Collection) -> str:
-    """The carried packages, largest first."""
+    """The bundled packages, largest first."""
     rows = sorted(found.wheels.values(), key=lambda wheel: -wheel.size)
     lines = [f"{'package':<28}{'version':<16}{'wheel MiB':>10}{'unpacked MiB':>14}"]
     lines += [f"{w.name:<28}{w.version!s:<16}{w.size / _MIB:>10.2f}{w.unpacked / _MIB:>14.2f}" for w in rows]
@@ -151,14 +153,12 @@ def table(found: Collection) -> str:
     return "\n".join(lines)
 
 
-def too_large(found: Collection, size: int, limit: int) -> str:
-    """Why a bundle is refused: it names the largest packages."""
+def _too_large(found: Collection, size: int, limit: int) -> InputError:
+    """Names the largest packages."""
     largest = sorted(found.wheels.values(), key=lambda wheel: -wheel.size)[:3]
     named = ", ".join(f"{wheel.name} ({wheel.size / _MIB:.1f} MiB)" for wheel in largest)
-    return (
-        f"the bundle is {size / _MIB:.1f} MiB, --limit-mib allows {limit / _MIB:g}; largest are {named}: name in "
-        "--have what is there already, or raise the limit"
-    )
+    problem = f"must be at least the bundle's {size / _MIB:.1f}, found {limit / _MIB:g}; largest are {named}"
+    return InputError("limit_mib", problem, "name the packages that are there already, or raise the limit")
 
 
 def _manifest(

@@ -1,4 +1,8 @@
-"""Which packages a machine lacks, and their wheels: a walk over the requirements, fetched by pip."""
+"""Finds the packages that a machine lacks, and fetches their wheels.
+
+pip fetches; it cannot resolve. It evaluates markers for the machine that it runs on, and would fetch what the other
+machine has: torch, for example, in a version that no index offers.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,11 @@ import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from email.parser import Parser
 from pathlib import Path
 from typing import Any
 
+from packaging.metadata import Metadata
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -25,21 +28,19 @@ LEFT_OUT = {
     "hf-xet": "speeds up downloads; there is no network",
     "mujoco-studio": "MuJoCo's viewer; nothing here imports it",
 }
-"""Packages that others require but that nothing a bundle is for imports, and why."""
+"""Packages that are required but never imported on the target machine, and why."""
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A package as it is carried.
+    """A package in the bundle.
 
     Attributes:
-        name, version: of the package; the name canonical.
+        name, version: of the package; the name is canonical.
         path: the wheel.
-        size, unpacked: bytes of the wheel, and of what is in it.
+        size, unpacked: bytes of the wheel and of its contents.
         sha256: of the wheel.
-        requirements: what it needs, for every extra and machine.
-        extras: names of its extras, canonical.
-        requires_python: versions of Python that it runs on.
+        metadata: its requirements, extras and Python versions.
     """
 
     name: str
@@ -48,19 +49,17 @@ class Wheel:
     size: int
     unpacked: int
     sha256: str
-    requirements: tuple[Requirement, ...]
-    extras: frozenset[str]
-    requires_python: SpecifierSet
+    metadata: Metadata
 
 
 @dataclass
 class Collection:
-    """What is carried, what is assumed, what is left out, and who needs what.
+    """The packages of a bundle, and those left out of it.
 
     Attributes:
         wheels: by name, the project's own first.
-        needs: package -> (who needs it, requirement), of carried and assumed packages.
-        left_out: package -> why.
+        needs: package -> [(package that requires it, requirement)], for bundled and assumed packages.
+        left_out: package -> reason.
     """
 
     wheels: dict[str, Wheel] = field(default_factory=dict)
@@ -77,22 +76,13 @@ def read_wheel(path: Path) -> Wheel:
     try:
         with zipfile.ZipFile(path) as archive:
             (inside,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-            text = archive.read(inside).decode("utf-8")
+            # Not validated: wheels on the index have harmless faults, such as headers of later versions.
+            about = Metadata.from_email(archive.read(inside), validate=False)
             unpacked = sum(entry.file_size for entry in archive.infolist())
+            name, version = canonicalize_name(about.name), about.version
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read as a wheel: {error}; run the command again") from error
-    headers = Parser().parsestr(text, headersonly=True)
-    return Wheel(
-        canonicalize_name(headers["Name"]),
-        Version(headers["Version"]),
-        path,
-        path.stat().st_size,
-        unpacked,
-        sha256_file(path),
-        tuple(Requirement(line) for line in headers.get_all("Requires-Dist", [])),
-        frozenset(canonicalize_name(extra) for extra in headers.get_all("Provides-Extra", [])),
-        SpecifierSet(headers.get("Requires-Python", "")),
-    )
+        raise InputError(str(path), f"cannot be read as a wheel: {error}", "run the command again") from error
+    return Wheel(name, version, path, path.stat().st_size, unpacked, sha256_file(path), about)
 
 
 def collect(
@@ -104,36 +94,37 @@ def collect(
     constraints: Path,
     folder: Path,
 ) -> Collection:
-    """Fetch the wheels of all that ``project`` needs and the machine lacks into ``folder``.
+    """Fetch the wheels of all packages that ``project`` requires and the machine lacks into ``folder``.
 
     Args:
         project: the project's own wheel.
-        extras: extras of the project that are wanted.
+        extras: the wanted extras of the project.
         target: the machine.
-        assumed: what it has; neither that nor what only that needs is fetched.
-        left_out: packages not to be carried, and why.
-        constraints: pip constraints file; holds the versions to carry.
+        assumed: its packages. Neither they nor packages that only they require are fetched.
+        left_out: packages to leave out, with the reason.
+        constraints: pip constraints file with the versions to fetch.
         folder: receives the wheels.
 
     Raises:
-        InputError: an unknown extra, a Python that the project does not run on, versions that do not go together, or
+        InputError: an unknown extra, a Python version that the project does not support, conflicting versions, or
             wheels that pip does not find.
     """
     wanted = frozenset(canonicalize_name(extra) for extra in extras)
-    unknown = sorted(wanted - project.extras)
-    if unknown:
-        raise InputError(f"--extras: mask2iv has no extra {unknown[0]!r}; it has {', '.join(sorted(project.extras))}")
-    if not project.requires_python.contains(f"{target.python}.99"):
-        raise InputError(f"--python {target.python}: mask2iv needs Python {project.requires_python}")
+    offered = project.metadata.provides_extra or []
+    if unknown := sorted(wanted - {*offered}):
+        raise InputError("extras", f"mask2iv has no extra {unknown[0]!r}", f"it has {', '.join(sorted(offered))}")
+    pythons = project.metadata.requires_python
+    if pythons and not pythons.contains(f"{target.python}.99"):
+        raise InputError("python", f"mask2iv needs Python {pythons}, found {target.python}")
     found = Collection({project.name: project})
     waiting: set[tuple[str, frozenset[str]]] = {(project.name, frozenset(wanted))}
     done: set[tuple[str, frozenset[str]]] = set()
     while waiting:
         done |= waiting
-        asked = {one for owner, owner_extras in sorted(waiting) for one in _needs(found, owner, owner_extras, target)}
-        # To be left out is the weaker word: what is there need not be carried anyway.
-        found.left_out |= {name: left_out[name] for name, _ in asked if name in left_out and name not in assumed}
-        waiting = {one for one in asked if one[0] not in assumed and one[0] not in left_out} - done
+        needed = {one for owner, owner_extras in sorted(waiting) for one in _needs(found, owner, owner_extras, target)}
+        # An assumed package is not fetched anyway, so it does not count as left out.
+        found.left_out |= {name: left_out[name] for name, _ in needed if name in left_out and name not in assumed}
+        waiting = {one for one in needed if one[0] not in assumed and one[0] not in left_out} - done
         missing = sorted({name for name, _ in waiting if name not in found.wheels})
         if missing:
             lines = [name + ",".join(str(r.specifier) for _, r in found.needs[name] if r.specifier) for name in missing]
@@ -146,13 +137,13 @@ def collect(
 def _needs(
     found: Collection, owner: str, extras: frozenset[str], target: Target
 ) -> Iterator[tuple[str, frozenset[str]]]:
-    """The packages that a carried one needs, with their extras; noted in ``found``."""
-    for requirement in found.wheels[owner].requirements:
+    """The packages that ``owner`` requires, with their extras; also recorded in ``found.needs``."""
+    for requirement in found.wheels[owner].metadata.requires_dist or []:
         name = canonicalize_name(requirement.name)
         if target.wants(requirement, extras) and name not in ("mask2iv", owner):
-            noted = found.needs.setdefault(name, [])
-            if (owner, requirement) not in noted:
-                noted.append((owner, requirement))
+            recorded = found.needs.setdefault(name, [])
+            if (owner, requirement) not in recorded:
+                recorded.append((owner, requirement))
             yield name, frozenset(canonicalize_name(extra) for extra in requirement.extras)
 
 
@@ -167,10 +158,12 @@ def _check_versions(found: Collection, assumed: Mapping[str, Assumed]) -> None:
             text = f"{owner} {found.wheels[owner].version} needs {name}{requirement.specifier}"
             if name in assumed:
                 raise InputError(
-                    f"--have {name}=={version}: {text}; install that there, leave it out of --have to carry it, or "
-                    f"choose another version of {owner} with --constraint"
+                    f"have {name}=={version}",
+                    text,
+                    "install that there, do not name it, so that it is bundled, or constrain "
+                    f"{owner} to another version",
                 )
-            raise InputError(f"{text}, but {version} was collected; name versions that go together with --constraint")
+            raise InputError("constraint", f"{text}, found {version}", "give a constraints file with matching versions")
 
 
 def _download(requirements: list[str], target: Target, constraints: Path, folder: Path) -> list[Path]:
@@ -181,22 +174,22 @@ def _download(requirements: list[str], target: Target, constraints: Path, folder
 
 
 def run_pip(*arguments: str) -> None:
-    """Run pip of this Python.
+    """Run this Python's pip.
 
     Raises:
-        InputError: there is no pip, or it failed; with its last words.
+        InputError: pip is missing, or failed; with its last messages.
     """
     command = [sys.executable, "-m", "pip", *arguments, "--disable-pip-version-check", "--no-input"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "No module named pip" in done.stderr:
-        raise InputError(f"{sys.executable} has no pip, which fetches the wheels: run `python -m ensurepip` first")
+        raise InputError(sys.executable, "has no pip, which fetches the wheels", "run `python -m ensurepip` first")
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or done.stderr.splitlines()
-        raise InputError(f"pip {arguments[0]} failed: {' '.join(said[-2:])[:600]}")
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or done.stderr.splitlines()
+        raise InputError(f"pip {arguments[0]}", f"failed: {' '.join(lines[-2:])[:600]}")
 
 
 def assumed_record(found: Collection, assumed: Mapping[str, Assumed]) -> list[dict[str, Any]]:
-    """The assumed packages for the manifest, with what of them is needed; those needed come first."""
+    """The assumed packages for the manifest, with the requirements on them; required packages come first."""
     records = [
         {
             "name": name,

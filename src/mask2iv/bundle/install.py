@@ -1,6 +1,6 @@
-"""Install this bundle: python3 install.py [FOLDER]. Needs neither network nor root, and writes into FOLDER alone.
+"""Install this bundle: python3 install.py [FOLDER]. Needs neither network nor root, and writes only into FOLDER.
 
-Copied into every bundle, so it stands alone: only the standard library is there before it has run.
+A copy is in every bundle. It uses the standard library alone, since nothing else is installed yet.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class Refused(Exception):
 
 
 def install(bundle: Path, site: Path) -> bool:
-    """Unpack the bundle's packages into the new folder ``site``, which appears whole or not at all.
+    """Unpack the bundle's packages into the new folder ``site``, which appears complete or not at all.
 
     Returns:
-        False if they are there already.
+        False if they are installed already.
 
     Raises:
-        Refused: another Python, machine or older C library than the bundle's; a package that it takes for granted is
-            missing or of another version; a damaged bundle; or something else lies in ``site``.
+        Refused: the Python or processor differs from the bundle's, or the C library is older; an assumed package is
+            missing or has an unsuitable version; the bundle is damaged; or ``site`` holds other files.
     """
     manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
     archive = manifest["archive"]
@@ -43,7 +43,7 @@ def install(bundle: Path, site: Path) -> bool:
         check_assumed(manifest, site)
         return False
     if site.exists() and not stamp.is_file() and any(site.iterdir()):
-        raise Refused(f"{site} holds something else; choose another folder")
+        raise Refused(f"{site} holds other files; choose another folder")
     path = bundle / archive["name"]
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != archive["sha256"]:
@@ -62,7 +62,7 @@ def install(bundle: Path, site: Path) -> bool:
 
 
 def check_machine(manifest: dict[str, Any]) -> None:
-    """Raises Refused unless Python's version, the processor and the C library are those that the bundle is for."""
+    """Raises Refused unless Python's version, the processor and the C library fit the bundle."""
     python = ".".join(platform.python_version_tuple()[:2])
     if python != manifest["python"] or platform.python_implementation() != "CPython":
         raise Refused(
@@ -74,11 +74,11 @@ def check_machine(manifest: dict[str, Any]) -> None:
     name, version = platform.libc_ver()
     if manifest["glibc"] and name == "glibc" and [int(n) for n in version.split(".")[:2]] < manifest["glibc"]:
         wanted = ".".join(map(str, manifest["glibc"]))
-        raise Refused(f"the bundle needs glibc {wanted}, here is {version}; make one with --platform for this machine")
+        raise Refused(f"the bundle needs glibc {wanted}, this is {version}; make one with --platform for this machine")
 
 
 def check_assumed(manifest: dict[str, Any], site: Path) -> None:
-    """Raises Refused, naming all, if packages that the bundle takes for granted are missing or do not fit."""
+    """Raises Refused, naming all faults, if packages that the bundle assumes are missing or do not fit."""
     sys.path.insert(0, str(site))
     try:
         importlib.invalidate_caches()
@@ -100,11 +100,11 @@ def _fault(name: str, need: dict[str, str]) -> str | None:
         return "packaging is not installed here"
     if requirements.Requirement(need["requirement"]).specifier.contains(version, prereleases=True):
         return None
-    return f"{need['by']} needs {need['requirement']}, here is {version}"
+    return f"{need['by']} needs {need['requirement']}, found {version}"
 
 
 def main() -> int:
-    """Exit status: 0 installed, 2 refused (said on standard error)."""
+    """Exit status: 0 installed, 2 refused, with a message on standard error."""
     bundle = Path(__file__).resolve().parent
     site = Path(sys.argv[1] if len(sys.argv) > 1 else bundle / "site").absolute()
     try:

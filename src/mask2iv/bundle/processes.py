@@ -1,25 +1,25 @@
-"""Commands of mask2iv, each in a process of its own and within its time."""
+"""Runs commands of mask2iv, each in its own process and with a time limit."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mask2iv.errors import InputError
 
 Run = Callable[[Sequence[str], float, Path], None]
-"""Runs a command of mask2iv for so many seconds at most, its output into a file. Raises InputError where it fails."""
+"""Runs a command of mask2iv with a time limit in seconds and a log file. Raises InputError if it fails."""
 
 
 def run_process(arguments: Sequence[str], seconds: float, log: Path) -> None:
-    """Run a command of mask2iv in a process of its own: nothing that it breaks, or holds in memory, is left.
+    """Run a command of mask2iv in its own process, so that neither its faults nor its memory outlive it.
 
     Raises:
-        InputError: it failed, with its last line, or was not done in time.
+        InputError: it failed, with the last line of its output, or exceeded its time.
     """
     with log.open("a") as file:
         child = subprocess.Popen(
@@ -28,22 +28,14 @@ def run_process(arguments: Sequence[str], seconds: float, log: Path) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        with _ended(child):
-            try:
-                status = child.wait(seconds)
-            except subprocess.TimeoutExpired:
-                raise InputError(f"{arguments[0]}: not done after {seconds:.0f} s; see {log.name}") from None
+        try:
+            status = child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise InputError(arguments[0], f"not done after {seconds:.0f} s", f"see {log.name}") from None
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)  # with its workers
+                child.wait()
     if status:
         lines = log.read_text(errors="replace").strip().splitlines() or ["no message"]
-        raise InputError(f"{arguments[0]}: exit status {status}: {lines[-1][-500:]}")
-
-
-@contextmanager
-def _ended(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Afterwards the process and its workers are gone."""
-    try:
-        yield
-    finally:
-        if child.poll() is None:
-            os.killpg(child.pid, 9)
-            child.wait()
+        raise InputError(arguments[0], f"exit status {status}: {lines[-1][-500:]}")

@@ -1,4 +1,4 @@
-"""The model that a session leaves behind: complete at any time, improved part by part, small enough to bring back."""
+"""The model that a session produces: complete at any time, improved part by part, small enough to copy back."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from mask2iv.files import atomic_directory
 from mask2iv.pipelines.components import read_index, write_index
 
 PIECE_BYTES = 15 * 2**20
-"""Of a piece; a file to bring back may have 16 MiB."""
+"""Size of a piece; a file to copy back may have 16 MiB."""
 ABOUT = "session"
-"""Folder of the model folder with logs, figures and pictures."""
+"""Subfolder of the model folder for logs, figures and pictures."""
 _DIFFUSED = ("trajectory_unet", "trajectory_resampler")
 _PLANNED = ("painter", "planner")
 _LARGEST = torch.finfo(torch.float16).max
 
 
-def take(source: Path, model: Path, components: Sequence[str]) -> None:
-    """Put these components of one model folder into another, each as a whole.
+def copy_components(source: Path, model: Path, components: Sequence[str]) -> None:
+    """Copy components from one model folder into another, each atomically.
 
     Raises:
-        InputError: ``source`` lacks one.
+        InputError: ``source`` lacks one of them.
     """
     _, given = read_index(source)
     pipeline, known = read_index(model)
     missing = [name for name in components if name not in given]
     if missing:
-        raise InputError(f"{source} holds no {missing[0]}")
+        raise InputError(str(source), f"holds no {missing[0]}")
     for name in components:
         with atomic_directory(model / name, overwrite=True) as folder:
             shutil.copytree(source / name, folder, dirs_exist_ok=True)
     write_index(model, pipeline, {**known, **{name: given[name] for name in components}})
 
 
-def spare_diffusion(model: Path) -> None:
-    """Leave the diffusion's stage 1 out of a model that predicts by plans: it is not asked any more."""
+def drop_diffusion_stage(model: Path) -> None:
+    """Remove stage 1 by diffusion from a model that predicts by plans, which does not use it."""
     pipeline, known = read_index(model)
     if all(name in known for name in _PLANNED):
         write_index(model, pipeline, {name: kind for name, kind in known.items() if name not in _DIFFUSED})
@@ -50,8 +50,8 @@ def spare_diffusion(model: Path) -> None:
             shutil.rmtree(model / name, ignore_errors=True)
 
 
-def halve(model: Path) -> None:
-    """Store the weights of a model folder in float16, where that holds their numbers."""
+def to_half_precision(model: Path) -> None:
+    """Store the float32 weights of a model folder in float16, except tensors with values beyond its range."""
     for path in sorted(model.glob("*/*.safetensors")):
         tensors = load_file(path)
         smaller = {
@@ -61,34 +61,36 @@ def halve(model: Path) -> None:
         save_file(smaller, path, metadata={"format": "pt"})
 
 
-def pack_release(model: Path, about: Path, out: Path, most: int) -> Packed:
-    """Write a model folder with what is told about it (logs, figures, pictures) as pieces into the folder ``out``.
+def pack_release(model: Path, about: Path, out: Path, max_files: int) -> Packed:
+    """Write a model folder, with its logs, figures and pictures, as pieces into the folder ``out``.
 
-    The weights are halved on the way, ``model`` stays as it is. Earlier pieces are replaced once the new ones stand.
+    The copied weights are in float16; ``model`` itself is unchanged. Existing pieces are replaced once the new ones are
+    complete.
 
     Args:
         model: the model folder.
         about: folder of logs, figures and pictures; may be missing.
         out: folder of the pieces.
-        most: files that there may be in ``out``, with :data:`mask2iv.bundle.pieces.MANIFEST`.
+        max_files: largest number of files in ``out``, including :data:`mask2iv.bundle.pieces.MANIFEST`.
 
     Raises:
-        InputError: more files than that, or no space.
+        InputError: too many files, or no space.
     """
     with tempfile.TemporaryDirectory(dir=model.parent) as temporary:
         copy = Path(temporary) / "model"
         shutil.copytree(model, copy, ignore=shutil.ignore_patterns("training"))
-        spare_diffusion(copy)
-        halve(copy)
+        drop_diffusion_stage(copy)
+        to_half_precision(copy)
         if about.is_dir():
             shutil.copytree(about, copy / ABOUT, dirs_exist_ok=True)
         made = Path(temporary) / "pieces"
         packed = pack(copy, made, PIECE_BYTES)
-        if packed.pieces + 1 > most:
-            raise InputError(
-                f"the model takes {packed.pieces} pieces of {PIECE_BYTES // 2**20} MiB and {MANIFEST}, but "
-                f"{most} files may be brought back"
+        if packed.pieces + 1 > max_files:
+            size = PIECE_BYTES // 2**20
+            problem = (
+                f"takes {packed.pieces} pieces of {size} MiB and {MANIFEST}, but {max_files} files may be copied back"
             )
+            raise InputError("model", problem)
         with atomic_directory(out, overwrite=True) as folder:
             shutil.copytree(made, folder, dirs_exist_ok=True)
     return packed

@@ -1,9 +1,8 @@
-"""What ``start.sh`` of a bundle runs: any command of mask2iv, a whole session (:mod:`mask2iv.bundle.session`), and
-``train`` with all that must come before it.
+"""The program behind a bundle's ``start.sh``: any command of mask2iv, a session, or a training with what it needs.
 
-``train COMPONENT [flags of mask2iv train]`` simulates clips first where no --data is given, trains the components that
-COMPONENT needs and that are not there yet, and goes on from the newest checkpoint of each. Given again with the same
-flags, after the machine's time was up, it goes on where it stopped.
+A session is :mod:`mask2iv.bundle.session`. ``train COMPONENT [flags of mask2iv train]`` first simulates clips unless a
+clip set is given, then trains the components that COMPONENT requires and that are not trained yet, each from its newest
+checkpoint. Run again with the same flags, for example after a time limit, it continues where it stopped.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from types import FrameType
 
 from mask2iv import cli
 from mask2iv.bundle import session
+from mask2iv.commands.train import Train
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.experiments.variants import get_variant
@@ -33,14 +33,14 @@ COMPONENTS = {
     "trajectory": ("vae", "encoders"),
     "video": ("vae", "encoders"),
 }
-"""Trained components in their order, and those that each reads."""
+"""Trained components in order, and those that each requires."""
 
-# What the folder that training starts from holds besides the stages, and the flags that name such a folder.
+# The components besides the stages that a folder of initial weights holds, and the flags that name such a folder.
 _FROZEN = ("vae", "encoders", "reference")
 _STARTS = ("--initial-weights", "--initial_weights", "--image-to-video", "--image_to_video")
-_LEAST_SIDE = 64
-"""Objects must be seen; recipes for tests are smaller."""
-# In a process of its own: the first flavour of OpenGL that a process loads stays.
+_MIN_SIDE = 64
+"""Smallest simulated clips, in pixels: objects must be visible. The recipes for tests are smaller."""
+# Runs in its own process, since a process keeps the first OpenGL platform that it loads.
 _PROBE = """
 import os, sys
 from mask2iv.errors import InputError
@@ -56,12 +56,12 @@ print(os.environ["MUJOCO_GL"], GL.glGetString(GL.GL_RENDERER).decode())
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``train`` comes down to: commands of mask2iv, one after the other.
+    """The commands of mask2iv that ``train`` runs in sequence.
 
     Attributes:
         data: the clip set.
-        simulate: makes the clips, under a name for unfinished ones; None where they are there.
-        train: one per component.
+        simulate: makes the clips, in a temporary folder; None if they exist.
+        train: one command per component.
     """
 
     data: Path
@@ -70,10 +70,10 @@ class Plan:
 
 
 def parse(arguments: Sequence[str], recipe: str) -> tuple[argparse.Namespace, list[str]]:
-    """The flags that are ours, and those that go on to ``mask2iv train``."""
+    """The flags of this program, and those to pass on to ``mask2iv train``."""
     parser = argparse.ArgumentParser(
         prog="start.sh train",
-        description="Simulate, then train a component and those it needs. Other flags go on to `mask2iv train`.",
+        description="Simulate, then train a component and those it requires. Other flags go to `mask2iv train`.",
         allow_abbrev=False,
     )
     parser.add_argument("component", choices=[*COMPONENTS, "all"], help="what to train")
@@ -87,42 +87,36 @@ def parse(arguments: Sequence[str], recipe: str) -> tuple[argparse.Namespace, li
 
 
 def plan(given: argparse.Namespace, rest: Sequence[str]) -> Plan:
-    """What has to be done.
+    """The commands to run.
 
     Raises:
-        InputError: an unknown recipe, or clips of other settings where the simulated ones go.
+        InputError: an unknown recipe, or clips with other settings in the place of the simulated ones.
     """
     recipe = get_variant(given.recipe)
     pipeline = recipe.pipeline
     data, simulate = given.data, None
     if data is None:
         data = given.out.with_name(given.out.name + "-data")
-        scale = -(-_LEAST_SIDE // min(pipeline.height, pipeline.width))
+        scale = -(-_MIN_SIDE // min(pipeline.height, pipeline.width))
         size = (scale * pipeline.height, scale * pipeline.width)
         # A dry run reads no clips.
-        if "--dry-run" not in rest and not _are_there(data, given, size):
+        if "--dry-run" not in rest and not _exist(data, given, size):
             flags = ["--clips", str(given.clips), "--seed", str(given.sim_seed), "--size", f"{size[0]}x{size[1]}"]
-            # Not os.cpu_count(): a batch system gives a job some of the cores.
-            simulate = [
-                "simulate",
-                "--out",
-                str(_unfinished(data)),
-                *flags,
-                "--workers",
-                str(len(os.sched_getaffinity(0))),
-            ]
+            # Not os.cpu_count(): a batch system may give a job only some of the cores.
+            flags += ["--workers", str(len(os.sched_getaffinity(0)))]
+            simulate = ["simulate", "--out", str(_unfinished(data)), *flags]
     wanted = list(COMPONENTS) if given.component == "all" else [*COMPONENTS[given.component], given.component]
-    # What the weights that training starts from bring along, or the recipe has from elsewhere, is not trained.
-    brought = _FROZEN if any(flag.partition("=")[0] in _STARTS for flag in rest) else ()
-    wanted = [name for name in wanted if name in recipe.components and name not in brought]
+    # Components of the initial weights, and those that the recipe does not train, are not trained.
+    given_weights = _FROZEN if any(flag.partition("=")[0] in _STARTS for flag in rest) else ()
+    wanted = [name for name in wanted if name in recipe.components and name not in given_weights]
     if given.component != "all" and given.component not in wanted:
-        wanted.append(given.component)  # `mask2iv train` says what is wrong with it
+        wanted.append(given.component)  # `mask2iv train` reports the fault
     todo = [name for name in wanted if name == given.component or not _is_trained(given.out, name)]
     flags = ["--data", str(data), "--out", str(given.out), "--recipe", given.recipe]
     flags += ["--resume_from_checkpoint", given.resume_from_checkpoint, *rest]
 
     def own(name: str) -> list[str]:
-        """Without the flags that are for another component."""
+        """The flags without those for another component."""
         if name == given.component or recipe.reads_captions(name):
             return flags
         return [flag for flag in flags if flag not in ("--add-words", "--add_words")]
@@ -130,18 +124,20 @@ def plan(given: argparse.Namespace, rest: Sequence[str]) -> Plan:
     return Plan(data, simulate, [["train", name, *own(name)] for name in todo])
 
 
-def _are_there(data: Path, given: argparse.Namespace, size: tuple[int, int]) -> bool:
-    """Whether the clips that would be simulated lie there already."""
+def _exist(data: Path, given: argparse.Namespace, size: tuple[int, int]) -> bool:
+    """Whether the clips to simulate exist already."""
     if not (data / "clipset.json").is_file():
         if data.is_dir() and any(data.iterdir()):
-            raise InputError(f"{data} holds no finished clip set: remove it to simulate there, or give --data")
+            raise InputError(str(data), "holds no finished clip set", "remove it to simulate there, or give a clip set")
         return False
     clips = ClipSet(data)
     seed = clips.info["provenance"].get("seed")
     if (len(clips), seed, clips.size) != (given.clips, given.sim_seed, size):
         raise InputError(
-            f"{data} holds {len(clips)} clips of seed {seed} in {clips.size[0]}x{clips.size[1]}, asked for are "
-            f"{given.clips} of seed {given.sim_seed} in {size[0]}x{size[1]}; give --data, another --out, or remove it"
+            str(data),
+            f"holds {len(clips)} clips of seed {seed} in {clips.size[0]}x{clips.size[1]}, expected {given.clips} of "
+            f"seed {given.sim_seed} in {size[0]}x{size[1]}",
+            "give this or another clip set, choose another output folder, or remove it",
         )
     return True
 
@@ -155,16 +151,16 @@ def _is_trained(out: Path, component: str) -> bool:
 
 
 def probe_opengl() -> None:
-    """Say what renders, and that it is slow where it is OSMesa.
+    """Report which OpenGL platform renders, and use OSMesa if EGL does not start.
 
     Raises:
-        InputError: nothing does.
+        InputError: neither starts.
     """
     done = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise InputError((done.stderr.strip().splitlines() or ["OpenGL does not start"])[-1])
-    flavour, _, renderer = done.stdout.strip().splitlines()[-1].partition(" ")
-    if flavour == "osmesa":
+        raise InputError("simulate", (done.stderr.strip().splitlines() or ["OpenGL does not start"])[-1])
+    library, _, renderer = done.stdout.strip().splitlines()[-1].partition(" ")
+    if library == "osmesa":
         print(f"start: EGL does not start here; simulating in software with OSMesa ({renderer})", flush=True)
         os.environ["MUJOCO_GL"] = "osmesa"
     else:
@@ -172,14 +168,14 @@ def probe_opengl() -> None:
 
 
 def run_plan(todo: Plan) -> int:
-    """Do it. Returns the exit status of the first command that fails; does not return from the last one.
+    """Run the commands. Returns the exit status of the first one that fails; does not return from the last one.
 
-    Each command has a process of its own, so that nothing of one training is left for the next. The last takes the
-    place of this process: whoever ends it, however roughly, ends the training.
+    Each command has its own process, so that no training affects the next. The last one replaces this process, so that
+    killing it, even with SIGKILL, ends the training.
     """
     if todo.simulate is not None:
         probe_opengl()
-        # Left where the machine's time was up in the middle.
+        # Left over if an earlier simulation was cut off.
         shutil.rmtree(_unfinished(todo.data), ignore_errors=True)
         if status := _run(_argv(todo.simulate)):
             return status
@@ -198,7 +194,7 @@ def _argv(command: list[str]) -> list[str]:
 
 
 def _run(argv: list[str]) -> int:
-    """Run a command to its end; SIGTERM to us is passed on to it."""
+    """Run a command to its end, passing SIGTERM on to it. Returns its exit status."""
     child = subprocess.Popen(argv)
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -216,15 +212,16 @@ def _run(argv: list[str]) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Arguments: the bundle's folder, then a command of mask2iv. Exit status: as :func:`mask2iv.cli.main`."""
     bundle, *command = arguments
-    if command[:1] == ["session"]:
-        return session.main(command[1:])
-    if command[:1] != ["train"]:
+    if command[:1] not in (["session"], ["train"]):
         return cli.main(command)
+    name, *flags = command
     try:
+        if name == "session":
+            return session.Session(session.parse(flags)).go()
         recipe = read_json(Path(bundle) / "bundle.json")["recipe"]
-        return run_plan(plan(*parse(command[1:], recipe)))
+        return run_plan(plan(*parse(flags, recipe)))
     except InputError as error:
-        print(f"start: error: {error}", file=sys.stderr)
+        print(f"start: error: {cli.worded(error, session.Options if name == 'session' else Train)}", file=sys.stderr)
         return 2
 
 

@@ -155,7 +155,7 @@ class LoadedModel:
             try:
                 self.pipeline = Mask2IVPipeline.from_pretrained(sampling.model, acceleration.torch_dtype)
             except InputError as error:
-                raise error.within("model") from error
+                raise (error if error.field.startswith("model") else error.within("model")) from error
             stages = {"trajectory": self.pipeline.predictor, "video": self.pipeline.renderer}
             for stage in _STAGES[name]:
                 if stages[stage] is None:

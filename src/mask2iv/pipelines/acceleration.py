@@ -54,7 +54,9 @@ class Accelerated:
             InputError: the pipeline is offloaded, or a precision is given after quantisation.
         """
         if self.offloading is not None:
-            raise InputError("to", f"{self.offloading} offloading moves this pipeline's networks", "load it again")
+            raise InputError(
+                "to", f"this pipeline's networks are moved by {self.offloading} offloading", "load it again"
+            )
         if any(isinstance(value, torch.dtype) for value in (*args, *kwargs.values())):
             self._require_unquantised("to")
         for module in self._networks():

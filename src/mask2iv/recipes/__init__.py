@@ -44,5 +44,5 @@ def get_recipe(name: str) -> Recipe:
         InputError: there is none.
     """
     if name not in RECIPES:
-        raise InputError(f"--recipe {name!r} is not known; choose one of {', '.join(RECIPES)}")
+        raise InputError("recipe", f"{name!r} is not known", f"choose one of {', '.join(RECIPES)}")
     return RECIPES[name]()

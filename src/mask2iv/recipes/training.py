@@ -48,7 +48,7 @@ def parse_bytes(text: str, field: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?)?B?", text.strip().upper())
     size = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
     if size < 1:
-        raise InputError(f"{field} must be a size such as 15MiB, 500MB or 2GB, found {text!r}")
+        raise InputError(field, f"must be a size such as 15MiB, 500MB or 2GB, found {text!r}")
     return size
 
 
@@ -140,7 +140,7 @@ class TrainingConfig:
             "log_every",
         ):
             if getattr(self, name) < 1:
-                raise InputError(f"training.{name} must be at least 1, found {getattr(self, name)}")
+                raise InputError(f"training.{name}", f"must be at least 1, found {getattr(self, name)}")
         for name in (
             "max_minutes",
             "warmup_steps",
@@ -151,24 +151,27 @@ class TrainingConfig:
             "max_bad_clips",
         ):
             if getattr(self, name) < 0:
-                raise InputError(f"training.{name} must be at least 0, found {getattr(self, name)}")
+                raise InputError(f"training.{name}", f"must be at least 0, found {getattr(self, name)}")
         for name in ("learning_rate", "gradient_clip", "lora_alpha"):
             if not getattr(self, name) > 0:
-                raise InputError(f"training.{name} must be positive, found {getattr(self, name)}")
+                raise InputError(f"training.{name}", f"must be positive, found {getattr(self, name)}")
         for name in ("ema_decay", "adam_beta2"):
             if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"training.{name} must be in [0, 1), found {getattr(self, name)}")
+                raise InputError(f"training.{name}", f"must be in [0, 1), found {getattr(self, name)}")
         if self.batch_size % self.gradient_accumulation_steps:
             raise InputError(
-                f"training.batch_size is {self.batch_size}, which gradient_accumulation_steps="
-                f"{self.gradient_accumulation_steps} does not divide; batch_size counts all samples of a step"
+                "training.batch_size",
+                f"gradient_accumulation_steps={self.gradient_accumulation_steps} does not divide {self.batch_size}",
+                "batch_size counts all samples of a step",
             )
         if self.lr_schedule == "constant" and self.decay_steps:
-            raise InputError(f"training.decay_steps is {self.decay_steps} but lr_schedule is constant; set it to 0")
+            raise InputError(
+                "training.decay_steps", f"it is {self.decay_steps} but lr_schedule is constant", "set it to 0"
+            )
         if self.lr_schedule == "cosine" and not self.decay_steps:
-            raise InputError("training.lr_schedule cosine needs decay_steps, the steps over which the rate falls")
+            raise InputError("training.lr_schedule", "cosine needs decay_steps, the steps over which the rate falls")
         if self.shard_bytes is not None and self.shard_bytes < LEAST_FILE_BYTES:
-            raise InputError(f"training.max_shard_size must be at least 64KiB, found {self.max_shard_size!r}")
+            raise InputError("training.max_shard_size", f"must be at least 64KiB, found {self.max_shard_size!r}")
 
     def rate(self, step: int, place: float | None = None) -> float:
         """Learning rate at optimiser step `step` (counted from 0); `place` in the schedule, in steps, where time has

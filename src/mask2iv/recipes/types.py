@@ -187,7 +187,7 @@ class StageRecipe:
 
     def __post_init__(self) -> None:
         if not self.timestep_shift > 0:
-            raise InputError(f"timestep_shift must be positive, found {self.timestep_shift}")
+            raise InputError("timestep_shift", f"must be positive, found {self.timestep_shift}")
 
 
 @dataclass(frozen=True)
@@ -230,8 +230,9 @@ class Recipe:
         """
         if component not in self.components:
             raise InputError(
-                f"--recipe {self.name} does not train {component}, only {', '.join(self.components)}; the rest comes "
-                "from --initial-weights"
+                "recipe",
+                f"{self.name} does not train {component}, only {', '.join(self.components)}",
+                "the rest comes from initial weights",
             )
         return getattr(self, component)
 

@@ -42,12 +42,13 @@ class VideoConditioning:
         for name, known in (("control", get_args(VideoControl)), ("masks", get_args(VideoMasks))):
             if getattr(self, name) not in known:
                 raise InputError(
-                    f"video_conditioning.{name} must be one of {', '.join(known)}, found {getattr(self, name)!r}"
+                    f"video_conditioning.{name}", f"must be one of {', '.join(known)}, found {getattr(self, name)!r}"
                 )
         if not self.frames_together and self.control != "concat":
             raise InputError(
-                f"video_conditioning: frames_together=false needs control='concat', found {self.control!r}; a frame "
-                "made by itself knows its place in the clip from its masks alone"
+                "video_conditioning.frames_together",
+                f"false needs control='concat', found {self.control!r}: a frame made by itself knows its place in the "
+                "clip from its masks alone",
             )
 
     @property

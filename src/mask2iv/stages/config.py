@@ -66,10 +66,10 @@ class PipelineConfig:
             "video_num_inference_steps",
         ):
             if getattr(self, name) < 1:
-                raise InputError(f"pipeline.{name} must be at least 1, found {getattr(self, name)}")
+                raise InputError(f"pipeline.{name}", f"must be at least 1, found {getattr(self, name)}")
         if self.mask_layout not in ("joint", "text", "position"):
-            raise InputError(f"pipeline.mask_layout must be joint, text or position, found {self.mask_layout!r}")
+            raise InputError("pipeline.mask_layout", f"must be joint, text or position, found {self.mask_layout!r}")
         if self.sampler not in SAMPLERS:
-            raise InputError(f"pipeline.sampler must be one of {', '.join(SAMPLERS)}, found {self.sampler!r}")
+            raise InputError("pipeline.sampler", f"must be one of {', '.join(SAMPLERS)}, found {self.sampler!r}")
         if not 0 <= self.guidance_rescale <= 1:
-            raise InputError(f"pipeline.guidance_rescale must be in [0, 1], found {self.guidance_rescale}")
+            raise InputError("pipeline.guidance_rescale", f"must be in [0, 1], found {self.guidance_rescale}")

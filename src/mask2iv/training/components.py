@@ -208,10 +208,10 @@ def _initial(context: TrainContext, name: StageName) -> Stage | None:
     _, components = read_index(context.initial)
     source = "video" if context.from_video else name
     parts = [f"{source}_unet", f"{source}_resampler"]
-    flag = "--image-to-video" if context.from_video else "--initial-weights"
+    field = "image_to_video" if context.from_video else "initial_weights"
     for part in parts:
         if part not in components:
-            raise InputError(f"{flag}: {context.initial} holds no {part}; give a folder with this stage")
+            raise InputError(field, f"{context.initial} holds no {part}", "give a folder with this stage")
     optional = f"{source}_controlnet"
     parts += [optional] if optional in components else []
     unet, resampler, *rest = (load_component(context.initial, part, components[part], torch.float32) for part in parts)

@@ -86,10 +86,10 @@ class TrainContext:
                 return component.to(self.device) if isinstance(component, torch.nn.Module) else component
         if trained_by in self.recipe.components:
             raise InputError(
-                f"--out {self.model_dir} holds no {name} yet; run `mask2iv train {trained_by}` into it first"
+                "out", f"{self.model_dir} holds no {name} yet", f"run `mask2iv train {trained_by}` into it first"
             )
         raise InputError(
-            f"--recipe {self.recipe.name} trains no {name}; give the imported folder that has it as --initial-weights"
+            "recipe", f"{self.recipe.name} trains no {name}", "give the imported folder that has it as initial weights"
         )
 
     def adopt(self, frozen: Sequence[str] = FROZEN) -> None:
@@ -135,8 +135,9 @@ class TrainContext:
         if other:
             found = ", ".join(f"{key} {network.config[key]} (recipe: {sizes[key]})" for key in other)
             raise InputError(
-                f"--initial-weights: {name} of {self.initial} has {found}; use the recipe that these weights were "
-                "trained with"
+                "initial_weights",
+                f"{name} of {self.initial} has {found}",
+                "use the recipe that these weights were trained with",
             )
         return network
 

@@ -41,7 +41,7 @@ def held_out_start(clips: ClipSet) -> int:
     """
     if len(clips) < 2:
         raise InputError(
-            f"--data {clips.directory} holds one clip; at least 2 are needed, one is held out for validation"
+            "data", f"{clips.directory} holds one clip; at least 2 are needed", "one is held out for validation"
         )
     return len(clips) - held_out_count(len(clips))
 
@@ -92,7 +92,7 @@ class TrainingTask:
         settings: TrainingConfig = recipe.of(self.component).training
         with start_processes(settings, self.device, directory) as accelerator:
             if accelerator.is_fsdp2 and self.component not in ("trajectory", "video"):
-                raise InputError(f"{self.component} is small and not sharded: launch without --use_fsdp (DDP)")
+                raise InputError("component", f"{self.component} is small and not sharded", "launch without FSDP (DDP)")
             pipeline, device = recipe.pipeline, accelerator.device
             sets = self._clips()
             identity = self._identity(recipe, initial, [one.ids for one in sets])
@@ -159,7 +159,7 @@ class TrainingTask:
             kept = held_out_start(every)
             held_out = every.subset(kept, len(every))
         if self.limit is not None and not 1 <= self.limit <= kept:
-            raise InputError(f"--limit must be 1 to {kept}, the clips there are to train on, found {self.limit}")
+            raise InputError("limit", f"must be 1 to {kept}, the clips there are to train on, found {self.limit}")
         return every.subset(0, self.limit or kept), held_out
 
     @staticmethod
@@ -170,28 +170,30 @@ class TrainingTask:
             return sets, {}
         clips, left_out = readable_clips(sets[0], limit)
         held_out, left_out = readable_clips(sets[1], limit, left_out)
-        for name, one in (("--data", clips), ("the clips held out", held_out)):
+        for name, one in (("data", clips), ("held_out", held_out)):
             if not len(one):
-                raise InputError(f"{name}: none of the clips can be read ({', '.join(left_out)}); write them again")
+                raise InputError(name, f"none of the clips can be read ({', '.join(left_out)})", "write them again")
         return (clips, held_out), left_out
 
     def _start(self) -> Path | None:
         """The model folder whose networks training starts from."""
-        given = {"--initial-weights": self.initial_weights, "--image-to-video": self.image_to_video}
-        given = {flag: value for flag, value in given.items() if value is not None}
+        given = {"initial_weights": self.initial_weights, "image_to_video": self.image_to_video}
+        given = {field: value for field, value in given.items() if value is not None}
         if not given:
             return None
         if len(given) > 1:
-            raise InputError("--initial-weights and --image-to-video: training starts from one of them; leave one out")
-        [(flag, value)] = given.items()
+            raise InputError(
+                "initial_weights", "image_to_video is given too; training starts from one of them", "leave one out"
+            )
+        [(field, value)] = given.items()
         stages = ("trajectory", "video")
-        taken = stages if flag == "--image-to-video" else ("painter", "planner", *stages, "reference")
+        taken = stages if field == "image_to_video" else ("painter", "planner", *stages, "reference")
         if self.component not in taken:
-            raise InputError(f"{flag} is for {', '.join(taken)}, not for {self.component}")
-        folder = model_folder(str(value), flag)
+            raise InputError(field, f"is for {', '.join(taken)}, not for {self.component}", "leave it out")
+        folder = model_folder(str(value), field)
         if folder.resolve() == self.out.resolve():
             # The run would replace what it started from, and could not be resumed.
-            raise InputError(f"{flag} and --out are the same folder, {folder}; choose another --out")
+            raise InputError(field, f"{folder} is the output folder too", "choose another output folder")
         return folder
 
     def _identity(self, recipe: Recipe, initial: Path | None, ids: list[list[str]]) -> dict[str, Any]:

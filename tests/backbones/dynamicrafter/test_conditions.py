@@ -98,9 +98,9 @@ def test_a_system_sees_the_labels_that_it_may() -> None:
 
 
 def test_conditionings_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(InputError, match=r"video_conditioning\.control must be one of concat, controlnet, none"):
+    with pytest.raises(InputError, match=r"video_conditioning\.control: must be one of concat, controlnet, none"):
         VideoConditioning(control="lora")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="frames_together=false needs control='concat'"):
+    with pytest.raises(InputError, match="frames_together: false needs control='concat'"):
         VideoConditioning(control="none", frames_together=False)
     with pytest.raises(InputError, match="follows masks; give a trajectory"):
         video_conditions(VideoConditioning(), latents(3.0), None, T)

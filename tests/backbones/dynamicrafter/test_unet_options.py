@@ -144,7 +144,7 @@ def test_unsupported_flags_are_refused_by_name(flags, named):
 
 def test_a_required_flag_that_is_absent_is_named():
     flags = {name: value for name, value in BASE.items() if name != "num_res_blocks"}
-    with pytest.raises(InputError, match="num_res_blocks must be given"):
+    with pytest.raises(InputError, match="num_res_blocks: must be given"):
         unet_config_from_original(flags)
 
 

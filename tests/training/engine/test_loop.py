@@ -139,7 +139,7 @@ def test_old_checkpoints_are_removed_and_latest_without_any_starts_anew(tmp_path
 
 def test_a_new_run_does_not_mix_with_an_old_one(tmp_path: Path, make_run: MakeRun) -> None:
     make(make_run(tmp_path, CONFIG)).run()
-    with pytest.raises(InputError, match="holds a run up to checkpoint-00000010; go on with --resume"):
+    with pytest.raises(InputError, match="holds a run up to checkpoint-00000010; resume from the latest checkpoint"):
         make(make_run(tmp_path, CONFIG)).run()
 
 
@@ -161,7 +161,7 @@ def test_a_damaged_checkpoint_is_named_with_the_one_before(tmp_path: Path, make_
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    match = "checkpoint-00000010 cannot be read .*remove it to go on from the one before, .*checkpoint-00000008"
+    match = "checkpoint-00000010: this checkpoint cannot be read .*checkpoint-00000008"
     with pytest.raises(InputError, match=match):
         make(make_run(tmp_path, longer, "latest"), longer).run()
     with pytest.raises(InputError, match="later checkpoints than checkpoint-00000008 "):

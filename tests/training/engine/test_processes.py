@@ -143,7 +143,7 @@ def test_a_failure_on_one_process_ends_all(
     for process in processes:
         process.join(60)
     assert [process.exitcode != 0 for process in processes] == [True, True]
-    assert f"clip clip-{second} cannot be read" in (tmp_path / "output").read_text()
+    assert f"clip clip-{second}: it cannot be read" in (tmp_path / "output").read_text()
     assert time.monotonic() - started < 60
 
 

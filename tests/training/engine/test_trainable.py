@@ -146,7 +146,7 @@ def test_a_stage_fine_tuned_by_adapters_is_saved_merged_with_the_adapter_beside(
     shutil.copytree(tiny_model, out, ignore=shutil.ignore_patterns("training"))
     command += ["--out", str(out)]
     assert main(command) == 2
-    assert "lora_rank trains a part of given networks: name their folder with" in capsys.readouterr().err
+    assert "lora_rank: it trains a part of given networks; give their folder as" in capsys.readouterr().err
     assert main([*command, *start, "--set", "trajectory.training.max_steps=2"]) == 0
     assert main([*command, *start, "--resume_from_checkpoint", "latest"]) == 0
     name = Path("trajectory_unet") / "diffusion_pytorch_model.safetensors"

@@ -113,7 +113,7 @@ def test_the_frozen_components_must_come_from_somewhere(
 ) -> None:
     base = ["train", "video", "--recipe", "dynamicrafter-512-video", "--data", str(tiny_clips)]
     assert main([*base, "--out", str(tmp_path / "none")]) == 2
-    assert "trains no vae; give the imported folder that has it as --initial-weights" in capsys.readouterr().err
+    assert "trains no vae; give the imported folder that has it as initial weights" in capsys.readouterr().err
     assert main([*base[:1], "vae", *base[2:], "--out", str(tmp_path / "none")]) == 2
     assert "does not train vae, only video" in capsys.readouterr().err
     assert fine_tune("video", start, tiny_clips, tmp_path / "mine", "--set", "video.unet.num_res_blocks=2") == 2
@@ -130,7 +130,7 @@ def test_the_tables_start_from_an_imported_dynamicrafter(
     rows = ("dynamicrafter-zero-shot", "coshand", "mask2iv-text")
     flags += ["--rows", *rows, *small("trajectory", "video")]
     assert main(["reproduce", "table-systems", "--image-to-video", str(start), *flags]) == 2
-    assert "--data-test must be given: recipe dynamicrafter-512 keeps the weights" in capsys.readouterr().err
+    assert "--data-test: must be given: recipe dynamicrafter-512 keeps the weights" in capsys.readouterr().err
     flags += ["--set", "trajectory.training.keep=last", "--set", "video.training.keep=last"]
     assert main(["reproduce", "table-systems", "--image-to-video", str(start), *flags]) == 0
     table = json.loads((out / "table-systems.json").read_text())
@@ -147,13 +147,13 @@ def test_the_tables_start_from_an_imported_dynamicrafter(
     assert "begun from the image-to-video network of" in (out / "table-systems.md").read_text()
     capsys.readouterr()
     assert main(["reproduce", "table-systems", "--image-to-video", str(out / "models" / "mask2iv"), *flags]) == 2
-    assert "takes masks; give a folder trained as variant dynamicrafter, or imported by" in capsys.readouterr().err
+    assert "takes masks; give a folder trained as variant dynamicrafter, or DynamiCrafter" in capsys.readouterr().err
     other = ["--image-to-video", str(start), *flags, "--set", "pipeline.width=32"]
     assert main(["reproduce", "table-systems", *other]) == 2
     assert "has width 64, recipe dynamicrafter-512:dynamicrafter 32; all rows must share it" in capsys.readouterr().err
     scaled = ["--image-to-video", str(start), *flags, "--set", "schedule.base_scale=0.3"]
     assert main(["reproduce", "table-systems", *scaled]) == 2
-    assert "another noise schedule than recipe" in capsys.readouterr().err
+    assert "another noise schedule than that of recipe" in capsys.readouterr().err
     # What memory asks for may differ from call to call; what a network becomes may not.
     thrifty = ["--image-to-video", str(start), *flags, "--set", "video.training.gradient_accumulation_steps=4"]
     assert main(["reproduce", "table-systems", *thrifty]) == 0

@@ -99,12 +99,14 @@ def trajectory_conditions(
         return torch.cat([mask.repeat(everywhere), image], dim=1)
     if layout == "position":
         if not bool(has_target.all()):
-            raise InputError("this model's stage 1 is conditioned on position: give a target mask for every sample")
+            raise InputError(
+                "target_mask", "this model's stage 1 is conditioned on position", "give a target mask for every sample"
+            )
         between = torch.zeros_like(mask).repeat(1, 1, num_frames - 2, 1, 1)
         return torch.cat([torch.cat([mask, between, target], dim=2), image], dim=1)
     if layout == "joint":
         return torch.cat([mask.repeat(everywhere), target.repeat(everywhere), image], dim=1)
-    raise InputError(f"mask_layout must be 'joint', 'text' or 'position', found {layout!r}")
+    raise InputError("mask_layout", f"must be 'joint', 'text' or 'position', found {layout!r}")
 
 
 def video_channels(conditioning: VideoConditioning, latent_channels: int) -> int:
@@ -134,7 +136,7 @@ def video_conditions(
     parts = [image_latent.unsqueeze(2).repeat(1, 1, num_frames, 1, 1)]
     if conditioning.takes_masks:
         if mask_latents is None:
-            raise InputError("this model's stage 2 follows masks; give a trajectory for every sample")
+            raise InputError("trajectory", "this model's stage 2 follows masks", "give a trajectory for every sample")
         if not conditioning.frames_together:
             parts.append(mask_latents[:, :, :1].repeat(1, 1, num_frames, 1, 1))
         parts.append(mask_latents)

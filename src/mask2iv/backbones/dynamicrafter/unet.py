@@ -82,7 +82,6 @@ class VideoUNet(nn.Module):
         self.config = config
         self.gradient_checkpointing = False
         self.channels_last: bool | None = None
-        self.project_once = True
         self.graphs: StepGraphs | None = None
         self.time_embedding = embedding_mlp(config.model_channels)
         self.fps_embedding = embedding_mlp(config.model_channels) if config.fps_condition else None

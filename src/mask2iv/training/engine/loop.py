@@ -110,7 +110,7 @@ class Trainer:
         self.shares = self.accelerator.num_processes if divisible else 1
         if not divisible and config.gradient_accumulation_steps > 1:
             raise InputError(
-                "training.gradient_accumulation_steps: this component's loss needs whole batches; set it to 1"
+                "training.gradient_accumulation_steps", "this component's loss needs whole batches", "set it to 1"
             )
         step_samples(config, len(names), 0, 0, self.shares)  # refuses a batch that cannot be divided
         if resting:
@@ -126,7 +126,7 @@ class Trainer:
         config, accelerator = self.config, self.accelerator
         if accelerator.is_fsdp2 and config.optimizer == "adamw-8bit":
             raise InputError(
-                "training.optimizer adamw-8bit does not work on sharded weights; use adamw-fused with FSDP"
+                "training.optimizer", "adamw-8bit does not work on sharded weights", "use adamw-fused with FSDP"
             )
         if not accelerator.is_fsdp2:
             self.module.to(accelerator.device)
@@ -293,8 +293,10 @@ class Trainer:
         message = f"{what} at step {self.step}, clips {clips}"
         if self.progress.bad_steps > self.config.max_bad_steps:
             raise InputError(
-                f"{message}: the {self.progress.bad_steps} bad steps of this run are more than "
-                f"training.max_bad_steps={self.config.max_bad_steps}; lower the learning rate, or look at these clips"
+                message,
+                f"the {self.progress.bad_steps} bad steps of this run are more than training.max_bad_steps="
+                f"{self.config.max_bad_steps}",
+                "lower the learning rate, or look at these clips",
             )
         self._say(f"skipped: {message}")
         self._log({"step": self.step, "skipped": what, "clips": clips})

@@ -45,13 +45,13 @@ def start_processes(config: TrainingConfig, device: str, project_dir: Path) -> I
     """
     cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
     if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device 'cuda': no CUDA device is available; use --device cpu")
+        raise InputError("device", "no CUDA device is available for 'cuda'", "use cpu")
     if cpu and config.mixed_precision == "fp16":
-        raise InputError("training.mixed_precision fp16 needs a GPU; use bf16 or no on the CPU")
+        raise InputError("training.mixed_precision", "fp16 needs a GPU", "use bf16 or no on the CPU")
     if config.report_to == "tensorboard":
-        require("tensorboard", "--report_to tensorboard")
+        require("tensorboard", "report_to tensorboard")
     if config.report_to == "wandb":
-        require("wandb", "--report_to wandb")
+        require("wandb", "report_to wandb")
     AcceleratorState._reset_state(reset_partial_state=True)  # a process may run several trainings
     accelerator = Accelerator(
         cpu=cpu,
@@ -65,8 +65,9 @@ def start_processes(config: TrainingConfig, device: str, project_dir: Path) -> I
     _shard(accelerator)
     if accelerator.distributed_type not in _SUPPORTED:
         raise InputError(
-            f"accelerate is set to {accelerator.distributed_type.value}; training runs on one process, on several "
-            "(DDP), or with --use_fsdp --fsdp_version 2"
+            "accelerate",
+            f"it is set to {accelerator.distributed_type.value}",
+            "train on one process, on several (DDP), or launch with --use_fsdp --fsdp_version 2",
         )
     yield accelerator
     # Not reached after an error: the process then ends, and the launcher ends the others.
@@ -85,6 +86,6 @@ def _shard(accelerator: Accelerator) -> None:
     if accelerator.distributed_type != DistributedType.FSDP:
         return
     if not accelerator.is_fsdp2:
-        raise InputError("training is sharded by FSDP2 only: launch with --use_fsdp --fsdp_version 2")
+        raise InputError("accelerate", "training is sharded by FSDP2 only", "launch with --use_fsdp --fsdp_version 2")
     # Weights are gathered in float32 and autocast as without FSDP, so that both compute the same numbers.
     state.fsdp_plugin.mixed_precision_policy = None

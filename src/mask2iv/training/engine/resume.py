@@ -93,8 +93,9 @@ def restore(trainer: Resumable, wanted: str | None) -> None:
         old = list_checkpoints(directory)
         if old:
             raise InputError(
-                f"{directory} holds a run up to {old[-1].name}; go on with --resume_from_checkpoint latest, or remove "
-                "that folder to start anew"
+                str(directory),
+                f"it holds a run up to {old[-1].name}",
+                "resume from the latest checkpoint, or remove that folder to start anew",
             )
         return
     path = resolve_checkpoint(directory, wanted)
@@ -103,8 +104,10 @@ def restore(trainer: Resumable, wanted: str | None) -> None:
     later = [other.name for other in list_checkpoints(directory) if step_of(other) > step_of(path)]
     if later:
         raise InputError(
-            f"--resume_from_checkpoint: {directory} has later checkpoints than {path.name} ({', '.join(later)}), which "
-            "would be taken for this run's; remove them to go on from there"
+            "resume_from_checkpoint",
+            f"{directory} has later checkpoints than {path.name} ({', '.join(later)}), which would be taken for this "
+            "run's",
+            "remove them to go on from there",
         )
     # Without decay the average is the model itself.
     average = "ema" if trainer.config.ema_decay else "model"
@@ -112,8 +115,9 @@ def restore(trainer: Resumable, wanted: str | None) -> None:
     for key, value in trainer.where.identity.items():
         if state["identity"].get(key) != value:
             raise InputError(
-                f"--resume_from_checkpoint: {path} belongs to another run ({key} was "
-                f"{state['identity'].get(key)!r}, now {value!r}); use another --out"
+                "resume_from_checkpoint",
+                f"{path} belongs to another run ({key} was {state['identity'].get(key)!r}, now {value!r})",
+                "use another output folder",
             )
     put_weights(trainer, tensors["model"])
     trainer.ema.load([tensors[average][name] for name in trainer.parameters], state["ema_steps"])
@@ -144,7 +148,7 @@ def load_best(trainer: Resumable) -> None:
     """
     found = list_checkpoints(trainer.where.directory, "best")
     if not found:
-        raise InputError(f"training.keep best: {trainer.where.directory} holds no best checkpoint; use keep=last")
+        raise InputError("training.keep", f"{trainer.where.directory} holds no best checkpoint", "use keep=last")
     put_weights(trainer, load_checkpoint(found[-1], ("ema",))[0]["ema"])
 
 

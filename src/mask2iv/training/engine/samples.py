@@ -95,8 +95,10 @@ def step_samples(
     parts = processes * config.gradient_accumulation_steps
     if config.batch_size % parts:
         raise InputError(
-            f"training.batch_size is {config.batch_size}, which {processes} processes x "
-            f"gradient_accumulation_steps={config.gradient_accumulation_steps} do not divide; use a multiple of {parts}"
+            "training.batch_size",
+            f"{processes} processes x gradient_accumulation_steps={config.gradient_accumulation_steps} do not divide "
+            f"{config.batch_size}",
+            f"use a multiple of {parts}",
         )
     size = config.batch_size // parts
     made = []

@@ -37,8 +37,10 @@ def readable_clips(
             left_out[clip_id] = reason(error)
             if len(left_out) > limit:
                 raise InputError(
-                    f"clip {clip_id} cannot be read: {reason(error)}; it is one more than training.max_bad_clips="
-                    f"{limit} allows to leave out ({', '.join(left_out)}): write these clips again"
+                    f"clip {clip_id}",
+                    f"it cannot be read: {reason(error)}; it is one more than training.max_bad_clips={limit} allows to "
+                    f"leave out ({', '.join(left_out)})",
+                    "write these clips again",
                 ) from error
             tqdm.write(f"left out: clip {clip_id} cannot be read: {reason(error)}", file=sys.stderr)
     rest = copy.copy(clips)
@@ -87,8 +89,9 @@ class ClipMemory:
             item = self.dataset[index]
         except InputError as error:
             raise InputError(
-                f"clip {self.clips.ids[index]} cannot be read: {reason(error)}; write it again, or set "
-                "training.max_bad_clips to train without such clips"
+                f"clip {self.clips.ids[index]}",
+                f"it cannot be read: {reason(error)}",
+                "write it again, or set training.max_bad_clips to train without such clips",
             ) from error
         size = int(item["video"].nbytes + item["labels"].nbytes)
         if size <= self._room:

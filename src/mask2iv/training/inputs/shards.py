@@ -104,7 +104,9 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(f"latent cache: {path} cannot be read: {reason(error)}; start again to rebuild it")
+    return InputError(
+        str(path), f"this part of the latent cache cannot be read: {reason(error)}", "start again to rebuild it"
+    )
 
 
 def build_shards(

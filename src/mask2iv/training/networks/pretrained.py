@@ -32,8 +32,9 @@ def from_image_to_video(name: StageName, recipe: StageRecipe, unet: VideoUNet, r
     latent = recipe.unet.out_channels
     if unet.config.in_channels != 2 * latent:
         raise InputError(
-            f"--image-to-video: its network takes {unet.config.in_channels} channels, not noisy and image latent "
-            f"({2 * latent}); give a folder trained with the variant dynamicrafter"
+            "image_to_video",
+            f"its network takes {unet.config.in_channels} channels, not noisy and image latent ({2 * latent})",
+            "give a folder trained with the variant dynamicrafter",
         )
     weights = dict(unet.state_dict())
     first = weights[_FIRST]

@@ -57,8 +57,9 @@ def train_reference(
     parts = run.accelerator.num_processes * config.gradient_accumulation_steps
     if config.batch_size % (FRAMES_PER_CLIP * parts):
         raise InputError(
-            f"reference.training.batch_size is {config.batch_size}; each of {parts} parts needs a multiple of "
-            f"{FRAMES_PER_CLIP} windows, as many as come from one clip"
+            "reference.training.batch_size",
+            f"each of {parts} parts needs a multiple of {FRAMES_PER_CLIP} windows, as many as come from one clip, "
+            f"found {config.batch_size}",
         )
     torch.manual_seed(config.seed)
     pair = ReferencePair(recipe)
@@ -100,12 +101,13 @@ def _check_windows(recipe: ReferenceRecipe, clips: ClipMemory) -> None:
     multiple, size = 4 * recipe.patch, clips.dataset.size
     if any(side % multiple or side > whole for side, whole in zip(recipe.crop, size, strict=True)):
         raise InputError(
-            f"reference.crop is {recipe.crop}; height and width must be multiples of {multiple}, at most {size}"
+            "reference.crop", f"height and width must be multiples of {multiple}, at most {size}, found {recipe.crop}"
         )
     if clips.dataset.num_frames < 3:
         raise InputError(
-            f"--data: clips of {clips.dataset.num_frames} frames; the reference decoder learns from pairs of frames "
-            "after the first, so it needs 3 or more"
+            "data",
+            f"the reference decoder learns from pairs of frames after the first, so it needs clips of 3 or more, found "
+            f"{clips.dataset.num_frames}",
         )
 
 

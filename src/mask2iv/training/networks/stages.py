@@ -188,7 +188,9 @@ def make_stage(
     training = recipe.training
     if initial is None and (training.lora_rank or training.freeze_temporal):
         name = "lora_rank" if training.lora_rank else "freeze_temporal"
-        raise InputError(f"training.{name} trains a part of given networks: name their folder with --initial-weights")
+        raise InputError(
+            f"training.{name}", "it trains a part of given networks", "give their folder as initial weights"
+        )
     torch.manual_seed(training.seed)
     stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler), change_std)
     if conditioning is not None and conditioning.control == "controlnet":
@@ -254,7 +256,8 @@ def load_fitting(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], w
     for key in {**wanted, **found}:
         if wanted.get(key) != found.get(key):
             raise InputError(
-                f"{what} {key} has shape {wanted.get(key, [])} in the recipe, found {found.get(key, [])}; use the "
-                "recipe that these weights were trained with"
+                f"{what} {key}",
+                f"it has shape {wanted.get(key, [])} in the recipe, found {found.get(key, [])}",
+                "use the recipe that these weights were trained with",
             )
     module.load_state_dict(weights)
