@@ -163,7 +163,7 @@ def test_the_tables_start_from_an_imported_dynamicrafter(
     assert "holds rows made with another set" in capsys.readouterr().err
     twice = ["--image-to-video", str(start), "--pretrain", "1", "--data-other", str(tiny_clips)]
     assert main(["reproduce", "table-systems", *twice, *flags]) == 2
-    assert "leave --pretrain out" in capsys.readouterr().err
+    assert "--pretrain: --image-to-video brings the network" in capsys.readouterr().err
 
 
 def test_the_recipe_of_both_stages_is_made_of_the_papers() -> None:
