@@ -26,11 +26,17 @@ def test_a_cosine_falls_slowly_first_and_last_and_a_constant_rate_stays() -> Non
 @pytest.mark.parametrize(
     ("values", "match"),
     [
-        ({"batch_size": 6, "gradient_accumulation_steps": 4}, "does not divide"),
-        ({"lr_schedule": "constant", "decay_steps": 5}, "lr_schedule is constant"),
-        ({"lr_schedule": "cosine"}, "cosine needs decay_steps"),
-        ({"max_shard_size": "15 bananas"}, "such as 15MiB"),
-        ({"max_shard_size": "1KiB"}, "at least 64KiB"),
+        (
+            {"batch_size": 6, "gradient_accumulation_steps": 4},
+            "batch_size: must be a multiple of .*=4, found 6",
+        ),
+        (
+            {"lr_schedule": "constant", "decay_steps": 5},
+            "decay_steps: must be 0, .* constant, found 5",
+        ),
+        ({"lr_schedule": "cosine"}, "lr_schedule: cosine needs decay_steps"),
+        ({"max_shard_size": "15 bananas"}, "max_shard_size: must be a size such as 15MiB"),
+        ({"max_shard_size": "1KiB"}, "max_shard_size: must be at least 64KiB"),
         ({"lora_rank": -1}, "lora_rank: must be at least 0"),
         ({"max_bad_steps": -1}, "max_bad_steps: must be at least 0"),
     ],

@@ -14,6 +14,8 @@ from mask2iv.backbones.dynamicrafter.conditions import ConditionEncoder
 from mask2iv.cli import main
 from mask2iv.data.store import ClipSet
 from mask2iv.experiments.variants import get_variant
+from mask2iv.files import sha256_file
+from mask2iv.manifest import versions
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.recipes import get_recipe
 from mask2iv.training.inputs.actor_masks import ACTOR_MASKS, build_actor_masks
@@ -22,6 +24,9 @@ from mask2iv.training.inputs.clips import ClipMemory
 from mask2iv.training.networks.stages import StageBatches, StageData
 from mask2iv.trajectories.labels import labels_to_tensor, only_actors
 from mask2iv.trajectories.morphology import dilate_labels, erode_labels
+
+PARTS = ("", "moved_", "actor_")
+"""Where the reference decoder is measured: everywhere, on the moved object, on the actor."""
 
 
 def train(component: str, data: Path, out: Path, *flags: str) -> int:
@@ -33,7 +38,7 @@ def test_a_component_that_needs_an_earlier_one_says_so(
     tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train("video", tiny_clips, tmp_path / "model") == 2
-    assert "holds no vae yet; run `mask2iv train vae`" in capsys.readouterr().err
+    assert "holds no vae yet; train vae into it first" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -63,13 +68,25 @@ def test_a_component_interrupted_half_way_and_resumed_ends_with_the_same_bytes(
     assert [line["step"] for line in log if "loss" in line] == [1, 2, 3, 4]
 
 
-def test_each_run_leaves_a_manifest_with_settings_data_and_versions(tiny_model: Path) -> None:
-    for component in ("vae", "encoders", "reference", "trajectory", "video"):
-        manifest = json.loads((tiny_model / "training" / component / "manifest.json").read_text())
-        assert manifest["config"]["name"] == "tiny"
-        assert len(manifest["data"]["index_sha256"]) == 64
-        assert manifest["versions"]["torch"]
-        assert manifest["figures"]
+@pytest.mark.parametrize(
+    ("component", "figures"),
+    [
+        ("vae", {"psnr", "actor_iou", "object_iou"}),
+        ("encoders", {"loss", "guessing"}),
+        ("trajectory", {"loss", "miou", "actor_iou", "object_iou"}),
+        ("video", {"loss", "psnr", "ssim"}),
+        ("reference", {"decoded_psnr", *(f"{part}{one}" for part in PARTS for one in ("psnr", "gradients"))}),
+    ],
+)
+def test_each_run_leaves_a_manifest_with_settings_data_and_versions(
+    component: str, figures: set[str], tiny_clips: Path, tiny_model: Path
+) -> None:
+    manifest = json.loads((tiny_model / "training" / component / "manifest.json").read_text())
+    assert manifest["config"]["name"] == "tiny"
+    assert manifest["data"]["index_sha256"] == sha256_file(tiny_clips / "index.jsonl")
+    assert (manifest["data"]["clips"], manifest["held_out_clips"]) == (5, 1)
+    assert manifest["versions"] == versions()
+    assert set(manifest["figures"]) == figures
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +231,7 @@ def test_a_run_is_not_resumed_on_other_clips_or_with_other_frozen_components(
     assert train("video", tiny_clips, out, *go_on) == 2
     assert "belongs to another run (frozen was" in capsys.readouterr().err
     assert train("video", tiny_clips, out, "--initial-weights", str(out)) == 2
-    assert "is the output folder too" in capsys.readouterr().err
+    assert f"--initial-weights: {out} is the output folder too" in capsys.readouterr().err
 
 
 def test_a_disk_that_is_full_while_clips_are_encoded_ends_the_run_with_a_message(

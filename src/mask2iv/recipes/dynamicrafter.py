@@ -1,8 +1,8 @@
 """Fine-tuning of DynamiCrafter-512 as in the paper, one recipe for each of its three networks, and one of both stages.
 
-They start from an imported folder (``mask2iv import --stage dynamicrafter``, or a released Mask2IV checkpoint; the one
-of both stages by ``--image-to-video`` from an unwidened one), whose autoencoder, CLIP encoders and tokenizer stay as
-they are. Sizes, schedule and sampling are those of the original.
+They start from an imported folder (of DynamiCrafter, or of a released Mask2IV checkpoint; the recipe of both stages
+from the image-to-video network of an unwidened one), whose autoencoder, CLIP encoders and tokenizer are kept. Sizes,
+schedule and sampling are those of the original.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _TRAINING = TrainingConfig(
     keep="best",
 )
 
-# DynamiCrafter leaves out the text in 5 % of the samples, the image in 5 % and both in 5 %. Here each is drawn by
-# itself, with the same share of samples without it.
+# DynamiCrafter leaves out the text in 5 % of the samples, the image in 5 % and both in 5 %. Here each is left out
+# independently, in the same share of samples.
 _STAGE = StageRecipe(drop_text=0.1, drop_image=0.1, training=_TRAINING)
 _TRAJECTORY = replace(_STAGE, training=replace(_TRAINING, freeze_temporal=True))
 
@@ -53,7 +53,7 @@ def _recipe(name: str) -> Recipe:
 
 
 def _both() -> Recipe:
-    """Both stages, for the tables of systems and ablations; stage 1 is one joint model, asked by text, target or both.
+    """Both stages, for the tables of systems and ablations. Stage 1 is one joint model, for text, target or both.
 
     Image-to-video variants are trained with prompts and sampled with guidance, as DynamiCrafter is; those with masks
     see no prompt.
@@ -71,7 +71,7 @@ def _both() -> Recipe:
 
 
 def _lora(name: str) -> Recipe:
-    """The same network with adapters in place of its weights; their rate is ten times as high, as is usual."""
+    """The same network with adapters trained instead of its weights, at the usual tenfold learning rate."""
     base = _recipe(name.removesuffix("-lora"))
     component = base.components[0]
     stage = base.of(component)

@@ -21,7 +21,7 @@ from mask2iv.stages.conditioning import MaskLayout
 from mask2iv.stages.config import PipelineConfig
 
 LATENT_PATCH = 2
-"""Latent cells of 16 x 16 pixels: on 2 x 2 times coarser grids a small UNet can be wide where the compute is."""
+"""Latent cells of 16 x 16 pixels: on a grid 2 x 2 times coarser, a small UNet can afford more width."""
 
 _LAYOUT: MaskLayout = "joint"
 _TRAINING = TrainingConfig(
@@ -34,7 +34,7 @@ def _steps(base: TrainingConfig, steps: int, decay: int) -> TrainingConfig:
 
 
 def _with_sizes(recipe: Recipe, unet: UNetConfig, resampler: ResamplerConfig) -> Recipe:
-    """Both stages get these networks, with every size that must agree with another component's filled in."""
+    """The recipe with these networks in both stages; sizes that must agree with other components are filled in."""
     vae, encoders = recipe.of("vae"), recipe.of("encoders")
     channels = vae.latent_channels * LATENT_PATCH**2
     shared = replace(unet, out_channels=channels, text_tokens=encoders.text_tokens, context_dim=encoders.text_width)
@@ -68,8 +68,8 @@ def _embedded_pipeline() -> PipelineConfig:
         latent_patch=LATENT_PATCH,
         trajectory_change_std=0.47,
         video_change_std=0.77,
-        # Chosen from the curve in docs/performance.md. A network of so little training answers with a mean of what may
-        # happen, and further steps move away from it: 0.5 dB are lost with a video's second one already.
+        # Chosen from the curve in docs/performance.md. A network trained so little predicts the mean of what may
+        # happen, and further steps move away from it: a video's second step already costs 0.5 dB.
         num_inference_steps=4,
         video_num_inference_steps=1,
         guidance_scale=2.0,
@@ -113,8 +113,8 @@ def embedded() -> Recipe:
             drop_text=0.3,
             drop_target=0.5,
             drop_actor=0.3,
-            # The paper's weight of 5 counts a foreground cell 25-fold, so where the actor may be, a network as small as
-            # this one paints it: its best guess under that loss is a cloud of everywhere an actor could go.
+            # The paper's weight of 5 counts a foreground cell 25-fold, so a network as small as this one paints the
+            # actor wherever it may be: its best guess under that loss is a cloud of all places an actor could go.
             loss_weight=1.0,
             timestep_shift=3.0,
             training=stage,
@@ -126,7 +126,7 @@ def embedded() -> Recipe:
 
 
 def embedded_cpu() -> Recipe:
-    """`embedded` with smaller UNets and fewer steps, for a few hours on a laptop's processor."""
+    """`embedded` with smaller UNets and fewer steps, for a few hours on a laptop's CPU."""
     base = embedded()
     shorter = {
         "vae": (1800, 700),
@@ -150,7 +150,7 @@ def embedded_cpu() -> Recipe:
 
 
 def tiny() -> Recipe:
-    """Seconds of training at 32x64 and 4 frames, with v-prediction: proves that everything runs, claims nothing."""
+    """Seconds of training at 32x64 and 4 frames, with v-prediction: shows that everything runs, not how well."""
     base = embedded()
     training = TrainingConfig(
         max_steps=4,

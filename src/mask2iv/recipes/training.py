@@ -1,4 +1,4 @@
-"""How a component is optimised: the settings of the training engine, each explained and checked here."""
+"""How a component is optimised: the settings of the training engine, explained and checked."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ FREE_TO_CHANGE = (
     "max_bad_steps",
     "max_bad_clips",
 )
-"""Settings that a resumed run may change: how long it goes on, how it uses the machine and what it reports. None of
-them changes what a step computes, but for rounding."""
+"""Settings that a resumed run may change: how long it runs, how it uses the machine and what it reports. None of them
+changes what a step computes, except for rounding."""
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 
 
 def parse_bytes(text: str, field: str) -> int:
-    """Size text, for example 15MiB, 500MB or 2GB, to bytes. ``field`` names it in messages.
+    """Bytes of a size such as 15MiB, 500MB or 2GB. ``field`` names it in messages.
 
     Raises:
-        InputError: another form, or nothing.
+        InputError: another form, or less than one byte.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?)?B?", text.strip().upper())
     size = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
@@ -58,15 +58,15 @@ class TrainingConfig:
 
     Attributes:
         max_steps: optimiser steps.
-        max_minutes: above 0, the run ends after so many minutes at the latest, encoding of the clips included (the last
-            validation and saving come on top), and its schedule with it: the learning rate falls over the same share
-            of the time as it would of the steps. What such a run computes depends on the machine's speed.
-        batch_size: samples of one optimiser step, over all processes and accumulation steps together; so a run means
+        max_minutes: above 0, the run and its schedule end after at most this many minutes, including the encoding of
+            the clips (the last validation and saving come on top): the learning rate falls over the same share of the
+            time as it would of the steps. What such a run computes depends on the machine's speed.
+        batch_size: samples of one optimiser step, over all processes and accumulation steps together, so that a run is
             the same on any number of devices. A multiple of processes x ``gradient_accumulation_steps``.
         gradient_accumulation_steps: parts into which each process divides its samples of a step, computed one after
             the other to save memory.
         learning_rate: peak rate of AdamW.
-        lr_schedule: how the rate falls at the end, over ``decay_steps``: along a line, along a half cosine, or not.
+        lr_schedule: how the rate falls at the end, over ``decay_steps``: linearly, along a half cosine, or not at all.
         warmup_steps: steps of linear rise at the start.
         decay_steps: steps of the fall to zero at the end; 0 keeps the rate. Set it to max_steps - warmup_steps for a
             fall over the whole run.
@@ -74,8 +74,8 @@ class TrainingConfig:
         adam_beta2: decay of AdamW's average of squared gradients (the first is 0.9).
         weight_decay: of AdamW, on weights of two and more dimensions.
         gradient_clip: largest gradient norm (paper: 0.5).
-        ema_decay: of the moving average that is kept as the result; 0: the weights themselves are.
-        ema_device: where the moving average is kept; "cpu" saves its share of GPU memory and costs a copy each step.
+        ema_decay: decay of the moving average that is kept as the result; 0 keeps the weights themselves.
+        ema_device: where the moving average is kept; "cpu" saves GPU memory and costs a copy per step.
         mixed_precision: "bf16" or "fp16" run matrix products and convolutions in that precision; the weights stay in
             float32. fp16 scales the loss and needs a GPU.
         gradient_checkpointing: recompute the networks' blocks in the backward pass (stages): slower, far less memory.
@@ -84,17 +84,17 @@ class TrainingConfig:
         lora_alpha: the adapters' output is multiplied by ``lora_alpha / lora_rank``.
         lora_targets: which layers get adapters: the projections of all attentions, all linear layers, or also all
             convolutions. The first convolution always gets one, since conditions enter there.
-        seed: of everything random in the run.
+        seed: seed of everything random in the run.
         checkpoint_every: steps between checkpoints.
-        checkpoints_total_limit: newest checkpoints kept.
-        max_shard_size: checkpoint files stay below this size ("15MiB"); None writes one file for each kind of state.
-        validate_every: steps between validations; 0 for none before the end.
-        validation_clips: held-out clips, the first ones, that each validation of a stage generates, draws and measures.
+        checkpoints_total_limit: number of checkpoints kept, the newest ones.
+        max_shard_size: checkpoint files stay below this size ("15MiB"); None writes one file per kind of state.
+        validate_every: steps between validations; 0 validates only at the end.
+        validation_clips: number of held-out clips, the first ones, that a validation of a stage generates and measures.
         keep: which weights become the component: of the last step, or of the validation with the best measure.
         log_every: steps between lines of ``log.jsonl``.
         report_to: also log to TensorBoard files beside the run, or to Weights & Biases.
-        max_bad_steps: steps with a NaN or infinite loss that a run skips before it stops.
-        max_bad_clips: clips that may be left out because they cannot be read; above 0, all are read at the start.
+        max_bad_steps: number of steps with a NaN or infinite loss that a run skips before it stops.
+        max_bad_clips: number of unreadable clips that may be left out; above 0, all clips are read at the start.
     """
 
     max_steps: int = 1000
@@ -161,12 +161,12 @@ class TrainingConfig:
         if self.batch_size % self.gradient_accumulation_steps:
             raise InputError(
                 "training.batch_size",
-                f"gradient_accumulation_steps={self.gradient_accumulation_steps} does not divide {self.batch_size}",
-                "batch_size counts all samples of a step",
+                f"must be a multiple of gradient_accumulation_steps={self.gradient_accumulation_steps}, found "
+                f"{self.batch_size}; it counts all samples of a step",
             )
         if self.lr_schedule == "constant" and self.decay_steps:
             raise InputError(
-                "training.decay_steps", f"it is {self.decay_steps} but lr_schedule is constant", "set it to 0"
+                "training.decay_steps", f"must be 0, since lr_schedule is constant, found {self.decay_steps}"
             )
         if self.lr_schedule == "cosine" and not self.decay_steps:
             raise InputError("training.lr_schedule", "cosine needs decay_steps, the steps over which the rate falls")
@@ -174,8 +174,8 @@ class TrainingConfig:
             raise InputError("training.max_shard_size", f"must be at least 64KiB, found {self.max_shard_size!r}")
 
     def rate(self, step: int, place: float | None = None) -> float:
-        """Learning rate at optimiser step `step` (counted from 0); `place` in the schedule, in steps, where time has
-        brought the run farther than that."""
+        """Learning rate at optimiser step `step`, counted from 0. `place` is the position in the schedule, in steps, if
+        time has carried the run further than that."""
         rise = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         left = self.max_steps - (step if place is None else place)
         fall = min(1.0, max(left, 0) / self.decay_steps) if self.decay_steps else 1.0

@@ -1,4 +1,4 @@
-"""What a recipe is made of: a recipe for each component, each with the settings of its training."""
+"""What a recipe consists of: a recipe for each component, with the settings of its training."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class AutoencoderRecipe:
     Attributes:
         latent_channels: channels of the latents.
         encoder_widths, encoder_layers, decoder_widths, decoder_layers: at 1/2, 1/4 and 1/8 of the resolution; the
-            encoder is the lighter one because every training clip passes it.
+            encoder is the lighter one because every training clip passes through it.
         crop: side of the training crops in pixels, a multiple of 8.
         mask_share: share of the samples that are mask images.
-        latent_noise: standard deviation of noise added to the latents in training, relative to theirs; keeps the
+        latent_noise: standard deviation of the noise added to the latents in training, relative to theirs; keeps the
             latent space smooth, which the diffusion models need.
         gradient_weight: weight of the L1 loss on image gradients, for sharp edges.
         training: optimisation.
@@ -42,10 +42,10 @@ class AutoencoderRecipe:
 
 @dataclass(frozen=True)
 class EncodersRecipe:
-    """A small CLIP, trained by contrast of a clip set's first and last frames with its captions.
+    """A small CLIP, trained by contrasting a clip set's first and last frames with its captions.
 
     Attributes:
-        text_tokens: tokens of a prompt, padding included.
+        text_tokens: number of tokens of a prompt, including padding.
         text_width, text_layers, image_width, image_layers, heads: sizes of the two transformers.
         image_size, patch_size: of the image encoder in pixels.
         training: optimisation.
@@ -69,19 +69,19 @@ class ReferenceRecipe:
     Attributes:
         widths, depth, patch: its size.
         crop: height and width of the training windows in pixels, multiples of 4 x patch.
-        latent_noise: where there is no stage 2 to learn from: largest standard deviation of the noise added to the
-            latents before decoding.
+        latent_noise: largest standard deviation of the noise added to the latents before decoding, if there is no
+            stage 2 to learn from.
         perturb, redraw: shares of the clips whose masks are dilated or eroded, or whose object is drawn anew as the
             first frame's, moved; the rest are exact.
-        region_weight, object_weight: what pixels around object and actors, or where the picture changes, count more
-            than others, and what those of the object, which is small, count more again.
+        region_weight, object_weight: extra weight of pixels around object and actors or where the picture changes, and
+            further extra weight of the pixels of the object, which is small.
         gradient_weight: weight of the L1 loss on image gradients.
         change_weight: weight of the L1 loss on the change between neighbouring frames, against flicker.
         perceptual_weight: weight of LPIPS, with the AlexNet that ships (see :mod:`mask2iv.models.lpips`), which is then
-            no independent measure of what was trained.
+            no independent measure of the result.
         adversarial_from: step from which a PatchGAN takes part.
-        adversarial_weight, feature_weight: weights of its verdict and of the distance of its features; 0 and it does
-            not take part.
+        adversarial_weight, feature_weight: weights of the adversarial loss and of feature matching; with an
+            ``adversarial_weight`` of 0 it takes no part.
         training: optimisation.
     """
 
@@ -109,12 +109,12 @@ class PainterRecipe:
 
     Attributes:
         widths, depth, code: its size.
-        frames: of a clip in a batch.
-        code_weight: of the shape code's divergence from a standard normal.
+        frames: frames of a clip in a batch.
+        code_weight: weight of the shape code's KL divergence from a standard normal.
         jitter: standard deviation of the noise added to the plans' numbers, in units of the picture's height.
         drop_text, drop_actor: chance that the prompt, or the first frame's actor, is left out.
-        adversarial_from: step from which a PatchGAN takes part and the encoder of the shape code rests.
-        adversarial_weight, feature_weight: weights of its verdict and of the distance of its features.
+        adversarial_from: step from which a PatchGAN takes part and the encoder of the shape code is frozen.
+        adversarial_weight, feature_weight: weights of the adversarial loss and of feature matching.
         training: optimisation.
     """
 
@@ -139,7 +139,7 @@ class PlannerRecipe:
     Attributes:
         width, layers, heads, dropout: its size.
         drop_text, drop_target, drop_actor: chance that a condition is left out of a sample, independently.
-        zoom: largest zoom of the scenes, so that few clips look like many: 0.15 for 15 % either way.
+        zoom: largest zoom of the scenes, as augmentation: 0.15 for 15 % either way.
         training: optimisation.
     """
 
@@ -163,12 +163,12 @@ class StageRecipe:
         drop_text, drop_target, drop_image: chance that a condition is left out of a training sample, independently.
         drop_actor: chance that the actor is left out of the first-frame mask, so that users need not give it (stage 1).
         perturb: chance that a clip's masks are dilated or eroded (stage 2; paper: 0.2).
-        perturb_kernels: square kernels it draws from (paper: 3, 5, 7).
+        perturb_kernels: sizes of the square kernels to draw from (paper: 3, 5, 7).
         loss_weight: weight of foreground cells (stage 1) or contact cells (stage 2); paper: 5.
-        timestep_shift: above 1, training sees more of the noisy timesteps; paper: 1 (uniform). See
+        timestep_shift: above 1, training samples noisy timesteps more often; paper: 1 (uniform). See
             :func:`mask2iv.backbones.dynamicrafter.stage.draw_timesteps`.
-        cache_latents: encode the clips once and keep the result beside the run; else encode them in every step, which
-            takes no disk space and gives the same losses.
+        cache_latents: whether to encode the clips once and keep the result beside the run; otherwise they are encoded
+            in every step, which takes no disk space and gives the same losses.
         training: optimisation.
     """
 
@@ -194,15 +194,14 @@ class StageRecipe:
 class Recipe:
     """Everything that defines a model and its training.
 
-    A component without a recipe (None) is not trained: it comes with the model folder that training starts from
-    (``--initial-weights``), as the original's autoencoder and CLIP encoders do.
+    A component without a recipe (None) is not trained: it comes with the model folder that training starts from, as the
+    original's autoencoder and CLIP encoders do.
 
     Attributes:
-        name: of the recipe.
+        name: name of the recipe.
         pipeline: sizes, layouts, sampling defaults.
         schedule: noise schedule of both stages.
-        vae, encoders, painter, planner, trajectory, video, reference: one per component, in the order in which they are
-            trained.
+        vae, encoders, painter, planner, trajectory, video, reference: one per component, in the order of training.
     """
 
     name: str

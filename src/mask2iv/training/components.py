@@ -186,7 +186,7 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
 
 
 def _plain_stage(context: TrainContext, trainer: Trainer, name: StageName, change_std: float | None) -> Stage:
-    """The trained networks as they are saved: in one piece, adapters merged (and kept beside the run)."""
+    """The trained networks as saved: unsharded, with adapters merged (and also kept beside the run)."""
     stage = trainer.module
     assert isinstance(stage, Stage)
     if context.run.accelerator.is_fsdp2:
@@ -221,12 +221,12 @@ def _initial(context: TrainContext, name: StageName) -> Stage | None:
 
 
 def _conditioning(context: TrainContext, name: StageName) -> VideoConditioning | None:
-    """What stage 2 is told; None for stage 1."""
+    """What stage 2 is conditioned on; None for stage 1."""
     return context.recipe.pipeline.video_conditioning if name == "video" else None
 
 
 def _stage_data(context: TrainContext, name: StageName, encoder: ConditionEncoder, clips: ClipMemory) -> StageData:
-    """The encoded clips, from caches that are made now as far as they are not there."""
+    """The encoded clips, cached where the recipe says so; missing parts of the cache are built now."""
     recipe = context.recipe.of(name)
     rate = clips.clips.fps * (clips.dataset.num_frames - 1) / max(clips.clips.num_frames - 1, 1)
     if not recipe.cache_latents:

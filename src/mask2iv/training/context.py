@@ -25,14 +25,15 @@ from mask2iv.training.inputs.clips import ClipMemory
 from mask2iv.training.inputs.mirror import mirrored_caption
 
 FROZEN = ("vae", "tokenizer", "text_encoder", "image_encoder", "reference_decoder")
-"""Components that a stage needs and does not train."""
+"""Components that a stage needs but does not train."""
 VIDEO_NETWORKS = ("video_unet", "video_resampler", "video_controlnet")
 ADOPTED: Mapping[str, tuple[str, ...]] = {
     "painter": FROZEN,
     "planner": (*FROZEN, "painter"),
     "reference": (*FROZEN[:-1], *VIDEO_NETWORKS, "scheduler"),
 }
-"""What a component's run takes from the folder that it starts from, beside its own network; see :meth:`adopt`."""
+"""What a component's run copies from the folder that it starts from, besides its own network; see
+:meth:`TrainContext.adopt`."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class TrainContext:
         left_out: why each clip that is not trained on cannot be read, by its id.
         initial: model folder whose networks a stage starts from; None starts from random ones.
         from_video: whether it starts from that folder's image-to-video network, whichever stage it is.
-        cache_dir: where latents are cached; None for a folder of the model folder. Models trained on the same clips
+        cache_dir: where latents are cached; None for a folder inside the model folder. Models trained on the same clips
             with the same encoders may share it.
         add_words: whether a text encoder with a closed vocabulary gets the words of the captions that it lacks.
     """
@@ -64,13 +65,13 @@ class TrainContext:
     add_words: bool = False
 
     def captions(self, mirrored: bool) -> list[str]:
-        """The captions of all clips, with those of their mirror images where these are learnt from too."""
+        """The captions of all clips; if `mirrored`, also those of their mirror images."""
         found = self.clips.captions + self.held_out.captions
         return found + [mirrored_caption(caption) for caption in found] if mirrored else found
 
     @property
     def device(self) -> torch.device:
-        """Where to train."""
+        """The device to train on."""
         return self.run.accelerator.device
 
     def load(self, name: str, trained_by: str) -> Any:
@@ -85,20 +86,19 @@ class TrainContext:
                 component = load_component(self.model_dir, name, components[name], torch.float32)
                 return component.to(self.device) if isinstance(component, torch.nn.Module) else component
         if trained_by in self.recipe.components:
-            raise InputError(
-                "out", f"{self.model_dir} holds no {name} yet", f"run `mask2iv train {trained_by}` into it first"
-            )
+            raise InputError("out", f"{self.model_dir} holds no {name} yet", f"train {trained_by} into it first")
         raise InputError(
             "recipe", f"{self.recipe.name} trains no {name}", "give the imported folder that has it as initial weights"
         )
 
     def adopt(self, frozen: Sequence[str] = FROZEN) -> None:
-        """Take the frozen components that --out lacks from the folder that training starts from; the main process does.
+        """Copy the frozen components that the model folder lacks from the folder that training starts from.
 
-        Files are linked where the file system can, since components are replaced as folders and never written into.
+        Only the main process copies. Files are linked where the file system allows it, since components are replaced
+        as folders and never written into.
         """
         if self.initial is not None and self.run.accelerator.is_main_process:
-            _, given = read_index(self.initial, "--initial-weights")
+            _, given = read_index(self.initial, "initial_weights")
             known = read_index(self.model_dir)[1] if (self.model_dir / INDEX).is_file() else {}
             names = [name for name in frozen if name in given and name not in known]
             for name in names:
@@ -114,11 +114,11 @@ class TrainContext:
         return self.cache_dir or self.model_dir / "training" / "cache"
 
     def start_of(self, name: str, sizes: Mapping[str, Any]) -> Any:
-        """The network of this name in the folder that training starts from; None where there is none, which is printed.
+        """The network of this name in the folder that training starts from; None, with a notice, if there is none.
 
         Args:
             name: of the component.
-            sizes: entries that its configuration must have.
+            sizes: entries that its configuration must contain.
 
         Raises:
             InputError: it has other sizes.
@@ -142,7 +142,7 @@ class TrainContext:
         return network
 
     def teach_words(self, mirrored: bool = False) -> None:
-        """Deal with captions' words that the text encoder does not know: add them, or warn; the main process does."""
+        """Add the captions' unknown words to the text encoder's vocabulary, or warn of them (main process only)."""
         if self.run.accelerator.is_main_process:
             tokenizer = self.load("tokenizer", "encoders")
             words = sorted(
@@ -156,13 +156,13 @@ class TrainContext:
             elif words:
                 print(
                     "mask2iv: warning: captions: words that mean nothing to the text encoder: "
-                    f"{', '.join(words)}; they cannot steer what is trained (--add-words gives it these words)",
+                    f"{', '.join(words)}; they cannot steer what is trained (add_words adds them to its vocabulary)",
                     file=sys.stderr,
                 )
         self.run.accelerator.wait_for_everyone()
 
     def vouch_for(self, frozen: Sequence[str]) -> None:
-        """Make the frozen components part of what the run is: it is not resumed with others."""
+        """Make the frozen components part of the run's identity: it cannot be resumed with others."""
         digest = hashlib.sha256()
         for name in frozen:
             for path in sorted((self.model_dir / name).iterdir()):
@@ -170,7 +170,7 @@ class TrainContext:
         self.run.identity["frozen"] = digest.hexdigest()
 
     def save(self, components: Mapping[str, Any]) -> None:
-        """Write trained components and list them in the index; the main process does."""
+        """Write trained components and list them in the index (main process only)."""
         if self.run.accelerator.is_main_process:
             remove_leftovers(self.model_dir, prefix=INDEX.partition(".")[0])
             known = read_index(self.model_dir)[1] if (self.model_dir / INDEX).is_file() else {}
@@ -187,17 +187,17 @@ class TrainContext:
     def _write_index(self, components: Mapping[str, str]) -> None:
         pipeline = self.recipe.pipeline
         if self.recipe.trajectory is None and (self.model_dir / INDEX).is_file():
-            # Stage 1 was trained by another recipe; what its networks are given is not for this one to say.
+            # Stage 1 was trained with another recipe, which decides its layout.
             pipeline = replace(pipeline, mask_layout=read_index(self.model_dir)[0].mask_layout)
         write_index(self.model_dir, pipeline, components)
 
     def codec(self) -> LatentCodec:
-        """The trained autoencoder; many frames a call: training needs speed, not independence of the batch."""
+        """The trained autoencoder, with many frames per call: training needs speed, not independence of the batch."""
         vae = self.load("vae", "vae").requires_grad_(False)
-        # A processor's caches hold no more; a GPU is kept busy by no less.
+        # More would not fit into a CPU's caches; fewer would leave a GPU idle.
         return LatentCodec(vae, self.recipe.pipeline.latent_patch, chunk=16 if self.device.type == "cpu" else 256)
 
 
 def _plain(value: Any) -> Any:
-    """A size as JSON gives it back."""
+    """A size as JSON stores it."""
     return list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""A training run from its first check to its manifest, whoever asks for it."""
+"""A training run, from its first check to its manifest."""
 
 from __future__ import annotations
 
@@ -29,26 +29,28 @@ from mask2iv.training.inputs.clips import ClipMemory, readable_clips
 
 
 def held_out_count(clips: int) -> int:
-    """Clips of a set that are kept for validation where no other set is given: 5 %, 1 to 64."""
+    """Number of a set's clips held out for validation if no other set is given: 5 %, between 1 and 64."""
     return min(64, max(1, clips // 20))
 
 
 def held_out_start(clips: ClipSet) -> int:
-    """Index of the first clip that is held out where no other set is given; see :func:`held_out_count`.
+    """Index of the first clip held out if no other set is given; see :func:`held_out_count`.
 
     Raises:
-        InputError: there is one clip only.
+        InputError: there is only one clip.
     """
     if len(clips) < 2:
         raise InputError(
-            "data", f"{clips.directory} holds one clip; at least 2 are needed", "one is held out for validation"
+            "data",
+            f"{clips.directory} holds one clip; at least 2 are needed, one is held out for validation",
+            "add clips, or give another set for validation",
         )
     return len(clips) - held_out_count(len(clips))
 
 
 @dataclass
 class TrainingTask:
-    """What is trained, on what, from what."""
+    """What to train, on which clips, and from which weights."""
 
     component: Annotated[
         Literal["vae", "encoders", "painter", "planner", "trajectory", "video", "reference"], tyro.conf.Positional
@@ -61,33 +63,33 @@ class TrainingTask:
     held_out: Path | None = None
     """Clip set for validation; default: the last 5 % of --data (1 to 64 clips), which are then not trained on."""
     limit: int | None = None
-    """Train on the first so many clips only."""
+    """Train on this many clips only, the first ones."""
     resume_from_checkpoint: str | None = None
-    """A checkpoint folder, or "latest" to go on where the run stopped (or start)."""
+    """Checkpoint folder to resume from; "latest" resumes where the run stopped, or starts it."""
     initial_weights: str | None = None
-    """Start painter, planner, a stage or the reference decoder from the networks of this model: a folder, or
-    "embedded"; else from random ones."""
+    """Start painter, planner, a stage or the reference decoder from the networks of this model (a folder, or
+    "embedded") instead of random ones."""
     image_to_video: Path | None = None
-    """Start stage 1 or 2 from the image-to-video network of this folder (variant dynamicrafter) instead, as the paper's
-    start from DynamiCrafter: new input channels begin at zero."""
+    """Start stage 1 or 2 from the image-to-video network of this folder (variant dynamicrafter) instead, as the paper
+    starts from DynamiCrafter; weights of new input channels start at zero."""
     add_words: bool = False
-    """Give a text encoder with a closed vocabulary the words of the captions that it lacks; else they are warned of."""
+    """Add the captions' unknown words to a text encoder with a closed vocabulary; without this, only warn of them."""
     cache: Path | None = None
-    """Folder of the cached latents, which models with the same encoders may share; default: one in --out."""
+    """Folder for cached latents, which models with the same encoders may share; default: one in --out."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train; auto takes a GPU where there is one."""
+    """Device to train on; auto uses a GPU if there is one."""
     threads: int = 0
     """CPU threads; 0 for PyTorch's default."""
 
     def run(self, recipe: Recipe) -> None:
-        """Train the component by a resolved recipe; writes it and a manifest into the model folder.
+        """Train the component with a resolved recipe; write it and a manifest into the model folder.
 
         Raises:
-            InputError: the recipe, the clips or the folders do not fit each other; names the field.
+            InputError: recipe, clips and folders do not fit together.
         """
         if self.threads:
             torch.set_num_threads(self.threads)
-        initial = self._start()
+        initial = self._starting_folder()
         directory = self.out / "training" / self.component
         settings: TrainingConfig = recipe.of(self.component).training
         with start_processes(settings, self.device, directory) as accelerator:
@@ -96,7 +98,7 @@ class TrainingTask:
             pipeline, device = recipe.pipeline, accelerator.device
             sets = self._clips()
             identity = self._identity(recipe, initial, [one.ids for one in sets])
-            sets, left_out = self._readable(sets, settings.max_bad_clips)
+            sets, left_out = self._without_damaged(sets, settings.max_bad_clips)
             clips, held_out = (
                 ClipMemory(one, (pipeline.height, pipeline.width), pipeline.num_frames, device) for one in sets
             )
@@ -151,32 +153,33 @@ class TrainingTask:
         )
 
     def _clips(self) -> tuple[ClipSet, ClipSet]:
-        """Clips to train on and to hold out."""
+        """Clips to train on, and clips for validation."""
         every = ClipSet(self.data)
         if self.held_out is not None:
-            kept, held_out = len(every), ClipSet(self.held_out)
+            count, held_out = len(every), ClipSet(self.held_out)
         else:
-            kept = held_out_start(every)
-            held_out = every.subset(kept, len(every))
-        if self.limit is not None and not 1 <= self.limit <= kept:
-            raise InputError("limit", f"must be 1 to {kept}, the clips there are to train on, found {self.limit}")
-        return every.subset(0, self.limit or kept), held_out
+            count = held_out_start(every)
+            held_out = every.subset(count, len(every))
+        if self.limit is not None and not 1 <= self.limit <= count:
+            raise InputError("limit", f"must be 1 to {count}, the number of training clips, found {self.limit}")
+        return every.subset(0, self.limit or count), held_out
 
     @staticmethod
-    def _readable(sets: tuple[ClipSet, ClipSet], limit: int) -> tuple[tuple[ClipSet, ClipSet], dict[str, str]]:
-        """Without clips that cannot be read, up to `limit` of them, and why each cannot."""
+    def _without_damaged(sets: tuple[ClipSet, ClipSet], limit: int) -> tuple[tuple[ClipSet, ClipSet], dict[str, str]]:
+        """The sets without the clips that cannot be read, at most `limit`, and why each cannot, by its id."""
         if not limit:
-            # Only where damaged clips are expected is every clip read in advance; else the first one ends the run.
+            # Clips are read in advance only if damaged ones may be left out; otherwise the first one ends the run.
             return sets, {}
         clips, left_out = readable_clips(sets[0], limit)
         held_out, left_out = readable_clips(sets[1], limit, left_out)
-        for name, one in (("data", clips), ("held_out", held_out)):
+        for field, role, one in (("data", "training", clips), ("held_out", "held-out", held_out)):
             if not len(one):
-                raise InputError(name, f"none of the clips can be read ({', '.join(left_out)})", "write them again")
+                problem = f"none of the {role} clips can be read ({', '.join(left_out)})"
+                raise InputError(field, problem, "write them again")
         return (clips, held_out), left_out
 
-    def _start(self) -> Path | None:
-        """The model folder whose networks training starts from."""
+    def _starting_folder(self) -> Path | None:
+        """The model folder whose networks training starts from; None for random ones."""
         given = {"initial_weights": self.initial_weights, "image_to_video": self.image_to_video}
         given = {field: value for field, value in given.items() if value is not None}
         if not given:
@@ -187,9 +190,9 @@ class TrainingTask:
             )
         [(field, value)] = given.items()
         stages = ("trajectory", "video")
-        taken = stages if field == "image_to_video" else ("painter", "planner", *stages, "reference")
-        if self.component not in taken:
-            raise InputError(field, f"is for {', '.join(taken)}, not for {self.component}", "leave it out")
+        allowed = stages if field == "image_to_video" else ("painter", "planner", *stages, "reference")
+        if self.component not in allowed:
+            raise InputError(field, f"is for {', '.join(allowed)}, not for {self.component}", "leave it out")
         folder = model_folder(str(value), field)
         if folder.resolve() == self.out.resolve():
             # The run would replace what it started from, and could not be resumed.
@@ -197,12 +200,12 @@ class TrainingTask:
         return folder
 
     def _identity(self, recipe: Recipe, initial: Path | None, ids: list[list[str]]) -> dict[str, Any]:
-        """What must not change when a run is resumed: everything but how long it goes on and what it reports."""
+        """What must not change when a run is resumed: everything but :data:`FREE_TO_CHANGE`."""
         settings = config.to_dict(recipe)
         for name in FREE_TO_CHANGE:
             settings[self.component]["training"].pop(name)
         if settings["pipeline"]["video_guidance_scale"] == 1.0:
-            # As in runs that were begun before this setting existed.
+            # As in runs started before this setting existed.
             settings["pipeline"].pop("video_guidance_scale")
         text = json.dumps([settings["pipeline"], settings["schedule"], settings[self.component]], sort_keys=True)
         digests = [hashlib.sha256("\n".join(names).encode()).hexdigest() for names in ids]

@@ -1,4 +1,4 @@
-"""The loop resumes exactly, refuses foreign checkpoints, skips bad steps and keeps what it is told to keep."""
+"""The loop resumes exactly, refuses foreign checkpoints, skips bad steps and keeps the chosen weights."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_new_run_does_not_mix_with_an_old_one(tmp_path: Path, make_run: MakeRu
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path, make_run: MakeRun) -> None:
     make(make_run(tmp_path, CONFIG)).run()
-    with pytest.raises(InputError, match="belongs to another run"):
+    with pytest.raises(InputError, match=r"belongs to another run \(run was 'a', now 'b'\)"):
         make(make_run(tmp_path, CONFIG, "latest", "b")).run()
 
 
@@ -161,7 +161,7 @@ def test_a_damaged_checkpoint_is_named_with_the_one_before(tmp_path: Path, make_
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    match = "checkpoint-00000010: this checkpoint cannot be read .*checkpoint-00000008"
+    match = "checkpoint-00000010: this checkpoint cannot be read .*; remove it to resume from .*checkpoint-00000008"
     with pytest.raises(InputError, match=match):
         make(make_run(tmp_path, longer, "latest"), longer).run()
     with pytest.raises(InputError, match="later checkpoints than checkpoint-00000008 "):
@@ -212,7 +212,7 @@ def test_too_many_bad_steps_stop_the_run_with_step_and_clips(tmp_path: Path, mak
     config = replace(CONFIG, max_bad_steps=2)
     trainer = make(make_run(tmp_path, config), config)
     spoil(trainer, set(range(3, 10)))
-    with pytest.raises(InputError, match=r"loss nan at step 5, clips clip-\d.*max_bad_steps=2"):
+    with pytest.raises(InputError, match=r"max_bad_steps: at most 2 .* found 3; .* loss nan at step 5, clips clip-\d"):
         trainer.run()
 
 

@@ -143,7 +143,7 @@ def test_a_failure_on_one_process_ends_all(
     for process in processes:
         process.join(60)
     assert [process.exitcode != 0 for process in processes] == [True, True]
-    assert f"clip clip-{second}: it cannot be read" in (tmp_path / "output").read_text()
+    assert f"clip clip-{second}: cannot be read" in (tmp_path / "output").read_text()
     assert time.monotonic() - started < 60
 
 
@@ -166,4 +166,4 @@ def test_the_launcher_starts_processes_and_ends_them_together(
     assert losses(out) == pytest.approx(losses(alone), rel=1e-5)
     refused = run()
     assert refused.returncode != 0
-    assert "go on with --resume_from_checkpoint latest" in refused.stderr
+    assert "holds a run up to checkpoint-00000004; resume from the latest checkpoint" in refused.stderr

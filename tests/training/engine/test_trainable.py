@@ -1,4 +1,4 @@
-"""What of a stage is trained: temporal layers frozen, adapters put on, taken off and merged; recomputation."""
+"""What of a stage is trained: temporal layers frozen, adapters added, saved and merged; recomputation."""
 
 from __future__ import annotations
 
@@ -104,7 +104,8 @@ def test_adapters_merge_into_a_plain_stage_of_the_same_outputs(targets: str, tmp
     assert bool(temporal & set(layers)) != freeze
     choose_trainable(model, TrainingConfig(lora_rank=3, lora_targets=targets, freeze_temporal=freeze))  # type: ignore[arg-type]
     assert all("lora" in name for name, p in model.named_parameters() if p.requires_grad)
-    torch.testing.assert_close(loss(model, [1, 2]), loss(plain, [1, 2])), "fresh adapters add nothing"
+    # Fresh adapters add nothing.
+    torch.testing.assert_close(loss(model, [1, 2]), loss(plain, [1, 2]))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
@@ -146,7 +147,10 @@ def test_a_stage_fine_tuned_by_adapters_is_saved_merged_with_the_adapter_beside(
     shutil.copytree(tiny_model, out, ignore=shutil.ignore_patterns("training"))
     command += ["--out", str(out)]
     assert main(command) == 2
-    assert "lora_rank: it trains a part of given networks; give their folder as" in capsys.readouterr().err
+    assert (
+        "training.lora_rank: trains a part of given networks, found none; give their folder as"
+        in capsys.readouterr().err
+    )
     assert main([*command, *start, "--set", "trajectory.training.max_steps=2"]) == 0
     assert main([*command, *start, "--resume_from_checkpoint", "latest"]) == 0
     name = Path("trajectory_unet") / "diffusion_pytorch_model.safetensors"

@@ -1,4 +1,4 @@
-"""The dry run: what a run will take, told before there are data or weights."""
+"""The dry run: what a run will need, estimated before there are data or weights."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_what_follows_from_the_number_of_weights() -> None:
     assert memory(2).buckets == 4000
 
 
-def test_fewer_clips_at_once_and_gradient_checkpointing_take_less() -> None:
+def test_fewer_clips_at_once_and_gradient_checkpointing_need_less() -> None:
     recipe = get_recipe("tiny")
     stage = recipe.of("video")
 

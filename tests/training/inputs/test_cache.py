@@ -1,4 +1,4 @@
-"""The latent cache: built in pieces by anybody, never stale, and training from it is training without it."""
+"""The latent cache: built in pieces by any process, never stale, and training from it equals training without it."""
 
 import threading
 from dataclasses import replace

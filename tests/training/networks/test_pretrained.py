@@ -1,4 +1,4 @@
-"""Stages of every kind, started from one image-to-video network: at first they answer as it does."""
+"""Stages of every kind, started from one image-to-video network: at first they compute what it does."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def base() -> tuple[VideoUNet, Resampler]:
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "coshand"])
 @torch.no_grad()
-def test_it_answers_as_the_network_it_comes_from_whatever_the_masks(
+def test_it_computes_what_its_starting_network_does_whatever_the_masks(
     variant: str, base: tuple[VideoUNet, Resampler]
 ) -> None:
     unet, resampler = base
@@ -69,7 +69,7 @@ def test_networks_of_other_sizes_are_refused(base: tuple[VideoUNet, Resampler]) 
     unet, resampler = base
     recipe = get_variant("tiny").of("video")
     wider = replace(recipe, unet=replace(recipe.unet, model_channels=64))
-    with pytest.raises(InputError, match=r"--image-to-video: .* has shape .* in the recipe, found"):
+    with pytest.raises(InputError, match=r"image_to_video: unet .*: has shape .* in the recipe, found"):
         from_image_to_video("video", wider, unet, resampler)
     with pytest.raises(InputError, match=r"takes 96 channels, not noisy and image latent \(64\)|takes 48 channels"):
         from_image_to_video("video", recipe, VideoUNet(recipe.unet), resampler)
@@ -99,4 +99,4 @@ def test_training_starts_from_it_by_a_flag(
         )
         == 2
     )
-    assert "training starts from one of them" in capsys.readouterr().err
+    assert "--initial-weights: image_to_video is given too; training starts from one of them" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""How far the schedule of a run with a time limit is."""
+"""Position in the schedule of a run with a time limit."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from mask2iv.recipes.training import TrainingConfig
 
 
 class Clock:
-    """Tells the place in the schedule by the time: from the step at which a run begins to ``max_steps``.
+    """Maps time to a position in the schedule, from a run's first step to ``max_steps``.
 
-    Without ``max_minutes`` time moves nothing. Where the limit is over before the first step, one is trained.
+    Without ``max_minutes`` the position stays 0. If the limit has passed before the first step, one step is trained.
 
     Args:
         config: limit and last step.
         begun: monotonic time from which the limit counts.
-        first: the step that the run begins with.
-        processes: how many train; the clock of the main one counts for all.
+        first: the run's first step.
+        processes: number of processes; the clock of the main one counts for all.
     """
 
     def __init__(self, config: TrainingConfig, begun: float, first: int, processes: int = 1) -> None:
@@ -26,7 +26,7 @@ class Clock:
         self.start, self.end = time.monotonic(), begun + 60 * config.max_minutes
 
     def place(self) -> float:
-        """In steps, 0 to ``max_steps``; every process must ask."""
+        """The position in steps, 0 to ``max_steps``; every process must call it."""
         if not self.config.max_minutes:
             return 0.0
         share = (time.monotonic() - self.start) / max(self.end - self.start, 1e-9)

@@ -1,4 +1,4 @@
-"""What a run tells about itself: speed, memory, and what to stop for."""
+"""Speed and memory of a run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
 GIB = 2**30
 BACKWARD = 2.0
-"""Operations of a backward pass, in those of the forward pass. Recomputed blocks do not count."""
+"""Operations of a backward pass, relative to those of the forward pass. Recomputed blocks do not count."""
 
 
 class _FlopCounter(TorchDispatchMode):
-    """PyTorch's formulas without its FlopCounterMode, whose bookkeeping by module needs gradients."""
+    """PyTorch's formulas without its FlopCounterMode, whose bookkeeping per module needs gradients."""
 
     total = 0
 
@@ -33,9 +33,9 @@ class _FlopCounter(TorchDispatchMode):
 
 
 def count_flops(forward: Callable[[], Any]) -> float:
-    """Floating point operations of one training pass: of the forward pass given, and of its backward pass.
+    """Floating point operations of one training pass: the given forward pass and its backward pass.
 
-    Counted are matrix products, convolutions and attention, each multiplication and addition as one.
+    Matrix products, convolutions and attention count, each multiplication and each addition as one.
     """
     with torch.no_grad(), _FlopCounter() as counter:
         forward()
@@ -43,7 +43,7 @@ def count_flops(forward: Callable[[], Any]) -> float:
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """Largest memory this process has used, in GiB: resident, and of the GPU where there is one."""
+    """Peak memory of this process, in GiB: resident, and of the GPU if there is one."""
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     figures = {"peak_rss_gib": round(used / GIB, 3)}
     if device.type == "cuda":
@@ -52,12 +52,12 @@ def peak_memory(device: torch.device) -> dict[str, float]:
 
 
 class Speed:
-    """Throughput since the last look.
+    """Throughput since the last :meth:`look`.
 
     Args:
         batch_size: samples of a step.
         step_flops: floating point operations of a step over all processes; 0 if they were not counted.
-        processes: how many share them.
+        processes: number of processes that share them.
     """
 
     def __init__(self, batch_size: int, step_flops: float, processes: int) -> None:
@@ -65,7 +65,7 @@ class Speed:
         self.restart()
 
     def restart(self) -> None:
-        """Leave out what happened until now (a validation, a checkpoint)."""
+        """Discard what was measured so far."""
         self._since, self._steps, self._busy = time.perf_counter(), 0, 0.0
 
     def pause(self) -> None:
@@ -73,15 +73,15 @@ class Speed:
         self._busy += time.perf_counter() - self._since
 
     def resume(self) -> None:
-        """Go on counting."""
+        """Start the clock again."""
         self._since = time.perf_counter()
 
     def step(self) -> None:
-        """One more step is done."""
+        """Count one more step."""
         self._steps += 1
 
     def look(self) -> dict[str, float]:
-        """Samples per second and, where counted, TFLOP/s of a process, since the last look."""
+        """Samples per second and, if operations were counted, TFLOP/s per process, since the last call."""
         self.pause()
         rate = self._steps / max(self._busy, 1e-9)
         figures = {"clips_per_second": round(rate * self.batch_size, 4)}

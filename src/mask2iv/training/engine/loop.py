@@ -36,13 +36,13 @@ LossFunction = Callable[[Samples], dict[str, torch.Tensor]]
 
 @dataclass(frozen=True)
 class Validation:
-    """What a component is measured by on held-out clips.
+    """How a component is measured on held-out clips.
 
     Attributes:
-        figures: maps a step to figures; called with the moving average in place. The main process alone calls it, but
-            with sharded weights every process does, and only the main one may write.
+        figures: maps a step to figures; called with the moving average in place. Only the main process calls it; with
+            sharded weights every process does, and only the main one may write.
         measure: the figure that decides which weights are the best.
-        larger_is_better: of the measure.
+        larger_is_better: whether larger values of the measure are better.
     """
 
     figures: Callable[[int], dict[str, float]]
@@ -58,7 +58,7 @@ class Validation:
 
 
 class Objective(nn.Module):
-    """What is distributed: the trained module, with whatever is to be computed with it as its forward pass.
+    """What is distributed: the trained module, with any computation that uses it as the forward pass.
 
     DDP and FSDP prepare gradients and gather weights around the forward pass of the module they wrap.
     """
@@ -80,15 +80,15 @@ class Trainer:
     Args:
         module: the trained parameters (those with requires_grad).
         config: optimisation settings.
-        run: where it happens.
+        run: where the training happens.
         loss: maps samples to named scalars, each a mean over the samples; "loss" is minimised, the others are logged.
-        names: clip ids of the data, which samples' rows point to.
-        validation: how the component is measured; None: not.
+        names: clip ids of the data, which the samples' rows index.
+        validation: how the component is measured; None for no validation.
         divisible: whether the loss is a mean of independent samples; if not (contrastive losses), every process
             computes the whole batch.
-        flops: count floating point operations, for the log.
-        share: neighbours in a batch that show the same row of the data.
-        resting: whether some parameters have no gradients in a part of the run, which several processes must look for.
+        flops: whether to count floating point operations, for the log.
+        share: number of neighbours in a batch that show the same row of the data.
+        resting: whether some parameters get no gradients in a part of the run; DDP must then look for them.
     """
 
     def __init__(
@@ -132,8 +132,8 @@ class Trainer:
             self.module.to(accelerator.device)
         optimizer = make_optimizer([p for p in self.module.parameters() if p.requires_grad], config)
         self.model, self.optimizer = accelerator.prepare(Objective(self.module), optimizer)
-        # All of the model's parameters: accelerate recognises a sharded model by its whole list.
-        self._every = list(self.model.parameters())
+        # Frozen ones too: accelerate recognises a sharded model by its whole list of parameters.
+        self._all_parameters = list(self.model.parameters())
         for block in self.module.modules():
             if isinstance(block, FSDPModule) and hasattr(block, "project"):
                 # Generation reads a block's keys and values without its forward pass.
@@ -146,7 +146,7 @@ class Trainer:
 
     @property
     def place(self) -> float:
-        """How far the schedule is, in steps: as many as were done, or farther where ``max_minutes`` says so."""
+        """Position in the schedule, in steps: the steps done, or further if ``max_minutes`` demands it."""
         return max(self._place, float(self.step))
 
     def run(self) -> dict[str, float]:
@@ -210,12 +210,12 @@ class Trainer:
                     bar.set_postfix(_shown(record))
                 last = self.place >= config.max_steps
                 if last or (config.validate_every and progress.step % config.validate_every == 0):
-                    self._apart(self._validate)
+                    self._untimed(self._validate)
                 if last or progress.step % config.checkpoint_every == 0:
-                    self._apart(partial(save, self))
+                    self._untimed(partial(save, self))
 
-    def _apart(self, work: Callable[[], None]) -> None:
-        """Do something that is no training, all processes together, outside the measured time."""
+    def _untimed(self, work: Callable[[], None]) -> None:
+        """Do work other than training, on all processes together, outside the measured time."""
         self.speed.pause()
         self.accelerator.wait_for_everyone()
         work()
@@ -238,7 +238,7 @@ class Trainer:
         return terms
 
     def _step_flops(self) -> float:
-        """Of the first samples' forward and backward pass, for a whole step of all processes."""
+        """Operations of a step over all processes, from the forward and backward pass of the first samples."""
         samples = self._samples()[0]
         parts = self.config.batch_size // len(samples)
         with dropout_seeds(self.module, samples.seeds):
@@ -267,24 +267,24 @@ class Trainer:
                 bad += [self.names[row] for row in samples.rows]
         means = accelerator.reduce(torch.stack(list(sums.values())).float(), "mean").tolist()
         record = dict(zip(sums, means, strict=True))
-        norm = float(whole(accelerator.clip_grad_norm_(self._every, config.gradient_clip)))
+        norm = float(whole(accelerator.clip_grad_norm_(self._all_parameters, config.gradient_clip)))
         self._update(record["loss"], norm, bad)
         self.optimizer.zero_grad()
         progress.step += 1
         return {**record, "gradient_norm": norm, "learning_rate": rate, "bad_steps": progress.bad_steps}
 
     def _update(self, loss: float, norm: float, bad: list[str]) -> None:
-        """Change the weights, unless the loss or gradient is not finite; these are the same on every process."""
+        """Change the weights if loss and gradient norm are finite; both are the same on every process."""
         scaler = self.accelerator.scaler
         if math.isfinite(loss) and (math.isfinite(norm) or scaler is not None):
-            self.optimizer.step()  # a scaler leaves the step out where it finds an overflow, and lowers its scale
+            self.optimizer.step()  # a scaler skips the step on overflow, and lowers its scale
             if math.isfinite(norm):
                 self.ema.step()
             return
         if scaler is not None:
             scaler.update()
         self.progress.bad_steps += 1
-        # On several processes each knows its own clips.
+        # Each process knows only its own clips.
         mine = bad or (
             [self.names[row] for part in self._samples() for row in part.rows] if math.isfinite(loss) else []
         )
@@ -293,9 +293,9 @@ class Trainer:
         message = f"{what} at step {self.step}, clips {clips}"
         if self.progress.bad_steps > self.config.max_bad_steps:
             raise InputError(
-                message,
-                f"the {self.progress.bad_steps} bad steps of this run are more than training.max_bad_steps="
-                f"{self.config.max_bad_steps}",
+                "training.max_bad_steps",
+                f"at most {self.config.max_bad_steps} bad steps are allowed, found {self.progress.bad_steps}; the "
+                f"last: {message}",
                 "lower the learning rate, or look at these clips",
             )
         self._say(f"skipped: {message}")
@@ -314,7 +314,7 @@ class Trainer:
                 compute = partial(validation.figures, self.step)
                 figures = [self.model(compute) if sharded else compute()]
         if self.accelerator.num_processes > 1:
-            # One process decides for all which weights are the best.
+            # The main process decides for all which weights are the best.
             torch.distributed.broadcast_object_list(figures, src=0)
         self.module.train()
         self.ema.swap_out()
@@ -331,7 +331,7 @@ class Trainer:
     def _log(self, record: dict[str, Any]) -> None:
         if not self.accelerator.is_main_process:
             return
-        # JSON has no word for NaN: a skipped step's loss is null.
+        # JSON has no NaN: a skipped step's loss is null.
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
         with (self.where.directory / "log.jsonl").open("a") as file:
             file.write(json.dumps(finite) + "\n")
@@ -341,7 +341,7 @@ class Trainer:
             self.accelerator.log(values, step=record["step"])
 
     def _trim_log(self) -> None:
-        """Drop log lines of steps that will be run again, and a line that a killed run left unfinished."""
+        """Drop log lines of steps that will run again, and an unfinished line of a killed run."""
         path = self.where.directory / "log.jsonl"
         if not path.is_file():
             return
@@ -355,7 +355,7 @@ class Trainer:
 
 
 def _shown(record: Mapping[str, float]) -> dict[str, str]:
-    """What the progress bar shows of a line of the log."""
+    """What the progress bar shows of a log line."""
     names = {
         "loss": "loss",
         "gradient_norm": "norm",

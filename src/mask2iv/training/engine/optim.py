@@ -60,10 +60,10 @@ class MovingAverage:
         parameters: what is averaged.
         decay: upper bound of the decay, which rises with the steps. With 0 the average is the parameters themselves,
             and nothing is kept.
-        device: where the average is kept; None: beside the parameters.
+        device: where the average is kept; None for the parameters' device.
 
     Attributes:
-        steps: averaged so far.
+        steps: number of values averaged so far.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class MovingAverage:
     ) -> None:
         self.parameters, self.device = list(parameters), device
         parts = self._parts()
-        # Tensor by tensor, a GPU would wait for three small calls each.
+        # One tensor at a time would cost a GPU three small kernels each.
         together = any(part.device.type == "cuda" for part in parts)
         self._model = EMAModel(parts, decay=decay, foreach=together) if decay else None
         self.steps = 0
@@ -81,7 +81,7 @@ class MovingAverage:
         return [part if self.device is None else part.to(self.device) for part in parts]
 
     def step(self) -> None:
-        """Take the parameters' present values in."""
+        """Add the parameters' current values to the average."""
         self.steps += 1
         if self._model is not None:
             self._model.step(self._parts())
@@ -105,7 +105,7 @@ class MovingAverage:
         return part.full_tensor()
 
     def load(self, averages: Sequence[torch.Tensor], steps: int) -> None:
-        """Go on from whole averages."""
+        """Continue from whole averages."""
         self.steps = steps
         if self._model is None:
             return
@@ -114,7 +114,7 @@ class MovingAverage:
         self._model.optimization_step = steps
 
     def swap_in(self) -> None:
-        """Put the average into the parameters, and keep their values for :meth:`swap_out`."""
+        """Put the average into the parameters, keeping their values for :meth:`swap_out`."""
         if self._model is not None:
             self._model.store(local(parameter) for parameter in self.parameters)
             self.copy_to_parameters()

@@ -1,4 +1,4 @@
-"""The processes of a run and their devices: one or many, started plainly or by ``accelerate launch``."""
+"""The processes of a run and their devices: one or many, started directly or by ``accelerate launch``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mask2iv.extras import require
 from mask2iv.recipes.training import TrainingConfig
 
 PATIENCE = timedelta(hours=6)
-"""How long processes wait for each other: the main one may encode a whole clip set meanwhile. A process that fails ends
-the others at once, through the launcher."""
+"""How long processes wait for each other: the main one may be encoding a whole clip set. A process that fails ends the
+others at once, through the launcher."""
 
 _SUPPORTED = (
     DistributedType.NO,
@@ -36,7 +36,7 @@ def start_processes(config: TrainingConfig, device: str, project_dir: Path) -> I
 
     Args:
         config: precision and tracker.
-        device: "auto" (a GPU where there is one), "cpu" or "cuda".
+        device: "auto" (a GPU if there is one), "cpu" or "cuda".
         project_dir: receives TensorBoard files.
 
     Raises:
@@ -45,7 +45,7 @@ def start_processes(config: TrainingConfig, device: str, project_dir: Path) -> I
     """
     cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
     if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device", "no CUDA device is available for 'cuda'", "use cpu")
+        raise InputError("device", "no CUDA device is available, found 'cuda'", "use cpu")
     if cpu and config.mixed_precision == "fp16":
         raise InputError("training.mixed_precision", "fp16 needs a GPU", "use bf16 or no on the CPU")
     if config.report_to == "tensorboard":
@@ -58,7 +58,7 @@ def start_processes(config: TrainingConfig, device: str, project_dir: Path) -> I
         mixed_precision=config.mixed_precision,
         log_with=None if config.report_to == "none" else config.report_to,
         project_dir=project_dir,
-        # Gradients are accumulated by the loop; this keeps the launcher's environment from dividing them again.
+        # The loop accumulates gradients; this keeps the launcher's environment from dividing them again.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
@@ -66,17 +66,17 @@ def start_processes(config: TrainingConfig, device: str, project_dir: Path) -> I
     if accelerator.distributed_type not in _SUPPORTED:
         raise InputError(
             "accelerate",
-            f"it is set to {accelerator.distributed_type.value}",
-            "train on one process, on several (DDP), or launch with --use_fsdp --fsdp_version 2",
+            f"set to {accelerator.distributed_type.value}, which is not supported",
+            "train on one process, on several (DDP), or launch with use_fsdp and fsdp_version=2",
         )
     yield accelerator
-    # Not reached after an error: the process then ends, and the launcher ends the others.
+    # Not reached after an error: the process ends, and the launcher ends the others.
     accelerator.end_training()
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def _shard(accelerator: Accelerator) -> None:
-    """Set up FSDP where the launcher asks for it."""
+    """Set up FSDP if the launcher asks for it."""
     state: Any = accelerator.state
     asked = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
     if asked and accelerator.distributed_type == DistributedType.MULTI_CPU:
@@ -86,6 +86,6 @@ def _shard(accelerator: Accelerator) -> None:
     if accelerator.distributed_type != DistributedType.FSDP:
         return
     if not accelerator.is_fsdp2:
-        raise InputError("accelerate", "training is sharded by FSDP2 only", "launch with --use_fsdp --fsdp_version 2")
+        raise InputError("accelerate", "training is sharded by FSDP2 only", "launch with use_fsdp and fsdp_version=2")
     # Weights are gathered in float32 and autocast as without FSDP, so that both compute the same numbers.
     state.fsdp_plugin.mixed_precision_policy = None

@@ -1,6 +1,6 @@
-"""The whole state of a run, to checkpoints and back: weights, their average, optimiser, scaler, counters.
+"""Saves the whole state of a run to checkpoints and restores it: weights, their average, optimiser, scaler, counters.
 
-What is stored does not depend on the number of processes or on sharding, so a run may go on with others.
+What is stored depends on neither the number of processes nor sharding, so either may change when a run is resumed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _optimizer(trainer: Resumable) -> TensorGroup:
 
 
 def save(trainer: Resumable) -> None:
-    """Write a checkpoint of the step the run is at.
+    """Write a checkpoint of the current step.
 
     Raises:
         InputError: it cannot be written.
@@ -64,7 +64,7 @@ def save(trainer: Resumable) -> None:
 
 
 def save_best(trainer: Resumable) -> None:
-    """Write the moving average as the best so far, in place of the one before.
+    """Write the moving average as the best so far, replacing the previous one.
 
     Raises:
         InputError: it cannot be written.
@@ -83,10 +83,10 @@ def _write(
 
 
 def restore(trainer: Resumable, wanted: str | None) -> None:
-    """Go on from the checkpoint that was asked for; from the start if there is none yet.
+    """Resume from the wanted checkpoint, or start anew if there is none yet.
 
     Raises:
-        InputError: it cannot be read or belongs to another run, or a new run would mix with an old one's checkpoints.
+        InputError: it cannot be read or belongs to another run, or a new run would mix with an old run's checkpoints.
     """
     directory = trainer.where.directory
     if wanted is None:
@@ -94,7 +94,7 @@ def restore(trainer: Resumable, wanted: str | None) -> None:
         if old:
             raise InputError(
                 str(directory),
-                f"it holds a run up to {old[-1].name}",
+                f"holds a run up to {old[-1].name}",
                 "resume from the latest checkpoint, or remove that folder to start anew",
             )
         return
@@ -107,7 +107,7 @@ def restore(trainer: Resumable, wanted: str | None) -> None:
             "resume_from_checkpoint",
             f"{directory} has later checkpoints than {path.name} ({', '.join(later)}), which would be taken for this "
             "run's",
-            "remove them to go on from there",
+            "remove them to resume from there",
         )
     # Without decay the average is the model itself.
     average = "ema" if trainer.config.ema_decay else "model"
@@ -129,7 +129,7 @@ def restore(trainer: Resumable, wanted: str | None) -> None:
 
 
 def _restore_best(trainer: Resumable) -> None:
-    """Forget the best weights where they belong to steps that will be run again."""
+    """Forget the best weights if they belong to steps that will run again."""
     best = trainer.progress.best
     found = list_checkpoints(trainer.where.directory, "best")
     if best is not None and not any(step_of(path) == best["step"] for path in found):
@@ -144,11 +144,12 @@ def load_best(trainer: Resumable) -> None:
     """Put the weights of the best validation into the module.
 
     Raises:
-        InputError: they are gone.
+        InputError: there are none.
     """
     found = list_checkpoints(trainer.where.directory, "best")
     if not found:
-        raise InputError("training.keep", f"{trainer.where.directory} holds no best checkpoint", "use keep=last")
+        problem = f"set to best, but {trainer.where.directory} holds no best checkpoint"
+        raise InputError("training.keep", problem, "use keep=last")
     put_weights(trainer, load_checkpoint(found[-1], ("ema",))[0]["ema"])
 
 

@@ -1,4 +1,4 @@
-"""What one training run is, and how far it is."""
+"""What a training run is, and its progress."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Run:
         directory: receives checkpoints, ``log.jsonl`` and pictures.
         accelerator: the processes and their devices.
         resume: a checkpoint folder, "latest" or None.
-        identity: what the run is (resolved config, data hash); a checkpoint of another run is refused.
+        identity: what defines the run (resolved config, data hash); a checkpoint of another run is refused.
         begun: monotonic time from which ``max_minutes`` counts.
     """
 
@@ -36,12 +36,12 @@ class Run:
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """Progress of a run.
 
     Attributes:
         step: optimiser steps done, skipped ones too; the sampler's position and the schedule follow from it.
         bad_steps: steps skipped for a NaN or infinite loss.
-        figures: of the last validation.
+        figures: figures of the last validation.
         best: figures of the best validation and its step.
     """
 
@@ -52,16 +52,16 @@ class Progress:
 
 
 class Resumable(Protocol):
-    """What a run's state is made of, for checkpoints.
+    """What a checkpoint of a run is made from.
 
     Attributes:
         config: settings of the run.
-        where: where it happens.
+        where: the run.
         accelerator: its processes and their devices.
         parameters: the trained ones, by name.
         optimizer: of the parameters.
         ema: their moving average.
-        progress: how far it is.
+        progress: progress of the run.
     """
 
     config: TrainingConfig

@@ -1,7 +1,7 @@
-"""The samples of a step: which ones, and their random sources. All of it follows from seed, step and position alone.
+"""The samples of a step and their random sources. All of it follows from seed, step and position alone.
 
 A sample's position counts through the step's whole batch, over all processes. So neither the number of processes nor
-gradient accumulation changes what a run computes, but for the order in which numbers are added.
+gradient accumulation changes what a run computes, except for the order in which numbers are added.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def _same(value: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Samples:
-    """Some of the samples of an optimiser step, those that one process computes at a time.
+    """The samples of an optimiser step that one process computes at a time.
 
     Attributes:
         step: optimiser step, counted from 0.
         rows: index of each sample in the data.
-        seeds: of each sample; no two samples of a run share one, but by chance.
-        average: mean of a tensor over all processes; without gradient.
-        place: how far the run's schedule is, in steps: ``step``, or more where ``max_minutes`` says so.
+        seeds: seed of each sample; two samples of a run share one only by chance.
+        average: maps a tensor to its mean over all processes, without gradient.
+        place: position in the run's schedule, in steps: ``step``, or more if ``max_minutes`` demands it.
     """
 
     step: int
@@ -62,7 +62,7 @@ def _order(count: int, seed: int, epoch: int) -> torch.Tensor:
 
 
 def rows_at(count: int, seed: int, positions: Iterable[int]) -> list[int]:
-    """Indices at positions counted from the start of a run; epochs are reshuffled, each shows every sample once."""
+    """Indices at positions counted from the start of a run; each epoch is reshuffled and shows every sample once."""
     rows = []
     for position in positions:
         epoch, offset = divmod(position, count)
@@ -85,9 +85,9 @@ def step_samples(
         config: batch size, accumulation and seed.
         count: samples in the data.
         step: optimiser step, counted from 0.
-        process, processes: which one of how many.
+        process, processes: index of the process, and number of processes.
         average: see :class:`Samples`.
-        share: neighbours in the batch that show the same row.
+        share: number of neighbours in the batch that show the same row.
 
     Raises:
         InputError: the batch cannot be divided evenly.

@@ -1,4 +1,4 @@
-"""Which weights of a stage are trained: all, all but the temporal layers, or low-rank adapters in their place."""
+"""Which weights of a stage are trained: all, all but the temporal layers, or low-rank adapters instead."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PEFT_PREFIX = "base_model.model."
 
 
 def temporal_parameters(module: nn.Module) -> list[str]:
-    """Names of the weights of all temporal layers: transformers among the frames and convolutions over them."""
+    """Names of the weights of all temporal layers: transformers and convolutions across frames."""
     return [
         f"{path}.{name}" if path else name
         for path, layer in module.named_modules()
@@ -53,10 +53,10 @@ def adapted_layers(stage: nn.Module, targets: LoraTargets, freeze_temporal: bool
 
 
 def choose_trainable(stage: nn.Module, config: TrainingConfig) -> None:
-    """Leave gradients on for what is trained, and add adapters where the settings ask for them.
+    """Freeze what is not trained, and add adapters if the settings ask for them.
 
     Raises:
-        InputError: adapters without peft.
+        InputError: adapters are asked for, but peft is not installed.
     """
     if config.lora_rank:
         require("peft", "training.lora_rank")
@@ -77,7 +77,7 @@ def _lora_config(config: TrainingConfig, layers: Sequence[str]):  # type: ignore
 
 
 def save_adapter(stage: nn.Module, folder: Path) -> None:
-    """Write a stage's adapters as peft does: ``PeftModel.from_pretrained(stage, folder)`` puts them on again."""
+    """Write a stage's adapters as peft does: ``PeftModel.from_pretrained(stage, folder)`` adds them again."""
     from peft import get_peft_model_state_dict
 
     weights = get_peft_model_state_dict(stage)
@@ -91,7 +91,7 @@ def save_adapter(stage: nn.Module, folder: Path) -> None:
 
 @torch.no_grad()
 def merge_adapters(stage: nn.Module) -> None:
-    """Add the adapters to the weights they adapt and take them off: a plain stage of the same outputs remains."""
+    """Merge the adapters into the weights they adapt: a plain stage with the same outputs remains."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for path, layer in list(stage.named_modules()):

@@ -1,1 +1,1 @@
-"""What a run takes, before there are data or weights."""
+"""Estimates of what a run needs, before there are data or weights."""

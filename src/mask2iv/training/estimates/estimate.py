@@ -1,9 +1,9 @@
-"""What a training run will take, before there are data or weights: parameters, memory of a device, steps.
+"""What a training run will need, before there are data or weights: parameters, memory per device, steps.
 
 Everything here is an estimate. Weights, gradients, optimiser states and the moving average follow from the number of
-parameters; what forward and backward pass take is counted by running them without memory
-(:func:`mask2iv.training.estimates.memory.pass_memory`). Not in it: the CUDA context and libraries, and what the
-allocator cannot use between tensors, together some 1 to 2 GB on a GPU.
+parameters; the memory of forward and backward pass is counted by running them on the meta device
+(:func:`mask2iv.training.estimates.memory.pass_memory`). Not included: the CUDA context and libraries, and the
+allocator's fragmentation, together about 1 to 2 GB on a GPU.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _FLOAT32 = 4
 _MOMENTS = {"adamw": 8.0, "adamw-fused": 8.0, "adamw-8bit": 2.0}
 """Bytes of optimiser state for each trained weight."""
 _VOCABULARY = 200
-"""Words assumed of a closed vocabulary; it makes no difference that one would see."""
+"""Assumed size of a closed vocabulary; its effect is negligible."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Memory:
     """Memory of one device, in bytes.
 
     Attributes:
-        weights: of the trained networks, frozen ones among them included, in float32.
-        encoders: frozen networks beside them, in float32.
+        weights: of the trained networks, including their frozen weights, in float32.
+        encoders: of the frozen networks used alongside, in float32.
         optimizer: states of the optimiser.
-        moving_average: of the trained weights; 0 where it is kept on the CPU.
+        moving_average: of the trained weights; 0 if it is kept on the CPU.
         passes: what forward and backward pass add at their peak, gradients included.
-        update: what the optimiser's step adds, gradients included.
-        buckets: copy of the gradients that several processes exchange.
+        update: what the optimiser's step adds at its peak, gradients included.
+        buckets: the copy of the gradients that several processes exchange.
     """
 
     weights: int
@@ -73,25 +73,25 @@ class Memory:
 
     @property
     def peak(self) -> int:
-        """The most that is needed at one time."""
+        """Peak memory."""
         kept = self.weights + self.encoders + self.optimizer + self.moving_average + self.buckets
         return kept + max(self.passes, self.update)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What training one component takes.
+    """What training one component needs.
 
     Attributes:
-        component: which.
+        component: its name.
         trained, frozen: numbers of weights in its networks.
-        encoders: number of weights of the frozen networks it needs beside them.
+        encoders: number of weights of the frozen networks used alongside.
         clips_at_once: samples that go through the networks together on one device.
-        processes: devices.
+        processes: number of devices.
         steps: optimiser steps.
         batch_size: samples of a step.
         memory: with gradient checkpointing as the recipe has it.
-        memory_other: with gradient checkpointing switched the other way; None where it has not been counted.
+        memory_other: with gradient checkpointing switched the other way; None if it was not counted.
         checkpointing: whether the recipe has it on.
     """
 
@@ -108,7 +108,7 @@ class Estimate:
     checkpointing: bool
 
     def to_dict(self, clips: int | None) -> dict[str, Any]:
-        """Plain values; `clips` there are to train on tell the epochs."""
+        """Plain values; `clips`, the number of training clips, determines the epochs."""
 
         def plain(memory: Memory | None) -> dict[str, int] | None:
             return None if memory is None else {**vars(memory), "peak": memory.peak}
@@ -131,7 +131,7 @@ class Estimate:
         }
 
     def lines(self, clips: int | None) -> list[str]:
-        """The same to read."""
+        """The same as text."""
         epochs = f", {self.steps * self.batch_size / clips:.1f} epochs of {clips} clips" if clips else ""
         kept = self.memory
         parts = {
@@ -160,14 +160,14 @@ class Estimate:
 def device_memory(
     settings: TrainingConfig, trained: int, frozen: int, encoders: int, passes: int, processes: int
 ) -> Memory:
-    """Memory from numbers of weights, and from the bytes that forward and backward pass add.
+    """Memory from the numbers of weights and the bytes that forward and backward pass add.
 
     Args:
-        settings: optimiser, and where the moving average is kept.
+        settings: the optimiser, and where the moving average is kept.
         trained, frozen: weights of the networks.
-        encoders: weights of the frozen networks beside them.
+        encoders: weights of the frozen networks used alongside.
         passes: see :class:`Memory`.
-        processes: devices.
+        processes: number of devices.
     """
     return Memory(
         weights=(trained + frozen) * _FLOAT32,
@@ -175,24 +175,24 @@ def device_memory(
         optimizer=round(trained * _MOMENTS[settings.optimizer]),
         moving_average=trained * _FLOAT32 if settings.ema_decay and settings.ema_device == "same" else 0,
         passes=passes,
-        # PyTorch's default AdamW makes the square roots of all second moments at once.
+        # PyTorch's default AdamW computes the square roots of all second moments at once.
         update=trained * _FLOAT32 * (2 if settings.optimizer == "adamw" else 1),
         buckets=trained * _FLOAT32 if processes > 1 else 0,
     )
 
 
 def estimate(recipe: Recipe, component: str, processes: int = 1, compare: bool = True) -> Estimate:
-    """What training a component of a recipe takes.
+    """What training a component of a recipe needs.
 
     Args:
         recipe: the resolved recipe.
         component: one that it trains.
-        processes: devices that share a step's samples (DDP; sharding is not counted).
-        compare: also count a pass with gradient checkpointing switched the other way.
+        processes: number of devices that share a step's samples (DDP; sharding is not counted).
+        compare: whether to count a pass with gradient checkpointing switched the other way, too.
 
     Raises:
-        InputError: the recipe does not train the component, a batch that the processes cannot share evenly, or adapters
-            that need a library that is missing.
+        InputError: the recipe does not train the component, the processes cannot share a batch evenly, or adapters need
+            a library that is missing.
     """
     settings: TrainingConfig = recipe.of(component).training
     at_once = settings.batch_size // settings.gradient_accumulation_steps
@@ -238,7 +238,7 @@ _Probe = tuple[nn.Module, Callable[[], Tensor]]
 
 
 def build_probe(recipe: Recipe, component: str, count: int, device: torch.device) -> _Probe:
-    """Fresh networks of a component, and a call that computes a loss of theirs on `count` samples of no content."""
+    """Fresh networks of a component, and a function that computes their loss on `count` empty samples."""
     with device:
         module, loss = _PROBES[component](recipe, count)
     return module.train(), loss
@@ -274,7 +274,7 @@ def _stage(recipe: Recipe, name: str, count: int) -> _Probe:
 
 
 def _image_tokens(encoders: EncodersRecipe | None) -> int:
-    """Image tokens of a frame: one for each patch and one for the whole; ViT-H/14 has 256 patches."""
+    """Image tokens of a frame: one per patch and one for the whole; ViT-H/14 has 256 patches."""
     return 1 + (256 if encoders is None else (encoders.image_size // encoders.patch_size) ** 2)
 
 
@@ -379,7 +379,7 @@ def _autoencoder(recipe: Recipe) -> Any:
 
 
 def _encoder_weights(recipe: Recipe, component: str) -> int:
-    """Weights of the frozen networks that lie on the device while a component is trained."""
+    """Number of weights of the frozen networks on the device while a component is trained."""
     if component in ("vae", "encoders"):
         return 0
     if recipe.vae is None:

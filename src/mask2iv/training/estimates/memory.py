@@ -1,8 +1,8 @@
-"""Memory of a training pass, counted without memory: the networks run on the meta device, tensors have sizes only.
+"""Memory of a training pass, counted without allocating it: on the meta device, where tensors have only sizes.
 
-Every tensor that the pass makes is counted from the operation that makes it to its release, forward and backward; the
-largest sum is the peak. What a GPU does differently from the meta device is put in place of it: attention keeps what
-the fused kernels keep, and autocast (which the meta device does not have) casts as it does on CUDA.
+Every tensor of the pass, forward and backward, is counted from the operation that creates it to its release; the
+largest sum is the peak. Where a GPU differs from the meta device, the GPU is imitated: attention keeps what the fused
+kernels keep, and autocast (which the meta device lacks) casts as on CUDA.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# What CUDA's autocast runs in half precision and what in float32, of what the networks here call.
+# What CUDA's autocast runs in half precision and in float32, of the functions that the networks here call.
 _HALF = {F.linear, F.conv2d, F.conv3d, F.conv_transpose2d, torch.matmul, torch.bmm, Tensor.matmul, Tensor.__matmul__}
 _FULL = {F.group_norm, F.layer_norm, F.rms_norm, F.softmax, F.mse_loss, F.l1_loss, F.cross_entropy, F.normalize}
 
 
 class _FusedAttention(torch.autograd.Function):
-    """Keeps what flash and memory-efficient attention keep: their inputs, the output and a number for each row."""
+    """Keeps what flash and memory-efficient attention keep: their inputs, the output and one number per row."""
 
     @staticmethod
     def forward(context: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class _GpuMode(TorchFunctionMode):
     """Autocast and fused attention.
 
     Args:
-        dtype: of the half precision; None: no autocast.
+        dtype: the half precision; None for no autocast.
     """
 
     def __init__(self, dtype: torch.dtype | None) -> None:
@@ -73,7 +73,7 @@ class _GpuMode(TorchFunctionMode):
 
 
 class _Count(TorchDispatchMode):
-    """Bytes of all tensors alive that operations within have made, and their peak."""
+    """Bytes of all live tensors that operations within the block created, and their peak."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class _Count(TorchDispatchMode):
 
 @contextmanager
 def _recomputing(blocks: Sequence[nn.Module], mode: _GpuMode) -> Iterator[None]:
-    """Within, blocks that gradient checkpointing runs again in the backward pass are under the mode too."""
+    """Within the block, the mode also covers blocks that gradient checkpointing recomputes in the backward pass."""
     handles = []
     for block in blocks:
         handles.append(block.register_forward_pre_hook(lambda *_: (mode.__enter__(), None)[1]))
@@ -134,8 +134,8 @@ def pass_memory(
         module: on the meta device; its weights get gradients, which stay.
         loss: runs the module on the meta device.
         dtype: of autocast; None for none.
-        passes: how often; from the second on (gradient accumulation), gradients are there from the start.
-        checkpointed: the blocks that are run again in the backward pass.
+        passes: number of passes; from the second on (gradient accumulation), gradients exist from the start.
+        checkpointed: the blocks that are recomputed in the backward pass.
     """
     with _Count() as count:
         weights = list(module.parameters())

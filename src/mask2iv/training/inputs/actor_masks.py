@@ -1,8 +1,8 @@
-"""Latents of the trajectories without the object, for systems that see the actor's masks only.
+"""Latents of the trajectories without the object, for systems that see only the actor's masks.
 
-A network that never sees the object must be trained on masks from which it was taken before encoding: the latents of
-both together still hold it. Encoding them in every step would cost more than the step (docs/benchmarks.md), so a run
-that caches latents caches these too.
+A network that never sees the object must be trained on masks from which it was removed before encoding: the latents of
+both together still contain it. Encoding these masks in every step would cost more than the step (docs/benchmarks.md),
+so a run that caches latents caches these too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ACTOR_MASKS = "actor_masks"
 
 @torch.no_grad()
 def encode_actor_masks(encoder: ConditionEncoder, source: EncodedSource, row: int) -> torch.Tensor:
-    """Latents [1, C, T, h, w] in half precision of a clip's trajectory without the object."""
+    """Latents [1, C, T, h, w], in half precision, of a clip's trajectory without the object."""
     labels = only_actors(source.rows([row]).labels).to(encoder.device)
     return encode_masks(encoder, labels, [source.clip_ids[row]]).half()
 
@@ -30,7 +30,7 @@ def encode_actor_masks(encoder: ConditionEncoder, source: EncodedSource, row: in
 def build_actor_masks(
     encoder: ConditionEncoder, source: EncodedSource, key: str, root: Path, autocast: torch.dtype | None
 ) -> Shards:
-    """The cache of these latents, a row for each of the source's clips; see ``build_cache``.
+    """The cache of these latents, one row per clip of the source; see ``build_cache``.
 
     Args:
         encoder: frozen encoders.

@@ -62,7 +62,7 @@ class EncodedClips:
 
 
 class EncodedSource(Protocol):
-    """Where a stage gets its encoded clips.
+    """Where a stage gets its encoded clips from.
 
     Attributes:
         clip_ids: their names, in order.
@@ -73,7 +73,7 @@ class EncodedSource(Protocol):
     size: tuple[int, int]
 
     def rows(self, indices: Sequence[int]) -> EncodedClips:
-        """The clips of these indices."""
+        """The clips at these indices."""
 
 
 def cache_key(clips: ClipSet, modules: Iterable[nn.Module], settings: str) -> str:
@@ -94,10 +94,10 @@ def cache_key(clips: ClipSet, modules: Iterable[nn.Module], settings: str) -> st
 
 
 def posterior_noise(clip_id: str, part: str) -> list[torch.Generator]:
-    """The noise with which a variational autoencoder samples a part of a clip: always the same.
+    """The noise with which a variational autoencoder samples a part of a clip; always the same.
 
-    The original draws anew each time it sees a clip; with the tiny variance of its posterior that changes nothing that
-    a loss would show, and only a fixed draw makes a cache, its rebuilding and training without it agree.
+    The original draws anew each time it sees a clip. With the tiny variance of its posterior that makes no measurable
+    difference to the loss, and only a fixed draw makes a cache, a rebuilt cache and training without one agree.
     """
     return [generator_of(f"{clip_id} {part}")]
 
@@ -125,7 +125,7 @@ def encode_clip(encoder: ConditionEncoder, item: ClipItem) -> EncodedClips:
 
 
 class FreshlyEncoded:
-    """Encodes clips each time they are asked for: no disk space, at the price of the encoders in every step."""
+    """Encodes clips on every request: takes no disk space, but runs the encoders in every step."""
 
     def __init__(self, encoder: ConditionEncoder, clips: ClipMemory) -> None:
         self.encoder, self.clips = encoder, clips
@@ -133,7 +133,7 @@ class FreshlyEncoded:
         self.size = clips.dataset.size
 
     def rows(self, indices: Sequence[int]) -> EncodedClips:
-        """The clips of these indices."""
+        """The clips at these indices."""
         return EncodedClips.join([encode_clip(self.encoder, self.clips.item(index)) for index in indices])
 
 
@@ -145,8 +145,8 @@ class LatentCache:
 
     Args:
         shards: the encoded clips.
-        clips: the clip set that they are of.
-        device: where rows are asked for; see :data:`mask2iv.training.inputs.shards.KEPT_BYTES`.
+        clips: the clips that were encoded.
+        device: where rows are needed; see :data:`mask2iv.training.inputs.shards.KEPT_BYTES`.
     """
 
     def __init__(self, shards: Shards, clips: ClipMemory, device: torch.device) -> None:
@@ -158,7 +158,7 @@ class LatentCache:
         return len(self.shards)
 
     def rows(self, indices: Sequence[int]) -> EncodedClips:
-        """The clips of these indices.
+        """The clips at these indices.
 
         Raises:
             InputError: a shard was removed or damaged since the cache was opened.
@@ -171,7 +171,7 @@ class LatentCache:
 def build_cache(
     encoder: ConditionEncoder, clips: ClipMemory, key: str, root: Path, autocast: torch.dtype | None
 ) -> LatentCache:
-    """The cache of this key below `root`, with the shards that it lacks encoded now.
+    """The cache of this key below `root`; missing shards are encoded now.
 
     Args:
         encoder: frozen encoders.

@@ -1,4 +1,4 @@
-"""Clips for training: decoded once, kept in memory within a budget, sampled as a function of (seed, step)."""
+"""Clips for training: decoded once, and kept in memory within a budget."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from mask2iv.files import reason
 def readable_clips(
     clips: ClipSet, limit: int, before: Mapping[str, str] | None = None
 ) -> tuple[ClipSet, dict[str, str]]:
-    """The clips that can be read, and for each of the others, by its id, why not; these are named on standard error.
+    """The clips that can be read, and for each of the others, by its id, why not; also printed on standard error.
 
     Args:
         clips: a clip set; every clip is decoded once.
-        limit: clips that may be left out.
-        before: those of another set that were left out already; they count, and are in the answer.
+        limit: number of clips that may be left out.
+        before: clips of another set that were left out already; they count, and are included in the result.
 
     Raises:
-        InputError: more than that cannot be read.
+        InputError: more clips than that cannot be read.
     """
     left_out = dict(before or {})
     for index, clip_id in enumerate(tqdm(clips.ids, unit="clip", desc="check")):
@@ -38,7 +38,7 @@ def readable_clips(
             if len(left_out) > limit:
                 raise InputError(
                     f"clip {clip_id}",
-                    f"it cannot be read: {reason(error)}; it is one more than training.max_bad_clips={limit} allows to "
+                    f"cannot be read: {reason(error)}; it is one more than training.max_bad_clips={limit} allows to "
                     f"leave out ({', '.join(left_out)})",
                     "write these clips again",
                 ) from error
@@ -49,14 +49,14 @@ def readable_clips(
 
 
 class ClipMemory:
-    """A clip set that keeps what it has decoded, up to `budget` bytes; beyond that clips are decoded every time.
+    """A clip set that keeps decoded clips, up to `budget` bytes; beyond that, clips are decoded every time.
 
     Args:
-        clips: where the clips lie.
+        clips: the clip set.
         size: (H, W) of the batches.
         num_frames: T of the batches.
-        device: where the batches go; the clips kept in memory stay in main memory.
-        budget: bytes kept in memory.
+        device: where the batches go; decoded clips are kept in main memory.
+        budget: bytes of decoded clips to keep.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ClipMemory:
         except InputError as error:
             raise InputError(
                 f"clip {self.clips.ids[index]}",
-                f"it cannot be read: {reason(error)}",
+                f"cannot be read: {reason(error)}",
                 "write it again, or set training.max_bad_clips to train without such clips",
             ) from error
         size = int(item["video"].nbytes + item["labels"].nbytes)
@@ -100,11 +100,11 @@ class ClipMemory:
         return item
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        """The clips of these indices, assembled."""
+        """The clips at these indices as a batch."""
         return collate([self.item(index) for index in indices]).to(self.device)
 
     def frames(self, indices: Sequence[int], frames: Sequence[int]) -> Batch:
-        """The first and one more frame of each clip (T = 2), without touching the others."""
+        """The first and one more frame of each clip (T = 2)."""
         items = []
         for index, frame in zip(indices, frames, strict=True):
             item = self.item(index)
@@ -118,7 +118,7 @@ def random_corner(
 ) -> tuple[int, int]:
     """Upper left corner (y, x) of a random crop, (height, width), of a frame's labels [H, W].
 
-    A share `central` of the crops has its middle on the foreground.
+    A share `central` of the crops is centred on a foreground pixel, as far as the borders allow.
     """
     corner = [
         int(torch.randint(0, n - m + 1, (1,), generator=generator)) for n, m in zip(labels.shape, crop, strict=True)

@@ -1,4 +1,4 @@
-"""Work on a processor's other cores that precedes a GPU's: reading clips, distances, motions."""
+"""Preparation on several CPU cores ahead of the GPU's work: reading clips, distances, motions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 Row = dict[str, Any]
 Prepare = Callable[[int], Row]
 _FEWEST = 3
-"""Below so many threads, those of PyTorch have enough to do."""
+"""With fewer threads, PyTorch alone keeps them busy."""
 _prepare: Prepare | None = None
 
 
@@ -23,16 +23,16 @@ _prepare: Prepare | None = None
 def helpers(prepare: Prepare) -> Iterator[Callable[[Sequence[int]], Iterable[Row]]]:
     """Within the block, maps indices to their prepared rows, in order: in as many processes as PyTorch has threads.
 
-    With few threads, and where processes cannot be forked, it is done here, row by row.
+    With few threads, or where processes cannot be forked, this process prepares them, row by row.
 
     Args:
-        prepare: of an index a dictionary of tensors and plain values; must not touch a GPU.
+        prepare: maps an index to a dictionary of tensors and plain values; must not touch a GPU.
     """
     workers = torch.get_num_threads()
     if workers < _FEWEST or "fork" not in multiprocessing.get_all_start_methods():
         yield lambda indices: map(prepare, indices)
         return
-    # Forked ones share the clips that are in memory, and start at once.
+    # Forked processes share the clips in memory, and start at once.
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(prepare,)) as pool:
 
@@ -49,12 +49,12 @@ def helpers(prepare: Prepare) -> Iterator[Callable[[Sequence[int]], Iterable[Row
 def _begin(prepare: Prepare) -> None:
     global _prepare
     _prepare = prepare
-    # The threads of the process that was forked are not here; with one, none are looked for.
+    # The parent's threads do not survive the fork; with a single thread, none of them is waited for.
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
 
 
 def _one(index: int) -> Row:
     assert _prepare is not None
-    # Tensors would be sent as open files, of which a process may have few.
+    # Tensors would be sent as open files, whose number per process is limited.
     return {key: value.numpy() if isinstance(value, torch.Tensor) else value for key, value in _prepare(index).items()}

@@ -1,4 +1,4 @@
-"""What is said of a clip's mirror image."""
+"""Captions of mirrored clips."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _PAIRS = (
     ("clockwise", "anticlockwise"),
     ("clockwise", "anti-clockwise"),
 )
-_EXCHANGED = {other: one for one, other in _PAIRS} | dict(reversed(_PAIRS))
+_OPPOSITE = {other: one for one, other in _PAIRS} | dict(reversed(_PAIRS))
 
 
 def mirrored_caption(caption: str) -> str:
-    """The caption with the words for sides and turns exchanged: "left" and "right", "clockwise" and "counterclockwise".
+    """The caption with words for sides and turns swapped: "left" and "right", "clockwise" and "counterclockwise".
 
-    Capitals and punctuation stay as they are.
+    Capitals and punctuation are kept.
     """
 
-    def exchanged(match: re.Match[str]) -> str:
+    def swapped(match: re.Match[str]) -> str:
         word = match.group()
-        other = _EXCHANGED.get(word.lower())
+        other = _OPPOSITE.get(word.lower())
         if other is None:
             return word
         return other.capitalize() if word[0].isupper() else other
 
-    return re.sub(r"[A-Za-z]+(?:-[A-Za-z]+)*", exchanged, caption)
+    return re.sub(r"[A-Za-z]+(?:-[A-Za-z]+)*", swapped, caption)

@@ -1,4 +1,4 @@
-"""What planner and painter learn from: of every clip its plan, its masks as distances, and its scene; and mirrored."""
+"""What planner and painter learn from: each clip's plan, its masks as distances and its scene; also mirrored."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _POSE_MIRROR = torch.tensor([-1.0, 1.0, 1.0, -1.0])
 
 
 def build_plans(clips: ClipMemory, key: str, root: Path) -> Shards:
-    """Of each clip ``plan`` float32 [1, T, NUMBERS], ``moved``, ``actor`` and ``thing`` int8 [1, T, h, w] (distances in
-    steps of 1/127; those of the known object moved, and of what is seen), ``width`` (the picture's, in units of its
-    height) and the fields of :class:`mask2iv.backbones.planning.conditions.SceneFacts`.
+    """Of each clip: ``plan``, float32 [1, T, NUMBERS]; ``moved``, ``actor`` and ``thing``, int8 [1, T, h, w] (distances
+    in steps of 1/127: of the first frame's object moved by the plan, of the actors and of the object); ``width`` (of
+    the picture, in units of its height); and the fields of :class:`mask2iv.backbones.planning.conditions.SceneFacts`.
 
     Args:
-        clips: of the model's size and length.
+        clips: at the model's size and length.
         key: hash of everything that the numbers depend on.
         root: folder of caches.
 
@@ -45,18 +45,18 @@ def build_plans(clips: ClipMemory, key: str, root: Path) -> Shards:
 
 
 class PlanRows:
-    """Rows of plans with their captions' tokens, each clip twice: rows 2 i and 2 i + 1 are clip i and its mirror image.
+    """Plans with their captions' tokens, each clip twice: rows 2 i and 2 i + 1 are clip i and its mirror image.
 
     Args:
         shards: of :func:`build_plans`.
-        text: tokens of each row's caption, [2 N, L, D]; that of a mirror image by :func:`mirrored_caption`.
+        text: tokens of each row's caption, [2 N, L, D]; see :func:`mirrored_caption`.
         device: where the batches go.
     """
 
     def __init__(self, shards: Shards, text: torch.Tensor, device: torch.device) -> None:
         self.text, self.device = text.to(device), device
         rows = [shards.row(index) for index in range(len(shards))]
-        # A hundred kilobytes each: thousands of clips fit into any memory, and small networks must not wait for files.
+        # 100 kB each: thousands of clips fit into memory, and small networks must not wait for files.
         self.tensors = {name: torch.cat([row[name] for row in rows]).to(device) for name in rows[0]}
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class PlanRows:
 
 
 def mirrored(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The same clips seen in a mirror: pictures and maps turned over, all coordinates with them."""
+    """The same clips mirrored: pictures and maps flipped left to right, coordinates accordingly."""
     width = batch["width"]
     plan, actors, start, target = (batch[name].clone() for name in ("plan", "actors", "start", "target"))
     plan[..., :OBJECT_NUMBERS] *= _POSE_MIRROR.to(plan)
@@ -89,7 +89,7 @@ def mirrored(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             numbers[..., first + 1] *= -1
             for x in (first + 3, first + 6):
                 numbers[..., x] = present * side - numbers[..., x]
-    # In a mirror the right hand, which comes first, is a left one.
+    # Mirrored, the right hand, which comes first, is a left one.
     hands = plan[..., OBJECT_NUMBERS:]
     both = (hands[..., ACTOR_NUMBERS] > 0.5).any(dim=1).view(-1, 1, 1)
     plan[..., OBJECT_NUMBERS:] = torch.where(both, hands.roll(ACTOR_NUMBERS, dims=-1), hands)

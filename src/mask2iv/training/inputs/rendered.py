@@ -1,5 +1,5 @@
-"""What a reference decoder meets in use, made once for every training clip: stage 2's own pictures and what goes with
-them."""
+"""The reference decoder's inputs as they are in generation, made once per training clip: stage 2's own frames and what
+accompanies them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from mask2iv.training.networks.pictures import to_float
 from mask2iv.trajectories.morphology import perturb_labels
 
 _PALETTE_STRIDE = 3
-"""Every so many frames are asked for an actor's colours."""
+"""Distance between the frames from which an actor's colours are taken."""
 Renderer = Callable[[UInt8Array, Trajectory, str, str], torch.Tensor]
-"""A video as it is before the reference decoder, uint8 [T, 3, H, W], from a clip's true video uint8 [T, H, W, 3], the
-trajectory to follow, its caption, and its id, on which its noise depends."""
+"""Makes a video as it is before the reference decoder, uint8 [T, 3, H, W], from a clip's true video, uint8
+[T, H, W, 3], the trajectory to follow, the caption, and the clip's id, which seeds the noise."""
 
 
 def stage_two(pipeline: Mask2IVPipeline) -> Renderer:
-    """Stage 2's videos from the first frame, without its reference decoder."""
+    """Stage 2's videos from the first frame, without the reference decoder."""
     pipeline.reference_decoder = None
 
     def render(video: UInt8Array, trajectory: Trajectory, caption: str, clip_id: str) -> torch.Tensor:
@@ -43,11 +43,11 @@ def stage_two(pipeline: Mask2IVPipeline) -> Renderer:
 
 
 def reconstruction(codec: LatentCodec, noise: float) -> Renderer:
-    """The autoencoder's pictures of the true frames, from latents with noise: where there is no stage 2 to learn from.
+    """The autoencoder's reconstructions of the true frames from noisy latents, for use without a stage 2.
 
     Args:
         codec: the autoencoder.
-        noise: largest standard deviation of the noise; each clip's is a share of it.
+        noise: largest standard deviation of the noise; each clip draws its own, up to this.
     """
 
     @torch.no_grad()
@@ -71,11 +71,11 @@ def build_rendered(
     ``palette`` float [1, 2, 3].
 
     See :class:`mask2iv.models.reference.FirstFrame` for the last three, which are those of the true clip; the palette
-    is zero where no actor is shown. Every other clip is rendered along perturbed masks (paper, section 3.4), as
+    is zero where no actor is shown. Every other clip is rendered along perturbed masks (paper, section 3.4), since
     predicted ones are not exact.
 
     Args:
-        render: makes the videos.
+        render: renders the videos.
         conditioning: which masks the decoder may see.
         clips: the training clips.
         key: hash of everything that the numbers depend on.

@@ -1,14 +1,14 @@
 """Rows of tensors computed once by frozen networks, kept on disk in shards.
 
-A folder is named by its key, a hash of everything its numbers depend on. So a stale one is never found, let alone used.
+A folder is named by its key, a hash of everything its numbers depend on, so a stale one is never used.
 
-    <key>/contents.json              what it is of
+    <key>/contents.json              what the rows are
     <key>/shard-00000.safetensors    rows 0 to 31, and so on; each written whole or not at all
 
-A build that was stopped goes on with the shards that are missing. Any number of processes may build one folder: each
-takes shards that nobody holds, then waits for the others'. The locks are the kernel's and end with their process, so
-one that is killed leaves nothing behind that others wait for. Rows are read from the files when they are asked for, so
-a set may be larger than memory; small sets are kept on the device from the first use on.
+A stopped build continues with the missing shards. Any number of processes may build one folder: each takes shards that
+nobody else is building, then waits for the others. The locks are the kernel's and end with their process, so a killed
+process blocks nobody. Rows are read from the files on request, so a set may be larger than memory; small sets are kept
+on the device from the first use on.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from mask2iv.files import atomic_write, lock, reason, write_json
 from mask2iv.training.inputs.helpers import Prepare, helpers
 
 ROWS_PER_SHARD = 32
-"""What a stopped build loses at most; clips encoded at full size take 84 MB a shard."""
+"""A stopped build loses at most this many; clips encoded at full size take 84 MB per shard."""
 KEPT_BYTES = 2 * 2**30
-"""Sets up to this size are kept on the device that asks for their rows: reading them costs milliseconds a step."""
+"""Sets up to this size are kept on the device: reading their rows would cost milliseconds per step."""
 
 
 class Shards:
@@ -52,7 +52,7 @@ class Shards:
             InputError: a shard was removed or damaged since the folder was opened.
         """
         shard, row = divmod(index, ROWS_PER_SHARD)
-        # Opened for each row, which takes microseconds: any number of shards, and nothing to share with workers.
+        # Opened for each row, which takes microseconds: no limit on shards, nothing to share between processes.
         with _opened(_shard_path(self.folder, shard)) as file:
             return {name: file.get_slice(name)[row : row + 1] for name in file.keys()}  # noqa: SIM118
 
@@ -63,7 +63,7 @@ class Shards:
             InputError: as :meth:`row`.
         """
         if self._small is None:
-            # Asked once: a large set would look at all its files in every step.
+            # Checked once: for a large set, every step would look at all files.
             self._small = self._size() <= KEPT_BYTES
             self._kept = self._all(device) if self._small else None
         if self._kept is not None and next(iter(self._kept.values())).device == device:
@@ -104,9 +104,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(
-        str(path), f"this part of the latent cache cannot be read: {reason(error)}", "start again to rebuild it"
-    )
+    return InputError(str(path), f"this part of the cache cannot be read: {reason(error)}", "start again to rebuild it")
 
 
 def build_shards(
@@ -118,16 +116,16 @@ def build_shards(
     label: str,
     prepare: Prepare | None = None,
 ) -> Shards:
-    """The folder of this key below `root`, with the shards that it lacks computed now.
+    """The folder of this key below `root`; missing shards are computed now.
 
     Args:
-        count: of the rows.
-        compute: a row's tensors, [1, ...] each, from its index, or from what ``prepare`` made of that.
+        count: number of rows.
+        compute: a row's tensors, [1, ...] each, from its index, or from what ``prepare`` returns for it.
         key: hash of everything that the rows depend on.
         root: folder of such folders.
-        contents: what the rows are, noted beside them.
-        label: of the progress bar.
-        prepare: the part of the work that may be done in other processes, see
+        contents: what the rows are, stored beside them.
+        label: text of the progress bar.
+        prepare: the part of the work that may run in other processes, see
             :func:`mask2iv.training.inputs.helpers.helpers`.
     """
     folder = root / key[:16]
@@ -184,13 +182,13 @@ def _is_done(folder: Path, shard: int, key: str) -> bool:
 
 @contextmanager
 def _locked(path: Path, wait: bool) -> Iterator[bool]:
-    """Holds the lock at `path`; yields False where another process has it and `wait` is not set."""
+    """Holds the lock at `path`; yields False if another process has it and `wait` is not set."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
             held = lock(file, wait)
         except OSError as error:
-            # A file system without locks: work may be done twice, and is still right, since files appear whole.
+            # A file system without locks: work may be done twice, but stays correct, since files appear whole.
             if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP):
                 raise
             held = True

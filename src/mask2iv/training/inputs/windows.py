@@ -1,4 +1,4 @@
-"""What the reference decoder learns from: windows of clips' frames around what moves, and what goes with them."""
+"""What the reference decoder learns from: windows of frames around what moves, and what accompanies them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from mask2iv.training.networks.pictures import to_float
 from mask2iv.trajectories.morphology import perturb_labels
 
 FRAMES_PER_CLIP = 4
-"""Frames of a clip in a batch: two pairs of neighbours. Their common look is learnt from what they share."""
+"""Frames of a clip in a batch: two pairs of neighbours, which share one appearance."""
 _CENTRAL = 0.8
 _JITTER = 0.05
-"""Standard deviation of the noise on the palette's colours, of a range of 2."""
+"""Standard deviation of the noise on the palette's colours, whose range is 2."""
 _KEPT_SHARE = 0.5
-"""Of a GPU's free memory that the frames of a set may take."""
+"""Share of a GPU's free memory that the frames of a set may take."""
 
 
 @dataclass(frozen=True)
 class RenderedClips:
-    """Clips with what the decoder is given of them.
+    """Clips with the decoder's inputs.
 
     Attributes:
-        clips: the true ones.
+        clips: the true clips.
         rendered: of :func:`mask2iv.training.inputs.rendered.build_rendered`.
         conditioning: which masks the decoder may see.
     """
@@ -50,10 +50,10 @@ class Windows:
     """Windows of frames of some clips: B clips, T frames.
 
     Attributes:
-        target: true frames, [B, T, 3, h, w] in [-1, 1], as all pictures here.
-        decoded: stage 2's, of the same shape.
-        labels: that the decoder sees, uint8 [B, T, h, w].
-        true_labels: uint8 [B, T, h, w].
+        target: true frames, [B, T, 3, h, w] in [-1, 1], like all pictures here.
+        decoded: stage 2's frames, of the same shape.
+        labels: those that the decoder sees, uint8 [B, T, h, w].
+        true_labels: exact ones, uint8 [B, T, h, w].
         start, start_labels: the first frame at the same places, [B, T, 3, h, w] and uint8 [B, T, h, w].
         first: whole first frames.
         corners: of the windows, int [B, T, 2].
@@ -72,11 +72,11 @@ class Windows:
 class WindowSource:
     """Draws the batches' windows, :data:`FRAMES_PER_CLIP` of each clip.
 
-    On a GPU with room for them all clips' frames stay there, and a step sends it numbers alone.
+    If a GPU has room for the frames of all clips, they stay there, and a step sends only indices.
 
     Args:
         data: the training clips.
-        recipe: sizes of the windows, and how their masks are altered.
+        recipe: size of the windows, and how their masks are altered.
     """
 
     def __init__(self, data: RenderedClips, recipe: ReferenceRecipe) -> None:
@@ -85,7 +85,7 @@ class WindowSource:
         self._kept = self._all() if self._fits() else None
 
     def draw(self, samples: Samples) -> Windows:
-        """The windows of a batch: of each clip two pairs of neighbouring frames, each pair at one place."""
+        """The windows of a batch: two pairs of neighbouring frames of each clip, each pair at one place."""
         rows = samples.rows[::FRAMES_PER_CLIP]
         seeds = [samples.seeds[start : start + FRAMES_PER_CLIP] for start in range(0, len(samples), FRAMES_PER_CLIP)]
         chosen = [self._places(row, each) for row, each in zip(rows, seeds, strict=True)]
@@ -128,7 +128,7 @@ class WindowSource:
         return frames, corners
 
     def _frames(self, rows: list[int], frames: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Of these clips the frames [B, T] (``video``, ``labels``, ``decoded``, ``motions``), and what they have once
+        """Frames [B, T] of these clips (``video``, ``labels``, ``decoded``, ``motions``), and what each clip has once
         (``first``, ``first_labels``, ``plate``, ``palette``), on the device."""
         if self._kept is None:
             each = [self._clip(row, index) for row, index in zip(rows, frames, strict=True)]
@@ -139,7 +139,7 @@ class WindowSource:
         return {**found, **once, **{name: self._kept[name][row] for name in ("plate", "palette")}}
 
     def _clip(self, row: int, frames: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The same of one clip, on the CPU."""
+        """The same for one clip, on the CPU."""
         item, made = self.clips.item(row), self.rendered.row(row)
         return {
             "video": item["video"][frames],
@@ -154,13 +154,13 @@ class WindowSource:
 
     def _fits(self) -> bool:
         if self.device.type != "cuda":
-            return False  # the clips are in its memory already
+            return False  # the clips are in main memory already
         item = self.clips.item(0)
         size = len(self.clips) * (2 * item["video"].nbytes + item["labels"].nbytes)
         return size < _KEPT_SHARE * torch.cuda.mem_get_info(self.device)[0]
 
     def _all(self) -> dict[str, torch.Tensor]:
-        """All clips, on the device."""
+        """The frames of all clips, on the device."""
         frames = torch.arange(len(self.clips.item(0)["labels"]))
         kept: dict[str, torch.Tensor] = {}
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
@@ -182,7 +182,7 @@ class WindowSource:
 
 
 def _altered(labels: torch.Tensor, first: FirstFrame, seeds: list[int], recipe: ReferenceRecipe) -> torch.Tensor:
-    """Labels uint8 [B, T, H, W] as stage 1 may give them: exact, grown or shrunk, or with the first mask laid over."""
+    """Labels uint8 [B, T, H, W] as stage 1 may give them: exact, dilated, eroded, or with the first frame's object."""
     generators = [torch.Generator().manual_seed(seed ^ 0x5EED) for seed in seeds]
     kinds = [float(torch.rand(1, generator=generator)) for generator in generators]
     perturbed = [index for index, kind in enumerate(kinds) if kind < recipe.perturb]

@@ -1,4 +1,4 @@
-"""Training of the small CLIP: frames and captions of a clip set, contrasted."""
+"""Contrastive training of the small CLIP on frames and captions of a clip set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mask2iv.training.inputs.clips import ClipMemory
 
 
 def contrastive_loss(model: CLIPModel, ids: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Symmetric contrastive loss (CLIP); several clips of a batch may share a caption, all of them count as right.
+    """Symmetric contrastive loss (CLIP); clips of a batch that share a caption all count as matches.
 
     Args:
         ids: int64 [B, L].
@@ -56,7 +56,7 @@ def train_encoders(
     held_out: ClipMemory,
     run: Run,
 ) -> tuple[PreTrainedTokenizerFast, CLIPTextModel, CLIPVisionModel, dict[str, float]]:
-    """Train tokenizer, text and image encoder. The figures are the loss on held-out clips and that of guessing."""
+    """Train tokenizer, text and image encoder. The figures are the loss on held-out clips, and that of guessing."""
     torch.manual_seed(recipe.training.seed)
     tokenizer = word_tokenizer(vocabulary, recipe.text_tokens)
     model = make_clip(recipe, len(tokenizer))
@@ -78,7 +78,7 @@ def train_encoders(
         return {"loss": float(batch_loss(batch)), "guessing": float(torch.tensor(count).log())}
 
     validation = Validation(figures, "loss", larger_is_better=False)
-    # The contrast is among all samples of a batch: it cannot be computed in parts.
+    # The loss contrasts all samples of a batch, so it cannot be computed in parts.
     trainer = Trainer(model, recipe.training, run, loss, clips.clips.ids, validation, divisible=False)
     result = trainer.run()
     text, image = CLIPTextModel(model.text_model.config), CLIPVisionModel(model.vision_model.config)

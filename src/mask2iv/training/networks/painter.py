@@ -1,4 +1,4 @@
-"""Training of the mask painter: the masks that a clip shows, from the numbers of its plan."""
+"""Training of the mask painter: from the numbers of a clip's plan to its masks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mask2iv.training.inputs.plans import PlanRows
 from mask2iv.training.networks.pictures import to_uint8
 
 _SEEN = 2 + 3
-"""Maps that the adversary sees: two that are painted or true, three that were known."""
+"""Maps that the adversary sees: two painted or true ones, and three known ones."""
 _SHARPNESS = 6.0
-"""Steepness with which a distance is read as the chance of a pixel's being inside."""
+"""Steepness of the sigmoid that maps a distance to the probability of a pixel being inside."""
 
 
 def known_of(batch: dict[str, torch.Tensor], with_actor: torch.Tensor, frames: torch.Tensor | None = None) -> KnownMaps:
-    """The maps that are known of a batch; the first frame's actor where `with_actor` bool [B] says so."""
+    """The known maps of a batch, with the first frame's actor where `with_actor`, bool [B], is set."""
     moved = batch["moved"] if frames is None else _take(batch["moved"], frames)
     actor = torch.where(with_actor.view(-1, 1, 1, 1), batch["actor"][:, :1], -torch.ones_like(batch["actor"][:, :1]))
     return KnownMaps(moved.unsqueeze(2), batch["thing"][:, :1], actor)
@@ -55,16 +55,16 @@ def train_painter(
 ) -> tuple[MaskPainter, dict[str, float]]:
     """Train the painter with the encoder of its shape code (a variational autoencoder's, Kingma and Welling 2014).
 
-    From the step ``adversarial_from`` on the encoder rests, so that a planner's codes stay what they are, and a
-    PatchGAN takes part: where the plan leaves a hand's fingers open, the mean of all hands is a mitten.
+    From step ``adversarial_from`` on, the encoder is frozen, so that the planner's codes stay valid, and a PatchGAN
+    takes part: where the plan leaves a hand's fingers open, the mean over all hands would be a mitten.
 
     Args:
         recipe: sizes and optimisation.
-        rows: to train on.
-        names: the clip of each row.
-        held_out: to measure on.
+        rows: rows to train on.
+        names: clip id of each row.
+        held_out: rows to measure on.
         empty: tokens of the empty prompt, [1, L, D].
-        run: where it happens.
+        run: where the training happens.
         start: a painter to train further; None for a new one.
 
     Returns:
@@ -88,7 +88,7 @@ def train_painter(
 def _losses(
     pair: PainterPair, rows: PlanRows, samples: Samples, recipe: PainterRecipe, empty: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    """The loss of some samples, and its parts."""
+    """The loss of these samples, and its parts."""
     generators = samples.generators()
     batch = rows.batch(samples.rows)
     frames = torch.stack(
@@ -121,12 +121,12 @@ def _losses(
 
 
 def _near_actors(true: Painted) -> torch.Tensor:
-    """Where actors are or nearly are, [B * T, 1, h, w] in {0, 1}."""
+    """Where actors are or almost are, [B * T, 1, h, w] in {0, 1}."""
     return (true.actor > -0.5).flatten(0, 1).unsqueeze(1)
 
 
 def judged_maps(painted: Painted, known: KnownMaps) -> torch.Tensor:
-    """What the adversary sees of each frame, [B * T, _SEEN, h, w]: edges, and what was known."""
+    """What the adversary sees of each frame, [B * T, _SEEN, h, w]: painted edges, and the known maps."""
     frames = painted.actor.shape[1]
     edges = [torch.tanh(_SHARPNESS * maps.float()) for maps in (painted.actor, painted.thing)]
     first = [maps.expand(-1, frames, -1, -1) for maps in (known.first_object, known.first_actor)]
@@ -134,7 +134,7 @@ def judged_maps(painted: Painted, known: KnownMaps) -> torch.Tensor:
 
 
 def painting_loss(found: Painted, true: Painted) -> torch.Tensor:
-    """L1 of the distances, and cross-entropy of what is inside, which counts the edge."""
+    """L1 of the distances, and cross-entropy of inside and outside, which emphasises the edge."""
     total = torch.zeros((), device=true.actor.device)
     for one, other in ((found.actor, true.actor), (found.thing, true.thing)):
         one = one.float()
@@ -169,5 +169,5 @@ def measure(painter: MaskPainter, rows: PlanRows, run: Run, step: int) -> dict[s
 
 def _seen(painted: Painted) -> torch.Tensor:
     """Frames [T, 3, h, w] in [-1, 1], the actor green and the object red."""
-    actor, thing = (nn.functional.hardtanh(8 * maps[0].float()) for maps in (painted.actor, painted.thing))
-    return torch.stack([thing, actor, -torch.ones_like(actor)], dim=1)
+    green, red = (nn.functional.hardtanh(8 * maps[0].float()) for maps in (painted.actor, painted.thing))
+    return torch.stack([red, green, -torch.ones_like(green)], dim=1)

@@ -1,4 +1,4 @@
-"""Tensors as pictures, for the filmstrips and held-out figures of training runs."""
+"""Tensors as pictures, for filmstrips and held-out figures of training runs."""
 
 from __future__ import annotations
 

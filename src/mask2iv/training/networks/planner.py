@@ -1,4 +1,4 @@
-"""Training of the planner by flow matching: plans and shape codes of clips, given what a user would tell."""
+"""Training of the planner by flow matching: plans and shape codes of clips, given what a user would provide."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def train_planner(
     run: Run,
     start: InteractionPlanner | None = None,
 ) -> tuple[InteractionPlanner, dict[str, float]]:
-    """Train the planner; its figures are the loss on held-out clips, with everything told, and ``velocity``, the same
-    with all numbers alike.
+    """Train the planner. The figures are the loss on held-out clips with all conditions given, and ``velocity``, the
+    same with all numbers weighted alike.
 
     Args:
         recipe: sizes and optimisation.
         painter: encodes the clips' shapes.
-        rows: to train on.
-        names: the clip of each row.
-        held_out: to measure on.
+        rows: rows to train on.
+        names: clip id of each row.
+        held_out: rows to measure on.
         empty: tokens of the empty prompt, [1, L, D].
-        run: where it happens.
-        start: a planner to train further, in the units that it has; None for a new one.
+        run: where the training happens.
+        start: a planner to train further, with its own units; None for a new one.
     """
     torch.manual_seed(recipe.training.seed)
     frames = rows.tensors["plan"].shape[1]
@@ -58,10 +58,10 @@ def train_planner(
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
         batch = rows.batch(samples.rows)
-        # One generator for both: two of one seed would make the noise a function of the other draws.
+        # One generator for both: two with the same seed would make the noise a function of the other draws.
         generators = samples.generators()
         draws = torch.stack([torch.rand(7, generator=g) for g in generators]).to(rows.device)
-        plans, scene = _told(batch, draws, recipe, empty.to(rows.device))
+        plans, scene = _some_conditions(batch, draws, recipe, empty.to(rows.device))
         data = planner.encode(plans, codes[samples.rows])
         noise = torch.stack([torch.randn(data.shape[1], generator=g) for g in generators]).to(data)
         errors = _mismatch(planner, data, noise, draws[:, 6], scene)
@@ -87,7 +87,7 @@ def train_planner(
 def _mismatch(
     planner: InteractionPlanner, data: torch.Tensor, noise: torch.Tensor, times: torch.Tensor, scene: PlannerConditions
 ) -> torch.Tensor:
-    """Squared errors of the velocity on the straight way from noise to data, [B, state_size]."""
+    """Squared errors of the velocity on the straight path from noise to data, [B, state_size]."""
     t = times.unsqueeze(1)
     found = planner(t * data + (1 - t) * noise, times, scene)
     return (found.float() - (data - noise)).square()
@@ -109,32 +109,32 @@ def _codes(painter: MaskPainter, rows: PlanRows) -> torch.Tensor:
 
 
 def scene_of(batch: dict[str, torch.Tensor]) -> PlannerConditions:
-    """Everything that is known of a batch."""
+    """All conditions of a batch."""
     names = ("picture", "start", "has_target", "target", "has_actor", "actors", "text")
     return PlannerConditions(**{name: batch[name] for name in names})
 
 
-def _told(
+def _some_conditions(
     batch: dict[str, torch.Tensor], draws: torch.Tensor, recipe: PlannerRecipe, empty: torch.Tensor
 ) -> tuple[torch.Tensor, PlannerConditions]:
-    """Plans and scenes, zoomed, with conditions left out; `draws` uniform [B, 7]."""
+    """Plans and scenes, zoomed, with some conditions left out; `draws` are uniform, [B, 7]."""
     plans, scene = _zoomed(batch, draws, recipe.zoom)
-    blind, aimless, alone = (
+    no_text, no_target, no_actor = (
         draws[:, i] < share for i, share in ((3, recipe.drop_text), (4, recipe.drop_target), (5, recipe.drop_actor))
     )
     keep = torch.ones_like(scene.picture[:, :, :1, :1])
-    keep[:, 4], keep[:, 5] = (~alone).float().view(-1, 1, 1), (~aimless).float().view(-1, 1, 1)
+    keep[:, 4], keep[:, 5] = (~no_actor).float().view(-1, 1, 1), (~no_target).float().view(-1, 1, 1)
     return plans, replace(
         scene,
         picture=scene.picture * keep,
-        has_target=scene.has_target & ~aimless,
-        has_actor=scene.has_actor & ~alone,
-        text=torch.where(blind.view(-1, 1, 1), empty, scene.text),
+        has_target=scene.has_target & ~no_target,
+        has_actor=scene.has_actor & ~no_actor,
+        text=torch.where(no_text.view(-1, 1, 1), empty, scene.text),
     )
 
 
 def _zoomed(batch: dict[str, torch.Tensor], draws: torch.Tensor, most: float) -> tuple[torch.Tensor, PlannerConditions]:
-    """The scene seen from nearer or farther: pictures and all coordinates alike.
+    """The scene zoomed in or out: pictures and all coordinates alike.
 
     A point p goes to s * (p - c) + c for a zoom s about a point c of the picture; lengths are multiplied by s.
     """
@@ -158,7 +158,7 @@ def _zoomed(batch: dict[str, torch.Tensor], draws: torch.Tensor, most: float) ->
         numbers[..., 1:] *= zoom.view(-1, 1, 1)
         for point in (slice(3, 5), slice(6, 8)):
             numbers[..., point] += present * shift
-        # Seen from farther, an arm still comes from the border; from nearer, it enters where the border is then.
+        # Zoomed out, an arm still comes from the border; zoomed in, it enters where the new border is.
         widths = batch["width"].unsqueeze(1).expand(numbers.shape[:2])
         entries = on_border(place + numbers[..., 1:3], numbers[..., 3:5], numbers[..., 5], widths)
         numbers[..., 3:5] = torch.where(present > 0.5, entries, numbers[..., 3:5])

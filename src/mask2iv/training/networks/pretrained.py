@@ -1,4 +1,4 @@
-"""Both stages, the ablations and the baselines from one image-to-video network, as the paper's from DynamiCrafter."""
+"""Both stages, ablations and baselines, started from one image-to-video network as the paper's from DynamiCrafter."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _FIRST = "conv_in.weight"
 
 
 def from_image_to_video(name: StageName, recipe: StageRecipe, unet: VideoUNet, resampler: Resampler) -> Stage:
-    """A stage's networks as they answer before training: as the image-to-video network does, whatever the masks are.
+    """A stage's networks before training: they compute what the image-to-video network does, whatever the masks are.
 
-    Input channels of its own begin with weights of zero. An image model leaves out the temporal layers, and takes the
-    image tokens of the first frame.
+    The stage's own input channels start with zero weights. An image model leaves out the temporal layers and keeps only
+    the first frame's image tokens.
 
     Args:
         name: of the stage: the image latent is the last of stage 1's inputs, the first of stage 2's conditions.
-        recipe: of the stage; its sizes are those of the given networks but for what is said above.
+        recipe: of the stage; its sizes are those of the given networks, apart from the above.
         unet: takes the noisy and the image latent.
-        resampler: that belongs to it.
+        resampler: the one that belongs to it.
 
     Raises:
-        InputError: networks of other sizes, or a U-Net that takes something else.
+        InputError: networks of other sizes, or a U-Net with other inputs.
     """
     latent = recipe.unet.out_channels
     if unet.config.in_channels != 2 * latent:
@@ -45,6 +45,6 @@ def from_image_to_video(name: StageName, recipe: StageRecipe, unet: VideoUNet, r
     tokens = dict(resampler.state_dict())
     tokens["latents"] = tokens["latents"][:, : recipe.resampler.num_queries * recipe.resampler.video_length]
     stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler))
-    load_fitting(stage.unet, weights, "--image-to-video: unet")
-    load_fitting(stage.resampler, tokens, "--image-to-video: resampler")
+    load_fitting(stage.unet, weights, "image_to_video: unet")
+    load_fitting(stage.resampler, tokens, "image_to_video: resampler")
     return stage

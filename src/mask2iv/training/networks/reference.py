@@ -1,4 +1,4 @@
-"""Training of the reference decoder: true frames from what stage 2 makes of them, the first frame and the masks."""
+"""Training of the reference decoder: true frames from stage 2's frames, the first frame and the masks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mask2iv.training.networks.pictures import psnr, to_float, to_uint8
 from mask2iv.trajectories.morphology import dilate
 
 _CHANGE = 0.15
-"""What a pixel differs from the first frame's, of a range of 2, where a shadow came or went."""
+"""Difference from the first frame's pixel, in a range of 2, that counts as a change, such as a moving shadow's."""
 _VALIDATION_CLIPS = 24
 
 
@@ -43,14 +43,15 @@ def train_reference(
     run: Run,
     start: ReferenceDecoder | None = None,
 ) -> tuple[ReferenceDecoder, dict[str, float]]:
-    """Train the decoder on windows around what moves; figures on whole frames of held-out clips.
+    """Train the decoder on windows around what moves. The figures are of whole frames of held-out clips.
 
-    L1 and gradients, more of them where something is or was, the change from frame to frame, LPIPS, and from the step
-    ``adversarial_from`` on a conditional PatchGAN with its features' distance (Isola et al. 2017; Wang et al. 2018).
+    The loss: L1 and image gradients, weighted up where something is or was; the change from frame to frame; LPIPS; and,
+    from step ``adversarial_from`` on, a conditional PatchGAN with feature matching (Isola et al. 2017, Wang et al.
+    2018).
 
     Raises:
         InputError: a batch that :data:`FRAMES_PER_CLIP` does not divide, windows of a size that the decoder or the
-            clips do not allow, or clips of less than 3 frames.
+            clips do not allow, or clips of fewer than 3 frames.
     """
     config = recipe.training
     _check_windows(recipe, data.clips)
@@ -58,8 +59,8 @@ def train_reference(
     if config.batch_size % (FRAMES_PER_CLIP * parts):
         raise InputError(
             "reference.training.batch_size",
-            f"each of {parts} parts needs a multiple of {FRAMES_PER_CLIP} windows, as many as come from one clip, "
-            f"found {config.batch_size}",
+            f"each of {parts} parts needs a multiple of {FRAMES_PER_CLIP} windows, as many as come from one clip; "
+            f"found {config.batch_size} for all parts",
         )
     torch.manual_seed(config.seed)
     pair = ReferencePair(recipe)
@@ -69,16 +70,16 @@ def train_reference(
 
     source = WindowSource(data, recipe)
     pair.decoder.bank.copy_(_palettes(data, BANK))
-    likeness = load_lpips().to(data.clips.device) if recipe.perceptual_weight else None
+    lpips = load_lpips().to(data.clips.device) if recipe.perceptual_weight else None
 
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
         windows = source.draw(samples)
         output = pair.decoder(windows.decoded, windows.labels, windows.first, windows.corners).float()
         found = _distances(output, windows, recipe)
-        if likeness is not None:
-            # A likeness of patches: a mean of many looks does not have it.
+        if lpips is not None:
+            # LPIPS compares patches, so it penalises the blurred mean of many appearances.
             with torch.autocast(output.device.type, enabled=False):
-                found["lpips"] = likeness(output.flatten(0, 1), windows.target.flatten(0, 1)).mean()
+                found["lpips"] = lpips(output.flatten(0, 1), windows.target.flatten(0, 1)).mean()
             found["loss"] = found["loss"] + recipe.perceptual_weight * found["lpips"]
         strength = min(1.0, (samples.place - recipe.adversarial_from) / 300)
         if strength >= 0 and recipe.adversarial_weight:
@@ -106,16 +107,16 @@ def _check_windows(recipe: ReferenceRecipe, clips: ClipMemory) -> None:
     if clips.dataset.num_frames < 3:
         raise InputError(
             "data",
-            f"the reference decoder learns from pairs of frames after the first, so it needs clips of 3 or more, found "
-            f"{clips.dataset.num_frames}",
+            "the reference decoder learns from pairs of frames after the first, so it needs clips of 3 frames or more, "
+            f"found {clips.dataset.num_frames}",
         )
 
 
 def _distances(output: torch.Tensor, windows: Windows, recipe: ReferenceRecipe) -> dict[str, torch.Tensor]:
-    """The pixels' part of the loss."""
+    """The part of the loss that compares pixels."""
     region = _region(windows)
-    thing = (windows.true_labels == Label.OBJECT).unsqueeze(2)
-    weight = 1 + recipe.region_weight * region + recipe.object_weight * thing
+    on_object = (windows.true_labels == Label.OBJECT).unsqueeze(2)
+    weight = 1 + recipe.region_weight * region + recipe.object_weight * on_object
     error = output - windows.target
     l1 = (weight * error.abs()).mean()
     edges = sum((weight * _slope(error, dim)).mean() for dim in (-1, -2))
@@ -126,7 +127,7 @@ def _distances(output: torch.Tensor, windows: Windows, recipe: ReferenceRecipe) 
 
 
 def _palettes(data: RenderedClips, count: int) -> torch.Tensor:
-    """The palettes of clips that show an actor, [count, 2, 3]; again and again, if they are few."""
+    """Palettes of clips that show an actor, [count, 2, 3]; repeated if there are too few."""
     rows = torch.linspace(0, len(data) - 1, min(2 * count, len(data))).long().tolist()
     found = torch.cat([data.rendered.row(row)["palette"] for row in rows])
     shown = found[found.abs().amax(dim=(1, 2)) > 0]
@@ -135,14 +136,14 @@ def _palettes(data: RenderedClips, count: int) -> torch.Tensor:
 
 
 def _region(windows: Windows) -> torch.Tensor:
-    """Where something is, was, or changes, float [B, T, 1, h, w] in {0, 1}."""
+    """Where something is, was at first, or changes, float [B, T, 1, h, w] in {0, 1}."""
     changed = (windows.target - windows.start).abs().amax(dim=2) > _CHANGE
     there = dilate((windows.true_labels > 0) | (windows.start_labels > 0), 9)
     return (there | changed).unsqueeze(2).float()
 
 
 def _slope(values: torch.Tensor, dim: int) -> torch.Tensor:
-    """Absolute differences of neighbours along a dimension, zero at the end, of the shape of `values`."""
+    """Absolute differences of neighbours along a dimension, zero at the end, in the shape of `values`."""
     steps = values.diff(dim=dim).abs()
     return torch.cat([steps, torch.zeros_like(values.narrow(dim, 0, 1))], dim=dim)
 
@@ -158,13 +159,13 @@ def _contest(adversary: PatchDiscriminator, output: torch.Tensor, windows: Windo
     return contest(adversary, real, made, region)
 
 
-# --- how it is measured
+# --- validation
 
 
 @torch.no_grad()
 def _validate(decoder: ReferenceDecoder, held_out: RenderedClips, run: Run, step: int) -> dict[str, float]:
-    """On all frames of held-out clips: PSNR in dB, the same inside the object where it has moved and inside the actor,
-    and the share of the true gradients there."""
+    """On all frames of held-out clips: PSNR in dB, overall, inside the object where it has moved and inside the actor,
+    and image gradients relative to the true ones there."""
     sums: dict[str, list[float]] = {}
     strips, device = [], held_out.clips.device
     for row in range(min(_VALIDATION_CLIPS, len(held_out))):

@@ -41,8 +41,8 @@ StageName = Literal["trajectory", "video"]
 class StageData:
     """What a stage is trained on: encoded clips, and the caption and frame rate of each.
 
-    `actor_masks` are the latents of the trajectories without the object, for a stage 2 that sees no others; without
-    them they are encoded in every step.
+    `actor_masks` are the latents of the trajectories without the object, for a stage 2 that sees only those; if None,
+    they are encoded in every step.
     """
 
     cache: EncodedSource
@@ -52,15 +52,15 @@ class StageData:
 
 
 class StageBatches:
-    """Assembles a training step's latents, conditions and weights; conditions are dropped at random here.
+    """Assembles a training step's latents, conditions and weights; drops conditions at random.
 
     Args:
         name: which stage.
         recipe: its recipe.
         layout: of the mask conditions.
-        encoder: frozen encoders; encode prompts, the "no image" case and perturbed masks.
+        encoder: frozen encoders, for prompts, the "no image" case and perturbed masks.
         data: the training clips.
-        conditioning: what stage 2 is told.
+        conditioning: what stage 2 is conditioned on.
     """
 
     def __init__(
@@ -110,8 +110,8 @@ class StageBatches:
             concat = self._trajectory_concat(batch, first, image_latent, generators)
             weight = foreground_weight(batch.labels, cells, self.recipe.loss_weight)
         features = batch.image_features.float()
-        blind = self._chance(self.recipe.drop_image, generators).to(device)
-        features = torch.where(blind.view(-1, 1, 1), self._no_image, features)
+        no_image = self._chance(self.recipe.drop_image, generators).to(device)
+        features = torch.where(no_image.view(-1, 1, 1), self._no_image, features)
         tokens = self._tokens[torch.tensor([self._number[one] for one in text], device=device)]
         fps = self.data.fps[list(rows)].to(device)
         conditions = Conditions(concat, tokens, features, fps, first.unsqueeze(2))
@@ -123,7 +123,7 @@ class StageBatches:
         return ["" if drop else self.data.captions[row] for drop, row in zip(dropped, rows, strict=True)]
 
     def _mask_latent(self, batch: EncodedClips, generators: Sequence[torch.Generator]) -> torch.Tensor:
-        """First-frame masks, some without the actor."""
+        """Latents of the first-frame masks, some without the actor."""
         bare = self._chance(self.recipe.drop_actor, generators).to(self.encoder.device).view(-1, 1, 1, 1)
         return torch.where(bare, batch.first_object, batch.masks[:, :, 0]).float()
 
@@ -141,7 +141,7 @@ class StageBatches:
     def _trajectory_latents(
         self, batch: EncodedClips, rows: Sequence[int], generators: Sequence[torch.Generator]
     ) -> torch.Tensor:
-        """Mask latents, those of perturbed clips encoded anew (few clips a step, so no variants are cached)."""
+        """Mask latents; those of perturbed clips are encoded anew (few clips per step, so no variants are cached)."""
         seen = self.conditioning.shown(batch.labels)
         latents = (self._actor_masks(rows) if self.conditioning.needs_actor_masks else batch.masks).float()
         labels = perturb_labels(seen, self.recipe.perturb, self.recipe.perturb_kernels, generators)
@@ -172,24 +172,24 @@ def make_stage(
     initial: Stage | None,
     conditioning: VideoConditioning | None = None,
 ) -> Stage:
-    """The networks as training begins: given ones, or random ones of the recipe's seed; adapters on, layers frozen.
+    """The networks at the start of training: given or random ones (recipe's seed); adapters added, layers frozen.
 
     Args:
-        recipe: networks and what of them is trained.
+        recipe: networks, and which part of them is trained.
         change_std: see :class:`Stage`.
         initial: networks to start from; None starts from random ones.
-        conditioning: of stage 2; a ControlNet, where it asks for one, is trained together with the UNet, and starts as
-            a copy of it where `initial` has none.
+        conditioning: of stage 2; if it asks for a ControlNet, this is trained together with the UNet, and starts as a
+            copy of it where `initial` has none.
 
     Raises:
-        InputError: the networks to start from are not of the recipe's sizes, or there are none where only a part is
+        InputError: the networks to start from are not of the recipe's sizes, or there are none although only a part is
             trained.
     """
     training = recipe.training
     if initial is None and (training.lora_rank or training.freeze_temporal):
         name = "lora_rank" if training.lora_rank else "freeze_temporal"
         raise InputError(
-            f"training.{name}", "it trains a part of given networks", "give their folder as initial weights"
+            f"training.{name}", "trains a part of given networks, found none", "give their folder as initial weights"
         )
     torch.manual_seed(training.seed)
     stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler), change_std)
@@ -212,14 +212,14 @@ def train_stage(
     run: Run,
     validation: Validation,
 ) -> Trainer:
-    """Train one stage; its weights are in the stage afterwards (sharded ones in parts).
+    """Train one stage; afterwards it holds the trained weights (sharded ones in parts).
 
     Args:
         stage: of :func:`make_stage`.
         schedule: noise schedule.
         batches: training clips.
-        clip_ids: of the rows of the batches.
-        run: where it happens.
+        clip_ids: clip id of each row of the batches.
+        run: where the training happens.
         validation: on held-out clips.
     """
     recipe = batches.recipe
@@ -235,21 +235,21 @@ def train_stage(
 
 
 def control_config(unet: UNetConfig) -> ControlNetConfig:
-    """Of the ControlNet that belongs to a stage's UNet: its control are mask latents."""
+    """Sizes of the ControlNet that belongs to a stage's UNet; its control input is mask latents."""
     return ControlNetConfig(**{f.name: getattr(unet, f.name) for f in fields(unet)}, control_channels=unet.out_channels)
 
 
 def _start_from(stage: Stage, initial: Stage) -> None:
     both = stage.controlnet is not None and initial.controlnet is not None
     for name in ("unet", "resampler", *(["controlnet"] if both else [])):
-        load_fitting(getattr(stage, name), getattr(initial, name).state_dict(), f"--initial-weights: {name}")
+        load_fitting(getattr(stage, name), getattr(initial, name).state_dict(), f"initial_weights: {name}")
 
 
 def load_fitting(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], what: str) -> None:
     """Load weights of exactly the module's names and shapes; ``what`` names them in messages.
 
     Raises:
-        InputError: others.
+        InputError: names or shapes differ.
     """
     wanted = {key: list(value.shape) for key, value in module.state_dict().items()}
     found = {key: list(value.shape) for key, value in weights.items()}
@@ -257,7 +257,7 @@ def load_fitting(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], w
         if wanted.get(key) != found.get(key):
             raise InputError(
                 f"{what} {key}",
-                f"it has shape {wanted.get(key, [])} in the recipe, found {found.get(key, [])}",
+                f"has shape {wanted.get(key, [])} in the recipe, found {found.get(key, [])}",
                 "use the recipe that these weights were trained with",
             )
     module.load_state_dict(weights)

@@ -23,7 +23,7 @@ from mask2iv.trajectories.labels import labels_to_tensor, only_object, tensor_to
 
 
 def gradient_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """L1 distance of horizontal and vertical differences of images [N, 3, H, W]."""
+    """L1 distance between the horizontal and vertical differences of images [N, 3, H, W]."""
     horizontal = prediction.diff(dim=-1) - target.diff(dim=-1)
     vertical = prediction.diff(dim=-2) - target.diff(dim=-2)
     return horizontal.abs().mean() + vertical.abs().mean()
@@ -34,7 +34,7 @@ def sample_crops(
 ) -> torch.Tensor:
     """Training images, float [N, 3, crop, crop] in [-1, 1]: frames, and mask images for `mask_share` of them.
 
-    One third of the mask images show the object alone, as target-position masks do.
+    One third of the mask images show only the object, as target-position masks do.
     """
     crop, crops = recipe.crop, []
     for row, generator in zip(rows, generators, strict=True):
@@ -72,14 +72,14 @@ def validate_vae(codec: LatentCodec, clips: ClipMemory, count: int, picture: Pat
             shown.append(torch.cat([image, decoded, mask[:, :, 0], decoded_mask[:, :, 0]], dim=-2))
     if picture is not None:
         write_png(picture, filmstrip([("input, decoded, mask, decoded", to_uint8(torch.cat(shown)))]))
-    actor, thing = (ious[label][0] / max(ious[label][1], 1) for label in (Label.ACTOR, Label.OBJECT))
-    return {"psnr": sum(ratios) / len(ratios), "actor_iou": actor, "object_iou": thing}
+    actor_iou, object_iou = (ious[label][0] / max(ious[label][1], 1) for label in (Label.ACTOR, Label.OBJECT))
+    return {"psnr": sum(ratios) / len(ratios), "actor_iou": actor_iou, "object_iou": object_iou}
 
 
 def train_vae(
     recipe: AutoencoderRecipe, clips: ClipMemory, held_out: ClipMemory, run: Run
 ) -> tuple[Autoencoder, dict[str, float]]:
-    """Train the autoencoder, set its scaling factor to 1 / std of the latents; returned with its held-out figures."""
+    """Train the autoencoder and set its scaling factor to 1 / std of the latents; returns it with held-out figures."""
     torch.manual_seed(recipe.training.seed)
     autoencoder = embedded_autoencoder(
         recipe.latent_channels,
@@ -102,8 +102,8 @@ def train_vae(
         decoded = codec.decode_raw(latents + recipe.latent_noise * spread * noise).float()
         l1 = F.l1_loss(decoded, images)
         edges = gradient_loss(decoded, images)
-        # This keeps the latents from drifting to a scale where bfloat16 or the optimiser suffer. The process's own part
-        # of the gradient of (energy of the whole batch - 1)^2, and its value.
+        # Keeps the latents from drifting to a scale at which bfloat16 or the optimiser would suffer: the value of
+        # (energy of the whole batch - 1)^2, and this process's part of its gradient.
         scale = (moments[0] - 1).square() + 2 * (moments[0] - 1) * (energy - energy.detach())
         return {"loss": l1 + recipe.gradient_weight * edges + 0.01 * scale, "l1": l1, "edges": edges}
 

@@ -1,7 +1,7 @@
-"""How a stage in training is measured: loss at fixed noise, and what it generates of fixed held-out clips.
+"""How a stage in training is measured: loss at fixed noise, and what it generates for fixed held-out clips.
 
-Stage 1 is judged by the overlap of its trajectories with the true ones, stage 2 by the likeness of its videos, rendered
-along the true trajectories (paper, section 4.1, with PSNR for FVD, which a few clips do not determine).
+Stage 1 is judged by the overlap of its trajectories with the true ones, stage 2 by the fidelity of its videos, rendered
+along the true trajectories (paper, section 4.1, with PSNR in place of FVD, which needs more than a few clips).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class StageValidation:
         batches: the held-out clips as conditions.
         clips: the same, as pictures and labels.
         schedule, scheduler: of training and of generation.
-        sampling_steps: of a generation.
-        count: clips generated.
+        sampling_steps: number of steps per generation.
+        count: number of clips to generate.
         directory: receives a filmstrip each time; None on processes that do not write.
     """
 
@@ -65,7 +65,7 @@ class StageValidation:
         return sum(losses) / len(losses)
 
     def _generated(self, stage: Stage, step: int) -> dict[str, float]:
-        """Every condition is given, nothing dropped or perturbed."""
+        """Figures of generated clips; no condition is dropped or perturbed."""
         batches, codec = self.batches.undisturbed(), self.batches.encoder.codec
         rows, measured = [], []
         for row in range(min(self.count, len(batches))):
