@@ -13,6 +13,7 @@ from mask2iv.backbones.dynamicrafter.conditions import ConditionEncoder, Conditi
 from mask2iv.contract import UInt8Array
 from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.stages.config import PipelineConfig
+from mask2iv.stages.interfaces import SamplingOptions
 from mask2iv.trajectories.labels import labels_to_tensor
 
 
@@ -122,3 +123,11 @@ def unprompted(
     """
     features = encoder.no_image_features(size) if config.drop_image_in_guidance else conditions.image_features
     return replace(conditions, text=encoder.text(""), image_features=features)
+
+
+def stacked(options: SamplingOptions, encoder: SharedEncoder) -> bool:
+    """Whether the guidance branches of an output go through the network as one batch.
+
+    A GPU wants few large calls. A CPU gains nothing from them, and separate calls keep a single output's bits.
+    """
+    return options.batch_size > 1 or encoder.device.type == "cuda"

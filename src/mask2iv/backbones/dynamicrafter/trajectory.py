@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mask2iv.backbones.dynamicrafter.conditions import Conditions, trajectory_conditions
-from mask2iv.backbones.dynamicrafter.sharing import SharedEncoder, join_conditions, unprompted
+from mask2iv.backbones.dynamicrafter.sharing import SharedEncoder, join_conditions, stacked, unprompted
 from mask2iv.backbones.dynamicrafter.stage import Stage
 from mask2iv.contract import Trajectory
 from mask2iv.errors import InputError
@@ -124,11 +124,3 @@ class DiffusionPredictor:
             branches.insert(0, Conditions(concat(False), empty, features, fps, first_latent))
             steps.insert(0, scales[1])
         return branches, steps
-
-
-def stacked(options: SamplingOptions, encoder: SharedEncoder) -> bool:
-    """Whether the guidance branches of an output go through the network as one batch.
-
-    A GPU wants few large calls. A CPU gains nothing from them, and separate calls keep a single output's bits.
-    """
-    return options.batch_size > 1 or encoder.device.type == "cuda"
