@@ -1,5 +1,6 @@
-"""Locks hold between threads and processes, and end with their process."""
+"""Files are written whole or not at all; locks hold between threads and processes, and end with their process."""
 
+import hashlib
 import subprocess
 import sys
 import threading
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mask2iv import files
+from mask2iv.errors import InputError
 from mask2iv.files import alone, lock
 
 HOLD = """
@@ -57,3 +60,55 @@ def test_waiting_for_a_lock_is_said_once(tmp_path: Path, capsys: pytest.CaptureF
     with alone(path):
         assert held_elsewhere(path), "in one thread too"
     assert not held_elsewhere(path)
+
+
+def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(ZeroDivisionError), files.atomic_write(target) as temporary:
+        temporary.write_text(f"half {1 / 0}")
+    assert target.read_text() == "old"
+    with files.atomic_write(target) as temporary:
+        assert temporary.suffix == ".txt"
+        temporary.write_text("new")
+    assert target.read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_atomic_directory_leaves_the_old_folder_when_it_fails(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with files.atomic_directory(target) as folder:
+        (folder / "a").write_text("1")
+    with pytest.raises(InputError, match="not empty"), files.atomic_directory(target):
+        pass
+    with pytest.raises(RuntimeError), files.atomic_directory(target, overwrite=True) as folder:
+        raise RuntimeError
+    assert (target / "a").read_text() == "1"
+    with files.atomic_directory(target, overwrite=True) as folder:
+        (folder / "b").write_text("2")
+    assert [path.name for path in target.iterdir()] == ["b"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_places_that_cannot_be_written_are_input_errors(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "file" / "a.png", tmp_path, tmp_path / ("x" * 300)):
+        with pytest.raises(InputError, match="cannot be written"):
+            files.write_json(path, {})
+    with pytest.raises(InputError, match="cannot be written"), files.atomic_directory(tmp_path / "file"):
+        pass
+
+
+def test_json_and_hash(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {"b": [1, None], "a": "é"})
+    assert files.read_json(path) == {"b": [1, None], "a": "é"}
+    assert files.sha256_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(InputError, match=r"a\.json"):
+        files.write_json(path, {"x": float("nan")})
+    assert files.read_json(path)["a"] == "é"
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"a\.json: is not valid JSON"):
+        files.read_json(path)
+    with pytest.raises(InputError, match="absent"):
+        files.read_json(tmp_path / "absent.json")

@@ -9,7 +9,8 @@ import torch
 
 from mask2iv.cli import main
 from mask2iv.contract import Label
-from mask2iv.media import read_image, read_video
+from mask2iv.media.images import read_image
+from mask2iv.media.videos import read_video
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.trajectories.masks import load_mask
 from mask2iv.trajectories.measures import iou

@@ -19,8 +19,8 @@ _PUBLIC = {
     "Scene": "mask2iv.stages.scene",
     "load_trajectory": "mask2iv.trajectories.storage",
     "load_mask": "mask2iv.trajectories.masks",
-    "read_image": "mask2iv.media",
-    "write_video": "mask2iv.media",
+    "read_image": "mask2iv.media.images",
+    "write_video": "mask2iv.media.videos",
 }
 __all__ = ["__version__", *_PUBLIC]
 

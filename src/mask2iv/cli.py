@@ -81,7 +81,8 @@ def _share_cores() -> None:
     """Let OpenMP's threads sleep at barriers. Must run before torch is imported.
 
     By default they spin there, and beside one other busy process each of thousands of tiny operations waits for a
-    thread that is not scheduled: ten times slower. A quiet machine loses a tenth to a third by sleeping (docs/performance.md).
+    thread that is not scheduled: ten times slower. A quiet machine loses a tenth to a third by sleeping
+    (docs/performance.md).
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & set(os.environ):
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"

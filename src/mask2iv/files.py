@@ -8,10 +8,7 @@ import os
 import re
 import secrets
 import shutil
-import struct
 import sys
-import warnings
-import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -19,26 +16,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from filelock import lock_descriptor
-from PIL import Image, ImageOps
 
 from mask2iv.errors import InputError
-
-MAX_IMAGE_PIXELS = 64_000_000
-"""Most pixels of an image or a video frame; a larger one is refused before it is decoded."""
-
-# What Pillow's decoders raise on damaged files besides OSError.
-_IMAGE_FAULTS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    IndexError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
 
 
 def reason(error: BaseException) -> str:
@@ -274,34 +253,3 @@ def numbered_files(folder: str | os.PathLike[str], suffixes: Collection[str]) ->
         if following != number + 1:
             raise InputError(str(folder), f"jumps from frame {number} to {following}", "add the frames between them")
     return [by_number[number] for number in numbers]
-
-
-def open_image(path: str | os.PathLike[str], field: str = "image") -> Image.Image:
-    """A decoded image, turned upright by its EXIF orientation, in the file's Pillow mode.
-
-    An animation gives its first frame. ``field`` names the input in messages.
-
-    Raises:
-        InputError: missing, empty, truncated, not an image, or above :data:`MAX_IMAGE_PIXELS`.
-    """
-    path = Path(path)
-    require_file(path, field)
-    if path.stat().st_size == 0:
-        raise InputError(field, f"{path} is an empty file")
-    try:
-        with warnings.catch_warnings():
-            # Our own bound is checked below, before anything is decoded.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                size = image.size
-                if size[0] * size[1] <= MAX_IMAGE_PIXELS:
-                    image.load()
-                    return ImageOps.exif_transpose(image)
-    except Image.DecompressionBombError as error:
-        raise InputError(field, f"{path} is too large: {reason(error)}") from error
-    except _IMAGE_FAULTS as error:
-        raise InputError(field, f"{path} cannot be read as an image: {reason(error)}") from error
-    raise InputError(
-        field,
-        f"{path} must have at most {MAX_IMAGE_PIXELS // 1_000_000} megapixels, found {size[0]}x{size[1]} pixels",
-    )

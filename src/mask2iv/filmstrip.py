@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mask2iv.contract import LABEL_COLOURS, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.media import resize_image
+from mask2iv.media.images import resize_image
 
 _GAP = 4
 _CAPTION_HEIGHT = 18

@@ -13,7 +13,7 @@ import torch
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.cli import main
 from mask2iv.contract import BoolArray, UInt8Array
-from mask2iv.media import write_png
+from mask2iv.media.images import write_png
 
 PROMPT = "a hand pushing a box to the right"
 

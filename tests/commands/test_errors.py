@@ -19,7 +19,7 @@ import torch
 
 from mask2iv.cli import main
 from mask2iv.contract import BoolArray, Trajectory, UInt8Array
-from mask2iv.media import write_png
+from mask2iv.media.images import write_png
 from mask2iv.trajectories.storage import save_trajectory_file, save_trajectory_folder
 
 PROMPT = ("--prompt", "a hand pushing a box to the right")

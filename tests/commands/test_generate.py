@@ -18,7 +18,8 @@ from mask2iv.cli import main
 from mask2iv.contract import BoolArray, Label, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.generation.inputs import complete_prompt
-from mask2iv.media import read_image, read_video, write_png
+from mask2iv.media.images import read_image, write_png
+from mask2iv.media.videos import read_video
 from mask2iv.trajectories.masks import load_mask
 from mask2iv.trajectories.measures import iou
 from mask2iv.trajectories.storage import load_trajectory, save_trajectory_file

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mask2iv.cli import main
-from mask2iv.media import write_png
+from mask2iv.media.images import write_png
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
 pytestmark = pytest.mark.usefixtures("no_open_clip")

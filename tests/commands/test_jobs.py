@@ -17,7 +17,8 @@ from mask2iv.cli import main
 from mask2iv.contract import BoolArray, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.generation.jobs import read_jobs
-from mask2iv.media import read_video, write_png
+from mask2iv.media.images import write_png
+from mask2iv.media.videos import read_video
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.trajectories.storage import load_trajectory
 

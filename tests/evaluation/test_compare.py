@@ -14,7 +14,7 @@ from mask2iv.contract import Trajectory
 from mask2iv.data.store import ClipSet, ClipSetWriter
 from mask2iv.errors import InputError
 from mask2iv.evaluation.runs.compare import compare, read_run, table
-from mask2iv.media import write_video
+from mask2iv.media.videos import write_video
 
 
 @pytest.fixture(scope="module")

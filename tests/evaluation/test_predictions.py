@@ -11,7 +11,7 @@ from torch import nn
 from mask2iv.cli import main
 from mask2iv.data.store import ClipSet
 from mask2iv.files import sha256_file
-from mask2iv.media import write_video
+from mask2iv.media.videos import write_video
 from mask2iv.models.lpips import shipped_identity
 from mask2iv.trajectories.storage import save_trajectory_file, save_trajectory_folder
 

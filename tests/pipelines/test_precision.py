@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mask2iv.evaluation.measures.metrics import psnr
-from mask2iv.media import read_image
+from mask2iv.media.images import read_image
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.trajectories.masks import load_mask
 

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from mask2iv.contract import Batch, Clip, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.media import resize_image, resize_mask
+from mask2iv.media.images import resize_image, resize_mask
 
 
 class ClipItem(TypedDict):

@@ -24,8 +24,9 @@ import numpy as np
 from mask2iv.contract import LABEL_COLOURS, Clip, Label, Trajectory, UInt8Array
 from mask2iv.data.dataset import resize_clip, select_frames
 from mask2iv.errors import InputError
-from mask2iv.files import numbered_files, open_image, reason
-from mask2iv.media import read_video
+from mask2iv.files import numbered_files, reason
+from mask2iv.media.images import open_image
+from mask2iv.media.videos import read_video
 from mask2iv.trajectories.labels import rgb_to_labels
 from mask2iv.trajectories.storage import load_trajectory
 

@@ -25,7 +25,7 @@ import numpy as np
 from mask2iv.contract import Clip, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_write, read_json, reason, write_json
-from mask2iv.media import read_video, write_video
+from mask2iv.media.videos import read_video, write_video
 from mask2iv.trajectories.storage import load_trajectory, save_trajectory_file
 
 FORMAT = "mask2iv-clipset"

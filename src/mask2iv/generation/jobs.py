@@ -36,7 +36,7 @@ from mask2iv.generation.options import GuidanceOptions, Output, Sampling, SceneO
 from mask2iv.generation.results import check_result_folder, disk_faults, result_folder
 from mask2iv.generation.run import LoadedModel, batched, write_result
 from mask2iv.manifest import versions
-from mask2iv.media import write_png
+from mask2iv.media.images import write_png
 
 SOME_FAILED = 3
 """Exit status when some jobs could not be done."""

@@ -14,7 +14,8 @@ from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, reason
 from mask2iv.filmstrip import filmstrip, overlay
 from mask2iv.generation.options import Output
-from mask2iv.media import write_png, write_video
+from mask2iv.media.images import write_png
+from mask2iv.media.videos import write_video
 from mask2iv.stages.scene import Scene
 from mask2iv.trajectories.labels import labels_to_rgb
 from mask2iv.trajectories.storage import save_trajectory_folder

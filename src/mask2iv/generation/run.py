@@ -31,7 +31,8 @@ from mask2iv.generation.options import GuidanceOptions, Output, Sampling, SceneO
 from mask2iv.generation.results import disk_faults, input_pictures, result_folder, write_filmstrip, write_trajectory
 from mask2iv.generation.values import pick_device
 from mask2iv.manifest import versions, weight_hashes
-from mask2iv.media import read_image, resize_image, write_png, write_video
+from mask2iv.media.images import read_image, resize_image, write_png
+from mask2iv.media.videos import write_video
 from mask2iv.pipelines.components import model_folder
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.stages.interfaces import Guidance, SamplingOptions, VideoRequest

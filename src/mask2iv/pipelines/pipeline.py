@@ -22,7 +22,7 @@ from mask2iv.backbones.planning.predictor import PlanningStage
 from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.files import atomic_directory
-from mask2iv.media import resize_image
+from mask2iv.media.images import resize_image
 from mask2iv.models.autoencoder import Autoencoder, LatentCodec
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.pipelines.acceleration import Accelerated

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mask2iv.contract import BoolArray, Label, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.media import resize_image, resize_mask
+from mask2iv.media.images import resize_image, resize_mask
 from mask2iv.trajectories.masks import load_mask
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from mask2iv.contract import BoolArray
 from mask2iv.errors import InputError
-from mask2iv.files import open_image
+from mask2iv.media.images import open_image
 
 
 def load_mask(

@@ -6,7 +6,7 @@ import numpy as np
 
 from mask2iv.contract import BoolArray
 from mask2iv.errors import InputError
-from mask2iv.files import MAX_IMAGE_PIXELS
+from mask2iv.media.images import MAX_IMAGE_PIXELS
 
 
 def rle_encode(mask: BoolArray) -> dict[str, list[int]]:

@@ -13,7 +13,8 @@ from PIL import Image
 
 from mask2iv.contract import LABEL_COLOURS, Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, atomic_write, numbered_files, open_image, read_json, reason, write_json
+from mask2iv.files import atomic_directory, atomic_write, numbered_files, read_json, reason, write_json
+from mask2iv.media.images import open_image
 from mask2iv.trajectories.labels import rgb_to_labels
 from mask2iv.trajectories.masks import size_text
 

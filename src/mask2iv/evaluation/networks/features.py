@@ -22,7 +22,7 @@ from mask2iv.contract import UInt8Array
 from mask2iv.data.dataset import select_frames
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, read_json, sha256_file, write_json
-from mask2iv.media import resize_image
+from mask2iv.media.images import resize_image
 
 SHIPPED = Path(__file__).parents[2] / "weights" / "fvd-sim"
 QUESTIONS = ("verb", "object_name", "actor")

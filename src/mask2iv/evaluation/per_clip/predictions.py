@@ -15,7 +15,7 @@ from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.evaluation.per_clip.answers import PREDICTIONS, Answers
 from mask2iv.files import sha256_file
-from mask2iv.media import read_video
+from mask2iv.media.videos import read_video
 from mask2iv.trajectories.storage import load_trajectory
 
 _SHOWN = 5

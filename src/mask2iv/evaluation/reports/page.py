@@ -16,7 +16,8 @@ from mask2iv.evaluation.per_clip.catalogue import MEASURES, Measure
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES
 from mask2iv.evaluation.reports.report import answer_title, breakdown_tables, protocol_line, tables
-from mask2iv.files import atomic_write, open_image
+from mask2iv.files import atomic_write
+from mask2iv.media.images import open_image
 
 _JPEG_QUALITY = 85
 _LABEL, _BAR, _VALUE, _ROW, _PAD = 215, 230, 165, 24, 8

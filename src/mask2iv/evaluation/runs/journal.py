@@ -21,7 +21,7 @@ from mask2iv.evaluation.reports.page import write_page
 from mask2iv.extras import require
 from mask2iv.files import atomic_write, read_json, reason, write_json
 from mask2iv.filmstrip import filmstrip
-from mask2iv.media import write_png
+from mask2iv.media.images import write_png
 from mask2iv.stages.config import PipelineConfig
 
 JOURNAL, PROTOCOL, TABLE = "per_clip.jsonl", "protocol.json", "per_clip.parquet"

@@ -8,7 +8,7 @@ from torch import nn
 
 from mask2iv.backbones.planning.painter import KnownMaps, MaskPainter, Painted
 from mask2iv.filmstrip import filmstrip
-from mask2iv.media import write_png
+from mask2iv.media.images import write_png
 from mask2iv.models.discriminator import PatchDiscriminator, contest
 from mask2iv.recipes import PainterRecipe
 from mask2iv.training.engine.loop import Trainer, Validation

@@ -1,0 +1,157 @@
+"""Reading and writing of videos."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from av.video.frame import PictureType
+from PIL import Image
+
+from mask2iv.errors import InputError
+from mask2iv.media import videos
+from mask2iv.media.images import write_png
+from mask2iv.media.videos import read_video, write_video
+
+
+def moving_square(frames: int = 9, height: int = 48, width: int = 64) -> np.ndarray:
+    video = np.zeros((frames, height, width, 3), dtype=np.uint8)
+    video[:] = np.linspace(40, 120, width, dtype=np.uint8)[:, None]
+    for index, frame in enumerate(video):
+        frame[16:32, 4 * index : 4 * index + 16] = (220, 60, 30)
+    return video
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2)))
+
+
+def png_with_header(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize("fps", [8.0, 50 / 3, 29.97])
+def test_video_round_trip_keeps_frames_rate_and_colours(tmp_path: Path, fps: float) -> None:
+    video = moving_square()
+    write_video(tmp_path / "a.mp4", video, fps, crf=8)
+    read, rate = read_video(tmp_path / "a.mp4")
+    assert read.shape == video.shape
+    assert rate == pytest.approx(fps, rel=1e-5)
+    assert psnr(read, video) > 33
+    assert np.abs(read[4, 24, 24].astype(int) - (220, 60, 30)).max() <= 6
+    assert len(read_video(tmp_path / "a.mp4", max_frames=4)[0]) == 4
+
+
+def test_browser_needs_are_met(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", moving_square(), 8.0)
+    data = (tmp_path / "a.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+    assert b"avc1" in data
+    with videos.av.open(str(tmp_path / "a.mp4")) as container:
+        assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv444p"])
+def test_same_frames_give_the_same_bytes(tmp_path: Path, pixel_format: str) -> None:
+    video = moving_square(12, 64, 64)
+    written = set()
+    for index in range(4):
+        write_video(tmp_path / f"{index}.mp4", video, 8.0, pixel_format=pixel_format)
+        written.add((tmp_path / f"{index}.mp4").read_bytes())
+        # The state of memory must not affect the file.
+        write_video(tmp_path / "other.mp4", moving_square(5, 80 + 16 * index, 64), 8.0)
+    assert len(written) == 1
+    # The encoder's B-frames depend on uninitialised memory.
+    with videos.av.open(str(tmp_path / "0.mp4")) as container:
+        assert PictureType.B not in {frame.pict_type for frame in container.decode(video=0)}
+
+
+def test_odd_sizes_are_padded_or_kept(tmp_path: Path) -> None:
+    video = moving_square(3, 33, 51)
+    write_video(tmp_path / "padded.mp4", video, 8.0)
+    assert read_video(tmp_path / "padded.mp4")[0].shape == (3, 34, 52, 3)
+    write_video(tmp_path / "kept.mp4", video, 8.0, pixel_format="yuv444p")
+    assert read_video(tmp_path / "kept.mp4")[0].shape == video.shape
+
+
+def test_one_frame_video(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", moving_square(1), 8.0)
+    read, rate = read_video(tmp_path / "a.mp4")
+    assert len(read) == 1
+    assert rate == 8.0
+
+
+def test_rotation_metadata_is_honoured(tmp_path: Path) -> None:
+    video = moving_square()
+    write_video(tmp_path / "a.mp4", video, 8.0, crf=8)
+    data = bytearray((tmp_path / "a.mp4").read_bytes())
+    # The display matrix in the track header, as phones set it: rotate by 90 degrees clockwise to show upright.
+    at = data.index(b"tkhd") + 44
+    data[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
+    (tmp_path / "turned.mp4").write_bytes(data)
+    read, _ = read_video(tmp_path / "turned.mp4")
+    assert psnr(read, np.rot90(video, k=-1, axes=(1, 2))) > 33
+
+
+def test_gif_and_folder_of_frames(tmp_path: Path) -> None:
+    video = moving_square(5)
+    images = [Image.fromarray(frame) for frame in video]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=100)
+    read, rate = read_video(tmp_path / "a.gif")
+    assert read.shape == video.shape
+    assert rate == 10.0
+    np.testing.assert_array_equal(read, video)
+    (tmp_path / "frames").mkdir()
+    for index, image in enumerate(images):
+        image.save(tmp_path / "frames" / f"im_{index}.png")
+    read, rate = read_video(tmp_path / "frames")
+    np.testing.assert_array_equal(read, video)
+    assert rate == 8.0
+    images[0].resize((20, 20)).save(tmp_path / "frames" / "im_5.png")
+    with pytest.raises(InputError, match="64x48 to 20x20"):
+        read_video(tmp_path / "frames")
+
+
+def test_unusable_videos_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "good.mp4", moving_square(), 8.0)
+    write_png(tmp_path / "still.png", moving_square()[0])
+    good = (tmp_path / "good.mp4").read_bytes()
+    contents = [
+        ("empty.mp4", b"", "cannot be read as a video"),
+        ("text.txt", b"plain text, which FFmpeg would show as a film of letters\n" * 40, "is not a video"),
+        ("image.mp4", (tmp_path / "still.png").read_bytes(), "is not a video"),
+        ("header.mp4", good[:200], "truncated"),
+        ("cut.mp4", good[: len(good) * 2 // 3], "truncated"),
+    ]
+    for name, content, message in contents:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=rf"^video: .*{name}.*{message}"):
+            read_video(tmp_path / name, field="video")
+    with pytest.raises(InputError, match="does not exist"):
+        read_video(tmp_path / "absent.mp4")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="no frames"):
+        read_video(tmp_path / "none")
+    monkeypatch.setattr(videos, "MAX_VIDEO_PIXELS", 5 * 48 * 64)
+    with pytest.raises(InputError, match=r"15,360 pixels.*5 frames of 64x48 fit"):
+        read_video(tmp_path / "good.mp4")
+    assert len(read_video(tmp_path / "good.mp4", max_frames=5)[0]) == 5
+
+
+def test_unusable_arguments_of_writing_are_refused(tmp_path: Path) -> None:
+    video = moving_square(2)
+    for message, call in {
+        "uint8": lambda: write_video(tmp_path / "a.mp4", video.astype(float), 8.0),
+        r"\.mp4": lambda: write_video(tmp_path / "a.avi", video, 8.0),
+        "fps": lambda: write_video(tmp_path / "a.mp4", video, float("nan")),
+        "crf": lambda: write_video(tmp_path / "a.mp4", video, 8.0, crf=0),
+    }.items():
+        with pytest.raises(InputError, match=message):
+            call()
+    assert not list(tmp_path.iterdir())
