@@ -1,7 +1,6 @@
 """Reading and writing of videos."""
 
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +24,6 @@ def moving_square(frames: int = 9, height: int = 48, width: int = 64) -> np.ndar
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2)))
-
-
-def png_with_header(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 @pytest.mark.parametrize("fps", [8.0, 50 / 3, 29.97])

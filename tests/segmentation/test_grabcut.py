@@ -23,10 +23,6 @@ def moving_square(frames: int = 9, height: int = 48, width: int = 64) -> np.ndar
     return video
 
 
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    return float(10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2)))
-
-
 @pytest.fixture
 def ball() -> tuple[np.ndarray, np.ndarray]:
     """A red ball on a table of another, slightly noisy colour, and its mask."""
