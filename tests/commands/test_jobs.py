@@ -221,11 +221,11 @@ def test_a_defect_of_the_program_is_not_swallowed(desk: Path, monkeypatch: pytes
 
 MALFORMED: list[tuple[str, Sequence[dict[str, Any] | str], str]] = [
     ("empty", ["", "  "], "holds no jobs"),
-    ("text", [BOTH, "image: a.png"], "line 2 of scenes/jobs.jsonl: not JSON"),
-    ("list", ["[]"], "line 1 of scenes/jobs.jsonl: expected a JSON object, found list"),
-    ("key", ["", {**BOTH, "promt": "x"}], "line 2 of scenes/jobs.jsonl: 'promt': unknown key; known keys: id, seed"),
-    ("type", [{**BOTH, "prompt": 3}], "prompt: expected text, found 3"),
-    ("seed", [{**BOTH, "seed": True}], "seed: expected an integer, found True"),
+    ("text", [BOTH, "image: a.png"], "line 2: not JSON"),
+    ("list", ["[]"], "line 1: expected a JSON object, found list"),
+    ("key", ["", {**BOTH, "promt": "x"}], "line 2: promt: unknown key; known keys: id, seed"),
+    ("type", [{**BOTH, "prompt": 3}], "prompt: expected a valid string, found 3"),
+    ("seed", [{**BOTH, "seed": True}], "seed: expected a valid integer, found True"),
     ("range", [{**BOTH, "seed": -1}], "seed: must be between 0 and"),
     ("actor", [{**BOTH, "actor": "dog"}], "actor: expected 'hand' or 'robot', found 'dog'"),
     ("image", [{"object_mask": "object.png", "prompt": PROMPT}], "image: it is missing"),
@@ -242,7 +242,7 @@ def test_a_malformed_file_is_refused_as_a_whole(
     desk: Path, capsys: pytest.CaptureFixture[str], jobs: Sequence[dict[str, Any] | str], message: str
 ) -> None:
     write(*jobs)
-    refused(capsys, [], f"--jobs: {message}" if message.startswith("line") else message)
+    refused(capsys, [], f"--jobs: scenes/jobs.jsonl: {message}" if message.startswith("line ") else message)
 
 
 def refused(capsys: pytest.CaptureFixture[str], flags: Sequence[str], message: str) -> None:
@@ -267,7 +267,7 @@ def refused(capsys: pytest.CaptureFixture[str], flags: Sequence[str], message: s
         (("--model", "scenes"), "--model: scenes is not a model folder"),
         (("--out", "scenes/image.png"), "--out: cannot write the folder scenes/image.png: File exists"),
         (("--jobs", "absent.jsonl"), "--jobs: absent.jsonl does not exist"),
-        (("--jobs", "scenes/image.png"), "--jobs: scenes/image.png cannot be read"),
+        (("--jobs", "scenes/image.png"), "--jobs: scenes/image.png: is not UTF-8 text"),
     ],
 )  # fmt: skip
 def test_unusable_flags(desk: Path, capsys: pytest.CaptureFixture[str], flags: Sequence[str], message: str) -> None:

@@ -7,7 +7,7 @@ parametrisation and the dynamic rescale, so training and sampling cannot drift a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,8 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mask2iv import config
 from mask2iv.errors import InputError
 
+MAX_TIMESTEPS = 100_000
 PredictionType = Literal["v_prediction", "epsilon", "sample"]
 
 # Original name -> diffusers' name. The configuration stores diffusers' name, since other schedulers are built from it.
@@ -52,9 +54,10 @@ class NoiseScheduleConfig:
     turning_step: int = 400
 
     def __post_init__(self) -> None:
-        if self.num_train_timesteps < 2:
+        if not 2 <= self.num_train_timesteps <= MAX_TIMESTEPS:
             raise InputError(
-                "NoiseScheduleConfig.num_train_timesteps", f"must be at least 2, found {self.num_train_timesteps}"
+                "NoiseScheduleConfig.num_train_timesteps",
+                f"must be 2 to {MAX_TIMESTEPS}, found {self.num_train_timesteps}",
             )
         if not 0 < self.beta_start <= self.beta_end < 1:
             raise InputError(
@@ -83,23 +86,16 @@ class NoiseScheduleConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-serialisable values."""
-        return asdict(self)
+        return config.to_dict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NoiseScheduleConfig:
         """The inverse of :meth:`to_dict`; absent keys take their defaults.
 
         Raises:
-            InputError: an unknown key, or a value out of range.
+            InputError: an unknown key, a value of another type, or one out of range.
         """
-        known = [f.name for f in fields(cls)]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise InputError(
-                f"NoiseScheduleConfig.{unknown[0]}",
-                f"there is no field {', '.join(unknown)}, known fields are {', '.join(known)}",
-            )
-        return cls(**values)
+        return config.from_dict(cls, values, cls.__name__)
 
 
 def scaled_linear_betas(config: NoiseScheduleConfig) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from mask2iv.experiments.options import TableOptions
 from mask2iv.experiments.record import budget_line, sampling_line, training_record
 from mask2iv.experiments.systems import evaluation_name, gather, reference_rows, score, write_tables
 from mask2iv.experiments.variants import TABLES, VARIANTS, Row, get_variant
-from mask2iv.files import alone, atomic_directory, copy_linked, read_json, sha256_file
+from mask2iv.files import alone, atomic_directory, copy_linked, sha256_file
 from mask2iv.manifest import hardware, versions, weights_digest
 from mask2iv.pipelines.components import INDEX, model_folder, read_index, write_index
 from mask2iv.recipes import Recipe
@@ -233,9 +233,10 @@ class Reproduction:
         """
         command, path = self.command, _manifest(folder, component)
         if path.is_file():
-            wanted, found = self._with_budget(component, variant, steps), read_json(path)
-            same_data = found.get("data", {}).get("index_sha256") == _index_hash(data)
-            if same_data and same_settings(found.get("config", {}), wanted, component):
+            wanted, found = self._with_budget(component, variant, steps), config.read_config(path, dict[str, Any])
+            told = config.from_dict(_Trained, found, str(path), "ignore")
+            same_data = told.data.get("index_sha256") == _index_hash(data)
+            if same_data and same_settings(told.config, wanted, component):
                 return
             raise InputError(
                 str(folder),
@@ -326,6 +327,14 @@ class Reproduction:
 def _manifest(folder: Path, component: str) -> Path:
     """The file that a component's finished training leaves."""
     return folder / "training" / component / "manifest.json"
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """The part of a training's manifest that says what was trained, on what."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
 
 
 def _index_hash(data: Path) -> str:

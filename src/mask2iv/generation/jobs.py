@@ -6,7 +6,6 @@ others go on; only a defect of the program stops them all.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -19,8 +18,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mask2iv.errors import InputError
-from mask2iv.files import read_json, reason, require_file, write_json
+from mask2iv.config import from_dict, plain, read_config
+from mask2iv.errors import InputError, within
+from mask2iv.files import read_lines, reason, require_file, write_json
 from mask2iv.generation.acceleration import Acceleration
 from mask2iv.generation.inputs import (
     SceneInputs,
@@ -58,6 +58,22 @@ class Job:
     line: int
     scene: SceneOptions
     seed: int
+
+
+@dataclass(frozen=True)
+class _Named:
+    """Keys of a job besides those of its scene."""
+
+    id: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What a result's manifest says was asked for."""
+
+    inputs: dict[str, Any]
+    settings: dict[str, Any]
 
 
 def run_jobs(
@@ -107,21 +123,16 @@ def read_jobs(path: Path, seed: int) -> list[Job]:
         InputError: no such file, no jobs, a line that is not a job, or an id twice; names line and key.
     """
     require_file(path, "jobs")
-    try:
-        # Not splitlines: JSON text may hold the rarer line separators as they are.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("jobs", f"{path} cannot be read: {reason(error)}", "save it as UTF-8 text") from error
     jobs: list[Job] = []
     taken: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            job = _parse(line, number, path.parent, f"job-{len(jobs):05d}", seed)
-        except InputError as error:
-            place = f"jobs: line {number} of {path}"
-            raise (error.about(place) if error.field == "job" else error.within(place)) from error
+    with within("jobs"):
+        lines = list(read_lines(path))
+    for number, line in lines:
+        place = f"jobs: {path}: line {number}"
+        if not isinstance(line, dict):
+            raise InputError(place, f"expected a JSON object, found {type(line).__name__}")
+        with within(place):
+            job = _job(line, number, path.parent, f"job-{len(jobs):05d}", seed)
         # Some file systems do not tell upper from lower case.
         name = job.id.casefold()
         if name in taken:
@@ -135,28 +146,21 @@ def read_jobs(path: Path, seed: int) -> list[Job]:
     return jobs
 
 
-def _parse(line: str, number: int, folder: Path, default_id: str, seed: int) -> Job:
-    try:
-        read = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError("job", f"not JSON: {reason(error)}") from error
-    if not isinstance(read, dict):
-        raise InputError("job", f"expected a JSON object, found {type(read).__name__}")
-    unknown = [key for key in read if key not in _KEYS]
-    if unknown:
-        raise InputError(f"{unknown[0]!r}", "unknown key", f"known keys: {', '.join(_KEYS)}")
-    values = {key: value for key, value in read.items() if value is not None}
-    for key, value in values.items():
+def _job(line: Mapping[str, Any], number: int, folder: Path, default_id: str, seed: int) -> Job:
+    values = {key: value for key, value in line.items() if value is not None}
+    for key in ("object_box", "object_point"):
         # A box or point may be a list of numbers too.
-        if key in ("object_box", "object_point") and isinstance(value, list):
-            values[key] = ",".join(map(str, value))
-        elif type(value) is not (int if key == "seed" else str):
-            raise InputError(key, f"expected {'an integer' if key == 'seed' else 'text'}, found {value!r}")
-    if "image" not in values:
+        if isinstance(values.get(key), list):
+            values[key] = ",".join(map(str, values[key]))
+    named = from_dict(_Named, values, unknown="ignore")
+    unknown = [key for key in values if key not in _KEYS]
+    if unknown:
+        raise InputError(unknown[0], "unknown key", f"known keys: {', '.join(_KEYS)}")
+    scene = from_dict(SceneOptions, {key: values[key] for key in _SCENE if key in values})
+    if scene.image is None:
         raise InputError("image", "it is missing")
-    if values.get("actor", "hand") not in ("hand", "robot"):
-        raise InputError("actor", f"expected 'hand' or 'robot', found {values['actor']!r}")
-    name, own_seed = values.pop("id", default_id), values.pop("seed", seed)
+    name = default_id if named.id is None else named.id
+    own_seed = seed if named.seed is None else named.seed
     check_seed(own_seed, 1)
     if not _ID.fullmatch(name) or name.endswith(".") or name.casefold() in (FAILURES, SUMMARY):
         raise InputError(
@@ -164,9 +168,8 @@ def _parse(line: str, number: int, folder: Path, default_id: str, seed: int) -> 
             f"{name!r} cannot be a folder name here",
             "use up to 100 letters, digits, '-', '_' and '.', a letter or digit first",
         )
-    return Job(
-        name, number, SceneOptions(**values | {key: folder / values[key] for key in _PATHS if key in values}), own_seed
-    )
+    paths = {key: folder / path for key in _PATHS if (path := getattr(scene, key)) is not None}
+    return Job(name, number, replace(scene, **paths), own_seed)
 
 
 class _Session:
@@ -260,14 +263,14 @@ class _Session:
             InputError: an input is missing.
         """
         try:
-            found = read_json(folder / "manifest.json")
-            there = _asked(found["inputs"], found["settings"])
-        except (InputError, KeyError, TypeError, AttributeError):
+            found = read_config(folder / "manifest.json", _Result, "ignore")
+        except InputError:
             return False
+        there = _asked(found.inputs, found.settings)
         prompt = complete_prompt(job.scene.prompt, job.scene.actor)
         own = {**self.model.prompt_record(prompt), "seed": job.seed}
         wanted = _asked(scene_record(job.scene), {**self.model.settings, **own})
-        return there == json.loads(json.dumps(wanted)) and (folder / "video.mp4").is_file()
+        return there == plain(wanted) and (folder / "video.mp4").is_file()
 
     def _make(self, batch: Sequence[tuple[Job, SceneInputs]]) -> None:
         """Generate and write one batch; one by one, where one of them spoils it."""
@@ -309,6 +312,7 @@ class _Session:
 
 def _asked(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """What a manifest says was asked for: inputs by their hashes, settings without names and devices."""
-    hashes = {name: value["sha256"] if isinstance(value, dict) else value for name, value in inputs.items()}
+    hashes = {name: value.get("sha256") if isinstance(value, dict) else value for name, value in inputs.items()}
     kept = {name: value for name, value in settings.items() if name not in _ASIDE}
-    return {"inputs": hashes, "settings": {**kept, "model": settings["model"]["sha256"]}}
+    model = settings.get("model")
+    return {"inputs": hashes, "settings": {**kept, "model": model.get("sha256") if isinstance(model, dict) else model}}

@@ -18,8 +18,8 @@ from mask2iv.backbones.dynamicrafter.conditions import with_new_channels
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
-from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, read_json, reason, remove_leftovers, sha256_file, write_json
+from mask2iv.errors import InputError, within
+from mask2iv.files import atomic_directory, reason, remove_leftovers, sha256_file, write_json
 from mask2iv.manifest import versions
 from mask2iv.models.text import REMEDY
 from mask2iv.official.encoders import text_config_from_original
@@ -153,10 +153,8 @@ def _config(source: OriginalCheckpoint, settings: ImportSettings) -> tuple[str, 
             raise InputError(
                 "layout", "cannot be given with a configuration", "both describe the model: keep one of them"
             )
-        values = read_json(settings.config)
-        if not isinstance(values, dict):
-            raise InputError("config", f"{settings.config} must hold an object with unet, resampler, autoencoder, clip")
-        return "config", configuration.from_dict(OriginalConfig, values, "config")
+        with within("config"):
+            return "config", configuration.read_config(settings.config, OriginalConfig)
     if settings.layout != "auto":
         return settings.layout, preset(settings.layout)
     scale = source.tensors()["scale_arr"].flatten() if "scale_arr" in source.shapes else None

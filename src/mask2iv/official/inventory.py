@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mask2iv.config import read_config
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
-from mask2iv.files import read_json, write_json
+from mask2iv.files import reason, write_json
 from mask2iv.official.layout import PREFIXES, Part
 from mask2iv.official.source import OriginalCheckpoint
 
@@ -123,6 +125,14 @@ def save_extras(folder: Path, stage: str, inventory: KeyInventory, use_linear: b
     write_json(target / f"{stage}.json", {"use_linear": use_linear, "aliases": inventory.aliases})
 
 
+@dataclass(frozen=True)
+class _Extras:
+    """What lies beside the carried tensors."""
+
+    use_linear: bool
+    aliases: dict[str, str]
+
+
 def load_extras(folder: Path, stage: str) -> tuple[dict[str, Tensor], dict[str, str], bool] | None:
     """The (carried tensors, aliases, use_linear) that :func:`save_extras` wrote; None for a model not imported.
 
@@ -132,9 +142,9 @@ def load_extras(folder: Path, stage: str) -> tuple[dict[str, Tensor], dict[str, 
     path = folder / EXTRAS / f"{stage}.json"
     if not path.is_file():
         return None
-    values = read_json(path)
     try:
+        values = read_config(path, _Extras)
         tensors = load_file(path.with_suffix(".safetensors"))
-        return tensors, dict(values["aliases"]), bool(values["use_linear"])
-    except Exception as error:  # the errors of safetensors and JSON have no common class
-        raise InputError(str(path), f"is damaged ({error})", "import the checkpoint again") from error
+    except (InputError, OSError, SafetensorError) as error:
+        raise InputError(str(path), f"is damaged ({reason(error)})", "import the checkpoint again") from error
+    return tensors, values.aliases, values.use_linear

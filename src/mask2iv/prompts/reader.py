@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from mask2iv import config
 from mask2iv.errors import InputError
-from mask2iv.files import read_json, write_json
+from mask2iv.files import write_json
 from mask2iv.models.text import has_closed_vocabulary, unknown_words, words_cut_off
 from mask2iv.prompts.reading import Wording
 from mask2iv.prompts.wording import WordingTable
@@ -43,16 +43,11 @@ class PromptReader:
         path = folder / WORDING
         if not path.is_file() or not has_closed_vocabulary(tokenizer):
             return cls(tokenizer)
-        values = read_json(path)
-        if not isinstance(values, dict):
-            raise InputError(
-                str(path), f"expected a JSON object, found {type(values).__name__}", "restore or remove the file"
-            )
         try:
-            table = config.from_dict(WordingTable, values)
+            table = config.read_config(path, WordingTable)
         except InputError as error:
             remedy = ", or ".join(part for part in (error.remedy, "correct, restore or remove the file") if part)
-            raise InputError(error.field, error.problem, remedy).within(str(path)) from error
+            raise InputError(error.field, error.problem, remedy) from error
         return cls(tokenizer, Wording(table, lambda word: not unknown_words(tokenizer, word)))
 
     def save(self, folder: Path) -> None:

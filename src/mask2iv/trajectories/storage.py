@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from mask2iv.config import read_config
 from mask2iv.contract import LABEL_COLOURS, Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, atomic_write, numbered_files, read_json, reason, write_json
+from mask2iv.files import atomic_directory, atomic_write, numbered_files, read_arrays, write_json
 from mask2iv.media.images import open_image
 from mask2iv.trajectories.labels import rgb_to_labels
 from mask2iv.trajectories.masks import size_text
@@ -23,7 +22,13 @@ DEFAULT_FPS = 8.0
 MAX_TRAJECTORY_PIXELS = 1_000_000_000
 COLOUR_TOLERANCE = 32
 """Largest distance, per 8-bit channel, at which a stored colour still means a label colour."""
-_LABELS_MEMBER = "labels.npy"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is read of ``trajectory.json``."""
+
+    fps: float = DEFAULT_FPS
 
 
 def save_trajectory_file(trajectory: Trajectory, path: str | os.PathLike[str]) -> None:
@@ -65,24 +70,13 @@ def load_trajectory(path: str | os.PathLike[str]) -> Trajectory:
     if path.suffix != ".npz" or not os.path.isfile(path):
         raise InputError("trajectory", f"{path} is neither a folder of PNG frames nor an .npz file")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if archive.zip.getinfo(_LABELS_MEMBER).file_size > MAX_TRAJECTORY_PIXELS:
-                raise InputError("trajectory", f"{path} holds more than {MAX_TRAJECTORY_PIXELS:,} pixels")
-            labels, fps = archive["labels"], float(archive["fps"])
-    except InputError:
-        raise
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise InputError("trajectory", f"{path} is not a trajectory file or is damaged: {reason(error)}") from error
-    return _checked(path, labels, fps)
+        arrays = read_arrays(path, ("labels", "fps"), MAX_TRAJECTORY_PIXELS + 1024)
+    except InputError as error:
+        raise error.within("trajectory") from error
+    labels, fps = arrays["labels"], arrays["fps"]
+    if fps.size != 1 or fps.dtype.kind not in "iuf":
+        raise InputError("trajectory", f"{path} must hold a number named fps, found {fps.dtype} {list(fps.shape)}")
+    return _checked(path, labels, float(fps.item()))
 
 
 def _checked(path: Path, labels: UInt8Array, fps: float) -> Trajectory:
@@ -105,13 +99,13 @@ def _load_folder(folder: Path) -> Trajectory:
             )
         if frames[0].size * len(paths) > MAX_TRAJECTORY_PIXELS:
             raise InputError("trajectory", f"{folder} holds more than {MAX_TRAJECTORY_PIXELS:,} pixels")
-    fps: Any = DEFAULT_FPS
+    header = Header()
     if (folder / "trajectory.json").exists():
-        header = read_json(folder / "trajectory.json")
-        fps = header.get("fps") if isinstance(header, dict) else None
-        if isinstance(fps, bool) or not isinstance(fps, int | float):
-            raise InputError("trajectory", f"{folder / 'trajectory.json'} must hold a number named fps, found {fps!r}")
-    return _checked(folder, np.stack(frames), float(fps))
+        try:
+            header = read_config(folder / "trajectory.json", Header, "ignore")
+        except InputError as error:
+            raise error.within("trajectory") from error
+    return _checked(folder, np.stack(frames), header.fps)
 
 
 def _load_frame(path: Path) -> UInt8Array:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal, Required
 
 import numpy as np
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
+from mask2iv.data.store import CLIP_ID
 from mask2iv.evaluation.measures import baselines, fidelity, metrics, scorecard
 from mask2iv.evaluation.per_clip.answers import END_TO_END, PREDICTIONS, VIDEO, Answers
 from mask2iv.evaluation.per_clip.catalogue import MEASURES, OBJECT_FATE
@@ -20,6 +23,37 @@ from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO, Featu
 from mask2iv.trajectories.labels import labels_to_rgb
 
 Row = dict[str, Any]
+Measures = dict[str, int | float | None]
+
+
+class StoredWay(TypedDict):
+    """What the caption says of the movement, and the share of seeds in which each trajectory goes that way."""
+
+    group: str
+    movement: Literal["left", "right", "up", "down", "clockwise", "counterclockwise"]
+    right: dict[str, float]
+
+
+class StoredRow(TypedDict, total=False):
+    """A :data:`Row` in a file: what clip it is, seconds per stage, and measures by system.
+
+    Systems that were not asked for are absent.
+    """
+
+    clip_id: Required[Annotated[str, Field(pattern=CLIP_ID)]]
+    caption: Required[str]
+    verb: Required[str]
+    object_name: Required[str]
+    actor: Required[str]
+    seconds: Required[dict[str, float]]
+    trajectory: dict[str, Measures]
+    way: StoredWay | None
+    reference: dict[str, Measures]
+    video: Measures
+    end_to_end: Measures
+    predictions: Measures
+
+
 TRIVIAL = ("object stays, no actor", "object slides, no actor")
 TRUE = "true trajectories"
 SYSTEMS = (VIDEO, END_TO_END, PREDICTIONS)

@@ -20,8 +20,7 @@ from mask2iv.evaluation.per_clip.catalogue import DISTRIBUTIONS, MEASURES, Measu
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES, TRIVIAL, Row, systems_of
 from mask2iv.evaluation.reports.report import markdown_table
-from mask2iv.evaluation.runs.journal import PROTOCOL, read_features, read_rows
-from mask2iv.files import read_json
+from mask2iv.evaluation.runs.journal import read_features, read_protocol, read_rows
 
 Format = Literal["markdown", "latex", "csv"]
 MUST_AGREE = ("data_index_sha256", "split", "clip_ids_sha256", "clips", "scoring", "definitions", "weights", "seeds",
@@ -126,7 +125,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
             str(folder), "holds no finished evaluation (no metrics.json)", "finish it with mask2iv evaluate"
         )
     rows = {row["clip_id"]: row for row in read_rows(folder)}
-    return Run(name or folder.resolve().name, folder, read_json(folder / PROTOCOL), rows)
+    return Run(name or folder.resolve().name, folder, read_protocol(folder), rows)
 
 
 def compare(

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from mask2iv import config
 from mask2iv.checkpoint import (
     TensorGroup,
     list_checkpoints,
@@ -124,7 +125,7 @@ def restore(trainer: Resumable, wanted: str | None) -> None:
     _restore_optimizer(trainer, tensors["optimizer"])
     if trainer.accelerator.scaler is not None and state["scaler"] is not None:
         trainer.accelerator.scaler.load_state_dict(state["scaler"])
-    trainer.progress = Progress(**state["progress"])
+    trainer.progress = config.from_dict(Progress, state["progress"], "progress")
     _restore_best(trainer)
 
 

@@ -47,8 +47,8 @@ class Progress:
 
     step: int = 0
     bad_steps: int = 0
-    figures: dict[str, float] = field(default_factory=dict)
-    best: dict[str, float] | None = None
+    figures: dict[str, int | float] = field(default_factory=dict)
+    best: dict[str, int | float] | None = None
 
 
 class Resumable(Protocol):
