@@ -168,7 +168,7 @@ def test_the_learnt_factors_and_old_names_of_256(
 
 
 @pytest.mark.parametrize("how", ["zero", "copy"])
-def test_widening_puts_the_new_channels_where_each_stage_has_them(
+def test_widening_keeps_the_old_weights_first_in_both_stages(
     tmp_path: Path, how: Any, checkpoints: ModuleType, save: Save
 ) -> None:
     state, config = checkpoints.small_checkpoint(channels=8)
@@ -177,13 +177,15 @@ def test_widening_puts_the_new_channels_where_each_stage_has_them(
     settings = ImportSettings("dynamicrafter", "fp32", vocabulary, config=flags, new_channels=how)
     import_checkpoint(path, tmp_path / "model", settings)
     pipeline = Mask2IVPipeline.from_pretrained(tmp_path / "model")
-    noisy, image = state[FIRST_CONV].chunk(2, dim=1)
-    new = image if how == "copy" else torch.zeros_like(image)
+    old = state[FIRST_CONV]
+    assert old.shape[1] == 8
     assert pipeline.trajectory_stage is not None
     assert pipeline.video_stage is not None
     first, second = (stage.unet.conv_in.weight for stage in (pipeline.trajectory_stage, pipeline.video_stage))
-    assert torch.equal(first, torch.cat([noisy, new, image], dim=1))
-    assert torch.equal(second, torch.cat([noisy, image, new], dim=1))
+    for weight in (first, second):
+        assert weight.shape[1] == 12
+        assert torch.equal(weight[:, :8], old)
+        assert torch.equal(weight[:, 8:], old[:, 4:] if how == "copy" else torch.zeros_like(old[:, 4:]))
     config_found = pipeline.config
     assert (config_found.fps, config_found.guidance_scale, config_found.guidance_rescale) == (24.0, 7.5, 0.7)
 

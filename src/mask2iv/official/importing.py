@@ -221,7 +221,7 @@ def _write_networks(
             continue
         for stage in settings.stages:
             if part.name == "unet" and settings.widens:
-                plan.append((f"{stage}_unet", _widened(part), _widening(stage, settings.new_channels)))
+                plan.append((f"{stage}_unet", _widened(part), _widening(settings.new_channels)))
             else:
                 plan.append((f"{stage}_{part.name}", part, None))
     total = sum(tensor.numel() for _, part, _ in plan for tensor in part.module.state_dict().values())
@@ -293,14 +293,9 @@ def _widened(part: Part) -> Part:
     return replace(part, module=wider)
 
 
-def _widening(stage: StageName, how: NewChannels) -> Callable[[Tensor], Tensor]:
+def _widening(how: NewChannels) -> Callable[[Tensor], Tensor]:
     """The function that makes a stage's first convolution from DynamiCrafter's, of [noisy latent, image latent]."""
-
-    def widen(weight: Tensor) -> Tensor:
-        _, image = weight.chunk(2, dim=1)
-        return with_new_channels(stage, weight, image if how == "copy" else torch.zeros_like(image))
-
-    return widen
+    return lambda weight: with_new_channels(weight, weight.shape[1] // 2, copy=how == "copy")
 
 
 def write_part_config(folder: Path, part: Part, dtype: torch.dtype) -> None:

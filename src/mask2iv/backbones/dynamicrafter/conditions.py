@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
-
 import torch
 from torch import nn
 from transformers import CLIPTextModel, CLIPVisionModel, PreTrainedTokenizerBase
@@ -49,18 +47,22 @@ def trajectory_channels(layout: MaskLayout, latent_channels: int) -> int:
     return latent_channels * (4 if layout == "joint" else 3)
 
 
-def with_new_channels(stage: Literal["trajectory", "video"], weight: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-    """An image-to-video network's first convolution made one of a stage, [O, 2 C + N, k, k].
+def with_new_channels(weight: torch.Tensor, count: int, copy: bool = False) -> torch.Tensor:
+    """An image-to-video network's first convolution with more input channels behind its own, [O, 2 C + N, k, k].
 
-    Stage 1 has its mask conditions between noisy and image latent, stage 2 the trajectory behind them.
+    Its weights stay with the first 2 C channels in both stages, as in the official code, whatever these channels are
+    there. In stage 2 they are noisy and image latent, as before. In stage 1 the second C are the mask condition, which
+    so begins with the image's weights, while the image latent comes last and begins with the new ones.
 
     Args:
-        stage: which of the two.
         weight: of the convolution of [noisy latent, image latent], [O, 2 C, k, k].
-        new: weights of the stage's own channels, [O, N, k, k].
+        count: N, new channels; with `copy` a multiple of C.
+        copy: give each C new channels the image latent's weights instead of zeros.
     """
-    noisy, image = weight.chunk(2, dim=1)
-    return torch.cat([noisy, new, image] if stage == "trajectory" else [noisy, image, new], dim=1)
+    channels = weight.shape[1] // 2
+    if copy:
+        return torch.cat([weight, weight[:, channels:].repeat(1, count // channels, 1, 1)], dim=1)
+    return torch.cat([weight, weight.new_zeros(weight.shape[0], count, *weight.shape[2:])], dim=1)
 
 
 def trajectory_conditions(

@@ -61,7 +61,8 @@ class StageValidation:
             generators = [torch.Generator().manual_seed(sample_seed(0, index, position)) for position in range(size)]
             latents, conditions, weight = batches.assemble(rows, generators)
             shift = batches.recipe.timestep_shift
-            losses.append(float(stage.loss(self.schedule, latents, conditions, weight, generators, shift)))
+            loss = stage.loss(self.schedule, latents, conditions, weight, generators, shift, batches.criterion)
+            losses.append(float(loss))
         return sum(losses) / len(losses)
 
     def _generated(self, stage: Stage, step: int) -> dict[str, float]:
