@@ -207,6 +207,7 @@ def pipeline_config(config: OriginalConfig, stage: StageKind) -> PipelineConfig:
         video_guidance_scale=7.5 if plain else 1.0,
         guidance_rescale=config.guidance_rescale if plain else 0.7,
         eta=1.0,
+        snapping="channels",
     )
 
 

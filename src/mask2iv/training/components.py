@@ -149,6 +149,7 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
             context.load("text_encoder", "encoders").requires_grad_(False),
             context.load("image_encoder", "encoders").requires_grad_(False),
             pipeline.text_skip_last,
+            pipeline.snapping,
         )
         context.vouch_for(("vae", "tokenizer", "text_encoder", "image_encoder"))
         batches, held_out = (
@@ -234,6 +235,8 @@ def _stage_data(context: TrainContext, name: StageName, encoder: ConditionEncode
         return StageData(FreshlyEncoded(encoder, clips), clips.captions, rates)
     codec, precision = encoder.codec, recipe.training.mixed_precision
     settings = f"{clips.dataset.size} {clips.dataset.num_frames} {codec.scaling_factor} {codec.patch} {precision}"
+    # Caches of earlier versions were painted for the nearest colour.
+    settings += "" if encoder.snapping == "nearest" else f" {encoder.snapping}"
     key = cache_key(clips.clips, (codec, encoder.image_encoder), settings)
     root = context.cache_root
     source, actor_masks = build_cache(encoder, clips, key, root, _AUTOCAST[precision]), None

@@ -17,6 +17,7 @@ from mask2iv.errors import InputError
 from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.models.text import encode_image, encode_text
 from mask2iv.stages.conditioning import MaskLayout, VideoConditioning
+from mask2iv.trajectories.labels import Snapping, labels_to_tensor
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ class ConditionEncoder(nn.Module):
         codec: pixels to latents.
         tokenizer, text_encoder, image_encoder: CLIP's.
         text_skip_last: text blocks left out at the end (1 for the official "penultimate" layer).
+        snapping: the colours in which masks are painted; see :data:`mask2iv.trajectories.labels.Snapping`.
     """
 
     def __init__(
@@ -161,6 +163,7 @@ class ConditionEncoder(nn.Module):
         text_encoder: CLIPTextModel,
         image_encoder: CLIPVisionModel,
         text_skip_last: int = 1,
+        snapping: Snapping = "nearest",
     ) -> None:
         super().__init__()
         self.codec = codec
@@ -168,6 +171,7 @@ class ConditionEncoder(nn.Module):
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
         self.text_skip_last = text_skip_last
+        self.snapping: Snapping = snapping
         self.execution_device: torch.device | None = None
 
     @property
@@ -191,6 +195,10 @@ class ConditionEncoder(nn.Module):
         """CLIP image tokens [B, Li, Dv] of images [B, 3, H, W], float in [-1, 1]; all zero for "no image"."""
         size: int = self.image_encoder.config.image_size  # type: ignore[assignment]
         return torch.cat([encode_image(self.image_encoder, preprocess_clip_image(x, size)) for x in images.split(1)])
+
+    def paint(self, labels: torch.Tensor) -> torch.Tensor:
+        """Labels uint8 [B, T, H, W] in the model's colours, float32 [B, 3, T, H, W] in [-1, 1]."""
+        return labels_to_tensor(labels, self.snapping)
 
     @torch.no_grad()
     def latents(self, images: torch.Tensor, generators: list[torch.Generator] | None = None) -> torch.Tensor:
