@@ -60,6 +60,8 @@ class ImportSettings:
         new_channels: weights of the input channels that DynamiCrafter lacks: zeros, or a copy of the image latent's.
         widen_for: the stages to make from DynamiCrafter; "none" keeps it as an image-to-video network in place of
             stage 2.
+        ignore_keys: groups of keys without a place here that may be left out; see
+            :func:`mask2iv.official.inventory.unknown_groups`. Any other such key is an error.
         shard_bytes: see :func:`mask2iv.pipelines.components.write_weights`.
     """
 
@@ -70,6 +72,7 @@ class ImportSettings:
     config: Path | None = None
     new_channels: NewChannels = "zero"
     widen_for: Literal["trajectory", "video", "both", "none"] = "both"
+    ignore_keys: tuple[str, ...] = ()
     shard_bytes: int = SHARD_BYTES
 
     @property
@@ -98,8 +101,8 @@ def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[s
     """Write the model folder ``out`` from the checkpoint ``path``. Returns the contents of ``import_report.json``.
 
     Raises:
-        InputError: an unusable checkpoint (see :class:`OriginalCheckpoint`), a missing or misshapen key, an unknown
-            layout, no vocabulary where prompts are needed, or a folder that is not empty. Nothing is left behind.
+        InputError: an unusable checkpoint (see :class:`OriginalCheckpoint`), a missing or misshapen key or one without
+            a place here, an unknown layout, no vocabulary where prompts are needed, or a folder that is not empty. Nothing is left behind.
     """
     source = OriginalCheckpoint(path)
     layout, config = _config(source, settings)
@@ -110,7 +113,7 @@ def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[s
         raise InputError("tokenizer", f"the stage {settings.stage} takes prompts and needs the CLIP vocabulary", REMEDY)
     length = text_config_from_original(config.clip).max_position_embeddings
     tokenizer = clip_tokenizer(vocabulary, length) if vocabulary else empty_prompt_tokenizer(vocabulary_size, length)
-    inventory = classify_keys(source, parts, NoiseSchedule(config.schedule))
+    inventory = classify_keys(source, parts, NoiseSchedule(config.schedule), settings.ignore_keys)
     scheduler = DDIMScheduler.from_schedule(config.schedule, config.timestep_spacing, eta=1.0)
     # A killed import leaves gigabytes under a hidden name.
     remove_leftovers(out.parent, prefix=out.name)
@@ -159,6 +162,10 @@ def _config(source: OriginalCheckpoint, settings: ImportSettings) -> tuple[str, 
         return "config", configuration.from_dict(OriginalConfig, values, "config")
     if settings.layout != "auto":
         return settings.layout, preset(settings.layout)
+    learned = any(key.endswith(".attn2.alpha") for key in source.shapes)
+    if "betas" not in source.shapes and settings.stage != "dynamicrafter" and not learned:
+        # A pruned file does not tell 512 from 1024; Mask2IV has been published at one size only.
+        return "512", preset("512")
     scale = source.tensors()["scale_arr"].flatten() if "scale_arr" in source.shapes else None
     layout = detect_layout(source.shapes, float(scale[-1]) if scale is not None and len(scale) else None)
     return layout, preset(layout)
@@ -321,6 +328,7 @@ def _report(
             "file": source.path.name,
             "sha256": sha256_file(source.path),
             "container": source.container,
+            "prefix": source.prefix,
             "renamed": source.renamed,
         },
         "stage": settings.stage,
