@@ -50,7 +50,9 @@ def test_one_compiled_network_is_read_too(small: Path, tmp_path: Path) -> None:
     assert weight_hashes(tmp_path / "model") == weight_hashes(small / "video")
 
 
-def test_a_pruned_file_gives_the_same_networks(small: Path, tmp_path: Path, same: Callable[[State, State], bool]) -> None:
+def test_a_pruned_file_gives_the_same_networks(
+    small: Path, tmp_path: Path, same: Callable[[State, State], bool]
+) -> None:
     """Without the schedule's tables, which are computed, and without what no network uses."""
     state = second(small)
     networks = (UNET, "image_proj_model.", "first_stage_model.", "cond_stage_model.model.", "embedder.model.")
@@ -69,7 +71,9 @@ def test_a_pruned_file_gives_the_same_networks(small: Path, tmp_path: Path, same
 
 
 def test_a_pruned_dynamicrafter_must_be_named() -> None:
-    with pytest.raises(InputError, match="layout auto: must be 256, 512 or 1024, found no scale_arr .*; name the layout"):
+    with pytest.raises(
+        InputError, match=r"layout auto: must be 256, 512 or 1024, found no scale_arr .*; name the layout"
+    ):
         detect_layout([f"{UNET}out.2.weight"], None)
 
 
@@ -98,7 +102,9 @@ def test_keys_without_a_place_are_refused_by_group_until_each_is_accepted(
     assert refused.value.remedy == f"if it shall do without them, give {' '.join(GROUPS)}"
     with pytest.raises(InputError, match=r"compute something else: obj_mlp \(1, as model"):
         bring_in(small, tmp_path, state, *(name for name in GROUPS if name != "obj_mlp"))
-    with pytest.raises(InputError, match=r"ignore_keys mask_attn: .* holds no such group .*; it holds attn2_mask, norm2_2"):
+    with pytest.raises(
+        InputError, match=r"ignore_keys mask_attn: .* holds no such group .*; it holds attn2_mask, norm2_2"
+    ):
         bring_in(small, tmp_path, state, "mask_attn")
     assert not (tmp_path / "model").exists()
     flags = ["--stage", "video", "--dtype", "fp32", "--config", str(small / "first.json")]

@@ -102,7 +102,8 @@ def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[s
 
     Raises:
         InputError: an unusable checkpoint (see :class:`OriginalCheckpoint`), a missing or misshapen key or one without
-            a place here, an unknown layout, no vocabulary where prompts are needed, or a folder that is not empty. Nothing is left behind.
+            a place here, an unknown layout, no vocabulary where prompts are needed, or a folder that is not empty.
+            Nothing is left behind.
     """
     source = OriginalCheckpoint(path)
     layout, config = _config(source, settings)

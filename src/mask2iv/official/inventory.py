@@ -133,9 +133,7 @@ def _check_groups(path: Path, groups: Mapping[str, Mapping[str, Any]], ignore: S
         )
 
 
-def _check_shapes(
-    source: OriginalCheckpoint, needed: Iterable[str], known: Mapping[str, tuple[int, ...]]
-) -> None:
+def _check_shapes(source: OriginalCheckpoint, needed: Iterable[str], known: Mapping[str, tuple[int, ...]]) -> None:
     missing = [key for key in needed if key not in source.shapes]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -16,8 +16,8 @@ from mask2iv.contract import LABEL_COLOURS, Label, Trajectory, UInt8Array, chann
 
 Snapping = Literal["nearest", "channels"]
 """How colours and labels belong together in a model. "nearest": a decoded pixel takes the nearest label colour, and the
-second actor is blue. "channels", as in the official code: each channel of a decoded pixel is on or off by itself, red or
-blue is the object, and both actors are green."""
+second actor is blue. "channels", as in the official code: each channel of a decoded pixel is on or off by itself, red
+or blue is the object, and both actors are green."""
 
 _PREDICTED_LABELS = (int(Label.BACKGROUND), int(Label.ACTOR), int(Label.OBJECT))
 
@@ -69,9 +69,7 @@ def snapped(x: torch.Tensor, snapping: Snapping, fps: float) -> list[Trajectory]
     painted: UInt8Array = ((x >= 0).to(torch.uint8) * 255).permute(0, 2, 3, 4, 1).contiguous().cpu().numpy()
     labels = channels_to_labels(painted)
     plain = (labels_to_rgb(labels) == painted).all(axis=(1, 2, 3, 4))
-    return [
-        Trajectory(labels[index], fps, None if plain[index] else painted[index]) for index in range(len(painted))
-    ]
+    return [Trajectory(labels[index], fps, None if plain[index] else painted[index]) for index in range(len(painted))]
 
 
 def only_object(labels: torch.Tensor) -> torch.Tensor:

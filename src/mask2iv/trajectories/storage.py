@@ -34,8 +34,10 @@ def save_trajectory_file(trajectory: Trajectory, path: str | os.PathLike[str]) -
     if Path(path).suffix != ".npz":
         raise InputError(str(path), "a trajectory file's name must end in .npz")
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        colours = {} if trajectory.painted is None else {"painted": trajectory.painted}
-        np.savez_compressed(file, labels=trajectory.labels, fps=np.float64(trajectory.fps), **colours)
+        arrays: dict[str, Any] = {"labels": trajectory.labels, "fps": np.float64(trajectory.fps)}
+        if trajectory.painted is not None:
+            arrays["painted"] = trajectory.painted
+        np.savez_compressed(file, **arrays)
 
 
 def save_trajectory_folder(trajectory: Trajectory, directory: str | os.PathLike[str], overwrite: bool = False) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+
 import torch
 from torch import nn
 from transformers import CLIPTextModel, CLIPVisionModel, PreTrainedTokenizerBase

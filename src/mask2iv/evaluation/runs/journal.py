@@ -177,7 +177,8 @@ def _claim(out: Path, protocol: Mapping[str, Any]) -> list[Row]:
             raise InputError("out", f"{out} is not empty and holds no evaluation", "choose another folder")
         write_json(path, protocol)
         return []
-    found = read_json(path)
+    # Protocols of earlier versions do not state the convention: there was one.
+    found = {"convention": "own", **read_json(path)}
     if "pipeline" in found:
         # Settings that are newer than the file have their defaults.
         found["pipeline"] = config.to_dict(config.from_dict(PipelineConfig, found["pipeline"]))

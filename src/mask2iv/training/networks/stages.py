@@ -109,9 +109,7 @@ class StageBatches:
             first = image_latent
             masks = self._trajectory_latents(batch, rows, generators) if self.conditioning.takes_masks else None
             concat = video_conditions(self.conditioning, image_latent, masks, latents.shape[2])
-            weight = contact_weight(
-                batch.labels, cells, self.recipe.loss_weight, contact_map=self.recipe.contact_map
-            )
+            weight = contact_weight(batch.labels, cells, self.recipe.loss_weight, contact_map=self.recipe.contact_map)
         else:
             text = self._prompts(rows, generators)
             first = self._mask_latent(batch, generators)
