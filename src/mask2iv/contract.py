@@ -48,6 +48,18 @@ LABEL_COLOURS: UInt8Array = np.array([[0, 0, 0], [0, 255, 0], [255, 0, 0], [0, 0
 """RGB colour of each label, uint8 [4, 3]. The second actor (a left hand beside a right one) is blue, an extension."""
 
 
+def channels_to_labels(rgb: UInt8Array) -> UInt8Array:
+    """What the official models' colours mean, uint8 [..., 3] -> uint8 [...]: a channel is on from 128.
+
+    Red or blue is the object (blue a second part of it), green the actor. Where both are, the object is kept, as where
+    a first frame's masks overlap.
+    """
+    on = rgb >= 128
+    labels = np.where(on[..., 1], np.uint8(Label.ACTOR), np.uint8(Label.BACKGROUND))
+    labels[on[..., 0] | on[..., 2]] = Label.OBJECT
+    return labels
+
+
 @dataclass(frozen=True, eq=False)
 class Trajectory:
     """A mask trajectory: where actor and object are in each frame.
@@ -55,13 +67,19 @@ class Trajectory:
     Attributes:
         labels: uint8 [T, H, W] with values of :class:`Label`.
         fps: frames per second, > 0.
+        painted: uint8 [T, H, W, 3], each channel 0 or 255: the colours that an official stage 1 painted, where the
+            labels cannot tell them all (actor and object in one pixel, a second part of the object). An official stage
+            2 follows these; all else, measures too, knows the labels, which are their :func:`channels_to_labels`. None
+            where the label colours are all there is.
 
     Raises:
-        InputError: wrong dtype or rank, no frames, an unknown label, or a frame rate that is not positive.
+        InputError: wrong dtype or rank, no frames, an unknown label, a frame rate that is not positive, or colours that
+            do not belong to the labels.
     """
 
     labels: UInt8Array
     fps: float = 8.0
+    painted: UInt8Array | None = None
 
     def __post_init__(self) -> None:
         if self.labels.dtype != np.uint8 or self.labels.ndim != 3:
@@ -78,6 +96,18 @@ class Trajectory:
             )
         if not self.fps > 0:
             raise InputError("Trajectory.fps", f"must be positive, found {self.fps}")
+        if self.painted is not None:
+            self._check_painted(self.painted)
+
+    def _check_painted(self, painted: UInt8Array) -> None:
+        wanted = (*self.labels.shape, 3)
+        if painted.dtype != np.uint8 or painted.shape != wanted or ((painted > 0) & (painted < 255)).any():
+            raise InputError(
+                "Trajectory.painted",
+                f"must be uint8 {list(wanted)} of 0 and 255, found {painted.dtype} {list(painted.shape)}",
+            )
+        if (channels_to_labels(painted) != self.labels).any():
+            raise InputError("Trajectory.painted", "these colours are not those of the labels", "leave it out")
 
     @property
     def num_frames(self) -> int:

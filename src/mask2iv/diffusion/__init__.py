@@ -7,7 +7,7 @@ from mask2iv.diffusion.guidance import (
     multi_condition,
     rescale_guidance,
 )
-from mask2iv.diffusion.losses import Loss, contact_weight, foreground_weight, mse, weighted_mse
+from mask2iv.diffusion.losses import Loss, contact_weight, foreground_weight, mse, weighted_mse, weighted_squares
 from mask2iv.diffusion.samplers import (
     DDIMScheduler,
     DDIMSchedulerOutput,
@@ -38,4 +38,5 @@ __all__ = [
     "rescale_guidance",
     "sample",
     "weighted_mse",
+    "weighted_squares",
 ]

@@ -20,7 +20,7 @@ _RESULT = ("max_steps", "decay_steps", "keep", "validate_every", "validation_cli
 _FREE = tuple(name for name in FREE_TO_CHANGE if name not in _RESULT)
 """Training settings that may differ from row to row, such as those that save memory: the ones a resumed run may change
 and still be the same run."""
-_NEW: Mapping[str, Any] = {"set": [], "image_to_video_sha256": None}
+_NEW: Mapping[str, Any] = {"set": [], "image_to_video_sha256": None, "widening": None}
 """Settings that older folders lack, with the values they had."""
 
 

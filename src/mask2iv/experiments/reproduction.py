@@ -171,6 +171,8 @@ class Reproduction:
             "training_steps": self._with_budget("video", "mask2iv").of("video").training.max_steps,
             "pretraining_steps": command.pretrain,
             "image_to_video_sha256": None if command.image_to_video is None else base,
+            # Rows begun by earlier versions had the image's weights at the image latent in stage 1, too.
+            "widening": "old weights first" if command.image_to_video or command.pretrain else None,
             "seed": command.seed,
             "sharpen": command.sharpen,
             "test_index_sha256": _index_hash(command.data_test or command.data),

@@ -86,7 +86,12 @@ class Mask2IVPipeline(TwoStages, Accelerated):
     ) -> None:
         self.config = config
         self.encoder = ConditionEncoder(
-            LatentCodec(vae, config.latent_patch), tokenizer, text_encoder, image_encoder, config.text_skip_last
+            LatentCodec(vae, config.latent_patch),
+            tokenizer,
+            text_encoder,
+            image_encoder,
+            config.text_skip_last,
+            config.snapping,
         ).eval()
         self.scheduler: Any = scheduler
         self.trajectory_stage = self.video_stage = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import get_args
 
 from mask2iv.diffusion.solvers import SAMPLERS, SamplerName
 from mask2iv.errors import InputError
 from mask2iv.stages.conditioning import MaskLayout, VideoConditioning
+from mask2iv.trajectories.labels import Snapping
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class PipelineConfig:
         guidance_rescale: default guidance rescale, in [0, 1].
         eta: noise added at each DDIM step, in [0, 1].
         sampler: default solver of both stages; see :func:`mask2iv.diffusion.solvers.make_sampler`.
+        snapping: how the colours of mask pictures and labels belong together; see
+            :data:`mask2iv.trajectories.labels.Snapping`. "channels" in the original models.
     """
 
     height: int = 160
@@ -55,6 +59,7 @@ class PipelineConfig:
     guidance_rescale: float = 0.0
     eta: float = 0.0
     sampler: SamplerName = "ddim"
+    snapping: Snapping = "nearest"
 
     def __post_init__(self) -> None:
         for name in (
@@ -71,5 +76,7 @@ class PipelineConfig:
             raise InputError("pipeline.mask_layout", f"must be joint, text or position, found {self.mask_layout!r}")
         if self.sampler not in SAMPLERS:
             raise InputError("pipeline.sampler", f"must be one of {', '.join(SAMPLERS)}, found {self.sampler!r}")
+        if self.snapping not in get_args(Snapping):
+            raise InputError("pipeline.snapping", f"must be nearest or channels, found {self.snapping!r}")
         if not 0 <= self.guidance_rescale <= 1:
             raise InputError("pipeline.guidance_rescale", f"must be in [0, 1], found {self.guidance_rescale}")

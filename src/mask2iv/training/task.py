@@ -27,6 +27,11 @@ from mask2iv.training.engine.processes import start_processes
 from mask2iv.training.engine.run import Run
 from mask2iv.training.inputs.clips import ClipMemory, readable_clips
 
+_NEWER_PIPELINE = {"video_guidance_scale": 1.0, "snapping": "nearest"}
+_NEWER_STAGE = {"foreground_loss": "error", "contact_map": "contact", "frame_rate": "clip"}
+_NEWER_TRAINING = {"frozen_temporal": "all"}
+"""Settings that runs of earlier versions lack, with the values that mean what these did."""
+
 
 def held_out_count(clips: int) -> int:
     """Number of a set's clips held out for validation if no other set is given: 5 %, between 1 and 64."""
@@ -71,7 +76,7 @@ class TrainingTask:
     "embedded") instead of random ones."""
     image_to_video: Path | None = None
     """Start stage 1 or 2 from the image-to-video network of this folder (variant dynamicrafter) instead, as the paper
-    starts from DynamiCrafter; weights of new input channels start at zero."""
+    starts from DynamiCrafter; its weights stay with the first input channels, those of further ones start at zero."""
     add_words: bool = False
     """Add the captions' unknown words to a text encoder with a closed vocabulary; without this, only warn of them."""
     cache: Path | None = None
@@ -204,9 +209,15 @@ class TrainingTask:
         settings = config.to_dict(recipe)
         for name in FREE_TO_CHANGE:
             settings[self.component]["training"].pop(name)
-        if settings["pipeline"]["video_guidance_scale"] == 1.0:
-            # As in runs started before this setting existed.
-            settings["pipeline"].pop("video_guidance_scale")
+        component = settings[self.component]
+        for part, newer in (
+            (settings["pipeline"], _NEWER_PIPELINE),
+            (component, _NEWER_STAGE),
+            (component["training"], _NEWER_TRAINING),
+        ):
+            # As in runs started before these settings existed.
+            for name in [name for name, before in newer.items() if part.get(name) == before]:
+                part.pop(name)
         text = json.dumps([settings["pipeline"], settings["schedule"], settings[self.component]], sort_keys=True)
         digests = [hashlib.sha256("\n".join(names).encode()).hexdigest() for names in ids]
         return {

@@ -7,11 +7,17 @@ takes three channels and so gets the label colours (paper, section 3.2).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
 
-from mask2iv.contract import LABEL_COLOURS, Label, UInt8Array
+from mask2iv.contract import LABEL_COLOURS, Label, Trajectory, UInt8Array, channels_to_labels
+
+Snapping = Literal["nearest", "channels"]
+"""How colours and labels belong together in a model. "nearest": a decoded pixel takes the nearest label colour, and the
+second actor is blue. "channels", as in the official code: each channel of a decoded pixel is on or off by itself, red
+or blue is the object, and both actors are green."""
 
 _PREDICTED_LABELS = (int(Label.BACKGROUND), int(Label.ACTOR), int(Label.OBJECT))
 
@@ -40,9 +46,11 @@ def rgb_to_labels(rgb: UInt8Array, labels: Sequence[int] = _PREDICTED_LABELS) ->
     return nearest
 
 
-def labels_to_tensor(labels: torch.Tensor) -> torch.Tensor:
+def labels_to_tensor(labels: torch.Tensor, snapping: Snapping = "nearest") -> torch.Tensor:
     """Paints labels for the autoencoder, uint8 [B, T, H, W] -> float32 [B, 3, T, H, W] in [-1, 1]."""
     colours = torch.from_numpy(LABEL_COLOURS).to(labels.device, torch.float32) / 127.5 - 1.0
+    if snapping == "channels":
+        colours[Label.SECOND_ACTOR] = colours[Label.ACTOR]
     return colours[labels.long()].permute(0, 4, 1, 2, 3).contiguous()
 
 
@@ -52,6 +60,16 @@ def tensor_to_labels(x: torch.Tensor, labels: Sequence[int] = _PREDICTED_LABELS)
     distances = [(x.float() - colour.view(1, 3, 1, 1, 1)).square().sum(dim=1) for colour in colours]
     choice = torch.stack(distances).argmin(dim=0)
     return torch.tensor(list(labels), dtype=torch.uint8, device=x.device)[choice]
+
+
+def snapped(x: torch.Tensor, snapping: Snapping, fps: float) -> list[Trajectory]:
+    """Decoded trajectories, float [B, 3, T, H, W] in [-1, 1], as a model's :data:`Snapping` reads them."""
+    if snapping == "nearest":
+        return [Trajectory(labels, fps) for labels in tensor_to_labels(x).cpu().numpy()]
+    painted: UInt8Array = ((x >= 0).to(torch.uint8) * 255).permute(0, 2, 3, 4, 1).contiguous().cpu().numpy()
+    labels = channels_to_labels(painted)
+    plain = (labels_to_rgb(labels) == painted).all(axis=(1, 2, 3, 4))
+    return [Trajectory(labels[index], fps, None if plain[index] else painted[index]) for index in range(len(painted))]
 
 
 def only_object(labels: torch.Tensor) -> torch.Tensor:

@@ -203,7 +203,8 @@ def _claim(out: Path, protocol: Mapping[str, Any]) -> list[Row]:
             raise InputError("out", f"{out} is not empty and holds no evaluation", "choose another folder")
         write_json(path, protocol)
         return []
-    found = read_protocol(out)
+    # Protocols of earlier versions do not state the convention: there was one.
+    found = {"convention": "own", **read_protocol(out)}
     if isinstance(found.get("pipeline"), dict):
         # Settings that are newer than the file have their defaults.
         with within(str(path)):
