@@ -21,8 +21,8 @@ from mask2iv.errors import InputError
 
 
 def reason(error: BaseException) -> str:
-    """An exception's message on one line, without the errno and path that OSError adds."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    """An exception's message on one line, without the errno and path that OSError, and codecs like it, add."""
+    text = getattr(error, "strerror", None) or str(error)
     return " ".join(text.split()) or type(error).__name__
 
 

@@ -30,7 +30,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 def test_video_round_trip_keeps_frames_rate_and_colours(tmp_path: Path, fps: float) -> None:
     video = moving_square()
     write_video(tmp_path / "a.mp4", video, fps, crf=8)
-    read, rate = read_video(tmp_path / "a.mp4")
+    read, rate, _ = read_video(tmp_path / "a.mp4")
     assert read.shape == video.shape
     assert rate == pytest.approx(fps, rel=1e-5)
     assert psnr(read, video) > 33
@@ -72,7 +72,7 @@ def test_odd_sizes_are_padded_or_kept(tmp_path: Path) -> None:
 
 def test_one_frame_video(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", moving_square(1), 8.0)
-    read, rate = read_video(tmp_path / "a.mp4")
+    read, rate, _ = read_video(tmp_path / "a.mp4")
     assert len(read) == 1
     assert rate == 8.0
 
@@ -85,7 +85,7 @@ def test_rotation_metadata_is_honoured(tmp_path: Path) -> None:
     at = data.index(b"tkhd") + 44
     data[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
     (tmp_path / "turned.mp4").write_bytes(data)
-    read, _ = read_video(tmp_path / "turned.mp4")
+    read = read_video(tmp_path / "turned.mp4").frames
     assert psnr(read, np.rot90(video, k=-1, axes=(1, 2))) > 33
 
 
@@ -93,14 +93,14 @@ def test_gif_and_folder_of_frames(tmp_path: Path) -> None:
     video = moving_square(5)
     images = [Image.fromarray(frame) for frame in video]
     images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=100)
-    read, rate = read_video(tmp_path / "a.gif")
+    read, rate, _ = read_video(tmp_path / "a.gif")
     assert read.shape == video.shape
     assert rate == 10.0
     np.testing.assert_array_equal(read, video)
     (tmp_path / "frames").mkdir()
     for index, image in enumerate(images):
         image.save(tmp_path / "frames" / f"im_{index}.png")
-    read, rate = read_video(tmp_path / "frames")
+    read, rate, _ = read_video(tmp_path / "frames")
     np.testing.assert_array_equal(read, video)
     assert rate == 8.0
     images[0].resize((20, 20)).save(tmp_path / "frames" / "im_5.png")

@@ -95,7 +95,7 @@ class PredictionAnswers:
 
     def _read(self, folder: Path, names: dict[str, Path], clip: Clip) -> tuple[UInt8Array, Trajectory]:
         path, wanted = names[clip.clip_id], clip.trajectory.labels.shape
-        video, _ = read_video(path)
+        video = read_video(path).frames
         if video.shape[:3] != wanted:
             raise InputError(
                 "predictions",
