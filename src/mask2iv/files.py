@@ -96,6 +96,23 @@ def atomic_directory(path: str | os.PathLike[str], overwrite: bool = False) -> I
         shutil.rmtree(retired, ignore_errors=True)
 
 
+@contextmanager
+def disk_faults(out: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns a full or failing disk into an error of the output. Put around writing of ``out``, or of what becomes it.
+
+    Raises:
+        InputError: something could not be written.
+    """
+    try:
+        yield
+    except (OSError, InputError) as error:
+        # An error that names a file names one in a temporary folder, which nobody knows.
+        cause = error.__cause__ if isinstance(error, InputError) else error
+        if not isinstance(cause, OSError):
+            raise
+        raise InputError("out", f"{out} cannot be written: {reason(cause)}", "make room, or write elsewhere") from error
+
+
 def flush_to_disk(folder: str | os.PathLike[str], recursive: bool = True) -> None:
     """Force a folder's entries, and with ``recursive`` the files in it, to the disk, so that they survive a crash.
 

@@ -59,20 +59,16 @@ def to_srgb(frame: Any, field: str, path: Path) -> UInt8Array:
         InputError: matrix, transfer or primaries that cannot be converted, naming them.
     """
     matrix, transfer, primaries = frame.colorspace, frame.color_trc, frame.color_primaries
-    for kind, code, known, others in (
-        ("matrix", matrix, _MATRICES, _OTHER_MATRICES),
-        ("transfer", transfer, _TRANSFERS, _OTHER_TRANSFERS),
-        ("primaries", primaries, _PRIMARIES, _OTHER_PRIMARIES),
-    ):
-        if code not in known and code not in _UNSAID:
-            found = [
-                f"matrix {_name(matrix, _MATRICES | _OTHER_MATRICES)}",
-                f"transfer {_name(transfer, _TRANSFERS | _OTHER_TRANSFERS)}",
-                f"primaries {_name(primaries, _PRIMARIES | _OTHER_PRIMARIES)}",
-            ]
-            raise InputError(
-                field, f"the colours of {path} cannot be converted: {', '.join(found)}", f"convert its {kind} to BT.709"
-            )
+    tags = {
+        "matrix": (matrix, _MATRICES, _OTHER_MATRICES),
+        "transfer": (transfer, _TRANSFERS, _OTHER_TRANSFERS),
+        "primaries": (primaries, _PRIMARIES, _OTHER_PRIMARIES),
+    }
+    if any(code not in known and code not in _UNSAID for code, known, _ in tags.values()):
+        found = [f"{kind} {_name(code, known | others)}" for kind, (code, known, others) in tags.items()]
+        raise InputError(
+            field, f"the colours of {path} cannot be converted: {', '.join(found)}", "convert it to BT.709"
+        )
     hdr = transfer in (_PQ, _HLG)
     if primaries in _UNSAID and (hdr or matrix == _BT2020 or transfer in (14, 15)):
         primaries = 9
@@ -98,9 +94,9 @@ def _linear(transfer: int) -> Float32Array:
     """Light on the display for each 16-bit code value, float32 [65536]; 1 is white."""
     code = np.linspace(0, 1, 65536)
     if transfer == _HLG:
-        # Inverse of the OETF in BT.2100-2, table 5, then its system gamma. The gamma is applied to each channel, not to
-        # luminance as there: so do zimg and with it FFmpeg's zscale, by which most HLG files are made from SDR. Greys are
-        # the same either way; by luminance, saturated colours of such files would be 14 levels off.
+        # Inverse of the OETF in BT.2100-2, table 5, then its system gamma. The gamma is applied to each channel, not
+        # to luminance as there: so does zimg, and with it FFmpeg's zscale, which makes HLG of SDR. Greys are the same
+        # either way; by luminance, saturated colours of such files would be 14 levels off.
         a, b, c = 0.17883277, 0.28466892, 0.55991073
         scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
         light = _HLG_PEAK / DIFFUSE_WHITE * scene**_HLG_GAMMA

@@ -107,7 +107,9 @@ def scan_video(path: str | os.PathLike[str], field: str = "video") -> VideoInfo:
                 size = file.square_size(decoded)
                 stored_size = decoded.view.size(decoded.frame.height, decoded.frame.width)
             elif decoded.time < times[-1]:
-                raise InputError(field, f"the time stamps of {path} run backwards at frame {len(times)}", "re-encode it")
+                raise InputError(
+                    field, f"the time stamps of {path} run backwards at frame {len(times)}", "re-encode it"
+                )
             times.append(decoded.time)
     if not times:
         raise InputError(field, f"{path} has no frames")

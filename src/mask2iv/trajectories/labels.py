@@ -11,8 +11,15 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from mask2iv.contract import LABEL_COLOURS, Label, UInt8Array
+from mask2iv.contract import LABEL_COLOURS, BoolArray, Label, UInt8Array
+from mask2iv.errors import InputError
 
+COLOUR_TOLERANCE = 32
+"""Largest distance, per 8-bit channel, at which a stored colour still means a label colour."""
+_OUTLINE = 4
+"""Outlines that were smoothed or compressed are at most this wide, in pixels."""
+_SPECK = 2
+"""Colours that no smoothing between label colours makes are at most this wide where chroma was stored coarser."""
 _PREDICTED_LABELS = (int(Label.BACKGROUND), int(Label.ACTOR), int(Label.OBJECT))
 
 
@@ -38,6 +45,44 @@ def rgb_to_labels(rgb: UInt8Array, labels: Sequence[int] = _PREDICTED_LABELS) ->
         nearest[closer] = label
         best[closer] = distance[closer]
     return nearest
+
+
+def painted_labels(rgb: UInt8Array, place: str, field: str) -> UInt8Array:
+    """Labels of a stored picture in the label colours, uint8 [H, W, 3] -> uint8 [H, W].
+
+    Each pixel is snapped to the nearest label colour. Outlines may hold other colours, as smoothing and compression
+    leave them; areas may not.
+
+    Args:
+        rgb: colours.
+        place: the picture's name in messages.
+        field: the input's name in messages.
+
+    Raises:
+        InputError: an area has a colour that is no label's within :data:`COLOUR_TOLERANCE`.
+    """
+    labels = rgb_to_labels(rgb, tuple(int(label) for label in Label))
+    off = np.abs(rgb.astype(np.int16) - LABEL_COLOURS[labels]).max(axis=-1) > COLOUR_TOLERANCE
+    # What lies between label colours has channels that add up to at most 255.
+    strange = off & (rgb.sum(axis=-1, dtype=np.int32) > 255 + 3 * COLOUR_TOLERANCE)
+    for mask, width in ((strange, _SPECK), (off, _OUTLINE)):
+        found = np.argwhere(_squares(mask, width + 1))
+        if len(found):
+            y, x = (int(value) + width // 2 for value in found[0])
+            raise InputError(
+                field,
+                f"{place} has the colour {tuple(rgb[y, x].tolist())} at x={x}, y={y}, which is no label",
+                "use black (0, 0, 0), actor green (0, 255, 0), object red (255, 0, 0), second actor blue (0, 0, 255)",
+            )
+    return labels
+
+
+def _squares(mask: BoolArray, side: int) -> BoolArray:
+    """Where squares of true pixels begin: bool [H, W] -> bool [H - side + 1, W - side + 1]."""
+    for axis in (0, 1):
+        length = max(0, mask.shape[axis] - side + 1)
+        mask = np.logical_and.reduce([mask.take(range(start, start + length), axis) for start in range(side)])
+    return mask
 
 
 def labels_to_tensor(labels: torch.Tensor) -> torch.Tensor:
