@@ -200,7 +200,8 @@ def choose_frames(times: NDArray[np.float64], rate: float, config: FolderConfig)
         raise InputError("num_frames", f"the video has {total} frames, fewer than {count}", "lower it")
     if config.take == "whole":
         return [_nearest(times, np.linspace(0, times[-1], count))]
-    if rate < 0.999 * config.fps:
+    # Containers round time stamps, to a millisecond at worst.
+    if rate < 0.99 * config.fps:
         raise InputError("fps", f"the video has {rate:g} frames per second, fewer than {config.fps:g}", "lower it")
     span = np.arange(count) / config.fps
     # The last frame is shown for as long as a mean one; half of that is nearest to it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,6 +29,7 @@ _CONTAINERS = {
     *("ogg", "h264", "hevc", "mjpeg", "nut", "yuv4mpegpipe", "mxf", "dv", "ivf"),
 }
 _PICTURES = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
+_STILL_CODECS = {"mjpeg", "png", "bmp", "gif", "tiff", "webp"}
 _TURN_TOLERANCE = 0.01
 
 
@@ -78,7 +79,7 @@ class VideoStream:
     Attributes:
         path, field: the file, and the name of the input in messages.
         container, stream: of PyAV.
-        rate: mean frame rate that the file states; None if it states none.
+        rate: frame rate that the file states, which need not be that of its time stamps; None if it states none.
         pixel_aspect: width of a stored pixel by its height.
     """
 
@@ -112,6 +113,18 @@ class VideoStream:
             else:
                 raise InputError(self.field, f"{self.path} does not state a frame rate", "re-encode it with one")
             yield Decoded(frame, time, view)
+
+    def mean_rate(self, times: Sequence[float]) -> float:
+        """Frames per second of the given time stamps; for a single one, the rate that the file states.
+
+        Raises:
+            InputError: there is neither.
+        """
+        if len(times) > 1 and times[-1] > times[0]:
+            return (len(times) - 1) / (times[-1] - times[0])
+        if not self.rate:
+            raise InputError(self.field, f"{self.path} does not state a frame rate", "re-encode it with one")
+        return self.rate
 
     def square_size(self, decoded: Decoded) -> tuple[int, int]:
         """(H, W) of an upright frame in square pixels: as many lines as stored, as players show it."""
@@ -163,12 +176,12 @@ def open_stream(path: Path, field: str) -> Iterator[VideoStream]:
 
 
 def _best(container: Any) -> Any:
-    """The stream that players show: no cover, if possible more than one picture, a default one, the largest."""
+    """The stream that players show: no cover; if possible of a codec for videos, a default one; the largest."""
     streams = [stream for stream in container.streams.video if not stream.disposition & _PICTURES]
     return max(
         streams,
         key=lambda stream: (
-            stream.frames != 1,
+            stream.codec_context.name not in _STILL_CODECS and stream.frames != 1,
             bool(stream.disposition & Disposition.default),
             stream.codec_context.width * stream.codec_context.height,
         ),

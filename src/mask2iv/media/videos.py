@@ -88,7 +88,7 @@ def read_video(path: str | os.PathLike[str], max_frames: int | None = None, fiel
 
     with open_stream(path, field) as file:
         frames = _collected(pictures(), field, path)
-    return Video(frames, file.rate or _mean_rate(times, field, path), np.array(times))
+    return Video(frames, file.mean_rate(times), np.array(times))
 
 
 def scan_video(path: str | os.PathLike[str], field: str = "video") -> VideoInfo:
@@ -113,7 +113,7 @@ def scan_video(path: str | os.PathLike[str], field: str = "video") -> VideoInfo:
             times.append(decoded.time)
     if not times:
         raise InputError(field, f"{path} has no frames")
-    return VideoInfo(np.array(times), file.rate or _mean_rate(times, field, path), size, stored_size)
+    return VideoInfo(np.array(times), file.mean_rate(times), size, stored_size)
 
 
 def read_frames(
@@ -164,12 +164,6 @@ def stored_frames(path: Path, indices: Sequence[int], field: str) -> Iterator[UI
                 yield decoded.view.upright(to_srgb(decoded.frame, field, path))
     if missing:
         raise InputError(field, f"{path} has no frame {missing[0]}")
-
-
-def _mean_rate(times: Sequence[float], field: str, path: Path) -> float:
-    if times[-1] <= 0:
-        raise InputError(field, f"{path} does not state a frame rate", "re-encode it with one")
-    return (len(times) - 1) / times[-1]
 
 
 def _collected(frames: Iterable[UInt8Array], field: str, path: Path) -> UInt8Array:
