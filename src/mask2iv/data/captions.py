@@ -80,7 +80,11 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
                 )
             yield reader.line_num, row
     except csv.Error as error:
-        raise InputError("captions", f"line {reader.line_num} of {path}: {reason(error)}") from error
+        raise InputError(
+            "captions",
+            f"line {reader.reader.line_num} of {path}: {reason(error)}",
+            "close each double quote, and double those within a text",
+        ) from error
 
 
 def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
