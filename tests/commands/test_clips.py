@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
+import resource
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -263,22 +263,26 @@ def test_bad_videos_are_counted_and_the_flag_is_named(
     assert "Errno" not in said
 
 
-def full_disk(*_: object, **__: object) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/some/temporary/name")
-
-
 def test_a_full_disk_is_one_line_and_leaves_nothing(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each of the files written in turn meets the full disk."""
-    for module, name in (("store", "write_video"), ("store", "save_trajectory_file"), ("store", "write_json")):
-        with monkeypatch.context() as patch:
-            patch.setattr(f"mask2iv.data.{module}.{name}", full_disk)
-            assert clips(folder, tmp_path / "set") == 2
+    """Files may not grow to the size that each file of the set has, which is as on a full disk."""
+    spoil_video(folder)
+    assert clips(folder, tmp_path / "set", "--skip-bad") == 3
+    sizes = {path.stat().st_size for path in (tmp_path / "set").rglob("*") if path.is_file()}
+    shutil.rmtree(tmp_path / "set")
+    capsys.readouterr()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in sorted(sizes):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, before[1]))
+        try:
+            assert clips(folder, tmp_path / "set", "--skip-bad") == 2
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
         said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mask2iv")]
         assert said == [
-            f"mask2iv: error: --out: {tmp_path / 'set'} cannot be written: No space left on device; make room, or "
-            "write elsewhere"
+            f"mask2iv: error: --out: {tmp_path / 'set'} cannot be written: File too large; make room, or write "
+            "elsewhere"
         ]
         assert [path.name for path in tmp_path.iterdir()] == ["videos"]
 
