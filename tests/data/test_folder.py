@@ -149,6 +149,13 @@ def test_an_array_needs_no_rate_and_may_hold_any_integers(tmp_path: Path) -> Non
         np.testing.assert_array_equal(clip.trajectory.labels, labels[[0, 2, 3, 5], 1::2, 1::2])
 
 
+def test_an_array_without_frames_is_refused(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", scene(6)[0], 10.0)
+    np.savez(tmp_path / "v_labels.npz", labels=np.zeros((0, HEIGHT, WIDTH), dtype=np.uint8))
+    with pytest.raises(InputError, match="masks: there are none in the file"):
+        the_clips(tmp_path)
+
+
 def test_smoothed_outlines_are_snapped(tmp_path: Path) -> None:
     """Anti-aliased pictures are read as the label video of the same labels is."""
     video, labels = scene(6)

@@ -47,8 +47,8 @@ class Clips:
     fps: Annotated[float, tyro.conf.arg(metavar="RATE")] = 8.0
     """Frame rate of the clips."""
     take: Literal["whole", "start", "windows"] = "whole"
-    """Which frames, by their time stamps: spread over the whole video, so that the clip shows all of the action whatever
-    its speed; from the start at --fps; or as many clips at --fps as fit into the video."""
+    """Which frames, by their time stamps: spread over the whole video, so that the clip shows all of the action
+    whatever its speed; from the start at --fps; or as many clips at --fps as fit into the video."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
     """How a video of another aspect ratio gets the size: crop it (around what the masks show), pad it with black
     borders, or stretch it."""

@@ -122,7 +122,7 @@ def clip_id_of(name: str) -> str:
     """The clip id of a video's name: what is not an ASCII letter, a digit, - or _ becomes a hyphen.
 
     Where letters are lost, or none is left, some digits of the name's hash keep the id unique: "tasse" for "tasse",
-    "tasse-bleue" for "tasse bleue", "th-36b51fa7" for "thé".
+    "tasse-bleue" for "tasse bleue", "th-da45b8e2" for "thé".
     """
     kept = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:_ID_LENGTH]
     if name.isascii() and re.search(r"[A-Za-z0-9]", kept):

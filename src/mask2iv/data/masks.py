@@ -88,6 +88,8 @@ def read_masks(masks: MaskFrames, indices: Sequence[int], info: VideoInfo, size:
         InputError: another number of masks than frames, or masks that have neither the video's size in square pixels
             nor that of its stored ones.
     """
+    if not masks.total:
+        raise InputError(_FIELD, "there are none in the file", "give one for each frame of the video")
     kept = np.empty((len(indices), *size), dtype=np.uint8)
     for row, labels in enumerate(masks.read(indices)):
         if masks.total != len(info.times) or labels.shape not in (info.size, info.stored_size):

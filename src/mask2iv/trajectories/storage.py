@@ -19,7 +19,7 @@ from PIL import Image
 from mask2iv.contract import LABEL_COLOURS, Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, atomic_write, numbered_files, read_json, reason, write_json
-from mask2iv.media.images import open_image
+from mask2iv.media.images import MAX_IMAGE_PIXELS, open_image
 from mask2iv.trajectories.labels import painted_labels
 from mask2iv.trajectories.masks import size_text
 
@@ -101,6 +101,8 @@ def open_labels(path: Path, field: str) -> Iterator[LabelArchive]:
             shape, columns_first, dtype = _array_header(file)
             if len(shape) != 3 or dtype.kind not in "biu":
                 raise InputError(field, f"{path}: labels must be uint8 [T, H, W], found {dtype} {list(shape)}")
+            if shape[1] * shape[2] > MAX_IMAGE_PIXELS:
+                raise InputError(field, f"a frame of {path} has more than {MAX_IMAGE_PIXELS // 1_000_000} megapixels")
             fps = DEFAULT_FPS
             if "fps.npy" in archive.namelist():
                 with archive.open("fps.npy") as member:
