@@ -68,7 +68,7 @@ def painted_labels(rgb: UInt8Array, place: str, field: str) -> UInt8Array:
     for mask, width in ((strange, _SPECK), (off, _OUTLINE)):
         found = np.argwhere(_squares(mask, width + 1))
         if len(found):
-            y, x = (int(value) + width // 2 for value in found[0])
+            y, x = (int(value) for value in found[0])
             raise InputError(
                 field,
                 f"{place} has the colour {tuple(rgb[y, x].tolist())} at x={x}, y={y}, which is no label",
