@@ -1,5 +1,6 @@
 """Reading and writing of videos."""
 
+import gc
 import tracemalloc
 from fractions import Fraction
 from pathlib import Path
@@ -155,6 +156,20 @@ def test_only_the_frames_wanted_are_kept_and_at_their_size(encoding: ModuleType,
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1.3 * video.nbytes, "a whole video is held once"
+
+
+def test_decoded_frames_do_not_wait_for_the_garbage_collector(encoding: ModuleType, tmp_path: Path) -> None:
+    """Their memory is FFmpeg's, which Python does not count: nine seconds of full HD would pile up to gigabytes."""
+    path = encoding.encode(tmp_path / "a.mp4", moving_square(40))
+    gc.collect()
+    gc.disable()
+    try:
+        scan_video(path)
+        read_frames(path, [0, 20, 39], (48, 64))
+        alive = sum(isinstance(one, videos.av.VideoFrame) for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert alive <= 2
 
 
 def test_the_limit_counts_what_is_kept(encoding: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

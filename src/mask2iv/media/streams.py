@@ -98,10 +98,13 @@ class VideoStream:
         """
         start: float | None = None
         first: tuple[int, int] | None = None
+        view = View()
         for index, frame in enumerate(self._decoded()):
-            view = _view(frame, self.field, self.path)
-            size = view.size(frame.height, frame.width)
-            first = first or size
+            size = frame.height, frame.width
+            if first is None:
+                # Of the first frame alone: a frame that was asked for its side data is part of a ring of references,
+                # and its picture stays in memory until the garbage collector comes by.
+                first, view = size, _view(frame, self.field, self.path)
             if size != first:
                 raise size_changed(self.field, self.path, first, size)
             if frame.pts is not None:

@@ -61,10 +61,21 @@ def painted_labels(rgb: UInt8Array, place: str, field: str) -> UInt8Array:
     Raises:
         InputError: an area has a colour that is no label's within :data:`COLOUR_TOLERANCE`.
     """
-    labels = rgb_to_labels(rgb, tuple(int(label) for label in Label))
-    off = np.abs(rgb.astype(np.int16) - LABEL_COLOURS[labels]).max(axis=-1) > COLOUR_TOLERANCE
+    labels = np.zeros(rgb.shape[:-1], dtype=np.uint8)
+    off, strange = np.zeros(labels.shape, dtype=np.bool_), np.zeros(labels.shape, dtype=np.bool_)
+    # Most pixels have a label's colour, which is soon seen; only the others need distances.
+    rest = np.ones(labels.shape, dtype=np.bool_)
+    for label in Label:
+        same = np.logical_and.reduce([rgb[..., channel] == LABEL_COLOURS[label][channel] for channel in range(3)])
+        labels[same] = label
+        rest &= ~same
+    if not rest.any():
+        return labels
+    pixels = rgb[rest]
+    labels[rest] = rgb_to_labels(pixels, tuple(int(label) for label in Label))
+    off[rest] = np.abs(pixels.astype(np.int16) - LABEL_COLOURS[labels[rest]]).max(axis=-1) > COLOUR_TOLERANCE
     # What lies between label colours has channels that add up to at most 255.
-    strange = off & (rgb.sum(axis=-1, dtype=np.int32) > 255 + 3 * COLOUR_TOLERANCE)
+    strange[rest] = off[rest] & (pixels.sum(axis=-1, dtype=np.int32) > 255 + 3 * COLOUR_TOLERANCE)
     for mask, width in ((strange, _SPECK), (off, _OUTLINE)):
         found = np.argwhere(_squares(mask, width + 1))
         if len(found):
