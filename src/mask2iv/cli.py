@@ -42,6 +42,8 @@ COMMANDS = {
 
 # Where torchao is installed, diffusers loads it, and these warn of parts of it that nothing here uses.
 _NOISY = ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer")
+# Python's names of what flags call something shorter.
+_SHORTER = {"num_frames": "frames", "num_inference_steps": "steps"}
 # What the pipeline logs of prompts, the commands print themselves.
 _PRINTED = ("mask2iv.prompts.reader",)
 
@@ -93,9 +95,11 @@ def worded(error: InputError, command: type | None) -> str:
     # A path may begin like a flag: "out/metrics.json".
     found = re.match(r"\w+(?=$|[ :(])", error.field)
     name = found[0] if found else ""
-    if command is None or name not in _flags(command):
+    flags = set() if command is None else _flags(command)
+    flag = name if name in flags else _SHORTER.get(name)
+    if flag not in flags:
         return str(error)
-    return str(error.about(f"--{name.replace('_', '-')}{error.field[len(name) :]}"))
+    return str(error.about(f"--{flag.replace('_', '-')}{error.field[len(name) :]}"))
 
 
 def _flags(command: type) -> set[str]:

@@ -41,8 +41,8 @@ _HUGE_EXPONENT = re.compile(rb"\d[eE]\+?\d{3}")
 
 
 def reason(error: BaseException) -> str:
-    """An exception's message on one line, without the errno and path that OSError adds."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    """An exception's message on one line, without the errno and path that OSError, and codecs like it, add."""
+    text = getattr(error, "strerror", None) or str(error)
     return " ".join(text.split()) or type(error).__name__
 
 
@@ -114,6 +114,23 @@ def atomic_directory(path: str | os.PathLike[str], overwrite: bool = False) -> I
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(retired, ignore_errors=True)
+
+
+@contextmanager
+def disk_faults(out: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns a full or failing disk into an error of the output. Put around writing of ``out``, or of what becomes it.
+
+    Raises:
+        InputError: something could not be written.
+    """
+    try:
+        yield
+    except (OSError, InputError) as error:
+        # An error that names a file names one in a temporary folder, which nobody knows.
+        cause = error.__cause__ if isinstance(error, InputError) else error
+        if not isinstance(cause, OSError):
+            raise
+        raise InputError("out", f"{out} cannot be written: {reason(cause)}", "make room, or write elsewhere") from error
 
 
 def flush_to_disk(folder: str | os.PathLike[str], recursive: bool = True) -> None:

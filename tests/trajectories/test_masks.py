@@ -198,7 +198,7 @@ def test_rgb_frames_near_the_label_colours_are_read(tmp_path: Path) -> None:
 def test_bad_folders_are_refused_with_the_cause(tmp_path: Path) -> None:
     black = np.zeros((8, 8, 3), dtype=np.uint8)
     grey_spot = black.copy()
-    grey_spot[2, 5] = (120, 130, 140)
+    grey_spot[2:5, 5:8] = (120, 130, 140)
     cases = {
         "no frames": (),
         r"0001\.png.*\(120, 130, 140\).*x=5, y=2": (black, grey_spot),

@@ -42,8 +42,9 @@ class Evaluate:
     model: Annotated[str | None, _optional("embedded|FOLDER")] = None
     """The weights that come with the package (the default), or a model folder."""
     predictions: Annotated[Path | None, _optional("DIR")] = None
-    """In place of a model: a folder with CLIP_ID.mp4 for each clip, and CLIP_ID/labels.npz or CLIP_ID/trajectory/ where
-    the video was to follow a trajectory other than the true one; or seed-0/, seed-1/, ... with the same."""
+    """In place of a model: a folder with CLIP_ID.mp4 (or webm, mov, ...) for each clip, and CLIP_ID/labels.npz or
+    CLIP_ID/trajectory/ where the video was to follow a trajectory other than the true one; or seed-0/, seed-1/, ...
+    with the same."""
     allow_missing: bool = False
     """With --predictions: score only the clips that have a video. The protocol names the others."""
     split: Annotated[str | None, _optional("NAME")] = None

@@ -281,7 +281,7 @@ class ClipSet(Sequence[Clip]):
         return self.directory / "clips" / str(row["clip_id"])
 
     def _video(self, path: Path) -> UInt8Array:
-        video, _ = read_video(path)
+        video = read_video(path).frames
         if video.shape[:3] != (self.num_frames, *self.size):
             raise InputError(
                 str(path),

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from mask2iv.config import from_dict, plain, read_config
 from mask2iv.errors import InputError, within
-from mask2iv.files import read_lines, reason, require_file, write_json
+from mask2iv.files import disk_faults, read_lines, reason, require_file, write_json
 from mask2iv.generation.acceleration import Acceleration
 from mask2iv.generation.inputs import (
     SceneInputs,
@@ -33,7 +33,7 @@ from mask2iv.generation.inputs import (
     scene_record,
 )
 from mask2iv.generation.options import GuidanceOptions, Output, Sampling, SceneOptions
-from mask2iv.generation.results import check_result_folder, disk_faults, result_folder
+from mask2iv.generation.results import check_result_folder, result_folder
 from mask2iv.generation.run import LoadedModel, batched, write_result
 from mask2iv.manifest import versions
 from mask2iv.media.images import write_png
@@ -227,7 +227,7 @@ class _Session:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
         }
-        with disk_faults(self.output):
+        with disk_faults(self.output.out):
             write_json(out / SUMMARY, summary)
             if self.failures:
                 write_json(out / FAILURES, self.failures)
@@ -287,7 +287,7 @@ class _Session:
         for (job, inputs), scene, (trajectory, video) in zip(batch, resized, made, strict=True):
             output = self._output(job)
             with self._noting(job):
-                with result_folder(output, [*job.scene.files, self.jobs_file]) as folder, disk_faults(output):
+                with result_folder(output, [*job.scene.files, self.jobs_file]) as folder, disk_faults(output.out):
                     if inputs.found_mask:
                         write_png(folder / "object_mask.png", inputs.scene.object_mask)
                     write_result(folder, scene, trajectory, video)

@@ -18,7 +18,7 @@ import torch
 
 from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.files import write_json
+from mask2iv.files import disk_faults, write_json
 from mask2iv.generation.acceleration import Acceleration, enough_memory
 from mask2iv.generation.inputs import (
     check_sampling,
@@ -28,7 +28,7 @@ from mask2iv.generation.inputs import (
     read_trajectory,
 )
 from mask2iv.generation.options import GuidanceOptions, Output, Sampling, SceneOptions
-from mask2iv.generation.results import disk_faults, input_pictures, result_folder, write_filmstrip, write_trajectory
+from mask2iv.generation.results import input_pictures, result_folder, write_filmstrip, write_trajectory
 from mask2iv.generation.values import pick_device
 from mask2iv.manifest import versions, weight_hashes
 from mask2iv.media.images import read_image, resize_image, write_png
@@ -83,7 +83,7 @@ def render(image: Path, trajectory: Path, sampling: Sampling, acceleration: Acce
         except InputError as error:
             # The trajectory sets the size here.
             raise (error.about(f"trajectory of {error.field}") if error.field.startswith("size") else error) from error
-        with disk_faults(output):
+        with disk_faults(output.out):
             write_video(folder / "video.mp4", video, given.fps)
             write_filmstrip(folder, ("picture", request.image[None]), given, video)
             model.write_manifest(folder, inputs, {"seed": seed})
@@ -110,7 +110,7 @@ def _from_scene(
         resized = read.scene.at(model.size)
         started = time.perf_counter()
         if read.found_mask:
-            with disk_faults(output):
+            with disk_faults(output.out):
                 write_png(folder / "object_mask.png", read.scene.object_mask)
         seeds = [sampling.seed + index for index in range(samples)]
         parts = [f"sample-{index:03d}" for index in range(samples)] if samples > 1 else ["."]
@@ -118,7 +118,7 @@ def _from_scene(
             if samples > 1:
                 print("; ".join(f"{part}, seed {seed}" for part, seed in batch), file=sys.stderr)
             made = model.make([resized] * len(batch), [seed for _, seed in batch])
-            with disk_faults(output):
+            with disk_faults(output.out):
                 for (part, seed), (trajectory, video) in zip(batch, made, strict=True):
                     write_result(folder / part, resized, trajectory, video)
                     model.write_manifest(folder / part, read.record, {**prompt, "seed": seed})

@@ -107,7 +107,7 @@ class TrainingTask:
             clips, held_out = (
                 ClipMemory(one, (pipeline.height, pipeline.width), pipeline.num_frames, device) for one in sets
             )
-            run = Run(directory, accelerator, self.resume_from_checkpoint, identity)
+            run = Run(directory, accelerator, self.resume_from_checkpoint, identity, self._settings(recipe))
             context = TrainContext(
                 recipe,
                 clips,
@@ -204,9 +204,10 @@ class TrainingTask:
             raise InputError(field, f"{folder} is the output folder too", "choose another output folder")
         return folder
 
-    def _identity(self, recipe: Recipe, initial: Path | None, ids: list[list[str]]) -> dict[str, Any]:
-        """What must not change when a run is resumed: everything but :data:`FREE_TO_CHANGE`."""
-        settings = config.to_dict(recipe)
+    def _settings(self, recipe: Recipe) -> dict[str, Any]:
+        """The settings that must not change when a run is resumed: all but :data:`FREE_TO_CHANGE`."""
+        every = config.to_dict(recipe)
+        settings = {name: every[name] for name in ("pipeline", "schedule", self.component)}
         for name in FREE_TO_CHANGE:
             settings[self.component]["training"].pop(name)
         component = settings[self.component]
@@ -218,6 +219,11 @@ class TrainingTask:
             # As in runs started before these settings existed.
             for name in [name for name, before in newer.items() if part.get(name) == before]:
                 part.pop(name)
+        return settings
+
+    def _identity(self, recipe: Recipe, initial: Path | None, ids: list[list[str]]) -> dict[str, Any]:
+        """What must not change when a run is resumed: :meth:`_settings`, clips and weights, as hashes."""
+        settings = self._settings(recipe)
         text = json.dumps([settings["pipeline"], settings["schedule"], settings[self.component]], sort_keys=True)
         digests = [hashlib.sha256("\n".join(names).encode()).hexdigest() for names in ids]
         return {
