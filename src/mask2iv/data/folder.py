@@ -17,14 +17,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from mask2iv.contract import LABEL_COLOURS, Clip, Label, Trajectory, UInt8Array
-from mask2iv.data.dataset import resize_clip, select_frames
+from mask2iv.data.dataset import select_frames
 from mask2iv.errors import InputError
 from mask2iv.files import numbered_files, reason
+from mask2iv.media.fitting import fit_clip
 from mask2iv.media.images import open_image
 from mask2iv.media.videos import read_video
 from mask2iv.trajectories.labels import rgb_to_labels
@@ -277,36 +278,6 @@ def _frames(total: int, rate: float, config: FolderConfig) -> list[list[int]]:
         )
     starts = range(0, total - span[-1], span[-1] + 1) if config.take == "windows" else [0]
     return [[start + index for index in span] for start in starts]
-
-
-def fit_clip(
-    video: UInt8Array, labels: UInt8Array, size: tuple[int, int], fit: Literal["crop", "pad", "stretch"]
-) -> tuple[UInt8Array, UInt8Array]:
-    """Video uint8 [T, H, W, 3] and labels uint8 [T, H, W] at ``size`` (H, W); for ``fit`` see :class:`FolderConfig`."""
-    height, width = labels.shape[1:]
-    wide = width * size[0] > height * size[1]
-    if fit == "crop":
-        rows = height if wide else round(width * size[0] / size[1])
-        columns = round(height * size[1] / size[0]) if wide else width
-        seen = np.any(labels, axis=0)
-        top = _window(np.any(seen, axis=1), rows)
-        left = _window(np.any(seen, axis=0), columns)
-        box = np.s_[:, top : top + rows, left : left + columns]
-        return resize_clip(video[box], labels[box], size)
-    if fit == "stretch":
-        return resize_clip(video, labels, size)
-    inner = (round(size[1] * height / width), size[1]) if wide else (size[0], round(size[0] * width / height))
-    small, masks = resize_clip(video, labels, inner)
-    above, before = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
-    around = ((0, 0), (above, size[0] - inner[0] - above), (before, size[1] - inner[1] - before))
-    return np.pad(small, (*around, (0, 0))), np.pad(masks, around)
-
-
-def _window(seen: Any, length: int) -> int:
-    """Start of the window of `length` whose middle is that of `seen`, bool [N], as far as the edges allow."""
-    where = np.flatnonzero(seen)
-    middle = (int(where[0]) + int(where[-1]) + 1) / 2 if len(where) else len(seen) / 2
-    return min(max(round(middle - length / 2), 0), len(seen) - length)
 
 
 def _read_labels(source: Source, config: FolderConfig) -> UInt8Array:

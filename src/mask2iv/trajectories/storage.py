@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 import zlib
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mask2iv.contract import LABEL_COLOURS, Label, Trajectory, UInt8Array
+from mask2iv import config
+from mask2iv.contract import LABEL_COLOURS, Label, Placement, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, atomic_write, numbered_files, read_json, reason, write_json
 from mask2iv.media.images import open_image
@@ -24,18 +26,26 @@ MAX_TRAJECTORY_PIXELS = 1_000_000_000
 COLOUR_TOLERANCE = 32
 """Largest distance, per 8-bit channel, at which a stored colour still means a label colour."""
 _LABELS_MEMBER = "labels.npy"
+_PLACEMENT = "placement"
 
 
 def save_trajectory_file(trajectory: Trajectory, path: str | os.PathLike[str]) -> None:
-    """Writes one compressed ``.npz`` holding ``labels`` (uint8 [T, H, W]) and ``fps``; same trajectory, same bytes."""
+    """Writes one compressed ``.npz``; same trajectory, same bytes.
+
+    It holds ``labels`` (uint8 [T, H, W]), ``fps`` and, where it is known, ``placement`` (JSON text).
+    """
     if Path(path).suffix != ".npz":
         raise InputError(str(path), "a trajectory file's name must end in .npz")
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, labels=trajectory.labels, fps=np.float64(trajectory.fps))
+        arrays: dict[str, Any] = {"labels": trajectory.labels, "fps": np.float64(trajectory.fps)}
+        if trajectory.placement is not None:
+            arrays[_PLACEMENT] = json.dumps(config.to_dict(trajectory.placement))
+        np.savez_compressed(file, **arrays)
 
 
 def save_trajectory_folder(trajectory: Trajectory, directory: str | os.PathLike[str], overwrite: bool = False) -> None:
-    """Writes palette images ``0000.png``, ``0001.png``, ... (index = label) and ``trajectory.json`` with the fps.
+    """Writes palette images ``0000.png``, ``0001.png``, ... (index = label) and ``trajectory.json`` with the fps and,
+    where it is known, which part of the picture they show.
 
     Raises:
         InputError: the folder is not empty and ``overwrite`` is not set, or cannot be written.
@@ -46,7 +56,8 @@ def save_trajectory_folder(trajectory: Trajectory, directory: str | os.PathLike[
             image = Image.fromarray(labels, mode="L")
             image.putpalette(LABEL_COLOURS.tobytes())
             image.save(folder / f"{index:04d}.png", optimize=False)
-        write_json(folder / "trajectory.json", {"fps": trajectory.fps, "labels": legend})
+        known = {} if trajectory.placement is None else {_PLACEMENT: config.to_dict(trajectory.placement)}
+        write_json(folder / "trajectory.json", {"fps": trajectory.fps, "labels": legend, **known})
 
 
 def load_trajectory(path: str | os.PathLike[str]) -> Trajectory:
@@ -69,6 +80,7 @@ def load_trajectory(path: str | os.PathLike[str]) -> Trajectory:
             if archive.zip.getinfo(_LABELS_MEMBER).file_size > MAX_TRAJECTORY_PIXELS:
                 raise InputError("trajectory", f"{path} holds more than {MAX_TRAJECTORY_PIXELS:,} pixels")
             labels, fps = archive["labels"], float(archive["fps"])
+            placement = json.loads(str(archive[_PLACEMENT])) if _PLACEMENT in archive else None
     except InputError:
         raise
     except (
@@ -82,12 +94,15 @@ def load_trajectory(path: str | os.PathLike[str]) -> Trajectory:
         zlib.error,
     ) as error:
         raise InputError("trajectory", f"{path} is not a trajectory file or is damaged: {reason(error)}") from error
-    return _checked(path, labels, fps)
+    return _checked(path, labels, fps, placement)
 
 
-def _checked(path: Path, labels: UInt8Array, fps: float) -> Trajectory:
+def _checked(path: Path, labels: UInt8Array, fps: float, placement: Any) -> Trajectory:
     try:
-        return Trajectory(labels, fps)
+        if not isinstance(placement, dict | None):
+            raise InputError(_PLACEMENT, f"expected an object, found {placement!r}")
+        known = None if placement is None else config.from_dict(Placement, placement, _PLACEMENT)
+        return Trajectory(labels, fps, known)
     except InputError as error:
         raise InputError("trajectory", f"{path}: {error}") from error
 
@@ -106,12 +121,14 @@ def _load_folder(folder: Path) -> Trajectory:
         if frames[0].size * len(paths) > MAX_TRAJECTORY_PIXELS:
             raise InputError("trajectory", f"{folder} holds more than {MAX_TRAJECTORY_PIXELS:,} pixels")
     fps: Any = DEFAULT_FPS
+    placement = None
     if (folder / "trajectory.json").exists():
         header = read_json(folder / "trajectory.json")
         fps = header.get("fps") if isinstance(header, dict) else None
         if isinstance(fps, bool) or not isinstance(fps, int | float):
             raise InputError("trajectory", f"{folder / 'trajectory.json'} must hold a number named fps, found {fps!r}")
-    return _checked(folder, np.stack(frames), float(fps))
+        placement = header.get(_PLACEMENT)
+    return _checked(folder, np.stack(frames), float(fps), placement)
 
 
 def _load_frame(path: Path) -> UInt8Array:
