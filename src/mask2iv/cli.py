@@ -96,7 +96,8 @@ def _share_cores() -> None:
 def _warnings_on_one_line(command: type) -> Iterator[None]:
     """Prints warnings of the input as errors of it are printed; all others as Python does."""
     with warnings.catch_warnings():
-        warnings.simplefilter("always", InputWarning)
+        # Each text once.
+        warnings.simplefilter("default", InputWarning)
         show = warnings.showwarning
 
         def say(message: Warning | str, *where: Any, **options: Any) -> None:

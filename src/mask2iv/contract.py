@@ -114,7 +114,7 @@ class Placement:
         return {
             "fit": self.fit,
             "picture": [self.source[1], self.source[0]],
-            "box": [round(number, 2) for number in self.seen],
+            "box": [round(number, 2) if number % 1 else int(number) for number in self.seen],
             "placed": list(self.placed),
         }
 

@@ -89,7 +89,7 @@ def run_jobs(
     check_sampling(sampling, 1, batch_size)
     check_fitting(fitting)
     size = check_size_and_scales(guidance, None)
-    jobs = read_jobs(path, fitting, sampling.seed)
+    jobs = read_jobs(path, sampling.seed, fitting)
     record = file_record(path)
     model = LoadedModel("generate", sampling, acceleration, batch_size, progress=False)
     model.settle(guidance, size)
@@ -107,12 +107,12 @@ def run_jobs(
     return SOME_FAILED if session.failures else 0
 
 
-def read_jobs(path: Path, fitting: Fitting, seed: int) -> list[Job]:
+def read_jobs(path: Path, seed: int, fitting: Fitting) -> list[Job]:
     """The jobs of a file, one JSON object per line; blank lines are skipped.
 
     Args:
         path: paths in the file are relative to its folder.
-        fitting, seed: of jobs that have none of their own.
+        seed, fitting: of jobs that have none of their own.
 
     Raises:
         InputError: no such file, no jobs, a line that is not a job, or an id twice; names line and key.
@@ -129,7 +129,7 @@ def read_jobs(path: Path, fitting: Fitting, seed: int) -> list[Job]:
         if not line.strip():
             continue
         try:
-            job = _parse(line, number, path.parent, f"job-{len(jobs):05d}", fitting, seed)
+            job = _parse(line, number, path.parent, f"job-{len(jobs):05d}", seed, fitting)
         except InputError as error:
             place = f"jobs: line {number} of {path}"
             raise (error.about(place) if error.field == "job" else error.within(place)) from error
@@ -146,7 +146,7 @@ def read_jobs(path: Path, fitting: Fitting, seed: int) -> list[Job]:
     return jobs
 
 
-def _parse(line: str, number: int, folder: Path, default_id: str, fitting: Fitting, seed: int) -> Job:
+def _parse(line: str, number: int, folder: Path, default_id: str, seed: int, fitting: Fitting) -> Job:
     try:
         read = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -39,8 +39,8 @@ def place(
     A picture that has the size already is taken as it is. Otherwise ``fit`` is one of:
 
     - "crop": the largest part of the result's aspect ratio; it shows ``masks`` whole and with equal margins where it
-      can. Where it cannot, it shows at least a part of as many as it can, and as much of them as it can, the first one
-      counting twice as much as the second, and so on. Without masks, the middle.
+      can. Where it cannot, it shows the largest shares of them, the first one's counting twice as much as the second's,
+      and so on. Without masks, the middle.
     - "pad": all of the picture, with black borders.
     - "stretch": all of it; the aspect ratio is not kept.
     - "centre": as the original Mask2IV prepares its pictures: the shorter side becomes ``scale`` times the result's
@@ -92,16 +92,14 @@ def _start(profiles: Sequence[NDArray[Any]], total: int, length: int) -> int:
     starts = np.arange(total - length + 1)
     if not profiles:
         return len(starts) // 2
-    shown, shares = np.zeros(len(starts)), np.zeros(len(starts))
+    shares = np.zeros(len(starts))
     for index, profile in enumerate(profiles):
         before = np.concatenate([[0], np.cumsum(profile)])
-        share = (before[starts + length] - before[starts]) / before[-1]
-        shown += share > 0
-        shares += share / 2**index
+        shares += (before[starts + length] - before[starts]) / before[-1] / 2**index
     where = np.flatnonzero(np.any([profile > 0 for profile in profiles], axis=0))
     off_middle = np.abs(starts + length / 2 - (where[0] + where[-1] + 1) / 2)
     # The last key counts most; of equals the first is taken. Rounded, since sums of shares differ in their last bits.
-    return int(np.lexsort((off_middle, -shares.round(9), -shown))[0])
+    return int(np.lexsort((off_middle, -shares.round(9)))[0])
 
 
 def placed_image(image: UInt8Array, placement: Placement) -> UInt8Array:
@@ -125,12 +123,14 @@ def placed_mask(mask: NDArray[Any], placement: Placement) -> NDArray[Any]:
 
 def _pasted(part: NDArray[Any], placement: Placement, first: int) -> NDArray[Any]:
     """The resized part in the result, cut off or with borders. ``first`` is the axis of the rows."""
+    if placement.scaled == placement.size and placement.offset == (0, 0):
+        return np.ascontiguousarray(part)
     borders = [(0, 0)] * part.ndim
     for axis, (offset, size) in enumerate(zip(placement.offset, placement.size, strict=True), first):
         before, cut = max(offset, 0), max(-offset, 0)
         part = part.take(range(cut, min(part.shape[axis], cut + size - before)), axis=axis)
         borders[axis] = (before, size - before - part.shape[axis])
-    return np.ascontiguousarray(np.pad(part, borders))
+    return np.pad(part, borders)
 
 
 def fit_clip(video: UInt8Array, labels: UInt8Array, size: tuple[int, int], fit: Fit) -> tuple[UInt8Array, UInt8Array]:

@@ -39,9 +39,9 @@ def load_mask(
       that bright, several values are taken for numbers of objects: they need ``index``;
     - coloured: where any channel is; several colours are refused;
     - palette with colours: the one index that is not 0; several need ``index``. A palette of greys is read as grey;
-    - with an alpha channel (or a transparent colour): what is more than half opaque, whatever its colours, as in a
-      cut-out. Two cases are read by their colours as above: where less than 1 % of the pixels is transparent (stray
-      pixels), and where what is opaque is itself a mask in black and white (then what is transparent is not marked).
+    - with an alpha channel (or a transparent colour): what is opaque, whatever its colours, as in a cut-out; alpha is
+      read like grey. Two cases are read by their colours as above: where less than 1 % of the pixels is transparent
+      (stray pixels), and where what is opaque is itself a mask in black and white (then transparent is not marked).
 
     A mask of more than half of the picture is warned of: it may be inverted.
 
@@ -124,7 +124,7 @@ def _mask_from_array(array: NDArray[Any], field: str, index: int | None) -> Bool
 
 def _judged(alpha: NDArray[Any], colours: NDArray[Any], by_colours: Callable[[], BoolArray]) -> BoolArray:
     """The mask of an image with an alpha channel [H, W]; :func:`load_mask` states the rule."""
-    opaque = _bright(alpha)
+    opaque = _marked(alpha)
     if np.mean(~opaque) < _STRAY:
         return by_colours()
     shown, full = colours[opaque], _full(colours)
@@ -162,14 +162,10 @@ def _mask_of_rgb(colours: NDArray[Any], field: str) -> BoolArray:
 
 
 def _mask_of_grey(values: NDArray[Any], field: str) -> BoolArray:
-    numbers = _numbers(values)
-    if len(numbers) == 1 and (values == 0).any():
-        marked: BoolArray = values != 0
-        return marked
-    bright = _bright(values)
-    if values.dtype.kind != "f" and len(numbers) > 1 and not bright.any():
+    marked = _marked(values)
+    if values.dtype.kind != "f" and not marked.any() and len(_numbers(values)) > 1:
         raise _several(values, field)
-    return bright
+    return marked
 
 
 def _of_index(numbers: NDArray[Any], index: int, field: str) -> BoolArray:
@@ -200,10 +196,11 @@ def _listed(values: NDArray[Any]) -> str:
     return ", ".join(numbers[:_LISTED]) + more
 
 
-def _bright(values: NDArray[Any]) -> BoolArray:
-    """Where values of any shape exceed half of their range."""
-    bright: BoolArray = values > _full(values) / 2
-    return bright
+def _marked(values: NDArray[Any]) -> BoolArray:
+    """Of two values [H, W], one of them 0, the other one; else what exceeds half of their range."""
+    two = len(_numbers(values)) == 1 and (values == 0).any()
+    marked: BoolArray = values != 0 if two else values > _full(values) / 2
+    return marked
 
 
 def _full(values: NDArray[Any]) -> int:
