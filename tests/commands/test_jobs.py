@@ -292,6 +292,11 @@ def test_jobs_are_read_as_written(tmp_path: Path) -> None:
     assert (second.id, second.line, second.seed) == ("job-00001", 2, 9)
     assert second.scene.image == Path("/b.png")
     assert second.scene.object_point == "1,2"
+    assert first.fitting == second.fitting == Fitting()
+    fits = [{}, {"fit": "pad"}, {"fit_scale": 2}]
+    path.write_text("\n".join(json.dumps({"image": "a.png", **fit}) for fit in fits))
+    found = [job.fitting for job in read_jobs(path, 4, Fitting("centre", 1.2))]
+    assert found == [Fitting("centre", 1.2), Fitting("pad"), Fitting("centre", 2)]
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="save it as UTF-8 text"):
         read_jobs(path, 4, Fitting())

@@ -51,7 +51,7 @@ def manifest(out: str = "out") -> dict[str, Any]:
 def test_a_portrait_is_cropped_around_its_object(desk: Path) -> None:
     assert run("generate", *SCENE) == 0
     assert manifest()["settings"]["fit"] == "crop"
-    whole = {"fit": "crop", "picture": [64, 128], "box": [0, 96, 64, 32], "placed": [0, 0, 64, 32]}
+    whole = {"fit": "crop", "picture": [64, 128], "box": [0, 92, 64, 32], "placed": [0, 0, 64, 32]}
     assert manifest()["placement"] == whole
     strip = np.asarray(Image.open("out/filmstrip.png"))
     # The picture as it was taken, unsqueezed: the object is 20 pixels wide and 16 high.

@@ -152,15 +152,15 @@ def check_same_picture(image: Path, trajectory: Path) -> None:
     folder = trajectory if (trajectory / "trajectory").is_dir() else trajectory.parent
     if not (folder / "manifest.json").is_file():
         return
-    made = read_json(folder / "manifest.json")
-    inputs = (
-        made.get("inputs") if isinstance(made, dict) and made.get("command") in ("generate", "trajectory") else None
-    )
-    picture = inputs.get("image") if isinstance(inputs, dict) else None
-    if isinstance(picture, dict) and "sha256" in picture and picture["sha256"] != sha256_file(image):
+    try:
+        picture = read_json(folder / "manifest.json")["inputs"]["image"]
+        path, digest = picture["path"], picture["sha256"]
+    except (KeyError, TypeError):
+        return  # another program's manifest
+    if digest != sha256_file(image):
         raise InputError(
             "image",
-            f"{trajectory} was made for another picture, {picture.get('path')}",
+            f"{trajectory} was made for another picture, {path}",
             "give that one, or say --any-picture if this one is meant",
         )
 

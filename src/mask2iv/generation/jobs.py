@@ -47,8 +47,8 @@ SOME_FAILED = 3
 FAILURES, SUMMARY = "failures.json", "jobs-manifest.json"
 _PATHS = ("image", "object_mask", "target_mask", "actor_mask")
 _SCENE = tuple(f.name for f in fields(SceneOptions))
-_FIT = tuple(f.name for f in fields(Fitting))
-_KEYS = ("id", "seed", *_SCENE, *_FIT)
+_FIT = {f.name for f in fields(Fitting)}
+_KEYS = ("id", "seed", *_SCENE, *sorted(_FIT))
 _KINDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "seed": ("an integer", (int,)),
     "fit_scale": ("a number", (int, float)),
@@ -169,8 +169,11 @@ def _parse(line: str, number: int, folder: Path, default_id: str, seed: int, fit
         raise InputError("actor", f"expected 'hand' or 'robot', found {values['actor']!r}")
     name, own_seed = values.pop("id", default_id), values.pop("seed", seed)
     check_seed(own_seed, 1)
-    own_fit = replace(fitting, **{key: values.pop(key) for key in _FIT if key in values})
-    check_fitting(own_fit)
+    # A scale goes with its fit.
+    fitting = replace(
+        Fitting() if "fit" in values else fitting, **{key: values.pop(key) for key in _FIT & values.keys()}
+    )
+    check_fitting(fitting)
     if not _ID.fullmatch(name) or name.endswith(".") or name.casefold() in (FAILURES, SUMMARY):
         raise InputError(
             "id",
@@ -178,7 +181,7 @@ def _parse(line: str, number: int, folder: Path, default_id: str, seed: int, fit
             "use up to 100 letters, digits, '-', '_' and '.', a letter or digit first",
         )
     scene = SceneOptions(**values | {key: folder / values[key] for key in _PATHS if key in values})
-    return Job(name, number, scene, own_fit, own_seed)
+    return Job(name, number, scene, fitting, own_seed)
 
 
 class _Session:
