@@ -320,6 +320,17 @@ def test_two_values_and_soft_edges() -> None:
     np.testing.assert_array_equal(load_mask(Image.fromarray(soft).convert("RGB"), (16, 16)), MASK)
 
 
+def test_lossy_masks(tmp_path: Path) -> None:
+    mask = square(64, 12, 21, 30)
+    for quality in (60, 95, 100):
+        Image.fromarray(mask * np.uint8(255)).save(tmp_path / "m.jpg", quality=quality)
+        assert iou(load_mask(tmp_path / "m.jpg", (64, 64)), mask) > 0.98
+    noisy = np.where(mask, 254, 1).astype(np.uint8)
+    noisy[:8], noisy[16:24, 24:32] = 0, 255
+    np.testing.assert_array_equal(load_mask(noisy, (64, 64)), mask)
+    np.testing.assert_array_equal(load_mask(np.where(mask, 200, 100), (64, 64)), mask)
+
+
 SECOND = square(16, 12, 1, 3)
 NUMBERS = MASK * np.uint8(1) + SECOND * np.uint8(2)
 DAVIS = [0, 0, 0, 128, 0, 0, 0, 128, 0]
@@ -333,12 +344,17 @@ def davis() -> Image.Image:
 
 @pytest.mark.parametrize(
     "image",
-    [davis(), Image.fromarray(NUMBERS), Image.fromarray(NUMBERS.astype(np.uint16) * 300)],
-    ids=["palette", "grey", "16-bit"],
+    [
+        davis(),
+        Image.fromarray(NUMBERS),
+        Image.fromarray(NUMBERS.astype(np.uint16) * 300),
+        Image.fromarray(NUMBERS * 99),
+    ],
+    ids=["palette", "grey", "16-bit", "shades of grey"],
 )
 def test_an_image_of_several_objects_needs_a_choice(image: Image.Image, tmp_path: Path) -> None:
     image.save(tmp_path / "m.png")
-    first, second = (1, 2) if image.mode in ("P", "L") else (300, 600)
+    first, second = (int(number) for number in np.unique(np.asarray(image))[1:])
     with pytest.raises(InputError, match=rf"^target_mask: .*several objects, with the indices {first}, {second}; .*#"):
         load_mask(tmp_path / "m.png", (16, 16), "target_mask")
     np.testing.assert_array_equal(load_mask(f"{tmp_path}/m.png#{first}", (16, 16)), MASK)
