@@ -175,7 +175,7 @@ def test_file_and_folder_round_trip_losslessly(trajectory: Trajectory, tmp_path:
 
 
 def test_which_part_of_a_picture_it_shows_travels_along(trajectory: Trajectory, tmp_path: Path) -> None:
-    known = Trajectory(trajectory.labels, 8.0, place((90, 60), (13, 17), "centre", 1.2))
+    known = Trajectory(trajectory.labels, 8.0, placement=place((90, 60), (13, 17), "centre", 1.2))
     save_trajectory_file(known, tmp_path / "a.npz")
     save_trajectory_folder(known, tmp_path / "frames")
     for path in ("a.npz", "frames"):

@@ -102,7 +102,7 @@ def _checked(path: Path, labels: UInt8Array, fps: float, placement: Any) -> Traj
         if not isinstance(placement, dict | None):
             raise InputError(_PLACEMENT, f"expected an object, found {placement!r}")
         known = None if placement is None else config.from_dict(Placement, placement, _PLACEMENT)
-        return Trajectory(labels, fps, known)
+        return Trajectory(labels, fps, placement=known)
     except InputError as error:
         raise InputError("trajectory", f"{path}: {error}") from error
 
