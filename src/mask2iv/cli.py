@@ -10,12 +10,15 @@ import os
 import re
 import sys
 import typing
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import tyro
 
 from mask2iv import __version__
-from mask2iv.errors import InputError
+from mask2iv.errors import InputError, InputWarning
 
 # Named, not imported: a command's module is loaded when it is called, so that --help answers at once.
 COMMANDS = {
@@ -69,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             args=given[1:],
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         )
-        status: int | None = command.run()
+        with _warnings_on_one_line(declared):
+            status: int | None = command.run()
     except InputError as error:
         print(f"mask2iv: error: {worded(error, declared)}", file=sys.stderr)
         return 2
@@ -90,7 +94,25 @@ def _share_cores() -> None:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
-def worded(error: InputError, command: type | None) -> str:
+@contextmanager
+def _warnings_on_one_line(command: type) -> Iterator[None]:
+    """Prints warnings of the input as errors of it are printed; all others as Python does."""
+    with warnings.catch_warnings():
+        # Each text once.
+        warnings.simplefilter("default", InputWarning)
+        show = warnings.showwarning
+
+        def say(message: Warning | str, *where: Any, **options: Any) -> None:
+            if isinstance(message, InputWarning):
+                print(f"mask2iv: warning: {worded(message, command)}", file=sys.stderr)
+            else:
+                show(message, *where, **options)
+
+        warnings.showwarning = say  # type: ignore[assignment]
+        yield
+
+
+def worded(error: InputError | InputWarning, command: type | None) -> str:
     """An error in the words of the command line: a field that is a flag of the command is named as one."""
     # A path may begin like a flag: "out/metrics.json".
     found = re.match(r"\w+(?=$|[ :(])", error.field)

@@ -33,7 +33,7 @@ MAX_JSON_BYTES = 2**28
 MAX_ARRAY_BYTES = 2**31
 
 # What numpy and zipfile raise on damaged archives.
-_ARCHIVE_FAULTS = (
+ARCHIVE_FAULTS = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, IndexError, OverflowError, SyntaxError),
     *(MemoryError, NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error),
 )
@@ -347,7 +347,7 @@ def read_arrays(
             return {name: archive[name] for name in names}
     except InputError:
         raise
-    except _ARCHIVE_FAULTS as error:
+    except ARCHIVE_FAULTS as error:
         raise InputError(str(path), f"is not a file of arrays, or is damaged: {reason(error)}") from error
 
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from mask2iv.cli import main
 from mask2iv.contract import Label, Trajectory, UInt8Array
-from mask2iv.data.folder import fit_clip
 from mask2iv.data.store import ClipSet
+from mask2iv.media.fitting import fit_clip
 from mask2iv.media.images import write_png
 from mask2iv.media.videos import write_video
 from mask2iv.trajectories.labels import labels_to_rgb

@@ -17,6 +17,7 @@ from mask2iv.cli import main
 from mask2iv.contract import BoolArray, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.generation.jobs import read_jobs
+from mask2iv.generation.options import Fitting
 from mask2iv.media.images import write_png
 from mask2iv.media.videos import read_video
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
@@ -285,15 +286,20 @@ def test_jobs_are_read_as_written(tmp_path: Path) -> None:
     prompt = "a hand\u2028picking up a can"
     lines = [{"image": "a.png", "prompt": prompt}, {"image": "/b.png", "object_point": [1, 2], "seed": 9}]
     path.write_text("\ufeff" + "\r\n".join(json.dumps(line, ensure_ascii=False) for line in lines), encoding="utf-8")
-    first, second = read_jobs(path, 4)
+    first, second = read_jobs(path, 4, Fitting())
     assert (first.id, first.line, first.seed, first.scene.prompt) == ("job-00000", 1, 4, prompt)
     assert first.scene.image == tmp_path / "a.png"
     assert (second.id, second.line, second.seed) == ("job-00001", 2, 9)
     assert second.scene.image == Path("/b.png")
     assert second.scene.object_point == "1,2"
+    assert first.fitting == second.fitting == Fitting()
+    fits = [{}, {"fit": "pad"}, {"fit_scale": 2}]
+    path.write_text("\n".join(json.dumps({"image": "a.png", **fit}) for fit in fits))
+    found = [job.fitting for job in read_jobs(path, 4, Fitting("centre", 1.2))]
+    assert found == [Fitting("centre", 1.2), Fitting("pad"), Fitting("centre", 2)]
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="save it as UTF-8 text"):
-        read_jobs(path, 4)
+        read_jobs(path, 4, Fitting())
 
 
 def test_samples_may_be_computed_in_batches(desk: Path) -> None:

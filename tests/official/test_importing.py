@@ -195,6 +195,7 @@ def test_official_settings(small: Path) -> None:
     pipeline = Mask2IVPipeline.from_pretrained(small / "joined")
     config, scheduler = pipeline.config, pipeline.scheduler.config
     assert (config.fps, config.guidance_scale, config.guidance_rescale, config.eta) == (15.0, 1.0, 0.7, 1.0)
+    assert pipeline.fitting() == ("centre", 1.0)
     assert (config.num_inference_steps, config.video_num_inference_steps) == (50, 50)
     assert (config.mask_layout, config.latent_patch, config.text_skip_last) == ("text", 1, 1)
     assert config.drop_image_in_guidance

@@ -15,16 +15,16 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mask2iv.contract import Clip, Label, Trajectory, UInt8Array
+from mask2iv.contract import Clip, Label, Trajectory
 from mask2iv.data.captions import Description, describe, read_captions
-from mask2iv.data.dataset import resize_clip
 from mask2iv.data.masks import find_masks, name_of, read_masks
 from mask2iv.errors import InputError
+from mask2iv.media.fitting import fit_clip
 from mask2iv.media.streams import VIDEO_SUFFIXES, is_video_name
 from mask2iv.media.videos import read_frames, scan_video
 
@@ -238,33 +238,3 @@ def _reading_size(size: tuple[int, int], config: FolderConfig) -> tuple[int, int
         scales = [choose(wanted / found for wanted, found in zip(config.size, size, strict=True))] * 2
     height, width = (max(1, round(min(1.0, scale) * side)) for scale, side in zip(scales, size, strict=True))
     return height, width
-
-
-def fit_clip(
-    video: UInt8Array, labels: UInt8Array, size: tuple[int, int], fit: Literal["crop", "pad", "stretch"]
-) -> tuple[UInt8Array, UInt8Array]:
-    """Video uint8 [T, H, W, 3] and labels uint8 [T, H, W] at ``size`` (H, W); for ``fit`` see :class:`FolderConfig`."""
-    height, width = labels.shape[1:]
-    wide = width * size[0] > height * size[1]
-    if fit == "crop":
-        rows = height if wide else round(width * size[0] / size[1])
-        columns = round(height * size[1] / size[0]) if wide else width
-        seen = np.any(labels, axis=0)
-        top = _window(np.any(seen, axis=1), rows)
-        left = _window(np.any(seen, axis=0), columns)
-        box = np.s_[:, top : top + rows, left : left + columns]
-        return resize_clip(video[box], labels[box], size)
-    if fit == "stretch":
-        return resize_clip(video, labels, size)
-    inner = (round(size[1] * height / width), size[1]) if wide else (size[0], round(size[0] * width / height))
-    small, masks = resize_clip(video, labels, inner)
-    above, before = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
-    around = ((0, 0), (above, size[0] - inner[0] - above), (before, size[1] - inner[1] - before))
-    return np.pad(small, (*around, (0, 0))), np.pad(masks, around)
-
-
-def _window(seen: Any, length: int) -> int:
-    """Start of the window of `length` whose middle is that of `seen`, bool [N], as far as the edges allow."""
-    where = np.flatnonzero(seen)
-    middle = (int(where[0]) + int(where[-1]) + 1) / 2 if len(where) else len(seen) / 2
-    return min(max(round(middle - length / 2), 0), len(seen) - length)

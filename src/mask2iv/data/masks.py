@@ -15,8 +15,9 @@ from mask2iv.files import numbered_files
 from mask2iv.media.images import open_image, resize_mask
 from mask2iv.media.streams import VIDEO_SUFFIXES
 from mask2iv.media.videos import VideoInfo, scan_video, stored_frames
+from mask2iv.trajectories.archives import open_labels
 from mask2iv.trajectories.labels import painted_labels
-from mask2iv.trajectories.storage import load_label_image, open_labels
+from mask2iv.trajectories.storage import load_label_image
 
 _FIELD = "masks"
 

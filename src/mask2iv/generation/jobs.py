@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -19,11 +20,12 @@ from typing import Any
 from tqdm import tqdm
 
 from mask2iv.config import from_dict, plain, read_config
-from mask2iv.errors import InputError, within
+from mask2iv.errors import InputError, InputWarning, within
 from mask2iv.files import disk_faults, read_lines, reason, require_file, write_json
 from mask2iv.generation.acceleration import Acceleration
 from mask2iv.generation.inputs import (
     SceneInputs,
+    check_fitting,
     check_sampling,
     check_seed,
     check_size_and_scales,
@@ -32,11 +34,12 @@ from mask2iv.generation.inputs import (
     read_scene,
     scene_record,
 )
-from mask2iv.generation.options import GuidanceOptions, Output, Sampling, SceneOptions
+from mask2iv.generation.options import Fitting, GuidanceOptions, Output, Sampling, SceneOptions
 from mask2iv.generation.results import check_result_folder, result_folder
 from mask2iv.generation.run import LoadedModel, batched, write_result
 from mask2iv.manifest import versions
 from mask2iv.media.images import write_png
+from mask2iv.stages.scene import Scene
 
 SOME_FAILED = 3
 """Exit status when some jobs could not be done."""
@@ -44,7 +47,8 @@ SOME_FAILED = 3
 FAILURES, SUMMARY = "failures.json", "jobs-manifest.json"
 _PATHS = ("image", "object_mask", "target_mask", "actor_mask")
 _SCENE = tuple(f.name for f in fields(SceneOptions))
-_KEYS = ("id", "seed", *_SCENE)
+_FIT = {f.name for f in fields(Fitting)}
+_KEYS = ("id", "seed", *_SCENE, *sorted(_FIT))
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # Settings that do not say what was asked for, only how it was computed.
 _ASIDE = ("device", "threads", "batch_size", "offload", "channels_last", "compile", "cuda_graphs")
@@ -52,11 +56,12 @@ _ASIDE = ("device", "threads", "batch_size", "offload", "channels_last", "compil
 
 @dataclass(frozen=True)
 class Job:
-    """One line of a jobs file: the scene, its seed, and the name of its folder."""
+    """One line of a jobs file: the scene, how its picture is fitted, its seed, and the name of its folder."""
 
     id: str
     line: int
     scene: SceneOptions
+    fitting: Fitting
     seed: int
 
 
@@ -78,6 +83,7 @@ class _Result:
 
 def run_jobs(
     path: Path,
+    fitting: Fitting,
     guidance: GuidanceOptions,
     sampling: Sampling,
     acceleration: Acceleration,
@@ -93,8 +99,9 @@ def run_jobs(
         InputError: options or a jobs file that cannot be used; nothing is written then.
     """
     check_sampling(sampling, 1, batch_size)
+    check_fitting(fitting)
     size = check_size_and_scales(guidance, None)
-    jobs = read_jobs(path, sampling.seed)
+    jobs = read_jobs(path, sampling.seed, fitting)
     record = file_record(path)
     model = LoadedModel("generate", sampling, acceleration, batch_size, progress=False)
     model.settle(guidance, size)
@@ -112,12 +119,12 @@ def run_jobs(
     return SOME_FAILED if session.failures else 0
 
 
-def read_jobs(path: Path, seed: int) -> list[Job]:
+def read_jobs(path: Path, seed: int, fitting: Fitting) -> list[Job]:
     """The jobs of a file, one JSON object per line; blank lines are skipped.
 
     Args:
         path: paths in the file are relative to its folder.
-        seed: of jobs that have none of their own.
+        seed, fitting: of jobs that have none of their own.
 
     Raises:
         InputError: no such file, no jobs, a line that is not a job, or an id twice; names line and key.
@@ -132,7 +139,7 @@ def read_jobs(path: Path, seed: int) -> list[Job]:
         if not isinstance(line, dict):
             raise InputError(place, f"expected a JSON object, found {type(line).__name__}")
         with within(place):
-            job = _job(line, number, path.parent, f"job-{len(jobs):05d}", seed)
+            job = _job(line, number, path.parent, f"job-{len(jobs):05d}", seed, fitting)
         # Some file systems do not tell upper from lower case.
         name = job.id.casefold()
         if name in taken:
@@ -146,7 +153,7 @@ def read_jobs(path: Path, seed: int) -> list[Job]:
     return jobs
 
 
-def _job(line: Mapping[str, Any], number: int, folder: Path, default_id: str, seed: int) -> Job:
+def _job(line: Mapping[str, Any], number: int, folder: Path, default_id: str, seed: int, fitting: Fitting) -> Job:
     values = {key: value for key, value in line.items() if value is not None}
     for key in ("object_box", "object_point"):
         # A box or point may be a list of numbers too.
@@ -162,6 +169,11 @@ def _job(line: Mapping[str, Any], number: int, folder: Path, default_id: str, se
     name = default_id if named.id is None else named.id
     own_seed = seed if named.seed is None else named.seed
     check_seed(own_seed, 1)
+    # A scale goes with its fit.
+    own_fit = {key: values[key] for key in _FIT & values.keys()}
+    from_dict(Fitting, own_fit)
+    fitting = replace(Fitting() if "fit" in values else fitting, **own_fit)
+    check_fitting(fitting)
     if not _ID.fullmatch(name) or name.endswith(".") or name.casefold() in (FAILURES, SUMMARY):
         raise InputError(
             "id",
@@ -169,7 +181,7 @@ def _job(line: Mapping[str, Any], number: int, folder: Path, default_id: str, se
             "use up to 100 letters, digits, '-', '_' and '.', a letter or digit first",
         )
     paths = {key: folder / path for key in _PATHS if (path := getattr(scene, key)) is not None}
-    return Job(name, number, replace(scene, **paths), own_seed)
+    return Job(name, number, replace(scene, **paths), fitting, own_seed)
 
 
 class _Session:
@@ -199,8 +211,9 @@ class _Session:
             for batch in batched(left, batch_size):
                 read = []
                 for job in batch:
-                    with self._noting(job):
-                        read.append((job, read_scene(job.scene)))
+                    with self._noting(job), _warning_of(job):
+                        inputs = read_scene(job.scene)
+                        read.append((job, inputs, self.model.fitted(inputs.scene, job.fitting)))
                 if read:
                     self._make(read)
                 bar.update(len(batch))
@@ -268,15 +281,18 @@ class _Session:
             return False
         there = _asked(found.inputs, found.settings)
         prompt = complete_prompt(job.scene.prompt, job.scene.actor)
-        own = {**self.model.prompt_record(prompt), "seed": job.seed}
+        own = self._own(job, prompt)
         wanted = _asked(scene_record(job.scene), {**self.model.settings, **own})
         return there == plain(wanted) and (folder / "video.mp4").is_file()
 
-    def _make(self, batch: Sequence[tuple[Job, SceneInputs]]) -> None:
+    def _own(self, job: Job, prompt: str | None) -> dict[str, Any]:
+        """A job's settings beside the common ones."""
+        return {**self.model.prompt_record(prompt), **self.model.fit_record(job.fitting), "seed": job.seed}
+
+    def _make(self, batch: Sequence[tuple[Job, SceneInputs, Scene]]) -> None:
         """Generate and write one batch; one by one, where one of them spoils it."""
         try:
-            resized = [inputs.scene.at(self.model.size) for _, inputs in batch]
-            made = self.model.make(resized, [job.seed for job, _ in batch])
+            made = self.model.make([scene for *_, scene in batch], [job.seed for job, *_ in batch])
         except InputError as error:
             if len(batch) == 1:
                 self._fail(batch[0][0], error)
@@ -284,15 +300,14 @@ class _Session:
             for one in batch:
                 self._make([one])
             return
-        for (job, inputs), scene, (trajectory, video) in zip(batch, resized, made, strict=True):
+        for (job, inputs, scene), (trajectory, video) in zip(batch, made, strict=True):
             output = self._output(job)
             with self._noting(job):
                 with result_folder(output, [*job.scene.files, self.jobs_file]) as folder, disk_faults(output.out):
                     if inputs.found_mask:
                         write_png(folder / "object_mask.png", inputs.scene.object_mask)
                     write_result(folder, scene, trajectory, video)
-                    own = {**self.model.prompt_record(scene.prompt), "seed": job.seed}
-                    self.model.write_manifest(folder, inputs.record, own)
+                    self.model.write_manifest(folder, inputs.record, self._own(job, scene.prompt), scene.placement)
                 self.done += 1
 
     def _output(self, job: Job) -> Output:
@@ -310,9 +325,25 @@ class _Session:
         self.failures.append({"id": job.id, "line": job.line, "error": str(error)})
 
 
+@contextmanager
+def _warning_of(job: Job) -> Iterator[None]:
+    """Warnings of a job's input name the job."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", InputWarning)
+        yield
+    for warning in said:
+        message = warning.message
+        if isinstance(message, InputWarning):
+            message = message.within(f"{job.id} (line {job.line})")
+        warnings.warn_explicit(message, warning.category, warning.filename, warning.lineno)
+
+
 def _asked(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """What a manifest says was asked for: inputs by their hashes, settings without names and devices."""
-    hashes = {name: value.get("sha256") if isinstance(value, dict) else value for name, value in inputs.items()}
+    hashes = {
+        name: {key: part for key, part in value.items() if key != "path"} if isinstance(value, dict) else value
+        for name, value in inputs.items()
+    }
     kept = {name: value for name, value in settings.items() if name not in _ASIDE}
     model = settings.get("model")
     return {"inputs": hashes, "settings": {**kept, "model": model.get("sha256") if isinstance(model, dict) else model}}

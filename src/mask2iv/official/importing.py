@@ -126,7 +126,8 @@ def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[s
         for stage in settings.stages:
             linear = bool(config.unet.get("use_linear", False))
             save_extras(folder, stage, inventory, linear, DTYPES[settings.dtype])
-        pipeline = pipeline_config(config, settings.stage)
+        # Not in pipeline_config: what a recipe trains here has seen clips that were fitted otherwise.
+        pipeline = replace(pipeline_config(config, settings.stage), fit="centre")
         if settings.stage == "dynamicrafter" and not settings.widens:
             pipeline = replace(pipeline, video_conditioning=VideoConditioning(control="none", text=True))
         write_index(folder, pipeline, dict(sorted(components.items())))

@@ -27,7 +27,7 @@ from mask2iv.training.engine.processes import start_processes
 from mask2iv.training.engine.run import Run
 from mask2iv.training.inputs.clips import ClipMemory, readable_clips
 
-_NEWER_PIPELINE = {"video_guidance_scale": 1.0, "snapping": "nearest"}
+_NEWER_PIPELINE = {"video_guidance_scale": 1.0, "snapping": "nearest", "fit": "crop", "fit_scale": 1.0}
 _NEWER_STAGE = {"foreground_loss": "error", "contact_map": "contact", "frame_rate": "clip"}
 _NEWER_TRAINING = {"frozen_temporal": "all"}
 """Settings that runs of earlier versions lack, with the values that mean what these did."""
