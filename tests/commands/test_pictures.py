@@ -204,4 +204,4 @@ def test_jobs_have_fits_and_indices_of_their_own(desk: Path, capsys: pytest.Capt
     for change in ({"fit": "zoom"}, {"fit_scale": "2"}, {"fit": "pad", "fit_scale": 2}):
         Path("jobs.jsonl").write_text(json.dumps({**jobs[0], **change}))
         assert run("generate", "--jobs", "jobs.jsonl", out="none") == 2
-        assert "line 1 of jobs.jsonl: fit" in capsys.readouterr().err
+        assert "jobs.jsonl: line 1: fit" in capsys.readouterr().err

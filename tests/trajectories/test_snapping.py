@@ -71,7 +71,7 @@ def test_colours_come_back_from_disk(tmp_path: Path) -> None:
     assert set(load_trajectory(tmp_path / "a").labels[1].ravel()) == {1}
     header = {"fps": 15.0, "colours": "nearest"}
     (tmp_path / "a" / "trajectory.json").write_text(json.dumps(header))
-    with pytest.raises(InputError, match="must be 'channels' or absent, found 'nearest'"):
+    with pytest.raises(InputError, match="colours: expected 'channels', found 'nearest'"):
         load_trajectory(tmp_path / "a")
 
 

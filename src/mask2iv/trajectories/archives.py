@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.files import ARCHIVE_FAULTS, reason
+from mask2iv.files import ARCHIVE_FAULTS, MAX_ARRAY_BYTES, reason
 from mask2iv.media.images import MAX_IMAGE_PIXELS
 
 DEFAULT_FPS = 8.0
@@ -56,6 +57,8 @@ def open_labels(path: Path, field: str) -> Iterator[LabelArchive]:
                 raise InputError(field, f"{path}: labels must be uint8 [T, H, W], found {dtype} {list(shape)}")
             if shape[1] * shape[2] > MAX_IMAGE_PIXELS:
                 raise InputError(field, f"a frame of {path} has more than {MAX_IMAGE_PIXELS // 1_000_000} megapixels")
+            if columns_first and math.prod(shape) * dtype.itemsize > MAX_ARRAY_BYTES:
+                raise InputError(field, f"{path} holds its frames intermingled, and too many", "save them frame by frame")
             fps = DEFAULT_FPS
             if "fps.npy" in archive.namelist():
                 with archive.open("fps.npy") as member:
