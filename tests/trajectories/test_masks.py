@@ -181,7 +181,7 @@ def test_which_part_of_a_picture_it_shows_travels_along(trajectory: Trajectory, 
     for path in ("a.npz", "frames"):
         assert load_trajectory(tmp_path / path).placement == known.placement
     header = tmp_path / "frames" / "trajectory.json"
-    for change in ({"box": [0, 0, 900, 60]}, {"fit": "zoom"}, {"size": None}, {"more": 1}):
+    for change in ({"box": [0, 0, 900, 60]}, {"fit": "zoom"}, {"size": None}):
         damaged = json.loads((tmp_path / "frames" / "trajectory.json").read_text())
         damaged["placement"] |= change
         (tmp_path / "frames" / "trajectory.json").write_text(json.dumps(damaged))
