@@ -32,7 +32,7 @@ from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.errors import InputError, within
 from mask2iv.files import atomic_directory, reason, write_json
 from mask2iv.models.reference import ReferenceDecoder
-from mask2iv.pipelines.untrusted import check_settings
+from mask2iv.pipelines.untrusted import check_files, check_settings
 from mask2iv.stages.config import PipelineConfig
 
 INDEX = "model_index.json"
@@ -262,6 +262,8 @@ def load_component(folder: Path, name: str, class_name: str, dtype: torch.dtype)
     kind = next(kind for kind in CLASSES[name] if kind.__name__ == class_name)
     if not path.is_dir():
         raise InputError("model", f"component {name} is missing from {folder}")
+    with within("model"):
+        check_files(path)
     try:
         if kind in _OWN:
             return _load_own(path, kind, _OWN[kind], dtype)

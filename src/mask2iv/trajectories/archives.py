@@ -58,7 +58,9 @@ def open_labels(path: Path, field: str) -> Iterator[LabelArchive]:
             if shape[1] * shape[2] > MAX_IMAGE_PIXELS:
                 raise InputError(field, f"a frame of {path} has more than {MAX_IMAGE_PIXELS // 1_000_000} megapixels")
             if columns_first and math.prod(shape) * dtype.itemsize > MAX_ARRAY_BYTES:
-                raise InputError(field, f"{path} holds its frames intermingled, and too many", "save them frame by frame")
+                raise InputError(
+                    field, f"{path} holds its frames intermingled, and too many", "save them frame by frame"
+                )
             fps = DEFAULT_FPS
             if "fps.npy" in archive.namelist():
                 with archive.open("fps.npy") as member:
