@@ -123,7 +123,7 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> tor
     """Token ids, int64 [B, L], padded with 0 after the end token and cut at the tokenizer's length (L).
 
     Raises:
-        InputError: a prompt with words, for a tokenizer without a vocabulary.
+        InputError: a prompt with words, for a tokenizer without a vocabulary; or a damaged tokenizer.
     """
     said = next((prompt for prompt in prompts if prompt.strip()), None)
     if said is not None and has_no_words(tokenizer):
@@ -136,6 +136,8 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> tor
     ids = torch.zeros(len(prompts), length, dtype=torch.int64)
     # Not padded by the tokenizer: id 0 is the piece "!" in CLIP's vocabulary, so it cannot be the padding token.
     for row, found in enumerate(tokenizer(list(prompts), truncation=True, max_length=length)["input_ids"]):
+        if len(found) > length:
+            raise InputError("model", f"its tokenizer makes {len(found)} tokens of a prompt, and says at most {length}")
         ids[row, : len(found)] = torch.tensor(found)
     return ids
 

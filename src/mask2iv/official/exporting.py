@@ -187,7 +187,9 @@ def _write(out: Path, state: Mapping[str, Tensor]) -> None:
     with atomic_write(out) as temporary:
         try:
             if out.suffix == ".ckpt":
-                torch.save({"state_dict": separate}, temporary)
+                # Into an open file: given a path, torch writes the temporary name into the file.
+                with temporary.open("wb") as file:
+                    torch.save({"state_dict": separate}, file)
             else:
                 save_file(separate, temporary, metadata={"format": "pt"})
         except (OSError, RuntimeError, SafetensorError) as error:

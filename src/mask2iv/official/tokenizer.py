@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
-import io
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
@@ -102,16 +102,16 @@ def find_vocabulary(source: str | None, vocabulary_size: int) -> Vocabulary | No
     """
     if source is None:
         path = _installed()
-        return None if path is None else _from_bpe(_expanded(path.read_bytes()), vocabulary_size, str(path))
+        return None if path is None else _from_bpe(_expanded(path), vocabulary_size, str(path))
     path = Path(source)
     try:
         if path.is_dir():
             found = _from_folder(path)
         elif path.suffix == ".whl":
-            with zipfile.ZipFile(path) as wheel:
-                found = _from_bpe(_expanded(wheel.read(f"open_clip/{BPE_FILE}")), vocabulary_size, source)
+            with zipfile.ZipFile(path) as wheel, wheel.open(f"open_clip/{BPE_FILE}") as file:
+                found = _from_bpe(_expanded(file), vocabulary_size, source)
         elif path.is_file():
-            found = _from_bpe(_expanded(path.read_bytes()), vocabulary_size, source)
+            found = _from_bpe(_expanded(path), vocabulary_size, source)
         else:
             found = _from_hub(source)
     except InputError:
@@ -144,10 +144,10 @@ def _installed() -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _expanded(data: bytes) -> bytes:
+def _expanded(packed: Path | IO[bytes]) -> bytes:
     """A gzip file's content; a small file can expand to gigabytes."""
-    with gzip.open(io.BytesIO(data)) as file:
-        text = file.read(_MOST_BYTES + 1)
+    with gzip.open(packed) as file:
+        text: bytes = file.read(_MOST_BYTES + 1)
     if len(text) > _MOST_BYTES:
         raise ValueError(f"it expands to more than {_MOST_BYTES >> 20} MiB")
     return text

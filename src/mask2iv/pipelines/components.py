@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from diffusers import AutoencoderDC, AutoencoderKL
 from huggingface_hub import split_torch_state_dict_into_shards
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -113,7 +114,7 @@ def read_index(folder: Path, field: str = "model") -> tuple[PipelineConfig, dict
 class _TokenizerConfig:
     """``tokenizer_config.json``, as far as this package computes with it."""
 
-    model_max_length: int | float = 77
+    model_max_length: Annotated[int, Field(ge=3, le=4096)] = 77
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,15 @@ def load_components(folder: Path, dtype: torch.dtype) -> tuple[PipelineConfig, d
         name: load_component(folder, name, kind, torch.float32 if name in _ALWAYS_FP32 else dtype)
         for name, kind in names.items()
     }
+    tokenizer, encoder = loaded["tokenizer"], loaded["text_encoder"]
+    positions, words = encoder.config.max_position_embeddings, encoder.config.vocab_size
+    if tokenizer.model_max_length > positions or len(tokenizer) > words:
+        raise InputError(
+            "model",
+            f"the tokenizer of {folder} makes up to {tokenizer.model_max_length} tokens of {len(tokenizer)} words, its "
+            f"text encoder takes {positions} of {words}",
+            "copy both from one model",
+        )
     return pipeline_config, loaded
 
 
