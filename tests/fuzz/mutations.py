@@ -26,6 +26,12 @@ ODD: tuple[Any, ...] = (
     *([], {}, [[]], [1], [None], {"a": 1}, {"__reduce__": "os.system"}, list(range(3000)), _DEEP),
     *(float("nan"), float("inf"), float("-inf")),
 )
+ODD_VALUES = (
+    *("", "-1", "0", "1", "2.5", "1e999", "9" * 22, "nan", "inf", "x", "../x", "é" * 300, "a\nb", "--out", "all"),
+    *("0x0", "1x1", "32x64", "33x65", "99999x99999", "-4x4"),
+    *("1,2", "1,2,3,4", "-5,-5,10,10", "60,30,9000,9000", "9" * 22 + ",1"),
+)
+"""Values of flags."""
 FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "PPM", "EPS", "PDF", "ICO", "TGA")
 
 

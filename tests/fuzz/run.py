@@ -107,10 +107,16 @@ def one(name: str, number: int, world: Path, scratch: Path) -> Any:
     folder = scratch / "case"
     folder.mkdir()
     fill(target, world, folder)
+    argv = list(target.argv)
+    changes = []
+    if target.flags and (not target.mutated or rng.random() < 0.25):
+        flag, value = rng.choice(target.flags), rng.choice(mutations.ODD_VALUES)
+        changes.append(f"{flag} {value[:30]!r}")
+        argv += [flag, value]
     files = sorted({path for glob in target.mutated for path in folder.glob(glob) if path.is_file()})
-    chosen = rng.sample(files, min(len(files), rng.choice((1, 1, 1, 2))))
-    changes = [f"{path.relative_to(folder)}: {mutations.mutate(path, rng, world / 'traps')}" for path in chosen]
-    outcome = sandbox.run(target.argv, folder)
+    chosen = rng.sample(files, min(len(files), rng.choice((0, 1) if changes else (1, 1, 1, 2))))
+    changes += [f"{path.relative_to(folder)}: {mutations.mutate(path, rng, world / 'traps')}" for path in chosen]
+    outcome = sandbox.run(argv, folder)
     for path in (folder, folder.with_name("case-logs")):
         shutil.rmtree(path)
     return outcome, changes

@@ -41,26 +41,32 @@ class Target:
         inputs: files and folders that a case needs.
         mutated: glob patterns of those that are mutated, below the world.
         before: a folder that becomes ``out`` before the run, for commands that resume.
+        flags: flags that get odd values now and then. Those that merely ask for much work are not among them.
     """
 
     argv: list[str]
     inputs: tuple[str, ...]
     mutated: tuple[str, ...]
     before: str = ""
+    flags: tuple[str, ...] = ()
 
 
+ASKED = (
+    "--prompt", "--seed", "--size", "--guidance-scale", "--target-guidance-scale", "--fit", "--fit-scale",
+    "--object-point", "--object-box", "--sampler", "--device", "--dtype",
+)  # fmt: skip
 MODEL = ("model/**/*",)
 CLIPS = ("clips/**/*",)
 TARGETS = {
     "generate": Target(
         ["generate", *SCENE, "--target-mask", "scene/target.png", "--prompt", "a hand pushing a box to the left",
-         "--model", "model", *FAST, "--out", "out"], ("scene", "model"), ("scene/*.png", *MODEL)),
+         "--model", "model", *FAST, "--out", "out"], ("scene", "model"), ("scene/*.png", *MODEL), flags=ASKED),
     "jobs": Target(
         ["generate", "--jobs", "jobs.jsonl", "--model", "model", *FAST, "--out", "out"],
         ("scene", "model", "jobs.jsonl"), ("jobs.jsonl", "out/**/*.json"), "jobs-done"),
     "trajectory": Target(
         ["trajectory", *SCENE, "--prompt", PROMPT, "--model", "planning", *FAST, "--out",
-         "out"], ("scene", "planning"), ("scene/*.png", "planning/**/*")),
+         "out"], ("scene", "planning"), ("scene/*.png", "planning/**/*"), flags=ASKED),
     "render": Target(
         ["render", "--image", "scene/image.png", "--trajectory", "plan/trajectory", "--model", "model", *FAST, "--out",
          "out"], ("scene", "plan", "model"), ("plan/**/*",)),
@@ -68,10 +74,13 @@ TARGETS = {
         ["render", "--image", "scene/image.png", "--trajectory", "labels.npz", "--model", "model", *FAST, "--out",
          "out"], ("scene", "labels.npz", "model"), ("labels.npz",)),
     "clips": Target(
-        ["clips", "videos", "--size", "32x64", "--frames", "4", "--out", "out"], ("videos",), ("videos/**/*",)),
+        ["clips", "videos", "--size", "32x64", "--frames", "4", "--out", "out"], ("videos",), ("videos/**/*",),
+        flags=("--size", "--frames", "--fps", "--take", "--fit", "--actor-index", "--object-index")),
     "join": Target(["join", "clips", "clips-too", "--out", "out"], ("clips", "clips-too"), CLIPS),
     "simulate": Target(
-        ["simulate", "--clips", "3", "--size", "32x64", "--workers", "1", "--out", "out"], (), ()),
+        ["simulate", "--clips", "3", "--size", "32x64", "--workers", "1", "--out", "out"], (), (),
+        flags=("--size", "--seed", "--actor", "--verbs", "--objects", "--domains", "--distractors", "--noise",
+               "--split")),
     "evaluate": Target(
         ["evaluate", "--data", "clips", "--model", "model", "--metrics", "psnr,interaction", *FAST, "--out", "out"],
         ("clips", "model"), ("clips/*", "clips/clips/clip-0/*", "out/**/*"), "results-half"),
@@ -80,7 +89,8 @@ TARGETS = {
          "out"], ("clips", "predictions"), ("predictions/**/*",)),
     "compare": Target(
         ["compare", "results", "results-too", "--references", "--out", "out/table.md"], ("results", "results-too"),
-        ("results/*.json*", "results/features/*")),
+        ("results/*.json*", "results/features/*"),
+        flags=("--measures", "--names", "--format")),
     "train": Target(
         ["train", "video", "--data", "clips", "--recipe", "tiny", "--out", "out", "--resume-from-checkpoint", "latest",
          "--threads", "1"], ("clips",), ("clips/*", "clips/clips/clip-1/*", "out/**/*"), "trained"),
