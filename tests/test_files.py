@@ -10,7 +10,7 @@ import pytest
 
 from mask2iv import files
 from mask2iv.errors import InputError
-from mask2iv.files import alone, lock
+from mask2iv.files import alone, lock, parse_bytes
 
 HOLD = """
 import sys
@@ -112,3 +112,26 @@ def test_json_and_hash(tmp_path: Path) -> None:
         files.read_json(path)
     with pytest.raises(InputError, match="absent"):
         files.read_json(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("15MiB", 15 * 2**20),
+        ("15 mib", 15 * 2**20),
+        ("20 MB", 20_000_000),
+        ("1.5 GB", 1_500_000_000),
+        ("64kb", 64_000),
+        ("2G", 2_000_000_000),
+        ("1024B", 1024),
+        ("2048", 2048),
+    ],
+)
+def test_sizes_are_read_in_both_kinds_of_units(text: str, size: int) -> None:
+    assert parse_bytes(text, "x") == size
+
+
+@pytest.mark.parametrize("text", ["", "-5MiB", "many", "15 MiBs", "0", "1023"])
+def test_other_sizes_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"^x: must be .*, found"):
+        parse_bytes(text, "x", least=1024)

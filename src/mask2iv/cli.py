@@ -40,8 +40,6 @@ COMMANDS = {
     "unpack": ("mask2iv.commands.bundle:Unpack", "put the pieces of a run together again"),
 }
 
-# Where torchao is installed, diffusers loads it, and these warn of parts of it that nothing here uses.
-_NOISY = ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer")
 # What the pipeline logs of prompts, the commands print themselves.
 _PRINTED = ("mask2iv.prompts.reader",)
 
@@ -54,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     _share_cores()
-    for name in (*_NOISY, *_PRINTED):
+    for name in _PRINTED:
         logging.getLogger(name).setLevel(logging.ERROR)
     name = _parser().parse_args(given[:1]).command
     module, _, attribute = COMMANDS[name][0].partition(":")

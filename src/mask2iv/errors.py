@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class InputError(ValueError):
     """Something the user supplied cannot be used.
@@ -32,3 +35,12 @@ class InputError(ValueError):
     def within(self, place: str) -> InputError:
         """The same, with the place where the field was found in front: a file, a line of it."""
         return InputError(f"{place}: {self.field}", self.problem, self.remedy)
+
+
+@contextmanager
+def within(place: str) -> Iterator[None]:
+    """Puts a place in front of the field of errors that the block raises."""
+    try:
+        yield
+    except InputError as error:
+        raise error.within(place) from error

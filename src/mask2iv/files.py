@@ -19,6 +19,8 @@ from filelock import lock_descriptor
 
 from mask2iv.errors import InputError
 
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
+
 
 def reason(error: BaseException) -> str:
     """An exception's message on one line, without the errno and path that OSError adds."""
@@ -178,6 +180,26 @@ def alone(path: str | os.PathLike[str]) -> Iterator[None]:
             print(f"{Path(path).stem}: waiting for another process that works on it", file=sys.stderr)
             lock(file, wait=True)
         yield
+
+
+def parse_bytes(text: str, field: str, least: int = 1) -> int:
+    """Bytes of a size such as 15MiB, 500 kB, 2G or 1048576. Units of 1000 but for Ki, Mi and Gi, in any case.
+
+    Args:
+        text: the size.
+        field: its name in messages.
+        least: the smallest size that is accepted.
+
+    Raises:
+        InputError: another form, or less than that.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?)?B?", text.strip().upper())
+    if not match:
+        raise InputError(field, f"must be a size such as 15MiB, 500MB or 2GB, found {text!r}")
+    size = int(float(match[1]) * _UNITS[match[2] or ""])
+    if size < least:
+        raise InputError(field, f"must be at least {least} bytes, found {text!r}")
+    return size
 
 
 def require_file(path: str | os.PathLike[str], field: str) -> None:

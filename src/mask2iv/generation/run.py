@@ -5,16 +5,13 @@ from __future__ import annotations
 import string
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
-
-import torch
 
 from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.errors import InputError
@@ -33,13 +30,17 @@ from mask2iv.generation.values import pick_device
 from mask2iv.manifest import versions, weight_hashes
 from mask2iv.media.images import read_image, resize_image, write_png
 from mask2iv.media.videos import write_video
-from mask2iv.pipelines.components import model_folder
-from mask2iv.pipelines.pipeline import Mask2IVPipeline
+from mask2iv.pipelines.folder import model_folder, read_index
 from mask2iv.stages.interfaces import Guidance, SamplingOptions, VideoRequest
 from mask2iv.stages.scene import Scene
 
 T = TypeVar("T")
 
+_NETWORKS = {
+    "trajectory": ({"planner", "painter"}, {"trajectory_unet", "trajectory_resampler"}),
+    "video": ({"video_unet", "video_resampler"},),
+}
+"""What makes a stage: one of these sets of components."""
 _STAGES = {"generate": ("trajectory", "video"), "trajectory": ("trajectory",), "render": ("video",)}
 
 
@@ -57,20 +58,20 @@ def generate(
     Raises:
         InputError: names the field; most are found before the model is loaded.
     """
-    model = partial(LoadedModel, "generate", sampling, acceleration, batch_size)
-    _from_scene(model, scene, guidance, sampling, output, samples, batch_size)
+    _from_scene("generate", scene, guidance, sampling, acceleration, output, samples, batch_size)
 
 
 def predict(
     scene: SceneOptions, guidance: GuidanceOptions, sampling: Sampling, acceleration: Acceleration, output: Output
 ) -> None:
     """Stage 1 alone. Raises InputError as :func:`generate`."""
-    _from_scene(partial(LoadedModel, "trajectory", sampling, acceleration), scene, guidance, sampling, output, 1, 1)
+    _from_scene("trajectory", scene, guidance, sampling, acceleration, output, 1, 1)
 
 
 def render(image: Path, trajectory: Path, sampling: Sampling, acceleration: Acceleration, output: Output) -> None:
     """Stage 2 alone. Raises InputError as :func:`generate`."""
     check_sampling(sampling)
+    check_model("render", sampling.model)
     picture = read_image(image, "image")
     given, record = read_trajectory(trajectory)
     inputs, seed = {"image": file_record(image), "trajectory": record}, sampling.seed
@@ -91,19 +92,21 @@ def render(image: Path, trajectory: Path, sampling: Sampling, acceleration: Acce
 
 
 def _from_scene(
-    load: Callable[[], LoadedModel],
+    command: str,
     scene: SceneOptions,
     guidance: GuidanceOptions,
     sampling: Sampling,
+    acceleration: Acceleration,
     output: Output,
     samples: int,
     batch_size: int,
 ) -> None:
     check_sampling(sampling, samples, batch_size)
     size = check_size_and_scales(guidance, scene)
+    check_model(command, sampling.model)
     read = read_scene(scene)
     with result_folder(output, scene.files) as folder:
-        model = load()
+        model = LoadedModel(command, sampling, acceleration, batch_size)
         model.settle(guidance, size)
         model.tell_of_prompts([read.scene.prompt])
         prompt = model.prompt_record(read.scene.prompt)
@@ -130,6 +133,18 @@ def _from_scene(
     print(f"{output.out}: {', '.join(written)}" + (f" in each of {samples} folders" if samples > 1 else ""))
 
 
+def check_model(command: str, name: str) -> None:
+    """Whether a model folder has the stages of a command; its weights are not read.
+
+    Raises:
+        InputError: no model folder, or a stage is missing.
+    """
+    _, components = read_index(model_folder(name))
+    for stage in _STAGES[command]:
+        if not any(networks <= components.keys() for networks in _NETWORKS[stage]):
+            raise InputError("model", f"{name} has no {stage} stage, which {command} needs")
+
+
 class LoadedModel:
     """A loaded model, and the record of what is done with it.
 
@@ -146,6 +161,10 @@ class LoadedModel:
     def __init__(
         self, name: str, sampling: Sampling, acceleration: Acceleration, batch_size: int = 1, progress: bool = True
     ) -> None:
+        import torch
+
+        from mask2iv.pipelines.pipeline import Mask2IVPipeline
+
         self.name = name
         self.seconds: dict[str, float] = {}
         if sampling.threads:
@@ -157,10 +176,6 @@ class LoadedModel:
                 self.pipeline = Mask2IVPipeline.from_pretrained(sampling.model, acceleration.torch_dtype)
             except InputError as error:
                 raise (error if error.field.startswith("model") else error.within("model")) from error
-            stages = {"trajectory": self.pipeline.predictor, "video": self.pipeline.renderer}
-            for stage in _STAGES[name]:
-                if stages[stage] is None:
-                    raise InputError("model", f"{sampling.model} has no {stage} stage, which {name} needs")
             with enough_memory():
                 acceleration.apply(self.pipeline.requires_grad_(False), device)
         config = self.pipeline.config

@@ -26,7 +26,8 @@ from mask2iv.media.images import resize_image
 from mask2iv.models.autoencoder import Autoencoder, LatentCodec
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.pipelines.acceleration import Accelerated
-from mask2iv.pipelines.components import load_components, model_folder, save_component, write_index
+from mask2iv.pipelines.components import load_components, save_component
+from mask2iv.pipelines.folder import model_folder, write_index
 from mask2iv.pipelines.two_stages import Mask2IVOutput, StepCallback, TwoStages
 from mask2iv.prompts.reader import PromptReader
 from mask2iv.stages.config import PipelineConfig

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Literal
 
-from mask2iv.checkpoint import LEAST_FILE_BYTES
 from mask2iv.errors import InputError
+from mask2iv.files import parse_bytes
 
 MixedPrecision = Literal["no", "bf16", "fp16"]
 OptimizerName = Literal["adamw", "adamw-fused", "adamw-8bit"]
@@ -36,20 +35,8 @@ FREE_TO_CHANGE = (
 """Settings that a resumed run may change: how long it runs, how it uses the machine and what it reports. None of them
 changes what a step computes, except for rounding."""
 
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
-
-
-def parse_bytes(text: str, field: str) -> int:
-    """Bytes of a size such as 15MiB, 500MB or 2GB. ``field`` names it in messages.
-
-    Raises:
-        InputError: another form, or less than one byte.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?)?B?", text.strip().upper())
-    size = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
-    if size < 1:
-        raise InputError(field, f"must be a size such as 15MiB, 500MB or 2GB, found {text!r}")
-    return size
+LEAST_FILE_BYTES = 64 * 1024
+"""The smallest bound on the size of a checkpoint's files."""
 
 
 @dataclass(frozen=True)

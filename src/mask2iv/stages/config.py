@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mask2iv.diffusion.solvers import SAMPLERS, SamplerName
+from mask2iv.diffusion.config import SAMPLERS, SamplerName
 from mask2iv.errors import InputError
 from mask2iv.stages.conditioning import MaskLayout, VideoConditioning
 

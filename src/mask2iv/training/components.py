@@ -15,7 +15,8 @@ from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
 from mask2iv.models.text import encode_text
-from mask2iv.pipelines.components import INDEX, load_component, read_index
+from mask2iv.pipelines.components import load_component
+from mask2iv.pipelines.folder import INDEX, read_index
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.recipes import PainterRecipe, PlannerRecipe, ReferenceRecipe, StageRecipe
 from mask2iv.stages.conditioning import VideoConditioning

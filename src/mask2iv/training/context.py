@@ -18,7 +18,8 @@ from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, copy_linked, remove_leftovers, sha256_file
 from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.models.text import add_words, unknown_words
-from mask2iv.pipelines.components import INDEX, load_component, read_index, save_component, write_index
+from mask2iv.pipelines.components import load_component, save_component
+from mask2iv.pipelines.folder import INDEX, read_index, write_index
 from mask2iv.recipes import Recipe
 from mask2iv.training.engine.run import Run
 from mask2iv.training.inputs.clips import ClipMemory

@@ -18,7 +18,7 @@ from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import sha256_file, write_json
 from mask2iv.manifest import hardware, versions, weight_hashes, weights_digest
-from mask2iv.pipelines.components import model_folder
+from mask2iv.pipelines.folder import model_folder
 from mask2iv.recipes import Recipe
 from mask2iv.recipes.training import FREE_TO_CHANGE, TrainingConfig
 from mask2iv.training.components import TRAINERS

@@ -7,11 +7,14 @@ takes three channels and so gets the label colours (paper, section 3.2).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from mask2iv.contract import LABEL_COLOURS, Label, UInt8Array
+
+if TYPE_CHECKING:
+    import torch
 
 _PREDICTED_LABELS = (int(Label.BACKGROUND), int(Label.ACTOR), int(Label.OBJECT))
 
@@ -42,12 +45,16 @@ def rgb_to_labels(rgb: UInt8Array, labels: Sequence[int] = _PREDICTED_LABELS) ->
 
 def labels_to_tensor(labels: torch.Tensor) -> torch.Tensor:
     """Paints labels for the autoencoder, uint8 [B, T, H, W] -> float32 [B, 3, T, H, W] in [-1, 1]."""
+    import torch
+
     colours = torch.from_numpy(LABEL_COLOURS).to(labels.device, torch.float32) / 127.5 - 1.0
     return colours[labels.long()].permute(0, 4, 1, 2, 3).contiguous()
 
 
 def tensor_to_labels(x: torch.Tensor, labels: Sequence[int] = _PREDICTED_LABELS) -> torch.Tensor:
     """Snaps a decoded trajectory to labels, float [B, 3, T, H, W] in [-1, 1] -> uint8 [B, T, H, W]."""
+    import torch
+
     colours = torch.from_numpy(LABEL_COLOURS[list(labels)]).to(x.device, torch.float32) / 127.5 - 1.0
     distances = [(x.float() - colour.view(1, 3, 1, 1, 1)).square().sum(dim=1) for colour in colours]
     choice = torch.stack(distances).argmin(dim=0)
@@ -56,9 +63,9 @@ def tensor_to_labels(x: torch.Tensor, labels: Sequence[int] = _PREDICTED_LABELS)
 
 def only_object(labels: torch.Tensor) -> torch.Tensor:
     """Labels with all actors set to background, as in a target-position mask. uint8, any shape."""
-    return torch.where(labels == Label.OBJECT, labels, torch.zeros_like(labels))
+    return labels.where(labels == Label.OBJECT, 0)
 
 
 def only_actors(labels: torch.Tensor) -> torch.Tensor:
     """Labels with the object set to background: the actors' visible masks. uint8, any shape."""
-    return torch.where(labels == Label.OBJECT, torch.zeros_like(labels), labels)
+    return labels.where(labels != Label.OBJECT, 0)

@@ -25,6 +25,7 @@ from mask2iv.evaluation.per_clip.catalogue import (
     QUESTION_TITLES,
     SHARE,
     TRAJECTORY_FIGURES,
+    Measure,
 )
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES, TRUE
@@ -79,6 +80,24 @@ def markdown(result: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def brief(result: Mapping[str, Any]) -> list[str]:
+    """The main figures of ``metrics.json``, a line for each answer; nothing of trivial ones."""
+    found = [f"{result['protocol']['clips']} clips; in brackets: 95 % intervals."]
+    for name, figures in result.get("trajectory", {}).items():
+        if name in CONDITIONS:
+            found.append(f"{answer_title(name)}: {_named(figures, TRAJECTORY_FIGURES, _MAIN_OF_STAGE_1)}")
+    for system in SYSTEMS:
+        if system in result:
+            figures = {**result.get("interaction", {}).get(system, {}), **result[system]["model"]}
+            found.append(f"{TITLES[system]}: {_named(figures, MEASURES, _MAIN_OF_VIDEOS)}")
+    return found
+
+
+def _named(figures: Mapping[str, Any], measures: Mapping[str, Measure], names: Sequence[str]) -> str:
+    shown = [f"{measures[name].title} {cell(figures[name], measures[name].form)}" for name in names if name in figures]
+    return ", ".join(shown) or "nothing of the main figures was measured"
+
+
 def tables(result: Mapping[str, Any]) -> list[Table]:
     """The tables of ``metrics.json``, in the order of a report."""
     found = []
@@ -123,6 +142,8 @@ def breakdown_tables(result: Mapping[str, Any]) -> list[Table]:
     return found
 
 
+_MAIN_OF_STAGE_1 = ("final_distance_mean", "object_miou", "vanished_share")
+_MAIN_OF_VIDEOS = ("psnr", "ssim", "lpips", "success", "object_miou")
 _TRAJECTORY_LEGEND = (
     "Final distance: from the object's centroid in the last frame (or where it was last seen) to the target's, as a "
     f"share of the image diagonal. The object moves in frames where its centroid went by more than {MOVING_SHARE:.0%} "

@@ -18,13 +18,12 @@ from mask2iv.evaluation.measures.frechet import frechet_figure
 from mask2iv.evaluation.per_clip.measure import TRUE_VIDEO, Features
 from mask2iv.evaluation.per_clip.rows import DETAILS, Ranking, Row, flat
 from mask2iv.evaluation.reports.page import write_page
+from mask2iv.evaluation.runs.folder import JOURNAL, PROTOCOL, TABLE
 from mask2iv.extras import require
 from mask2iv.files import atomic_write, read_json, reason, write_json
 from mask2iv.filmstrip import filmstrip
 from mask2iv.media.images import write_png
 from mask2iv.stages.config import PipelineConfig
-
-JOURNAL, PROTOCOL, TABLE = "per_clip.jsonl", "protocol.json", "per_clip.parquet"
 
 
 class Journal:
