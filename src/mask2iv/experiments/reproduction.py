@@ -25,7 +25,8 @@ from mask2iv.files import alone, atomic_directory, copy_linked, read_json, sha25
 from mask2iv.manifest import hardware, versions, weights_digest
 from mask2iv.pipelines.folder import INDEX, model_folder, read_index, write_index
 from mask2iv.recipes import Recipe
-from mask2iv.training.task import TrainingTask, held_out_start
+from mask2iv.training.options import TrainingOptions, held_out_start
+from mask2iv.training.task import train
 
 _FULL_SCALE = (
     "trains DynamiCrafter-512 for each row, 100000 steps of 16 clips of 320x512 or --steps. It needs a CUDA GPU, for "
@@ -261,7 +262,7 @@ class Reproduction:
                 "remove it, or write to another folder",
             )
         print(f"{folder.name}: training {component}", file=sys.stderr)
-        task = TrainingTask(
+        options = TrainingOptions(
             component=component,  # type: ignore[arg-type]
             data=data,
             out=folder,
@@ -272,7 +273,7 @@ class Reproduction:
             device=self.device.type,  # type: ignore[arg-type]
             threads=command.threads,
         )
-        task.run(self._with_budget(component, variant, steps))
+        train(options, self._with_budget(component, variant, steps))
 
     def _budget(self, component: str, variant: str, steps: int = 0) -> tuple[str, ...]:
         """Optimisation settings that all rows share; the learning rate decays over the same share of the steps."""
