@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import difflib
 import importlib
-import logging
 import os
 import re
 import select
@@ -54,8 +53,6 @@ COMMANDS = {
 
 _ALONE = ("-h", "--help", "--version")
 """Flags without a command."""
-# What the pipeline logs of prompts, the commands print themselves.
-_PRINTED = ("mask2iv.prompts.reader",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,8 +83,6 @@ def _is_read() -> bool:
 
 def _run(given: list[str]) -> int:
     _share_cores()
-    for name in _PRINTED:
-        logging.getLogger(name).setLevel(logging.ERROR)
     declared: type | None = None
     try:
         name = _command_of(given)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import string
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -224,15 +224,8 @@ class LoadedModel:
             read = self.pipeline.prompts.read(prompt)
             if read != prompt:
                 print(f'mask2iv: prompt: "{prompt}" read as "{read}"', file=sys.stderr)
-        found = {word: None for prompt in given for word in self.pipeline.prompts.unknown(prompt)}
-        if found:
-            words = ", ".join(word.strip(string.punctuation) or word for word in found)
-            print(f"mask2iv: warning: --prompt: words that mean nothing to this model: {words}", file=sys.stderr)
-        for prompt in given:
-            cut = self.pipeline.prompts.cut_off(prompt)
-            if cut:
-                limit = f"longer than the {self.pipeline.prompts.limit} tokens that this model takes"
-                print(f'mask2iv: warning: --prompt: {limit}; it does not see "{cut}"', file=sys.stderr)
+        for problem in self.pipeline.prompts.problems(given):
+            print(f"mask2iv: warning: --prompt: {problem}", file=sys.stderr)
 
     def prompt_record(self, prompt: str | None) -> dict[str, Any]:
         """A prompt for the manifest: as given, and where that differs as it is read and what of it is cut off."""
@@ -247,9 +240,9 @@ class LoadedModel:
         """Trajectory and, where the command has stage 2, video of each scene, which is of the settled size."""
         options = replace(self._options, steps=self.steps["trajectory"], guidance=self._guidance)
         if "video" not in self.steps:
-            with self._timed("trajectory"), enough_memory():
+            with self._timed("trajectory"), enough_memory(), _told_already():
                 return [(one, None) for one in self.pipeline.predict(scenes, seeds, options, progress=self._progress)]
-        with enough_memory():
+        with enough_memory(), _told_already():
             video = replace(options, steps=self.steps["video"])
             output = self.pipeline.generate(scenes, seeds, options, video, progress=self._progress)
         self.seconds |= output.seconds
@@ -288,6 +281,16 @@ class LoadedModel:
         started = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - started, 3)
+
+
+@contextmanager
+def _told_already() -> Iterator[None]:
+    """Without the pipeline's warnings of prompts, which :meth:`LoadedModel.tell_of_prompts` prints."""
+    from mask2iv.prompts.reader import PromptWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PromptWarning)
+        yield
 
 
 def write_result(folder: Path, scene: Scene, trajectory: Trajectory, video: UInt8Array | None) -> None:

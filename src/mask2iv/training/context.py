@@ -16,7 +16,7 @@ from mask2iv.checkpoint import cannot_write
 from mask2iv.data.vocabulary import words_of
 from mask2iv.files import atomic_directory, copy_linked, remove_leftovers, sha256_file
 from mask2iv.models.autoencoder import LatentCodec
-from mask2iv.models.text import add_words, unknown_words
+from mask2iv.models.text import add_words, unknown_words, words_cut_off
 from mask2iv.pipelines.components import load_component, save_component
 from mask2iv.pipelines.folder import INDEX, read_index, write_index
 from mask2iv.recipes import Recipe
@@ -128,6 +128,7 @@ class TrainContext:
             words = sorted(
                 {word for caption in self.captions(mirrored) for word in words_of(unknown_words(tokenizer, caption))}
             )
+            self._tell_of_long_captions(tokenizer)
             if words and self.add_words:
                 larger = add_words(tokenizer, self.load("text_encoder", "encoders"), words)
                 # The encoder first: one that knows more words than its tokenizer is harmless, and is grown again.
@@ -140,6 +141,19 @@ class TrainContext:
                     file=sys.stderr,
                 )
         self.run.accelerator.wait_for_everyone()
+
+    def _tell_of_long_captions(self, tokenizer: Any) -> None:
+        """Warn of captions whose ends the text encoder does not see."""
+        captions = list(dict.fromkeys(self.captions(mirrored=False)))
+        cut = {caption: end for caption in captions if (end := words_cut_off(tokenizer, caption))}
+        if cut:
+            caption, end = next(iter(cut.items()))
+            print(
+                f"mask2iv: warning: captions: {len(cut)} of {len(captions)} are longer than the "
+                f'{tokenizer.model_max_length} tokens that the text encoder takes; of "{caption}" it does not see '
+                f'"{end}"',
+                file=sys.stderr,
+            )
 
     def vouch_for(self, frozen: Sequence[str]) -> None:
         """Make the frozen components part of the run's identity: it cannot be resumed with others."""
