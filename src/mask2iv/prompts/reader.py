@@ -95,12 +95,14 @@ class PromptReader:
         return self._as_caption(prompt) if self.wording is None else self.wording(prompt)
 
     def _as_caption(self, prompt: str) -> str:
-        """The prompt with its imperative as captions say it, where they know only that form; else unchanged."""
+        """The prompt with its verb in the form that captions have, where they know only that; else unchanged."""
         words = prompt.split()
         for index, word in enumerate(words):
             if not unknown_words(self.tokenizer, word):
                 continue
-            forms = [form for form in verb_forms(word.lower().strip(string.punctuation)) if form.endswith("ing")]
+            verb = word.lower().strip(string.punctuation)
+            bases = (verb, verb.removesuffix("s"), verb.removesuffix("es"))
+            forms = [form for base in bases if base for form in verb_forms(base) if form.endswith("ing")]
             form = next((form for form in forms if not unknown_words(self.tokenizer, form)), None)
             if form is None:
                 return prompt

@@ -50,12 +50,6 @@ def check_start(options: TrainingOptions, recipe: Recipe) -> None:
         InputError: the clips, the model folder, the networks to start from or the device do not fit the recipe.
     """
     initial, sets = options.starting_folder(), options.clips()
-    for field, clips in zip(("data", "held_out"), sets, strict=True):
-        try:
-            select_frames(clips.num_frames, recipe.pipeline.num_frames)
-        except InputError as error:
-            problem = f"its clips have {clips.num_frames} frames, the recipe takes {recipe.pipeline.num_frames}"
-            raise InputError(field, problem, "set pipeline.num_frames lower, or make longer clips") from error
     folders = _folders(options, initial)
     for name, trained_by in _NEEDED[options.component].items():
         if name not in folders:
@@ -64,6 +58,12 @@ def check_start(options: TrainingOptions, recipe: Recipe) -> None:
         _check_stage(options, recipe, initial)
     elif initial is not None:
         _check_sizes(options.component, recipe, initial, folders)
+    for field, clips in zip(("data", "held_out"), sets, strict=True):
+        try:
+            select_frames(clips.num_frames, recipe.pipeline.num_frames)
+        except InputError as error:
+            problem = f"its clips have {clips.num_frames} frames, the recipe takes {recipe.pipeline.num_frames}"
+            raise InputError(field, problem, "set pipeline.num_frames lower, or make longer clips") from error
     from mask2iv.checkpoint import resolve_checkpoint
     from mask2iv.training.engine.processes import check_device
     from mask2iv.training.engine.resume import refuse_old_run
