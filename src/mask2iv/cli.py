@@ -149,10 +149,11 @@ def _refuse(command: type, event: ParseErrorEvent) -> None:
     if isinstance(event, BadValue) and event.offending_value is None:
         raise InputError(event.argument.display_name(), "a value is missing", f"{event.prog} --help says which")
     if isinstance(event, InstantiationFailure) and event.argument is None:
-        # What a command's own checks raise, tyro wraps.
-        wrapped = sys.exception()
-        if wrapped is not None and isinstance(wrapped.__context__, InputError):
-            raise wrapped.__context__
+        # A command's own checks raised it; tyro handles it as a wrong value, or wraps it in an error of its own.
+        handled = sys.exception()
+        for error in (handled, handled and handled.__context__):
+            if isinstance(error, InputError):
+                raise error
     if isinstance(event, InstantiationFailure) and event.argument is not None:
         found = re.search(r"(?:from \[|base 10: |to float: )'(.*?)'", event.message)
         kinds = {"an integer": r"\bint\b", "a number": r"\bfloat\b"}
