@@ -6,6 +6,7 @@ needs PyTorch comes last, and is imported there.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,12 @@ def check_start(options: TrainingOptions, recipe: Recipe) -> None:
     from mask2iv.training.engine.resume import refuse_old_run
 
     check_device(recipe.of(options.component).training, options.device)
+    if options.component == "reference":
+        from mask2iv.training.networks.reference import check_reference
+
+        pipeline, processes = recipe.pipeline, int(os.environ.get("WORLD_SIZE", "1"))
+        size = (pipeline.height, pipeline.width)
+        check_reference(recipe.of("reference"), size, pipeline.num_frames, processes)
     directory = options.out / "training" / options.component
     if options.resume_from_checkpoint is None:
         refuse_old_run(directory)
