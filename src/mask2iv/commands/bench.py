@@ -56,14 +56,8 @@ class Bench:
     """Print JSON in place of the table."""
 
     def run(self) -> None:
-        self._check()
+        wanted = self._check()
         size = None if self.size is None else parse_size(self.size)
-        wanted = None if self.parts is None else tuple(name.strip() for name in self.parts.split(","))
-        unknown = [name for name in wanted or () if name not in PARTS]
-        if unknown:
-            raise InputError("parts", f"{unknown[0]!r} is not a part", f"choose from {', '.join(PARTS)}")
-        if self.model != "full":
-            read_index(model_folder(self.model))
 
         import torch
 
@@ -121,8 +115,16 @@ class Bench:
         print(", ".join(f"{name} {value}" for name, value in setting.items()), end="\n\n")
         print(table(report))
 
-    def _check(self) -> None:
+    def _check(self) -> tuple[str, ...]:
+        """Whether flags and model can be used; the parts that are asked for, () for the default ones."""
         for name, least in {"batch": 1, "runs": 1, "threads": 0, "steps": 1}.items():
             number = getattr(self, name)
             if number is not None and number < least:
                 raise InputError(name, f"must be at least {least}, found {number}")
+        wanted = () if self.parts is None else tuple(name.strip() for name in self.parts.split(","))
+        unknown = [name for name in wanted if name not in PARTS]
+        if unknown:
+            raise InputError("parts", f"{unknown[0]!r} is not a part", f"choose from {', '.join(PARTS)}")
+        if self.model != "full":
+            read_index(model_folder(self.model))
+        return wanted

@@ -210,9 +210,7 @@ class Mask2IVPipeline(TwoStages, Accelerated):
             num_inference_steps: sampling steps; the model's default where None.
             guidance_scale, target_guidance_scale: guidance by text and by target; 1 for none.
             guidance_rescale: share of rescaled guidance, in [0, 1].
-            generator: a generator or an integer seed, or a list with one of them per output. Output i of an integer has
-                the seed ``generator + i``.
-            seed: another name of an integer generator.
+            generator, seed: a generator or an integer, or a list with one of them per output; an integer is counted up.
             num_frames: the model's, if given.
             num_videos_per_prompt: outputs per image.
             batch_size: how many outputs go through the networks together, at most; those of one size and the same
@@ -223,8 +221,7 @@ class Mask2IVPipeline(TwoStages, Accelerated):
             progress: show a progress bar.
 
         Returns:
-            Images times `num_videos_per_prompt` trajectories of T frames at (height, width); outputs of one image are
-            neighbours.
+            Images times `num_videos_per_prompt` trajectories at (height, width); outputs of one image are neighbours.
 
         Raises:
             InputError: no stage 1, no condition, an unusable image, mask, size or number, or a sampler beside a
