@@ -44,6 +44,12 @@ def checkpoints() -> ModuleType:
     return _module(TESTS / "golden" / "checkpoints.py")
 
 
+@pytest.fixture(scope="session")
+def encoding() -> ModuleType:
+    """A writer of videos as cameras and programs write them, tests/media/encoding.py."""
+    return _module(TESTS / "media" / "encoding.py")
+
+
 def make_clip(index: int) -> Clip:
     """A coloured square that a disc pushes to the right or to the left."""
     colour, name = [((200, 60, 40), "box"), ((60, 90, 200), "can"), ((220, 200, 60), "book")][index % 3]

@@ -26,7 +26,7 @@ def test_overrides_reach_nested_settings_and_keep_the_rest() -> None:
     ("assignment", "message"),
     [
         ("video.training.max_step=7", r"^video\.training\.max_step: unknown configuration key 'max_step'"),
-        ("video.training.max_steps=many", r"^video\.training\.max_steps: expected int, found 'many'"),
+        ("video.training.max_steps=many", r"^video\.training\.max_steps: expected a valid integer, found 'many'"),
         ("video.training.max_steps", r"^video\.training\.max_steps: expected key=value"),
         ("name.deeper=1", r"^name\.deeper: name has no keys below it"),
         ("video.training.max_steps=0", "training.max_steps: must be at least 1"),

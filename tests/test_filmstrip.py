@@ -1,5 +1,7 @@
 """Filmstrips, and labels painted over frames."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,17 @@ def test_captions_are_drawn_and_long_ones_are_cut() -> None:
     assert (plain[:18] != titled[:18]).any()
     np.testing.assert_array_equal(plain[18:], titled[18:])
     assert filmstrip([("an instruction of many words " * 9, video)]).shape == plain.shape
+
+
+def test_a_caption_is_cut_where_the_row_ends_in_linear_time() -> None:
+    video = ramp(8, 20, 60)
+    page = filmstrip([("W" * 400, video)])
+    written = np.flatnonzero((page[:18] > 100).any(axis=(0, 2)))
+    assert page.shape[1] - 30 < written[-1] < page.shape[1] - 4, "as much as fits"
+    caption = "an instruction of many words " * 350
+    started = time.process_time()
+    assert (filmstrip([(caption, video)])[:18] == filmstrip([(caption[:400], video)])[:18]).all()
+    assert time.process_time() - started < 1, "10,000 characters took a minute"
 
 
 def test_overlay_paints_only_labels() -> None:

@@ -10,7 +10,8 @@ import mask2iv
 
 LEVELS = [
     {"errors"},
-    {"contract", "files", "config", "extras"},
+    {"contract", "files", "extras"},
+    {"config"},
     {"manifest", "seeds"},
     {"media"},
     {"trajectories"},

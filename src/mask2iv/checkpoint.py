@@ -13,17 +13,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Required
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from typing_extensions import TypedDict
 
-from mask2iv.errors import InputError
+from mask2iv.config import from_dict, read_config
+from mask2iv.errors import InputError, within
 from mask2iv.files import (
     atomic_directory,
     flush_to_disk,
-    read_json,
     reason,
     remove_directory,
     sha256_file,
@@ -205,6 +207,13 @@ def resolve_checkpoint(run_dir: Path, wanted: str) -> Path | None:
     return path
 
 
+class _Files(TypedDict, total=False):
+    """The part of ``state.json`` that says what the checkpoint's files hold."""
+
+    files: Required[dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], str]]
+    shapes: dict[str, dict[str, list[Annotated[int, Field(ge=0)]]]]
+
+
 def load_checkpoint(
     path: Path, names: Sequence[str], verify: bool = True
 ) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
@@ -218,13 +227,15 @@ def load_checkpoint(
     Raises:
         InputError: a file is missing or damaged; the message names the previous checkpoint, if there is one.
     """
-    state = read_json(path / "state.json")
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    state = read_config(path / "state.json", dict[str, Any])
+    if state.get("format") != FORMAT:
         raise InputError(
             str(path),
             "this checkpoint was written by another version of the program",
             "start again in another output folder",
         )
+    with within(str(path / "state.json")):
+        from_dict(_Files, state, unknown="ignore")
     try:
         for file, digest in state["files"].items():
             if verify and sha256_file(path / file) != digest:

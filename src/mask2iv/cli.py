@@ -11,8 +11,11 @@ import re
 import select
 import sys
 import typing
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import tyro
 from tyro._errors import (  # not promised to stay: pyproject.toml bounds tyro's version
@@ -26,7 +29,7 @@ from tyro._errors import (  # not promised to stay: pyproject.toml bounds tyro's
 )
 
 from mask2iv import __version__
-from mask2iv.errors import InputError
+from mask2iv.errors import InputError, InputWarning
 
 # Named, not imported: a command's module is loaded when it is called, so that --help answers at once.
 COMMANDS = {
@@ -53,6 +56,8 @@ COMMANDS = {
 
 _ALONE = ("-h", "--help", "--version")
 """Flags without a command."""
+# Python's names of what flags call something shorter.
+_SHORTER = {"num_frames": "frames", "num_inference_steps": "steps"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,7 +100,8 @@ def _run(given: list[str]) -> int:
                 args=given[1:],
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
             )
-        status: int | None = command.run()
+        with _warnings_on_one_line(declared):
+            status: int | None = command.run()
     except InputError as error:
         print(f"mask2iv: error: {worded(error, declared)}", file=sys.stderr)
         return 2
@@ -180,14 +186,34 @@ def _share_cores() -> None:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
-def worded(error: InputError, command: type | None) -> str:
+@contextmanager
+def _warnings_on_one_line(command: type) -> Iterator[None]:
+    """Prints warnings of the input as errors of it are printed; all others as Python does."""
+    with warnings.catch_warnings():
+        # Each text once.
+        warnings.simplefilter("default", InputWarning)
+        show = warnings.showwarning
+
+        def say(message: Warning | str, *where: Any, **options: Any) -> None:
+            if isinstance(message, InputWarning):
+                print(f"mask2iv: warning: {worded(message, command)}", file=sys.stderr)
+            else:
+                show(message, *where, **options)
+
+        warnings.showwarning = say  # type: ignore[assignment]
+        yield
+
+
+def worded(error: InputError | InputWarning, command: type | None) -> str:
     """An error in the words of the command line: a field that is a flag of the command is named as one."""
     # A path may begin like a flag: "out/metrics.json".
     found = re.match(r"\w+(?=$|[ :(])", error.field)
     name = found[0] if found else ""
-    if command is None or name not in _flags(command):
+    flags = set() if command is None else _flags(command)
+    flag = name if name in flags else _SHORTER.get(name)
+    if flag not in flags:
         return str(error)
-    return str(error.about(f"--{name.replace('_', '-')}{error.field[len(name) :]}"))
+    return str(error.about(f"--{flag.replace('_', '-')}{error.field[len(name) :]}"))
 
 
 def _flags(command: type) -> set[str]:

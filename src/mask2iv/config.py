@@ -1,49 +1,84 @@
-"""Typed configurations: nested frozen dataclasses, loaded from and saved as JSON; an unknown key is an error."""
+"""Typed data from JSON: configurations and records are dataclasses that pydantic checks; mistakes are named by key."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import types
+import os
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, PydanticSerializationError, to_json
 
 from mask2iv.errors import InputError
+from mask2iv.files import parse_json, read_json, read_lines
 
 T = TypeVar("T")
+Unknown = Literal["forbid", "ignore"]
+"""What becomes of keys that a type does not have: configurations forbid them, so that a typing error is found; records
+ignore them, so that files of later versions can be read."""
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """JSON-serialisable form of a configuration dataclass."""
-    data: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    """JSON-serialisable form of a configuration dataclass: tuples become lists."""
+    data: dict[str, Any] = plain(config)
     return data
 
 
-def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
+def plain(value: Any) -> Any:
+    """What JSON makes of a value: tuples become lists, paths and dataclasses text and mappings."""
+    return parse_json(to_json(value))
+
+
+def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "", unknown: Unknown = "forbid") -> T:
     """Build a configuration from a mapping.
 
-    Missing keys take their defaults; nested dataclasses are built from nested mappings.
+    Missing keys take their defaults; nested dataclasses are built from nested mappings. Types are strict: no text for a
+    number, no number for a truth value, no fraction for an integer.
+
+    Args:
+        cls: a dataclass.
+        data: plain values.
+        where: dotted key of ``data`` itself, put in front of the keys in messages.
+        unknown: see :data:`Unknown`.
 
     Raises:
-        InputError: an unknown key, a missing one without a default or a value of the wrong type, by its dotted path.
+        InputError: an unknown key, a missing one without a default or a value of the wrong type, by its dotted path; or
+            what the dataclass itself rejects.
     """
-    hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    values = {}
-    for key, value in data.items():
-        path = f"{where}.{key}" if where else key
-        if key not in fields:
-            raise InputError(path, "unknown configuration key", f"known keys here: {', '.join(sorted(fields))}")
-        values[key] = _convert(hints[key], value, path)
-    missing = [
-        name
-        for name, f in fields.items()
-        if name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise InputError(where or cls.__name__, f"missing configuration key {missing[0]!r}")
-    return cls(**values)
+    return _checked(cls, data, where, unknown)
+
+
+def read_config(path: str | os.PathLike[str], cls: type[T], unknown: Unknown = "forbid") -> T:
+    """The configuration or record in a JSON file.
+
+    Args:
+        path: the file.
+        cls: a dataclass, or any other type that pydantic knows.
+        unknown: see :data:`Unknown`.
+
+    Raises:
+        InputError: no such file, not JSON, or not this type; names the file and the key.
+    """
+    return _from_file(cls, read_json(path), str(path), unknown)
+
+
+def read_records(path: str | os.PathLike[str], cls: type[T], unknown: Unknown = "ignore") -> list[T]:
+    """The records in a file of JSON lines; blank lines are skipped.
+
+    Raises:
+        InputError: no such file, or a line that is not JSON or not this type; names file, line and key.
+    """
+    return [_from_file(cls, value, f"{path}: line {number}", unknown) for number, value in read_lines(path)]
+
+
+def _from_file(cls: type[T], value: Any, place: str, unknown: Unknown) -> T:
+    try:
+        return _checked(cls, value, "", unknown)
+    except InputError as error:
+        raise (error.about(place) if error.field == _ROOT else error.within(place)) from error
 
 
 def override(config: T, assignments: Sequence[str]) -> T:
@@ -57,8 +92,8 @@ def override(config: T, assignments: Sequence[str]) -> T:
         if not separator:
             raise InputError(assignment, "expected key=value, for example training.max_steps=100")
         try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
+            value = parse_json(text)
+        except ValueError:
             value = text
         config = _assign(config, path.split("."), value, path)
     return config
@@ -74,45 +109,68 @@ def _assign(config: Any, keys: Sequence[str], value: Any, path: str) -> Any:
             raise InputError(path, f"{keys[0]} has no keys below it")
         new = _assign(child, keys[1:], value, path)
     else:
-        new = _convert(typing.get_type_hints(type(config))[keys[0]], value, path)
+        new = _checked(typing.get_type_hints(type(config))[keys[0]], value, path, "forbid")
     return dataclasses.replace(config, **{keys[0]: new})
 
 
-def _convert(hint: Any, value: Any, path: str) -> Any:
-    """Check a JSON value against a type hint; lists become tuples, and mappings dataclasses."""
-    origin = typing.get_origin(hint)
-    if hint is Any:
-        return value
-    if origin in (types.UnionType, typing.Union):
+_ROOT = "value"
+"""Field of an error about a whole value that has no name."""
+
+
+@cache
+def _adapter(cls: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
+
+
+def _checked(cls: Any, value: Any, where: str, unknown: Unknown) -> Any:
+    """A plain value as `cls`. In JSON's terms, since pydantic is strict and still reads lists as tuples only there."""
+    try:
+        return _adapter(cls).validate_json(to_json(value), strict=True, extra=unknown)
+    except PydanticSerializationError as error:
+        raise InputError(where or _ROOT, f"holds something that JSON cannot: {error}") from error
+    except ValidationError as error:
+        raise _input_error(cls, error.errors(include_url=False)[0], where) from error
+
+
+def _input_error(cls: Any, fault: ErrorDetails, where: str) -> InputError:
+    kind, location, cause = fault["type"], fault["loc"], fault.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        return cause
+    if kind == "missing":
+        *above, name = location
+        place = _dotted(where, above) or getattr(cls, "__name__", _ROOT)
+        return InputError(place, f"missing configuration key {name!r}")
+    place = _dotted(where, location) or _ROOT
+    if kind == "unexpected_keyword_argument":
+        known = _known_keys(cls, location[:-1])
+        return InputError(place, "unknown configuration key", f"known keys here: {', '.join(known)}" if known else "")
+    return InputError(place, f"{_expected(fault)}, found {_brief(fault['input'])}")
+
+
+def _dotted(where: str, location: Sequence[int | str]) -> str:
+    text = where
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _expected(fault: ErrorDetails) -> str:
+    message = fault["msg"]
+    start = "Input should be "
+    return f"expected {message.removeprefix(start)}" if message.startswith(start) else message[:1].lower() + message[1:]
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _known_keys(cls: Any, location: Sequence[int | str]) -> list[str]:
+    """Keys of the dataclass at a place within `cls`; none where the way leads through a union or a container."""
+    for part in location:
+        if not dataclasses.is_dataclass(cls):
+            return []
+        hint = typing.get_type_hints(cls).get(str(part))
         options = [option for option in typing.get_args(hint) if option is not type(None)]
-        if value is None and len(options) < len(typing.get_args(hint)):
-            return None
-        if len(options) == 1:
-            # Its message is more precise, for example about where in a nested configuration the mistake is.
-            return _convert(options[0], value, path)
-        for option in options:
-            try:
-                return _convert(option, value, path)
-            except InputError:
-                continue
-    elif dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if isinstance(value, hint):
-            return value
-        if isinstance(value, Mapping):
-            return from_dict(hint, value, path)
-    elif origin is tuple and isinstance(value, (list, tuple)):
-        inner = typing.get_args(hint)
-        kinds = [inner[0]] * len(value) if len(inner) == 2 and inner[1] is ... else list(inner)
-        if len(kinds) == len(value):
-            return tuple(_convert(kind, item, path) for kind, item in zip(kinds, value, strict=True))
-    elif origin is dict or hint is dict:
-        if isinstance(value, Mapping):
-            return dict(value)
-    elif origin is typing.Literal:
-        if value in typing.get_args(hint):
-            return value
-    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    elif hint in (int, bool, str) and type(value) is hint:
-        return value
-    raise InputError(path, f"expected {getattr(hint, '__name__', hint)}, found {value!r}")
+        cls = options[0] if len(options) == 1 else hint
+    return sorted(field.name for field in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else []

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,89 @@ LABEL_COLOURS: UInt8Array = np.array([[0, 0, 0], [0, 255, 0], [255, 0, 0], [0, 0
 """RGB colour of each label, uint8 [4, 3]. The second actor (a left hand beside a right one) is blue, an extension."""
 
 
+def channels_to_labels(rgb: UInt8Array) -> UInt8Array:
+    """What the official models' colours mean, uint8 [..., 3] -> uint8 [...]: a channel is on from 128.
+
+    Red or blue is the object (blue a second part of it), green the actor. Where both are, the object is kept, as where
+    a first frame's masks overlap.
+    """
+    on = rgb >= 128
+    labels = np.where(on[..., 1], np.uint8(Label.ACTOR), np.uint8(Label.BACKGROUND))
+    labels[on[..., 0] | on[..., 2]] = Label.OBJECT
+    return labels
+
+
+Fit = Literal["crop", "pad", "stretch", "centre"]
+"""How a picture of another shape gets a result's: see :func:`mask2iv.media.fitting.place`."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which part of a picture a result shows, and where. Made by :func:`mask2iv.media.fitting.place`.
+
+    Attributes:
+        fit: how the picture got the result's shape.
+        source: (H, W) of the picture.
+        box: (top, left, height, width) of the part of it that is taken, in its pixels.
+        scaled: (H, W) to which that part is resized.
+        offset: (top, left) of the resized part in the result. What lies outside is cut off, what is not covered black.
+        size: (H, W) of the result.
+
+    Raises:
+        InputError: the box is not within the picture, or does not meet the result.
+    """
+
+    fit: Fit
+    source: tuple[int, int]
+    box: tuple[int, int, int, int]
+    scaled: tuple[int, int]
+    offset: tuple[int, int]
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if self.fit not in get_args(Fit):
+            raise InputError("fit", f"must be one of {', '.join(get_args(Fit))}, found {self.fit!r}")
+        for start, length, source, scaled, offset, size in zip(
+            self.box[:2], self.box[2:], self.source, self.scaled, self.offset, self.size, strict=True
+        ):
+            if not (0 <= start < start + length <= source and min(scaled, size) >= 1 and -scaled < offset < size):
+                raise InputError("placement", f"no part of a picture: {self}")
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the result shows the picture as it is."""
+        return (self.box, self.scaled, self.offset) == ((0, 0, *self.source), self.source, (0, 0)) and (
+            self.size == self.source
+        )
+
+    @property
+    def placed(self) -> tuple[int, int, int, int]:
+        """(x, y, width, height) of what of the result shows the picture, in the result's pixels."""
+        top, left = (max(start, 0) for start in self.offset)
+        bottom, right = (
+            min(start + length, end) for start, length, end in zip(self.offset, self.scaled, self.size, strict=True)
+        )
+        return left, top, right - left, bottom - top
+
+    @property
+    def seen(self) -> tuple[float, float, float, float]:
+        """(x, y, width, height) of what of the picture is seen, in the picture's pixels."""
+        x, y, width, height = self.placed
+        across, down = self.box[3] / self.scaled[1], self.box[2] / self.scaled[0]
+        left, top = (x - self.offset[1]) * across, (y - self.offset[0]) * down
+        return self.box[1] + left, self.box[0] + top, width * across, height * down
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """For a manifest: the fit, sizes, and the boxes X, Y, W, H of what is seen, in the picture and the result."""
+        return {
+            "fit": self.fit,
+            "picture": [self.source[1], self.source[0]],
+            "box": [round(number, 2) if number % 1 else int(number) for number in self.seen],
+            "placed": list(self.placed),
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class Trajectory:
     """A mask trajectory: where actor and object are in each frame.
@@ -57,13 +140,21 @@ class Trajectory:
     Attributes:
         labels: uint8 [T, H, W] with values of :class:`Label`.
         fps: frames per second, > 0.
+        painted: uint8 [T, H, W, 3], each channel 0 or 255: the colours that an official stage 1 painted, where the
+            labels cannot tell them all (actor and object in one pixel, a second part of the object). An official stage
+            2 follows these; all else, measures too, knows the labels, which are their :func:`channels_to_labels`. None
+            where the label colours are all there is.
+        placement: which part of the picture the frames show, where that is known.
 
     Raises:
-        InputError: wrong dtype or rank, no frames, an unknown label, or a frame rate that is not positive.
+        InputError: wrong dtype or rank, no frames, an unknown label, a frame rate that is not positive, or colours that
+            do not belong to the labels.
     """
 
     labels: UInt8Array
     fps: float = 8.0
+    painted: UInt8Array | None = None
+    placement: Placement | None = None
 
     def __post_init__(self) -> None:
         if self.labels.dtype != np.uint8 or self.labels.ndim != 3:
@@ -80,6 +171,18 @@ class Trajectory:
             )
         if not self.fps > 0:
             raise InputError("Trajectory.fps", f"must be positive, found {self.fps}")
+        if self.painted is not None:
+            self._check_painted(self.painted)
+
+    def _check_painted(self, painted: UInt8Array) -> None:
+        wanted = (*self.labels.shape, 3)
+        if painted.dtype != np.uint8 or painted.shape != wanted or ((painted > 0) & (painted < 255)).any():
+            raise InputError(
+                "Trajectory.painted",
+                f"must be uint8 {list(wanted)} of 0 and 255, found {painted.dtype} {list(painted.shape)}",
+            )
+        if (channels_to_labels(painted) != self.labels).any():
+            raise InputError("Trajectory.painted", "these colours are not those of the labels", "leave it out")
 
     @property
     def num_frames(self) -> int:

@@ -1,17 +1,18 @@
-"""The one exception that means "the input is wrong", as opposed to "the program is wrong"."""
+"""What is said of wrong input: as opposed to a defect of the program, and as opposed to input that only looks odd."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 
-class InputError(ValueError):
-    """Something the user supplied cannot be used.
+class _Said(Exception):
+    """Something about the user's input.
 
     It says what is wrong in Python's names. Each front door words it for its users: the command line turns ``field``
-    into a flag, prints one line and exits with status 2; a page shows it beside the control. Every other exception is a
-    defect of the program and keeps its traceback.
+    into a flag; a page shows it beside the control.
 
     Args:
         field: what is wrong: a parameter ("object_mask"), a dotted configuration key ("pipeline.height") or a file's
@@ -28,18 +29,35 @@ class InputError(ValueError):
     def __str__(self) -> str:
         return f"{self.field}: {self.problem}" + (f"; {self.remedy}" if self.remedy else "")
 
-    def about(self, field: str) -> InputError:
+    def about(self, field: str) -> Self:
         """The same, said of another field: a caller's own name for what it passed on."""
-        return InputError(field, self.problem, self.remedy)
+        return type(self)(field, self.problem, self.remedy)
 
-    def within(self, place: str) -> InputError:
+    def within(self, place: str) -> Self:
         """The same, with the place where the field was found in front: a file, a line of it."""
-        return InputError(f"{place}: {self.field}", self.problem, self.remedy)
+        return self.about(f"{place}: {self.field}")
+
+
+class InputError(_Said, ValueError):
+    """Something the user supplied cannot be used; its parts are those of :class:`_Said`.
+
+    The command line prints one line and exits with status 2. Every other exception is a defect of the program and keeps
+    its traceback.
+    """
+
+
+class InputWarning(_Said, UserWarning):
+    """Something the user supplied is used, but is probably not what was meant. Parts as in :class:`InputError`."""
+
+
+def warn(field: str, problem: str, remedy: str = "") -> None:
+    """Warns with an :class:`InputWarning`; the command line prints it on one line of standard error."""
+    warnings.warn(InputWarning(field, problem, remedy), stacklevel=3)
 
 
 @contextmanager
 def within(place: str) -> Iterator[None]:
-    """Puts a place in front of the field of errors that the block raises."""
+    """Puts ``place`` in front of the field of each InputError that the block raises."""
     try:
         yield
     except InputError as error:

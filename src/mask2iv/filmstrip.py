@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 
 import numpy as np
@@ -53,11 +54,14 @@ def filmstrip(rows: Sequence[tuple[str, UInt8Array]], max_columns: int = 8) -> U
 def _shortened(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """``text`` on one line of at most ``width`` pixels."""
     text = " ".join(text.split())
-    if font.getlength(text) <= width:
+    # Of a text with more letters than there are pixels, the rest is not even measured.
+    longest = min(len(text), width)
+    if longest == len(text) and font.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "...") > width:
-        text = text[:-1]
-    return text + "..."
+    fits = bisect.bisect_left(
+        range(longest), True, key=lambda count: bool(font.getlength(text[: count + 1] + "...") > width)
+    )
+    return text[:fits] + "..."
 
 
 def overlay(video: UInt8Array, labels: UInt8Array, alpha: float = 0.5) -> UInt8Array:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ from PIL import Image
 
 from mask2iv.cli import main
 from mask2iv.contract import Label, Trajectory, UInt8Array
-from mask2iv.data.folder import fit_clip
 from mask2iv.data.store import ClipSet
+from mask2iv.media.fitting import fit_clip
 from mask2iv.media.images import write_png
 from mask2iv.media.videos import write_video
 from mask2iv.trajectories.labels import labels_to_rgb
@@ -72,6 +74,7 @@ def test_every_kind_of_masks_gives_the_same_clip(folder: Path, tmp_path: Path) -
         assert abs(clip.video[0][~(exact[0] > 0)].astype(int) - 120).max() < 16
         assert clip.metadata["source_frames"] == [0, 4, 7, 11]
         assert clip.metadata["source_fps"] == RATE
+        assert clip.metadata["source_times"] == pytest.approx([0, 4 / RATE, 7 / RATE, 11 / RATE], abs=1e-6)
     by_id = {row["clip_id"]: row for row in found.rows}
     assert by_id["palette"]["caption"] == "a hand pushing a box, slowly"
     assert by_id["label-video"]["caption"] == "a robot arm lifting an orange"
@@ -161,7 +164,7 @@ def half_a_caption(folder: Path) -> None:
         (spoil_size, "array.mp4: masks: found 12 frames of 64x40"),
         (spoil_video, "array.mp4: video: "),
         (spoil_object, "array.mp4: masks: no object in frame 0"),
-        (spoil_colours, "label video.mp4: masks: frame 0 of label video_labels.mp4 is not in label colours"),
+        (spoil_colours, "label video.mp4: masks: frame 0 of label video_labels.mp4 has the colour"),
         (no_masks, "this program does not segment videos yet"),
         (no_caption, "array.mp4: captions: the captions file has no line for it; add one"),
         (no_video, "array: the captions file names it, but there is no such video"),
@@ -190,12 +193,18 @@ def test_a_bad_clip_stops_all_or_is_left_out(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--frames", "13"], "cannot take num_frames=13"),
+        (
+            ["--frames", "13"],
+            "3 of 3 videos cannot be used: array.mp4: --frames: the video has 12 frames, fewer than 13",
+        ),
         (
             ["--take", "start", "--fps", "30"],
-            "array.mp4: fps: the video has 24 frames per second, fewer than 30; lower it",
+            "array.mp4: --fps: the video has 24 frames per second, fewer than 30; lower it",
         ),
-        (["--take", "start", "--fps", "4"], "need 19; take fewer frames, a higher frame rate, or the whole video"),
+        (
+            ["--take", "start", "--fps", "4"],
+            "the video lasts 0.50 s; 4 frames at 4 per second take 1.00 s; take fewer frames, a higher frame rate, or",
+        ),
         (["--actor-index", "1"], "--actor-index: must be given together with object_index, found 1 and None"),
         (["--frames", "1"], "--frames: must be at least 2, found 1"),
         (["--size", "big"], "--size: expected HEIGHTxWIDTH in pixels, for example 160x256, found 'big'"),
@@ -240,6 +249,41 @@ def test_captions_as_json_lines(folder: Path, tmp_path: Path) -> None:
     (folder / "captions.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n")
     assert clips(folder, tmp_path / "set") == 0
     assert ClipSet(tmp_path / "set").rows[0]["caption"] == "a hand with array"
+
+
+def test_bad_videos_are_counted_and_the_flag_is_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil_video(folder)  # the first of the three
+    assert clips(folder, tmp_path / "set") == 2
+    said = capsys.readouterr().err
+    assert "folder: 1 of 3 videos cannot be used: array.mp4: video: " in said
+    assert "mend them, or leave them out with --skip-bad" in said
+    assert "Errno" not in said
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files may not grow to the size that each file of the set has, which is as on a full disk."""
+    spoil_video(folder)
+    assert clips(folder, tmp_path / "set", "--skip-bad") == 3
+    sizes = {path.stat().st_size for path in (tmp_path / "set").rglob("*") if path.is_file()}
+    shutil.rmtree(tmp_path / "set")
+    capsys.readouterr()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in sorted(sizes):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, before[1]))
+        try:
+            assert clips(folder, tmp_path / "set", "--skip-bad") == 2
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mask2iv")]
+        assert said == [
+            f"mask2iv: error: --out: {tmp_path / 'set'} cannot be written: File too large; make room, or write "
+            "elsewhere"
+        ]
+        assert [path.name for path in tmp_path.iterdir()] == ["videos"]
 
 
 @pytest.mark.parametrize(("left", "kept"), [(2, 0), (40, 16)])

@@ -224,7 +224,7 @@ def small_files(size: int) -> Iterator[None]:
 def test_a_full_disk(desk: Path, capsys: pytest.CaptureFixture[str], size: int) -> None:
     with small_files(size):
         message = refused(capsys, "generate", scene(*OBJECT, *PROMPT))
-    assert message == "--out: cannot write out: File too large; make room, or write elsewhere"
+    assert message == "--out: out cannot be written: File too large; make room, or write elsewhere"
 
 
 def test_interrupting_leaves_nothing(desk: Path) -> None:

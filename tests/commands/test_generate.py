@@ -65,7 +65,7 @@ def video(folder: Path) -> bytes:
 
 def test_generate_writes_its_files(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     out = desk.run("generate", *desk.scene())
-    frames, fps = read_video(out / "video.mp4")
+    frames, fps, _ = read_video(out / "video.mp4")
     assert (frames.shape, fps) == ((4, 32, 64, 3), 8.0)
     trajectory = load_trajectory(out / "trajectory")
     assert (trajectory.labels.shape, trajectory.fps) == ((4, 32, 64), 8.0)

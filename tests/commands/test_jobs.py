@@ -17,6 +17,7 @@ from mask2iv.cli import main
 from mask2iv.contract import BoolArray, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.generation.jobs import read_jobs
+from mask2iv.generation.options import Fitting
 from mask2iv.media.images import write_png
 from mask2iv.media.videos import read_video
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
@@ -221,11 +222,11 @@ def test_a_defect_of_the_program_is_not_swallowed(desk: Path, monkeypatch: pytes
 
 MALFORMED: list[tuple[str, Sequence[dict[str, Any] | str], str]] = [
     ("empty", ["", "  "], "holds no jobs"),
-    ("text", [BOTH, "image: a.png"], "line 2 of scenes/jobs.jsonl: not JSON"),
-    ("list", ["[]"], "line 1 of scenes/jobs.jsonl: expected a JSON object, found list"),
-    ("key", ["", {**BOTH, "promt": "x"}], "line 2 of scenes/jobs.jsonl: 'promt': unknown key; known keys: id, seed"),
-    ("type", [{**BOTH, "prompt": 3}], "prompt: expected text, found 3"),
-    ("seed", [{**BOTH, "seed": True}], "seed: expected an integer, found True"),
+    ("text", [BOTH, "image: a.png"], "line 2: not JSON"),
+    ("list", ["[]"], "line 1: expected a JSON object, found list"),
+    ("key", ["", {**BOTH, "promt": "x"}], "line 2: promt: unknown key; known keys: id, seed"),
+    ("type", [{**BOTH, "prompt": 3}], "prompt: expected a valid string, found 3"),
+    ("seed", [{**BOTH, "seed": True}], "seed: expected a valid integer, found True"),
     ("range", [{**BOTH, "seed": -1}], "seed: must be between 0 and"),
     ("actor", [{**BOTH, "actor": "dog"}], "actor: expected 'hand' or 'robot', found 'dog'"),
     ("image", [{"object_mask": "object.png", "prompt": PROMPT}], "image: it is missing"),
@@ -242,7 +243,7 @@ def test_a_malformed_file_is_refused_as_a_whole(
     desk: Path, capsys: pytest.CaptureFixture[str], jobs: Sequence[dict[str, Any] | str], message: str
 ) -> None:
     write(*jobs)
-    refused(capsys, [], f"--jobs: {message}" if message.startswith("line") else message)
+    refused(capsys, [], f"--jobs: scenes/jobs.jsonl: {message}" if message.startswith("line ") else message)
 
 
 def refused(capsys: pytest.CaptureFixture[str], flags: Sequence[str], message: str) -> None:
@@ -267,7 +268,7 @@ def refused(capsys: pytest.CaptureFixture[str], flags: Sequence[str], message: s
         (("--model", "scenes"), "--model: scenes is not a model folder"),
         (("--out", "scenes/image.png"), "--out: cannot write the folder scenes/image.png: File exists"),
         (("--jobs", "absent.jsonl"), "--jobs: absent.jsonl does not exist"),
-        (("--jobs", "scenes/image.png"), "--jobs: scenes/image.png cannot be read"),
+        (("--jobs", "scenes/image.png"), "--jobs: scenes/image.png: is not UTF-8 text"),
     ],
 )  # fmt: skip
 def test_unusable_flags(desk: Path, capsys: pytest.CaptureFixture[str], flags: Sequence[str], message: str) -> None:
@@ -285,15 +286,20 @@ def test_jobs_are_read_as_written(tmp_path: Path) -> None:
     prompt = "a hand\u2028picking up a can"
     lines = [{"image": "a.png", "prompt": prompt}, {"image": "/b.png", "object_point": [1, 2], "seed": 9}]
     path.write_text("\ufeff" + "\r\n".join(json.dumps(line, ensure_ascii=False) for line in lines), encoding="utf-8")
-    first, second = read_jobs(path, 4)
+    first, second = read_jobs(path, 4, Fitting())
     assert (first.id, first.line, first.seed, first.scene.prompt) == ("job-00000", 1, 4, prompt)
     assert first.scene.image == tmp_path / "a.png"
     assert (second.id, second.line, second.seed) == ("job-00001", 2, 9)
     assert second.scene.image == Path("/b.png")
     assert second.scene.object_point == "1,2"
+    assert first.fitting == second.fitting == Fitting()
+    fits = [{}, {"fit": "pad"}, {"fit_scale": 2}]
+    path.write_text("\n".join(json.dumps({"image": "a.png", **fit}) for fit in fits))
+    found = [job.fitting for job in read_jobs(path, 4, Fitting("centre", 1.2))]
+    assert found == [Fitting("centre", 1.2), Fitting("pad"), Fitting("centre", 2)]
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="save it as UTF-8 text"):
-        read_jobs(path, 4)
+        read_jobs(path, 4, Fitting())
 
 
 def test_samples_may_be_computed_in_batches(desk: Path) -> None:

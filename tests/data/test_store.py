@@ -123,7 +123,8 @@ def test_damaged_sets_are_refused_with_the_cause(directory: Path, tmp_path: Path
         with pytest.raises(InputError, match=message):
             ClipSet(directory)
 
-    for changes, message in (({"version": 2}, "version 2"), ({"format": "x"}, "format"), ({"size": [4]}, "size")):
+    damage = (({"version": 2}, "version: expected 1, found 2"), ({"format": "x"}, "format"), ({"size": [4]}, "size"))
+    for changes, message in damage:
         header.write_text(json.dumps(json.loads(good) | changes))
         refused(message)
     header.write_text(good)

@@ -111,6 +111,28 @@ def test_i3d_gets_all_frames_as_bytes(scripted: Path) -> None:
         i3d.features_of([clip[:9]])
 
 
+class PreparedI3D(nn.Module):
+    """Takes what is prepared already, and tells the means of its corners and its extremes."""
+
+    def forward(
+        self, x: torch.Tensor, rescale: bool = False, resize: bool = False, return_features: bool = False
+    ) -> torch.Tensor:
+        assert not rescale
+        assert not resize
+        assert return_features
+        assert x.shape[3:] == (224, 224)
+        return torch.stack([x[..., 0].mean(dim=(1, 2, 3)), x[..., -1].mean(dim=(1, 2, 3))], 1)
+
+
+def test_by_the_papers_convention_i3d_gets_the_middle_square(tmp_path: Path) -> None:
+    path = tmp_path / "i3d.pt"
+    torch.jit.script(PreparedI3D()).save(str(path))
+    i3d = I3D(parse_weights([f"fvd={path}@sha256:{sha256_file(path)}"])["fvd"], CPU, "paper")
+    clip = np.zeros((16, 32, 64, 3), dtype=np.uint8)
+    clip[:, :, 12:20], clip[:, :, 20:52] = 255, 51  # the middle square is columns 16 to 47
+    assert i3d.features_of([clip])[0].tolist() == pytest.approx([1.0, 2 * 51 / 255 - 1], abs=1e-4)
+
+
 def test_inception_gets_the_frames_after_the_first(tmp_path: Path) -> None:
     path = tmp_path / "inception.pt"
     torch.jit.script(TinyInception()).save(str(path))

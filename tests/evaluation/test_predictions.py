@@ -1,7 +1,9 @@
 """Videos of other programs are paired by clip id and scored; what does not fit is named."""
 
 import json
+import shutil
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -93,6 +95,40 @@ def test_extra_and_misshapen_videos_are_named(
     write_video(folder / "clip-0.mp4", clip.video[:3], 8.0)
     assert score(tiny_clips, folder, tmp_path / "out") == 2
     assert "clip-0.mp4 is 3 frames of 32x64, and clip clip-0 is scored at 4 frames of 32x64" in capsys.readouterr().err
+
+
+def test_other_endings_are_found_and_hidden_files_ignored(
+    tiny_clips: Path, tmp_path: Path, encoding: ModuleType
+) -> None:
+    folder = foreign(tiny_clips, tmp_path / "theirs")
+    video = ClipSet(tiny_clips)[0].video
+    (folder / "clip-0.mp4").unlink()
+    encoding.encode(folder / "clip-0.webm", video, codec="libvpx-vp9")
+    (folder / "clip-1.mp4").rename(folder / "clip-1.MP4")
+    (folder / "clip-2").mkdir()
+    (folder / "clip-2.mp4").rename(folder / "clip-2" / "video.mp4")
+    save_trajectory_folder(ClipSet(tiny_clips)[3].trajectory, folder / "clip-3" / "trajectory")
+    (folder / "clip-3" / "trajectory" / "._0000.png").write_bytes(b"x")
+    for name in ("._clip-4.mp4", ".DS_Store", ".hidden.webm"):
+        (folder / name).write_bytes(b"what macOS leaves beside files")
+    assert score(tiny_clips, folder, tmp_path / "out") == 0
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert found["predictions"]["model"]["psnr"]["value"] > 28
+
+
+def test_two_videos_of_one_clip_are_refused(
+    tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = foreign(tiny_clips, tmp_path / "theirs")
+    shutil.copy(folder / "clip-0.mp4", folder / "clip-0.mov")
+    assert score(tiny_clips, folder, tmp_path / "out") == 2
+    assert "clip-0.mov and " in capsys.readouterr().err
+
+
+def test_too_many_frames_name_the_flag(tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = foreign(tiny_clips, tmp_path / "theirs")
+    assert score(tiny_clips, folder, tmp_path / "out", "--frames", "99") == 2
+    assert "--frames: 99 frames cannot be taken from a clip of 4; lower it" in capsys.readouterr().err
 
 
 def test_several_answers_per_clip(tiny_clips: Path, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_stage_1_run_shows_what_it_keeps(tiny_clips: Path, tiny_model: Path, t
     sources = {"model": "tiny", "model_sha256": "0" * 64, "data": "clips", "data_index_sha256": "1" * 64}
     evaluate(pipeline, ClipSet(tiny_clips)[:1], EvaluationConfig("trajectory", 1), tmp_path / "out", sources)
     figures = json.loads((tmp_path / "out" / "metrics.json").read_text())["trajectory"]["text"]
-    assert set(figures) == set(TRAJECTORY_FIGURES)
+    assert set(figures) == set(TRAJECTORY_FIGURES) - {"channel_miou"}, "that one is the paper's"
 
 
 def test_values_are_written_with_their_unit_and_decimals() -> None:

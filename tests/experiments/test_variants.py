@@ -66,7 +66,10 @@ def test_a_variant_changes_exactly_what_it_says(name: str) -> None:
 
 
 def test_where_the_base_has_no_foreground_weight_the_papers_is_tried() -> None:
-    assert changes("joint-reweighted", "embedded-cpu") == {"trajectory.loss_weight": 5.0}
+    assert changes("joint-reweighted", "embedded-cpu") == {
+        "trajectory.loss_weight": 5.0,
+        "trajectory.foreground_loss": "squared-error",
+    }
 
 
 def test_each_step_of_the_ablation_takes_over_all_but_what_it_adds() -> None:

@@ -1,7 +1,11 @@
 """Reading and writing of videos."""
 
-import struct
+import gc
+import tracemalloc
+from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +14,8 @@ from PIL import Image
 
 from mask2iv.errors import InputError
 from mask2iv.media import videos
-from mask2iv.media.images import write_png
-from mask2iv.media.videos import read_video, write_video
+from mask2iv.media.images import resize_image, write_png
+from mask2iv.media.videos import read_frames, read_video, scan_video, write_video
 
 
 def moving_square(frames: int = 9, height: int = 48, width: int = 64) -> np.ndarray:
@@ -30,7 +34,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 def test_video_round_trip_keeps_frames_rate_and_colours(tmp_path: Path, fps: float) -> None:
     video = moving_square()
     write_video(tmp_path / "a.mp4", video, fps, crf=8)
-    read, rate = read_video(tmp_path / "a.mp4")
+    read, rate, _ = read_video(tmp_path / "a.mp4")
     assert read.shape == video.shape
     assert rate == pytest.approx(fps, rel=1e-5)
     assert psnr(read, video) > 33
@@ -72,35 +76,123 @@ def test_odd_sizes_are_padded_or_kept(tmp_path: Path) -> None:
 
 def test_one_frame_video(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", moving_square(1), 8.0)
-    read, rate = read_video(tmp_path / "a.mp4")
+    read, rate, _ = read_video(tmp_path / "a.mp4")
     assert len(read) == 1
     assert rate == 8.0
 
 
-def test_rotation_metadata_is_honoured(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((1, 0, 0, 1), lambda video: video),
+        ((-1, 0, 0, 1), lambda video: video[:, :, ::-1]),
+        ((1, 0, 0, -1), lambda video: video[:, ::-1]),
+        ((-1, 0, 0, -1), lambda video: video[:, ::-1, ::-1]),
+        ((0, 1, 1, 0), lambda video: video.swapaxes(1, 2)),
+        # As phones set it: turned by 90 degrees clockwise, and back.
+        ((0, 1, -1, 0), lambda video: np.rot90(video, k=-1, axes=(1, 2))),
+        ((0, -1, 1, 0), lambda video: np.rot90(video, k=1, axes=(1, 2))),
+        ((0, -1, -1, 0), lambda video: video[:, ::-1, ::-1].swapaxes(1, 2)),
+    ],
+)
+def test_turns_and_mirrors_are_applied(matrix: Any, shown: Any, encoding: ModuleType, tmp_path: Path) -> None:
     video = moving_square()
-    write_video(tmp_path / "a.mp4", video, 8.0, crf=8)
-    data = bytearray((tmp_path / "a.mp4").read_bytes())
-    # The display matrix in the track header, as phones set it: rotate by 90 degrees clockwise to show upright.
-    at = data.index(b"tkhd") + 44
-    data[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
-    (tmp_path / "turned.mp4").write_bytes(data)
-    read, _ = read_video(tmp_path / "turned.mp4")
-    assert psnr(read, np.rot90(video, k=-1, axes=(1, 2))) > 33
+    path = encoding.encode(tmp_path / "a.mp4", video, display_matrix=matrix)
+    wanted = shown(video)
+    assert read_video(path).frames.shape == wanted.shape
+    assert psnr(read_video(path).frames, wanted) > 33
+    assert scan_video(path).size == wanted.shape[1:3]
+
+
+def test_a_slanting_display_matrix_is_refused(encoding: ModuleType, tmp_path: Path) -> None:
+    turned = (0.866, 0.5, -0.5, 0.866)
+    path = encoding.encode(tmp_path / "a.mp4", moving_square(), display_matrix=turned)
+    with pytest.raises(InputError, match="turned by 30 degrees; only quarter turns"):
+        read_video(path)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov"])
+def test_time_stamps_are_those_of_the_file(name: str, encoding: ModuleType, tmp_path: Path) -> None:
+    times = [0, 0.1, 0.2, 0.7, 1.2, 1.3]
+    path = encoding.encode(tmp_path / name, moving_square(6), times=times)
+    assert read_video(path).times == pytest.approx(times, abs=1e-3)
+    assert scan_video(path).times == pytest.approx(times, abs=1e-3)
+    assert scan_video(path).fps == pytest.approx(5 / 1.3, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_cover_is_not_the_video(name: str, encoding: ModuleType, tmp_path: Path) -> None:
+    cover = np.full((200, 200, 3), 250, dtype=np.uint8)
+    path = encoding.encode(tmp_path / name, moving_square(), cover=cover)
+    with videos.av.open(str(path)) as container:
+        assert "mjpeg" in [stream.codec_context.name for stream in container.streams.video]
+    assert psnr(read_video(path).frames, moving_square()) > 33
+
+
+def test_pixels_become_square(encoding: ModuleType, tmp_path: Path) -> None:
+    """As many lines as stored; the width follows, before the picture is turned."""
+    wide = encoding.encode(tmp_path / "wide.mp4", moving_square(), pixel_aspect=Fraction(3, 2))
+    assert read_video(wide).frames.shape[1:3] == (48, 96)
+    assert psnr(read_video(wide).frames, resize_image(moving_square(), (48, 96))) > 33
+    info = scan_video(wide)
+    assert (info.size, info.stored_size) == ((48, 96), (48, 64))
+    turned = encoding.encode(
+        tmp_path / "turned.mp4", moving_square(), pixel_aspect=Fraction(1, 2), display_matrix=(0, 1, -1, 0)
+    )
+    assert read_video(turned).frames.shape[1:3] == (32, 48)
+
+
+def test_only_the_frames_wanted_are_kept_and_at_their_size(encoding: ModuleType, tmp_path: Path) -> None:
+    video = moving_square(80, 240, 320)
+    path = encoding.encode(tmp_path / "a.mp4", video)
+    tracemalloc.start()
+    kept = read_frames(path, [0, 40, 79], (24, 32))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert psnr(kept, resize_image(video[[0, 40, 79]], (24, 32))) > 33
+    assert peak < 8 * video[0].nbytes
+    tracemalloc.start()
+    assert len(read_video(path).frames) == 80
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.3 * video.nbytes, "a whole video is held once"
+
+
+def test_decoded_frames_do_not_wait_for_the_garbage_collector(encoding: ModuleType, tmp_path: Path) -> None:
+    """Their memory is FFmpeg's, which Python does not count: nine seconds of full HD would pile up to gigabytes."""
+    path = encoding.encode(tmp_path / "a.mp4", moving_square(40))
+    gc.collect()
+    gc.disable()
+    try:
+        scan_video(path)
+        read_frames(path, [0, 20, 39], (48, 64))
+        alive = sum(type(one) is videos.av.VideoFrame for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert alive <= 2
+
+
+def test_the_limit_counts_what_is_kept(encoding: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = encoding.encode(tmp_path / "a.mp4", moving_square(9))
+    monkeypatch.setattr(videos, "MAX_VIDEO_PIXELS", 2 * 48 * 64)
+    assert len(read_frames(path, [3, 8], (48, 64))) == 2
+    assert len(read_frames(path, range(8), (24, 32))) == 8
+    with pytest.raises(InputError, match=r"6,144 pixels.*2 frames of 64x48 fit"):
+        read_frames(path, [0, 3, 8], (48, 64))
 
 
 def test_gif_and_folder_of_frames(tmp_path: Path) -> None:
     video = moving_square(5)
     images = [Image.fromarray(frame) for frame in video]
     images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=100)
-    read, rate = read_video(tmp_path / "a.gif")
+    read, rate, _ = read_video(tmp_path / "a.gif")
     assert read.shape == video.shape
     assert rate == 10.0
     np.testing.assert_array_equal(read, video)
     (tmp_path / "frames").mkdir()
     for index, image in enumerate(images):
         image.save(tmp_path / "frames" / f"im_{index}.png")
-    read, rate = read_video(tmp_path / "frames")
+    read, rate, _ = read_video(tmp_path / "frames")
     np.testing.assert_array_equal(read, video)
     assert rate == 8.0
     images[0].resize((20, 20)).save(tmp_path / "frames" / "im_5.png")
@@ -123,6 +215,9 @@ def test_unusable_videos_are_refused_by_name(tmp_path: Path, monkeypatch: pytest
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=rf"^video: .*{name}.*{message}"):
             read_video(tmp_path / name, field="video")
+        with pytest.raises(InputError) as said:
+            scan_video(tmp_path / name)
+        assert "Errno" not in str(said.value)
     with pytest.raises(InputError, match="does not exist"):
         read_video(tmp_path / "absent.mp4")
     (tmp_path / "none").mkdir()

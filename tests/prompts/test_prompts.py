@@ -133,9 +133,9 @@ def test_what_is_too_long_is_named(
     ("content", "message"),
     [
         ("{", "wording.json: is not valid JSON"),
-        ("[]", "wording.json: expected a JSON object, found list"),
+        ("[]", "wording.json: expected an object, found"),
         ("{}", "wording.json: WordingTable: missing configuration key 'default_actor'"),
-        ('{"default_actor": 1}', "wording.json: default_actor: expected str, found 1"),
+        ('{"default_actor": 1}', "wording.json: default_actor: expected a valid string, found 1"),
     ],
 )
 def test_a_damaged_table_is_an_error_that_names_it(model: Path, tmp_path: Path, content: str, message: str) -> None:

@@ -59,7 +59,7 @@ def test_prompts_that_point_nowhere_are_refused(ball: tuple[np.ndarray, np.ndarr
 def test_box_on_real_clips(name: str) -> None:
     image = read_image(REAL / name / "image.png")
     mask = load_mask(REAL / name / "object_mask.png", image.shape[:2])
-    frames, rate = read_video(REAL / name / "video.mp4", max_frames=2)
+    frames, rate, _ = read_video(REAL / name / "video.mp4", max_frames=2)
     assert frames.shape == (2, *image.shape)
     assert 4 < rate < 17
     rows, columns = np.nonzero(mask)

@@ -222,14 +222,22 @@ def test_a_run_is_not_resumed_on_other_clips_or_with_other_frozen_components(
     assert train("video", tiny_clips, out) == 0
     go_on = ("--resume_from_checkpoint", "latest", "--set", "video.training.max_steps=6")
     assert train("video", tiny_clips, out, "--held-out", str(tiny_clips), *go_on) == 2
-    assert "belongs to another run (clips was" in capsys.readouterr().err
+    assert (
+        "belongs to another run: the clips trained on differ; the held-out clips differ; give"
+        in capsys.readouterr().err
+    )
+    other = ("--set", "video.training.batch_size=4", "--set", "video.training.learning_rate=0.5")
+    batch, rate = (getattr(get_recipe("tiny").video.training, name) for name in ("batch_size", "learning_rate"))
+    assert train("video", tiny_clips, out, *go_on, *other) == 2
+    said = f"video.training.batch_size was {batch}, now 4; video.training.learning_rate was {rate}, now 0.5; give"
+    assert said in capsys.readouterr().err
     early = ("--resume_from_checkpoint", str(out / "training" / "video" / "checkpoint-00000002"))
     assert train("video", tiny_clips, out, *early) == 2
     assert "later checkpoints than checkpoint-00000002 (checkpoint-00000004)" in capsys.readouterr().err
     config = out / "image_encoder" / "config.json"
     config.write_text(config.read_text() + " ")
     assert train("video", tiny_clips, out, *go_on) == 2
-    assert "belongs to another run (frozen was" in capsys.readouterr().err
+    assert "belongs to another run: the weights of frozen components differ" in capsys.readouterr().err
     assert train("video", tiny_clips, out, "--initial-weights", str(out)) == 2
     assert f"--initial-weights: {out} is the output folder too" in capsys.readouterr().err
 

@@ -7,23 +7,26 @@ PIECES/part-0000     the stream's bytes, in order
 from __future__ import annotations
 
 import os
-import re
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Annotated, Any, Literal, cast
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from mask2iv import __version__
+from mask2iv.config import read_config
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, read_json, reason, sha256_file, write_json
+from mask2iv.files import atomic_directory, reason, sha256_file, write_json
 
 MANIFEST = "pieces.json"
 FORMAT, VERSION = "mask2iv-pieces", 1
 SMALLEST_PIECE = 1024
 _NOT_OURS = "give a folder that `mask2iv pack` has written"
-_PART = re.compile(r"part-[0-9]{4,}")
+_PART = r"^part-[0-9]{4,}$"
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,22 @@ def _entry(path: Path, run: Path, size: int) -> tarfile.TarInfo:
     return info
 
 
+class _Piece(TypedDict):
+    # A name with a slash would lead outside the folder.
+    name: Annotated[str, Field(pattern=_PART)]
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """``pieces.json``, as far as it is read."""
+
+    format: Literal["mask2iv-pieces"]
+    version: Literal[1]
+    pieces: Annotated[list[_Piece], Field(min_length=1)]
+
+
 class _Splitter:
     """Writes numbered pieces of at most ``size`` bytes."""
 
@@ -173,20 +192,7 @@ def unpack(pieces: Path, out: Path, overwrite: bool = False) -> Packed:
 def _read_manifest(pieces: Path) -> list[dict[str, Any]]:
     if not (pieces / MANIFEST).is_file():
         raise InputError("pieces", f"{pieces} holds no {MANIFEST}", _NOT_OURS)
-    read = read_json(pieces / MANIFEST)
-    if not isinstance(read, dict) or read.get("format") != FORMAT or read.get("version") != VERSION:
-        raise InputError(str(pieces / MANIFEST), f"must have the format {FORMAT}, version {VERSION}")
-    listed = read.get("pieces")
-    if not isinstance(listed, list) or not listed or not all(_is_piece(piece) for piece in listed):
-        raise InputError(str(pieces / MANIFEST), "is damaged: its list of pieces cannot be read", "copy it again")
-    return listed
-
-
-def _is_piece(piece: Any) -> bool:
-    kinds = {"name": str, "size": int, "sha256": str}
-    typed = isinstance(piece, dict) and all(isinstance(piece.get(key), kind) for key, kind in kinds.items())
-    # A name with a slash would lead outside the folder.
-    return typed and _PART.fullmatch(piece["name"]) is not None
+    return [dict(piece) for piece in read_config(pieces / MANIFEST, _Manifest, "ignore").pieces]
 
 
 def _verify(pieces: Path, listed: list[dict[str, Any]]) -> None:

@@ -11,7 +11,6 @@ is cut off later. OUT/summary.json reports on each part; OUT/pieces is for `mask
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import threading
@@ -26,10 +25,11 @@ from mask2iv.bundle.pieces import unpack
 from mask2iv.bundle.processes import Run, run_process
 from mask2iv.bundle.release import ABOUT, copy_components, pack_release
 from mask2iv.bundle.scales import SCALES, TIME_SHARES, Scale
+from mask2iv.config import read_config, read_records
 from mask2iv.data.join import join_clip_sets
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
-from mask2iv.files import read_json, write_json
+from mask2iv.files import write_json
 from mask2iv.pipelines.folder import model_folder
 
 TRAINED: dict[str, tuple[str, ...]] = {
@@ -247,7 +247,10 @@ class Session:
             shutil.copy(path, kept)
         with self.lock:
             copy_components(candidate, self.model, TRAINED[name])
-        return {"steps": _steps(folder / "log.jsonl"), "figures": read_json(folder / "manifest.json")["figures"]}
+        return {
+            "steps": _steps(folder / "log.jsonl"),
+            "figures": read_config(folder / "manifest.json", dict[str, Any])["figures"],
+        }
 
     def _evaluate(self, ends: float) -> dict[str, Any]:
         scale = self.options.scale
@@ -311,10 +314,16 @@ class Session:
         return 5.0 + 0.3 * max(left, 0.0)
 
 
+@dataclass(frozen=True)
+class _LogLine:
+    """What is read of a line of ``log.jsonl``."""
+
+    step: int
+
+
 def _steps(log: Path) -> int:
     """The last step of a run's log."""
-    lines = log.read_text().splitlines() if log.is_file() else []
-    return max((json.loads(line)["step"] for line in lines), default=0)
+    return max((line.step for line in read_records(log, _LogLine)), default=0) if log.is_file() else 0
 
 
 def parse(arguments: Sequence[str]) -> Options:

@@ -17,14 +17,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from mask2iv import cli
 from mask2iv.bundle import session
 from mask2iv.commands.train import Train
+from mask2iv.config import read_config
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.experiments.variants import get_variant
-from mask2iv.files import read_json
 
 COMPONENTS = {
     "vae": (),
@@ -218,7 +219,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if name == "session":
             return session.Session(session.parse(flags)).go()
-        recipe = read_json(Path(bundle) / "bundle.json")["recipe"]
+        recipe = read_config(Path(bundle) / "bundle.json", dict[str, Any])["recipe"]
         return run_plan(plan(*parse(flags, recipe)))
     except InputError as error:
         print(f"start: error: {cli.worded(error, session.Options if name == 'session' else Train)}", file=sys.stderr)

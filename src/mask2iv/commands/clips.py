@@ -29,7 +29,7 @@ def _optional(metavar: str) -> Any:
 class Clips:
     """Make a clip set from a folder of your own videos.
 
-        FOLDER/NAME.mp4             the video
+        FOLDER/NAME.mp4             the video (also mov, mkv, webm, avi, m4v)
         FOLDER/NAME_masks/0000.png  a mask for every frame: actor green, object red, background black
         FOLDER/captions.csv         clip, caption, verb, object, actor (hand or robot); clip is NAME
 
@@ -47,8 +47,8 @@ class Clips:
     fps: Annotated[float, tyro.conf.arg(metavar="RATE")] = 8.0
     """Frame rate of the clips."""
     take: Literal["whole", "start", "windows"] = "whole"
-    """Which frames: spread over the whole video, so that the clip shows all of the action whatever its speed; from the
-    start at --fps; or as many clips at --fps as fit into the video."""
+    """Which frames, by their time stamps: spread over the whole video, so that the clip shows all of the action
+    whatever its speed; from the start at --fps; or as many clips at --fps as fit into the video."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
     """How a video of another aspect ratio gets the size: crop it (around what the masks show), pad it with black
     borders, or stretch it."""
@@ -64,10 +64,7 @@ class Clips:
         from mask2iv.generation.values import parse_size
 
         size = parse_size(self.size)
-        try:
-            config = FolderConfig(size, self.frames, self.fps, self.take, self.fit, self.actor_index, self.object_index)
-        except InputError as error:
-            raise _in_flags(error) from error
+        config = FolderConfig(size, self.frames, self.fps, self.take, self.fit, self.actor_index, self.object_index)
         sources, problems = find_sources(self.folder)
         return self._write(sources, problems, config)
 
@@ -78,13 +75,15 @@ class Clips:
         from mask2iv.config import to_dict
         from mask2iv.data.folder import read_clips
         from mask2iv.data.store import ClipSetWriter
-        from mask2iv.files import atomic_directory, write_json
+        from mask2iv.files import atomic_directory, disk_faults, write_json
         from mask2iv.generation.jobs import SOME_FAILED
 
         provenance = {"generator": "mask2iv clips", "version": __version__, **to_dict(config)}
         made = without_target = 0
+        total = len(sources) + len(problems)
         with (
             atomic_directory(self.out) as folder,
+            disk_faults(self.out),
             ClipSetWriter(folder, config.size, config.num_frames, config.fps, provenance) as writer,
         ):
             for source in tqdm(sources, unit="video", desc="clips"):
@@ -100,7 +99,7 @@ class Clips:
                     writer.add(clip)
                     without_target += not clip.target_mask.any()
             if problems and (not self.skip_bad or not made):
-                raise _unusable(problems, bool(made))
+                raise _unusable(problems, total, bool(made))
             if problems:
                 write_json(folder / SKIPPED, problems)
         print(f"{made} clips in {self.out}")
@@ -114,13 +113,13 @@ class Clips:
 
 
 def _in_flags(error: InputError) -> InputError:
-    return error.about("frames") if error.field == "num_frames" else error
+    flags = {"num_frames": "--frames", "fps": "--fps"}
+    return error.about(flags.get(error.field, error.field))
 
 
-def _unusable(problems: dict[str, str], some_left: bool) -> InputError:
+def _unusable(problems: dict[str, str], total: int, some_left: bool) -> InputError:
     """One error that lists all problems."""
     listed = [f"{name}: {why}" for name, why in list(problems.items())[:_SHOWN]]
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    what = f"{len(problems)} clips cannot be used" + ("" if some_left else ", and none is left")
     remedy = "mend them, or leave them out with --skip-bad" if some_left else "mend them"
-    return InputError("folder", f"{what}: {'; '.join(listed)}{more}", remedy)
+    return InputError("folder", f"{len(problems)} of {total} videos cannot be used: {'; '.join(listed)}{more}", remedy)

@@ -45,8 +45,9 @@ class Evaluate:
     model: Annotated[str | None, _optional("embedded|FOLDER")] = None
     """The weights that come with the package (the default), or a model folder."""
     predictions: Annotated[Path | None, _optional("DIR")] = None
-    """In place of a model: a folder with CLIP_ID.mp4 for each clip, and CLIP_ID/labels.npz or CLIP_ID/trajectory/ where
-    the video was to follow a trajectory other than the true one; or seed-0/, seed-1/, ... with the same."""
+    """In place of a model: a folder with CLIP_ID.mp4 (or webm, mov, ...) for each clip, and CLIP_ID/labels.npz or
+    CLIP_ID/trajectory/ where the video was to follow a trajectory other than the true one; or seed-0/, seed-1/, ...
+    with the same."""
     allow_missing: bool = False
     """With --predictions: score only the clips that have a video. The protocol names the others."""
     split: Annotated[str | None, _optional("NAME")] = None
@@ -62,6 +63,10 @@ class Evaluate:
     """Weights of fvd, fid (a file, or OWNER/REPOSITORY/FILE on the hub; TorchScript, so as NAME=FILE@sha256:DIGEST) and
     of video-text, sam2 (a folder or hub name); and, in place of the shipped ones, of lpips (a file: torchvision's
     AlexNet) and fvd-sim (a folder). Separate several by spaces."""
+    protocol: Literal["own", "paper"] = "own"
+    """By whose rules PSNR and FVD are taken: own, or the paper's (PSNR as the mean of the frames' dB with the first
+    frame counted; FVD of the middle square, as in StyleGAN-V), which adds the official code's validation mIoU to stage
+    1. mask2iv compare keeps the two apart."""
     limit: Annotated[int | None, _optional("N")] = None
     """Only the first N clips. Default: all."""
     steps: Annotated[int | None, _optional("K")] = None
@@ -129,7 +134,7 @@ class Evaluate:
             "split": self.split,
             "data_index_sha256": sha256_file(clips.directory / "index.jsonl"),
         }
-        measurer = Measurer.load(wanted, given, device)
+        measurer = Measurer.load(wanted, given, device, self.protocol)
         if source is None:
             result = self._of_model(clips, settings, sources, measurer, device)
         else:

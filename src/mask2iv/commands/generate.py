@@ -13,7 +13,16 @@ import tyro
 
 from mask2iv.errors import InputError
 from mask2iv.generation.acceleration import Acceleration
-from mask2iv.generation.options import GuidanceOptions, OneScene, Output, Outputs, Sampling, SceneOptions, optional
+from mask2iv.generation.options import (
+    Fitting,
+    GuidanceOptions,
+    OneScene,
+    Output,
+    Outputs,
+    Sampling,
+    SceneOptions,
+    optional,
+)
 
 
 @dataclass(frozen=True)
@@ -26,10 +35,10 @@ class Generate:
 
         mask2iv generate --image desk.png --object-mask can.png --prompt "a hand picking up a can" --out result
 
-    A line of a jobs file says in JSON what the flags of the scene say, and optionally "seed" and "id"; its paths are
-    relative to the file. Each job gets its folder below --out as soon as it is done. Called again, jobs that are
-    there already are skipped. Exit status: 0 all done, 3 some jobs failed (the reasons are in failures.json), 2 nothing
-    was begun because the input is wrong.
+    A line of a jobs file says in JSON what the flags of the scene say, and optionally "seed", "fit", "fit_scale" and
+    "id"; its paths are relative to the file. Each job gets its folder below --out as soon as it is done. Called again,
+    jobs that are there already are skipped. Exit status: 0 all done, 3 some jobs failed (the reasons are in
+    failures.json), 2 nothing was begun because the input is wrong.
 
         {"id": "can", "image": "desk.png", "object_mask": "can.png", "prompt": "a hand picking up a can"}
 
@@ -37,6 +46,7 @@ class Generate:
     """
 
     scene: SceneOptions
+    fitting: Fitting
     guidance: GuidanceOptions
     sampling: Sampling
     acceleration: Acceleration
@@ -50,7 +60,7 @@ class Generate:
     """How many different results; sample i has the seed --seed + i."""
 
     def run(self) -> int:
-        how = (self.guidance, self.sampling, self.acceleration, self.output)
+        how = (self.fitting, self.guidance, self.sampling, self.acceleration, self.output)
         if self.jobs is None:
             from mask2iv.generation.run import generate
 
@@ -77,6 +87,7 @@ class PredictTrajectory:
     """
 
     scene: OneScene
+    fitting: Fitting
     guidance: GuidanceOptions
     sampling: Sampling
     acceleration: Acceleration
@@ -85,7 +96,7 @@ class PredictTrajectory:
     def run(self) -> None:
         from mask2iv.generation.run import predict
 
-        predict(self.scene, self.guidance, self.sampling, self.acceleration, self.output)
+        predict(self.scene, self.fitting, self.guidance, self.sampling, self.acceleration, self.output)
 
 
 @dataclass(frozen=True)
@@ -102,12 +113,17 @@ class Render:
     """The picture: the first frame of the video."""
     trajectory: Annotated[Path, tyro.conf.arg(metavar="DIR|FILE.npz")]
     """The trajectory: what `mask2iv trajectory` wrote, a folder of numbered PNGs (actor green, object red,
-    background black), or an .npz file. Its size is the video's."""
+    background black), or an .npz file. Its size is the video's, and it knows which part of the picture it shows if
+    `mask2iv trajectory` or `generate` wrote it."""
+    fitting: Fitting
     sampling: Sampling
     acceleration: Acceleration
     output: Output
+    any_picture: bool = False
+    """Take the trajectory even if the manifest beside it says that it was made for another picture."""
 
     def run(self) -> None:
         from mask2iv.generation.run import render
 
-        render(self.image, self.trajectory, self.sampling, self.acceleration, self.output)
+        how = (self.fitting, self.sampling, self.acceleration, self.output)
+        render(self.image, self.trajectory, *how, self.any_picture)

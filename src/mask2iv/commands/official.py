@@ -51,9 +51,12 @@ class Import:
     """Which published model it is; auto detects it."""
     config: Annotated[Path | None, _optional("FILE.json")] = None
     """Constructor arguments of a model of another size."""
+    ignore_keys: Annotated[tuple[str, ...], tyro.conf.arg(metavar="GROUP", help_behavior_hint="")] = ()
+    """Groups of keys that no network here has a place for and that may be left out, such as attn2_mask or obj_embedder.
+    Without this, such keys are an error that lists the groups. Separate several by spaces."""
     new_channels: Annotated[Literal["zero", "copy"] | None, _optional("{zero,copy}")] = None
-    """With --stage dynamicrafter: weights of the input channels that it lacks: zero (the default), or copies of the
-    image's."""
+    """With --stage dynamicrafter: weights of the input channels that it lacks, the last ones: zero (the default), or
+    copies of the image's."""
     widen_for: Annotated[
         Literal["trajectory", "video", "both", "none"] | None, _optional("{trajectory,video,both,none}")
     ] = None
@@ -115,6 +118,7 @@ class Import:
             tokenizer=self.tokenizer,
             layout=self.layout,
             config=self.config,
+            ignore_keys=self.ignore_keys,
             new_channels=self.new_channels or "zero",
             widen_for=self.widen_for or "both",
         )

@@ -19,6 +19,7 @@ from mask2iv import __version__
 from mask2iv.contract import Clip
 from mask2iv.data.store import SIMULATOR, ClipSetWriter
 from mask2iv.errors import InputError
+from mask2iv.files import disk_faults
 from mask2iv.generation.values import parse_size
 from mask2iv.sim import SimConfig, simulate_clips
 from mask2iv.sim.benchmark import BENCHMARKS, CLIPS, Entry, benchmark_clips, read_record
@@ -121,7 +122,10 @@ class Simulate:
         end = math.inf if self.max_minutes is None else time.monotonic() + 60 * self.max_minutes
         provenance = {"generator": SIMULATOR, "version": __version__, **source, **asdict(config)}
         size = (config.height, config.width)
-        with ClipSetWriter(self.out, size, config.num_frames, config.fps, provenance) as writer:
+        with (
+            disk_faults(self.out),
+            ClipSetWriter(self.out, size, config.num_frames, config.fps, provenance) as writer,
+        ):
             try:
                 for clip, reasons, digest in tqdm(made, total=count, unit="clip", desc="simulate"):  # noqa: B007
                     writer.add(clip)
@@ -129,7 +133,7 @@ class Simulate:
                     rejected.update(reasons)
                     if time.monotonic() > end:
                         break
-            except InputError:
+            except (InputError, OSError):
                 shutil.rmtree(self.out)
                 raise
         draws = ", ".join(f"{number} {reason}" for reason, number in rejected.most_common()) or "none"

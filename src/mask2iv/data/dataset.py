@@ -45,10 +45,11 @@ def select_frames(total: int, num_frames: int, stride: int | None = None) -> lis
     """
     needed = num_frames if stride is None else (num_frames - 1) * stride + 1
     if num_frames < 1 or needed > total or (stride is not None and stride < 1):
+        spacing = "" if stride is None else f" at a stride of {stride}"
         raise InputError(
             "num_frames",
-            f"cannot take num_frames={num_frames} with stride={stride} from a clip of {total} frames",
-            "lower one of them",
+            f"{num_frames} frames{spacing} cannot be taken from a clip of {total}",
+            "lower it" if stride is None else "lower one of them",
         )
     if stride is not None:
         return list(range(0, needed, stride))

@@ -3,7 +3,7 @@
     NAME.mp4                       the video (also mov, mkv, webm, avi, m4v)
     NAME_masks/0000.png ...        one mask for each frame: actor green, object red, background black
       or NAME_labels.mp4           the same as a video
-      or NAME_labels.npz           the same as an array `labels`, see mask2iv.trajectories.storage.load_trajectory
+      or NAME_labels.npz           the same as an array `labels`, see mask2iv.trajectories.storage.open_labels
     captions.csv or captions.jsonl clip, caption, verb, object, actor
 
 Every frame needs a mask; nothing here makes them.
@@ -11,32 +11,24 @@ Every frame needs a mask; nothing here makes them.
 
 from __future__ import annotations
 
-import csv
-import json
+import hashlib
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mask2iv.contract import LABEL_COLOURS, Clip, Label, Trajectory, UInt8Array
-from mask2iv.data.dataset import resize_clip, select_frames
+from mask2iv.contract import Clip, Label, Trajectory
+from mask2iv.data.captions import Description, describe, read_captions
+from mask2iv.data.masks import find_masks, name_of, read_masks
 from mask2iv.errors import InputError
-from mask2iv.files import numbered_files, reason
-from mask2iv.media.images import open_image
-from mask2iv.media.videos import read_video
-from mask2iv.trajectories.labels import rgb_to_labels
-from mask2iv.trajectories.storage import load_trajectory
+from mask2iv.media.fitting import fit_clip
+from mask2iv.media.streams import VIDEO_SUFFIXES, is_video_name
+from mask2iv.media.videos import read_frames, scan_video
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
-COLUMNS = ("clip", "caption", "verb", "object", "actor")
-ACTORS = {"hand": "a hand", "robot": "a robot arm"}
-_ALL_LABELS = tuple(int(label) for label in Label)
-_STRAY_COLOUR, _STRAY_SHARE = 96, 0.05
-"""A compressed label video may blur outlines. A frame with more than this share of pixels farther than this, per 8-bit
-channel, from every label colour shows something else."""
+_ID_LENGTH = 180
 
 
 @dataclass(frozen=True)
@@ -47,8 +39,9 @@ class FolderConfig:
         size: (H, W) of the clips.
         num_frames: frames per clip.
         fps: frame rate of the clip set. Frames are also taken at this rate, unless ``take`` is "whole".
-        take: "whole" spaces the frames from a video's first to its last, so that the whole action is seen at whatever
-            speed; "start" takes them from the start at ``fps``; "windows" cuts as many clips at ``fps`` as fit.
+        take: "whole" spaces the frames in time from a video's first to its last, so that the whole action is seen at
+            whatever speed; "start" takes them from the start at ``fps``; "windows" cuts as many clips at ``fps`` as
+            fit. In all of them a frame is taken by its time stamp.
         fit: how a video of another aspect ratio gets the size: "crop" cuts it, with the masks in view where possible;
             "pad" adds black borders; "stretch" changes the aspect ratio.
         actor_index, object_index: numbers (palette index or grey value) that the mask images hold instead of colours.
@@ -81,16 +74,6 @@ class FolderConfig:
 
 
 @dataclass(frozen=True)
-class Description:
-    """A video's row of the captions file."""
-
-    caption: str
-    verb: str
-    object_name: str
-    actor: str
-
-
-@dataclass(frozen=True)
 class Source:
     """One video of the folder: its name, the clip id derived from it, its file and its description."""
 
@@ -111,128 +94,67 @@ def find_sources(folder: Path) -> tuple[list[Source], dict[str, str]]:
     """
     if not folder.is_dir():
         raise InputError("folder", f"{folder} is not a folder", "give one with videos, masks and captions")
-    videos = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in VIDEO_SUFFIXES and not path.stem.endswith("_labels") and not path.name.startswith(".")
-    )
+    videos = sorted(path for path in folder.iterdir() if is_video_name(path) and not path.stem.endswith("_labels"))
     if not videos:
         raise InputError("folder", f"{folder} holds no videos; expected NAME{', NAME'.join(VIDEO_SUFFIXES)}")
-    rows = _read_captions(folder)
+    rows = read_captions(folder)
     sources: list[Source] = []
     problems: dict[str, str] = {}
     taken: dict[str, str] = {}
     for video in videos:
-        name = video.stem
-        clip_id = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:190]
+        name = name_of(video.stem)
+        clip_id = clip_id_of(name)
         if clip_id in taken:
             problems[video.name] = f"its clip would have the name {clip_id}, like that of {taken[clip_id]}; rename one"
             continue
         taken[clip_id] = video.name
         try:
-            sources.append(Source(name, clip_id, video, _description(rows.pop(name, None))))
+            sources.append(Source(name, clip_id, video, describe(rows.pop(name, None))))
         except InputError as error:
             problems[video.name] = str(error)
     for name in rows:
-        if name not in {video.stem for video in videos}:
+        if name not in {name_of(video.stem) for video in videos}:
             problems[name] = "the captions file names it, but there is no such video"
     return sources, problems
 
 
-def _read_captions(folder: Path) -> dict[str, Mapping[str, str]]:
-    """Rows of the captions file, by clip name."""
-    found = [folder / name for name in ("captions.csv", "captions.jsonl") if (folder / name).is_file()]
-    if len(found) != 1:
-        what = "both captions.csv and captions.jsonl" if found else "no captions.csv (or captions.jsonl)"
-        remedy = f"{'keep' if found else 'write'} one; its columns are {', '.join(COLUMNS)}, clip being NAME"
-        raise InputError("folder", f"{folder} holds {what}", remedy)
-    path = found[0]
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("captions", f"{path} cannot be read: {reason(error)}", "save it as UTF-8 text") from error
-    rows: dict[str, Mapping[str, str]] = {}
-    for line, row in _csv_rows(path, text) if path.suffix == ".csv" else _json_rows(path, text):
-        unknown = [key for key in row if key not in COLUMNS]
-        if unknown:
-            raise InputError(
-                "captions", f"line {line} of {path}: unknown column {unknown[0]!r}", f"known: {', '.join(COLUMNS)}"
-            )
-        name = (row.get("clip") or "").strip()
-        # The clip may be named by its video file.
-        name = name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in VIDEO_SUFFIXES else name
-        if not name:
-            raise InputError("captions", f"line {line} of {path} does not say which clip it describes")
-        if name in rows:
-            raise InputError("captions", f"line {line} of {path} is a second one for {name}", "keep one")
-        rows[name] = row
-    return rows
+def clip_id_of(name: str) -> str:
+    """The clip id of a video's name: what is not an ASCII letter, a digit, - or _ becomes a hyphen.
 
-
-def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    try:
-        for row in reader:
-            if None in row or None in row.values():
-                raise InputError(
-                    "captions",
-                    f"line {reader.line_num} of {path} has another number of fields than the first line",
-                    "put texts with commas in quotes",
-                )
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise InputError("captions", f"line {reader.line_num} of {path}: {reason(error)}") from error
-
-
-def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError("captions", f"line {number} of {path} is not JSON: {reason(error)}") from error
-        if not isinstance(row, dict) or not all(isinstance(value, str) for value in row.values()):
-            raise InputError("captions", f"line {number} of {path} must be an object whose values are strings")
-        yield number, row
-
-
-def _description(row: Mapping[str, str] | None) -> Description:
-    if row is None:
-        raise InputError("captions", "the captions file has no line for it", "add one")
-    caption, verb, noun, actor = ((row.get(name) or "").strip() for name in COLUMNS[1:])
-    actor = actor or "hand"
-    if actor not in ACTORS:
-        raise InputError("actor", f"must be {' or '.join(ACTORS)}, found {actor!r} in the captions file")
-    if not caption:
-        if not (verb and noun):
-            raise InputError("captions", "its line in the captions file has no caption", "give one, or verb and object")
-        caption = f"{ACTORS[actor]} {verb} {'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
-    return Description(caption, verb, noun, actor)
+    Where letters are lost, or none is left, some digits of the name's hash keep the id unique: "tasse" for "tasse",
+    "tasse-bleue" for "tasse bleue", "th-da45b8e2" for "thé".
+    """
+    kept = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:_ID_LENGTH]
+    if name.isascii() and re.search(r"[A-Za-z0-9]", kept):
+        return kept
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return "-".join(part for part in (kept.strip("-"), digest) if part)
 
 
 # --- clips of one video
 
 
 def read_clips(source: Source, config: FolderConfig) -> list[Clip]:
-    """The clips of one video.
+    """The clips of one video. Only their frames are kept, at the size of the clips.
 
     Raises:
         InputError: an unreadable or too short video, masks of another size or number, or no object in the first frame.
     """
-    video, rate = read_video(source.video)
-    labels = _read_labels(source, config)
-    if labels.shape != video.shape[:3]:
-        raise InputError(
-            "masks",
-            f"found {_extent(labels)} for a video of {_extent(video[..., 0])}",
-            "give one mask of the video's size for each of its frames",
-        )
-    choices = _frames(len(video), rate, config)
+    numbers = None
+    if config.actor_index is not None and config.object_index is not None:
+        numbers = config.actor_index, config.object_index
+    masks = find_masks(source.video, source.name, numbers)
+    info = scan_video(source.video)
+    choices = choose_frames(info.times, info.fps, config)
+    needed = sorted({index for frames in choices for index in frames})
+    size = _reading_size(info.size, config)
+    labels = read_masks(masks, needed, info, size)
+    video = read_frames(source.video, needed, size)
     clips = []
     for number, frames in enumerate(choices):
-        part, masks = fit_clip(video[frames], labels[frames], config.size, config.fit)
-        if not (masks[0] == Label.OBJECT).any():
+        rows = np.searchsorted(needed, frames)
+        part, trajectory = fit_clip(video[rows], labels[rows], config.size, config.fit)
+        if not (trajectory[0] == Label.OBJECT).any():
             raise InputError(
                 "masks",
                 f"no object in frame {frames[0]}, the first of {'its' if len(choices) == 1 else 'a'} clip, at "
@@ -244,128 +166,75 @@ def read_clips(source: Source, config: FolderConfig) -> list[Clip]:
             Clip(
                 clip_id=source.clip_id if len(choices) == 1 else f"{source.clip_id}-{number:03d}",
                 video=part,
-                trajectory=Trajectory(masks, config.fps),
+                trajectory=Trajectory(trajectory, config.fps),
                 caption=description.caption,
                 verb=description.verb,
                 object_name=description.object_name,
                 actor=description.actor,
-                metadata={"source": source.video.name, "source_fps": round(rate, 3), "source_frames": frames},
+                metadata={
+                    "source": source.video.name,
+                    "source_fps": round(info.fps, 3),
+                    "source_frames": frames,
+                    "source_times": [round(float(info.times[index]), 6) for index in frames],
+                },
             )
         )
     return clips
 
 
-def _extent(frames: UInt8Array) -> str:
-    """Number and size of frames [T, H, W], in words."""
-    return f"{len(frames)} frames of {frames.shape[2]}x{frames.shape[1]} pixels"
+def choose_frames(times: NDArray[np.float64], rate: float, config: FolderConfig) -> list[list[int]]:
+    """Which frames make up each clip of a video: those nearest to the times wanted.
 
+    A frame that is shown for long may be wanted several times.
 
-def _frames(total: int, rate: float, config: FolderConfig) -> list[list[int]]:
-    """Frame indices of each clip of a video."""
+    Args:
+        times: float64 [T], when each frame is shown: seconds from the first.
+        rate: mean frame rate.
+        config: how clips are cut.
+
+    Raises:
+        InputError: too few frames, or too short for the frame rate wanted.
+    """
+    total, count = len(times), config.num_frames
+    if total < count:
+        raise InputError("num_frames", f"the video has {total} frames, fewer than {count}", "lower it")
     if config.take == "whole":
-        return [select_frames(total, config.num_frames)]
-    step = rate / config.fps
-    if step < 0.999:
+        return [_nearest(times, np.linspace(0, times[-1], count))]
+    # Containers round time stamps, to a millisecond at worst.
+    if rate < 0.99 * config.fps:
         raise InputError("fps", f"the video has {rate:g} frames per second, fewer than {config.fps:g}", "lower it")
-    span = [round(index * step) for index in range(config.num_frames)]
-    if span[-1] >= total:
+    span = np.arange(count) / config.fps
+    # The last frame is shown for as long as a mean one; half of that is nearest to it.
+    end = times[-1] + 0.5 / rate
+    if span[-1] > end:
         raise InputError(
             "num_frames",
-            f"the video has {total} frames at {rate:g} per second; {config.num_frames} at {config.fps:g} per second "
-            f"need {span[-1] + 1}",
+            f"the video lasts {times[-1] + 1 / rate:.2f} s; {count} frames at {config.fps:g} per second take "
+            f"{count / config.fps:.2f} s",
             "take fewer frames, a higher frame rate, or the whole video",
         )
-    starts = range(0, total - span[-1], span[-1] + 1) if config.take == "windows" else [0]
-    return [[start + index for index in span] for start in starts]
+    choices = [_nearest(times, span)]
+    while config.take == "windows" and choices[-1][-1] + 1 < total:
+        start = times[choices[-1][-1] + 1]
+        if start + span[-1] > end:
+            break
+        choices.append(_nearest(times, start + span))
+    return choices
 
 
-def fit_clip(
-    video: UInt8Array, labels: UInt8Array, size: tuple[int, int], fit: Literal["crop", "pad", "stretch"]
-) -> tuple[UInt8Array, UInt8Array]:
-    """Video uint8 [T, H, W, 3] and labels uint8 [T, H, W] at ``size`` (H, W); for ``fit`` see :class:`FolderConfig`."""
-    height, width = labels.shape[1:]
-    wide = width * size[0] > height * size[1]
-    if fit == "crop":
-        rows = height if wide else round(width * size[0] / size[1])
-        columns = round(height * size[1] / size[0]) if wide else width
-        seen = np.any(labels, axis=0)
-        top = _window(np.any(seen, axis=1), rows)
-        left = _window(np.any(seen, axis=0), columns)
-        box = np.s_[:, top : top + rows, left : left + columns]
-        return resize_clip(video[box], labels[box], size)
-    if fit == "stretch":
-        return resize_clip(video, labels, size)
-    inner = (round(size[1] * height / width), size[1]) if wide else (size[0], round(size[0] * width / height))
-    small, masks = resize_clip(video, labels, inner)
-    above, before = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
-    around = ((0, 0), (above, size[0] - inner[0] - above), (before, size[1] - inner[1] - before))
-    return np.pad(small, (*around, (0, 0))), np.pad(masks, around)
+def _nearest(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> list[int]:
+    """Indices of the frames nearest to the times wanted; of two as near, the earlier one."""
+    between = (times[1:] + times[:-1]) / 2
+    # Rounding errors must not decide between two frames.
+    return [int(index) for index in np.searchsorted(between + 1e-6, wanted)]
 
 
-def _window(seen: Any, length: int) -> int:
-    """Start of the window of `length` whose middle is that of `seen`, bool [N], as far as the edges allow."""
-    where = np.flatnonzero(seen)
-    middle = (int(where[0]) + int(where[-1]) + 1) / 2 if len(where) else len(seen) / 2
-    return min(max(round(middle - length / 2), 0), len(seen) - length)
-
-
-def _read_labels(source: Source, config: FolderConfig) -> UInt8Array:
-    """Labels of every frame, uint8 [T, H, W]."""
-    base = source.video.with_name(source.name)
-    options = [base.with_name(f"{source.name}_masks")]
-    options += [base.with_name(f"{source.name}_labels{suffix}") for suffix in (*VIDEO_SUFFIXES, ".npz")]
-    found = [path for path in options if path.exists()]
-    if not found:
-        raise InputError(
-            "masks",
-            f"none beside it; expected {source.name}_masks/, {source.name}_labels.mp4 or {source.name}_labels.npz "
-            "with a mask for every frame",
-            "make them with a video segmenter (this program does not segment videos yet)",
-        )
-    if len(found) > 1:
-        raise InputError("masks", f"found both {found[0].name} and {found[1].name}", "keep one")
-    path = found[0]
-    if path.suffix == ".npz":
-        return load_trajectory(path).labels
-    if not path.is_dir():
-        return _labels_of_video(path)
-    if config.actor_index is None:
-        return load_trajectory(path).labels
-    return _labels_of_indices(path, config)
-
-
-def _labels_of_video(path: Path) -> UInt8Array:
-    video, _ = read_video(path, field="masks")
-    frames = []
-    for index, frame in enumerate(video):
-        labels = rgb_to_labels(frame, _ALL_LABELS)
-        stray = np.abs(frame.astype(np.int16) - LABEL_COLOURS[labels]).max(axis=-1) > _STRAY_COLOUR
-        if stray.mean() > _STRAY_SHARE:
-            raise InputError(
-                "masks",
-                f"frame {index} of {path.name} is not in label colours ({stray.mean():.0%} of its pixels are of other "
-                "colours)",
-                "paint actor green (0, 255, 0), object red (255, 0, 0), the rest black",
-            )
-        frames.append(labels)
-    return np.stack(frames)
-
-
-def _labels_of_indices(folder: Path, config: FolderConfig) -> UInt8Array:
-    frames: list[UInt8Array] = []
-    for path in numbered_files(folder, {".png"}):
-        image = open_image(path, "masks")
-        if image.mode not in ("P", "L"):
-            raise InputError(
-                "masks",
-                f"{path} is an image of mode {image.mode}",
-                "with actor_index and object_index, masks must be palette or grey images",
-            )
-        numbers = np.asarray(image)
-        labels = np.zeros(numbers.shape, dtype=np.uint8)
-        labels[numbers == config.actor_index] = Label.ACTOR
-        labels[numbers == config.object_index] = Label.OBJECT
-        if frames and labels.shape != frames[0].shape:
-            raise InputError("masks", f"{path} has another size than the first one", "all must have the video's size")
-        frames.append(labels)
-    return np.stack(frames)
+def _reading_size(size: tuple[int, int], config: FolderConfig) -> tuple[int, int]:
+    """(H, W) to which frames of the video's ``size`` are reduced before :func:`fit_clip`; they are not enlarged."""
+    if config.fit == "stretch":
+        scales = [wanted / found for wanted, found in zip(config.size, size, strict=True)]
+    else:
+        choose = max if config.fit == "crop" else min
+        scales = [choose(wanted / found for wanted, found in zip(config.size, size, strict=True))] * 2
+    height, width = (max(1, round(min(1.0, scale) * side)) for scale, side in zip(scales, size, strict=True))
+    return height, width

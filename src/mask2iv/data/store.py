@@ -18,13 +18,16 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
+from typing_extensions import TypedDict
 
+from mask2iv.config import read_config, read_records
 from mask2iv.contract import Clip, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_write, read_json, reason, write_json
+from mask2iv.files import atomic_write, reason, write_json
 from mask2iv.media.videos import read_video, write_video
 from mask2iv.trajectories.storage import load_trajectory, save_trajectory_file
 
@@ -33,21 +36,38 @@ VERSION = 1
 VIDEO_CRF = 8
 SIMULATOR = "mask2iv simulate"
 """The generator in the provenance of simulated clips."""
-_CLIP_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
-_ROW_TYPES: dict[str, type | tuple[type, ...]] = {
-    "clip_id": str,
-    "caption": str,
-    "verb": str,
-    "object_name": str,
-    "actor": str,
-    "contact": (list, type(None)),
-    "num_frames": int,
-    "metadata": dict,
-}
+CLIP_ID = r"^[A-Za-z0-9_-]{1,200}$"
+_Count = Annotated[int, Field(gt=0, le=100_000_000)]
+_Side = Annotated[int, Field(gt=0, le=16_384)]
+
+
+class _Header(TypedDict):
+    """``clipset.json``."""
+
+    format: Literal["mask2iv-clipset"]
+    version: Literal[1]
+    fps: Annotated[float, Field(gt=0, le=1000)]
+    size: tuple[_Side, _Side]
+    num_frames: _Count
+    num_clips: _Count
+    provenance: dict[str, Any]
+
+
+class _Entry(TypedDict):
+    """A line of ``index.jsonl``."""
+
+    clip_id: Annotated[str, Field(pattern=CLIP_ID)]
+    caption: str
+    verb: str
+    object_name: str
+    actor: str
+    contact: list[Literal[0, 1]] | list[bool] | None
+    num_frames: int
+    metadata: dict[str, Any]
 
 
 def _check_clip_id(clip_id: str) -> None:
-    if not _CLIP_ID.fullmatch(clip_id):
+    if not re.fullmatch(CLIP_ID, clip_id):
         raise InputError("clip_id", f"must be 1 to 200 letters, digits, - and _, found {clip_id!r}")
 
 
@@ -271,7 +291,7 @@ class ClipSet(Sequence[Clip]):
         return self.directory / "clips" / str(row["clip_id"])
 
     def _video(self, path: Path) -> UInt8Array:
-        video, _ = read_video(path)
+        video = read_video(path).frames
         if video.shape[:3] != (self.num_frames, *self.size):
             raise InputError(
                 str(path),
@@ -281,8 +301,9 @@ class ClipSet(Sequence[Clip]):
 
 
 def _simulated(provenance: Mapping[str, Any]) -> bool:
-    if "joined" in provenance:
-        return all(_simulated(part) for part in provenance["joined"])
+    joined = provenance.get("joined")
+    if isinstance(joined, list):
+        return all(isinstance(part, dict) and _simulated(part) for part in joined)
     return provenance.get("generator") == SIMULATOR
 
 
@@ -325,41 +346,11 @@ def read_header(directory: Path) -> dict[str, Any]:
             "has no clipset.json: it is not a clip set, or its writing was interrupted",
             "write it again",
         )
-    header = read_json(path)
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise InputError(str(path), f"does not describe a clip set (format must be {FORMAT!r})")
-    if header.get("version") != VERSION:
-        raise InputError(
-            str(path), f"this clip set has version {header.get('version')!r}; this program reads {VERSION}"
-        )
-    counts = [header.get("num_frames"), header.get("num_clips"), *(header.get("size") or [None])]
-    rate = header.get("fps")
-    if len(counts) != 4 or not all(type(n) is int and n > 0 for n in counts) or type(rate) not in (int, float):
-        raise InputError(str(path), "must give fps, num_frames, num_clips and size [H, W] as positive numbers")
-    return header
+    return dict(read_config(path, _Header, "ignore"))
 
 
 def _read_index(path: Path) -> list[dict[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(str(path), f"cannot be read: {reason(error)}") from error
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError(str(path), f"line {number} is not JSON: {reason(error)}") from error
-        wrong = [
-            key for key, kind in _ROW_TYPES.items() if not isinstance(row, dict) or not isinstance(row.get(key), kind)
-        ]
-        if wrong:
-            raise InputError(str(path), f"line {number} lacks {', '.join(wrong)} or has another type there")
-        try:
-            _check_clip_id(row["clip_id"])
-        except InputError as error:
-            raise error.within(f"{path}: line {number}") from error
-        rows.append(row)
+    rows = [dict(row) for row in read_records(path, _Entry)]
     if len({row["clip_id"] for row in rows}) != len(rows):
         raise InputError(str(path), "lists a clip_id twice")
     return rows

@@ -1,16 +1,24 @@
-"""What defines a noise schedule, and the names of the solvers: plain values, read without loading PyTorch."""
+"""Plain values, read without loading PyTorch: noise schedules, and the names of solvers and losses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from mask2iv import config
 from mask2iv.errors import InputError
 
+MAX_TIMESTEPS = 100_000
 PredictionType = Literal["v_prediction", "epsilon", "sample"]
 SamplerName = Literal["ddim", "dpmsolver++", "unipc"]
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
+ForegroundLoss = Literal["squared-error", "error"]
+"""What stage 1's weight multiplies: the squared error, as in the official code; or the error, as in earlier versions of
+this package."""
+ContactMap = Literal["contact", "hand-or-object"]
+"""What stage 2's weight lies on: where actor and object touch (the paper); or actor and object themselves, as the
+contact maps of the released data sets have it."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +50,10 @@ class NoiseScheduleConfig:
     turning_step: int = 400
 
     def __post_init__(self) -> None:
-        if self.num_train_timesteps < 2:
+        if not 2 <= self.num_train_timesteps <= MAX_TIMESTEPS:
             raise InputError(
-                "NoiseScheduleConfig.num_train_timesteps", f"must be at least 2, found {self.num_train_timesteps}"
+                "NoiseScheduleConfig.num_train_timesteps",
+                f"must be 2 to {MAX_TIMESTEPS}, found {self.num_train_timesteps}",
             )
         if not 0 < self.beta_start <= self.beta_end < 1:
             raise InputError(
@@ -73,20 +82,13 @@ class NoiseScheduleConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-serialisable values."""
-        return asdict(self)
+        return config.to_dict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NoiseScheduleConfig:
         """The inverse of :meth:`to_dict`; absent keys take their defaults.
 
         Raises:
-            InputError: an unknown key, or a value out of range.
+            InputError: an unknown key, a value of another type, or one out of range.
         """
-        known = [f.name for f in fields(cls)]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise InputError(
-                f"NoiseScheduleConfig.{unknown[0]}",
-                f"there is no field {', '.join(unknown)}, known fields are {', '.join(known)}",
-            )
-        return cls(**values)
+        return config.from_dict(cls, values, cls.__name__)

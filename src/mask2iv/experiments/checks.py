@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from mask2iv import config
 from mask2iv.errors import InputError
-from mask2iv.files import read_json, write_json
+from mask2iv.files import write_json
 from mask2iv.pipelines.components import load_component
 from mask2iv.pipelines.folder import model_folder, read_index
 from mask2iv.recipes import Recipe
@@ -20,8 +21,15 @@ _RESULT = ("max_steps", "decay_steps", "keep", "validate_every", "validation_cli
 _FREE = tuple(name for name in FREE_TO_CHANGE if name not in _RESULT)
 """Training settings that may differ from row to row, such as those that save memory: the ones a resumed run may change
 and still be the same run."""
-_NEW: Mapping[str, Any] = {"set": [], "image_to_video_sha256": None}
+_NEW: Mapping[str, Any] = {"set": [], "image_to_video_sha256": None, "widening": None}
 """Settings that older folders lack, with the values they had."""
+
+
+@dataclass(frozen=True)
+class _Claimed:
+    """The part of ``reproduce.json`` that is computed with; the rest is compared as it is."""
+
+    set: tuple[str, ...]
 
 
 def lasting(assignments: Sequence[str]) -> list[str]:
@@ -58,9 +66,9 @@ def claim(path: Path, settings: Mapping[str, Any], late: Sequence[str]) -> None:
     Raises:
         InputError: rows were made with other settings.
     """
-    found = {**_NEW, **read_json(path)} if path.is_file() else {}
+    found = {**_NEW, **config.read_config(path, dict[str, Any])} if path.is_file() else {}
     if found:
-        found["set"] = lasting(found["set"])
+        found["set"] = lasting(config.from_dict(_Claimed, found, str(path), "ignore").set)
     differing = [
         name
         for name, value in settings.items()

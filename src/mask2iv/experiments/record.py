@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mask2iv.files import read_json
+from mask2iv.config import read_config, read_records
 from mask2iv.manifest import weights_digest
 from mask2iv.recipes import Recipe
 
@@ -17,7 +17,7 @@ def training_record(folder: Path, component: str) -> dict[str, Any]:
     run = folder / "training" / component
     if not (run / "manifest.json").is_file():
         return {"weights_sha256": weights_digest(folder), "path": str(folder)}
-    manifest = read_json(run / "manifest.json")
+    manifest = read_config(run / "manifest.json", dict[str, Any])
     return {
         "hours": round(_logged_seconds(run / "log.jsonl") / 3600, 4),
         "weights_sha256": weights_digest(folder),
@@ -64,11 +64,17 @@ def sampling_line(recipe: Recipe, steps: int | None) -> str:
     )
 
 
+@dataclass(frozen=True)
+class _LogLine:
+    """What is read of a line of ``log.jsonl``."""
+
+    seconds: float | None = None
+
+
 def _logged_seconds(log: Path) -> float:
     """Seconds that the steps of a training took; a log's clock restarts after each interruption."""
     total = last = 0.0
-    for line in log.read_text(encoding="utf-8").splitlines():
-        seconds = json.loads(line).get("seconds")
-        if seconds is not None:
+    for record in read_records(log, _LogLine):
+        if (seconds := record.seconds) is not None:
             total, last = total + (seconds - last if seconds >= last else seconds), seconds
     return total

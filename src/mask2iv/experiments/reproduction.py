@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from mask2iv.experiments.options import TableOptions
 from mask2iv.experiments.record import budget_line, sampling_line, training_record
 from mask2iv.experiments.systems import evaluation_name, gather, reference_rows, score, write_tables
 from mask2iv.experiments.variants import TABLES, VARIANTS, Row, get_variant
-from mask2iv.files import alone, atomic_directory, copy_linked, read_json, sha256_file
+from mask2iv.files import alone, atomic_directory, copy_linked, sha256_file
 from mask2iv.manifest import hardware, versions, weights_digest
 from mask2iv.pipelines.folder import INDEX, model_folder, read_index, write_index
 from mask2iv.recipes import Recipe
@@ -190,6 +190,8 @@ class Reproduction:
             "training_steps": self._with_budget("video", "mask2iv").of("video").training.max_steps,
             "pretraining_steps": command.pretrain,
             "image_to_video_sha256": None if command.image_to_video is None else base,
+            # Rows begun by earlier versions had the image's weights at the image latent in stage 1, too.
+            "widening": "old weights first" if command.image_to_video or command.pretrain else None,
             "seed": command.seed,
             "sharpen": command.sharpen,
             "test_index_sha256": _index_hash(command.data_test or command.data),
@@ -252,9 +254,10 @@ class Reproduction:
         """
         command, path = self.command, _manifest(folder, component)
         if path.is_file():
-            wanted, found = self._with_budget(component, variant, steps), read_json(path)
-            same_data = found.get("data", {}).get("index_sha256") == _index_hash(data)
-            if same_data and same_settings(found.get("config", {}), wanted, component):
+            wanted, found = self._with_budget(component, variant, steps), config.read_config(path, dict[str, Any])
+            told = config.from_dict(_Trained, found, str(path), "ignore")
+            same_data = told.data.get("index_sha256") == _index_hash(data)
+            if same_data and same_settings(told.config, wanted, component):
                 return
             raise InputError(
                 str(folder),
@@ -345,6 +348,14 @@ class Reproduction:
 def _manifest(folder: Path, component: str) -> Path:
     """The file that a component's finished training leaves."""
     return folder / "training" / component / "manifest.json"
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """The part of a training's manifest that says what was trained, on what."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
 
 
 def _index_hash(data: Path) -> str:

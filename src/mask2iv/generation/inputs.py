@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 from mask2iv.contract import BoolArray, Trajectory
 from mask2iv.errors import InputError
-from mask2iv.files import require_file, sha256_file
-from mask2iv.generation.options import GuidanceOptions, Sampling, SceneOptions
+from mask2iv.files import read_json, require_file, sha256_file
+from mask2iv.generation.options import Fitting, GuidanceOptions, Sampling, SceneOptions
 from mask2iv.generation.values import parse_numbers, parse_size
+from mask2iv.media.fitting import check_fit
 from mask2iv.media.images import MAX_IMAGE_PIXELS, read_image
 from mask2iv.segmentation.grabcut import mask_from_box, mask_from_point
 from mask2iv.stages.scene import Scene
-from mask2iv.trajectories.masks import load_mask
+from mask2iv.trajectories.masks import load_mask, split_index
 from mask2iv.trajectories.storage import load_trajectory
 
 _MAX_SEED = 2**63 - 1
@@ -84,10 +85,13 @@ def scene_record(scene: SceneOptions) -> dict[str, Any]:
     """
     record: dict[str, Any] = {}
     for name in ("image", "object_mask", "target_mask", "actor_mask"):
-        path = getattr(scene, name)
-        if path is not None:
-            require_file(path, name)
-            record[name] = file_record(path)
+        path, index = getattr(scene, name), None
+        if path is None:
+            continue
+        if name != "image":
+            path, index = split_index(path)
+        require_file(path, name)
+        record[name] = file_record(path) | ({} if index is None else {"index": index})
     if scene.object_box is not None:
         record["object_box"] = list(_box(scene.object_box))
     if scene.object_point is not None:
@@ -141,6 +145,30 @@ def read_trajectory(path: Path) -> tuple[Trajectory, dict[str, Any]]:
         frames = {frame.name: sha256_file(frame) for frame in sorted(folder.glob("*.png"))}
         return trajectory, {"path": str(folder), "sha256": frames}
     return trajectory, file_record(folder)
+
+
+def check_same_picture(image: Path, trajectory: Path) -> None:
+    """Raises InputError where the manifest beside a trajectory says that it was made for another picture."""
+    folder = trajectory if (trajectory / "trajectory").is_dir() else trajectory.parent
+    if not (folder / "manifest.json").is_file():
+        return
+    try:
+        picture = read_json(folder / "manifest.json")["inputs"]["image"]
+        path, digest = picture["path"], picture["sha256"]
+    except (KeyError, TypeError):
+        return  # another program's manifest
+    if digest != sha256_file(image):
+        raise InputError(
+            "image",
+            f"{trajectory} was made for another picture, {path}",
+            "give that one, or say --any-picture if this one is meant",
+        )
+
+
+def check_fitting(fitting: Fitting) -> None:
+    """Raises InputError for a fit and scale that go with no model."""
+    if fitting.fit is not None:
+        check_fit(fitting.fit, fitting.fit_scale)
 
 
 def file_record(path: Path) -> dict[str, str]:

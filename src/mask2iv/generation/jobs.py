@@ -6,10 +6,10 @@ others go on; only a defect of the program stops them all.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -19,11 +19,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mask2iv.errors import InputError
-from mask2iv.files import read_json, reason, require_file, write_json
+from mask2iv.config import from_dict, plain, read_config
+from mask2iv.errors import InputError, InputWarning, within
+from mask2iv.files import disk_faults, read_lines, reason, require_file, write_json
 from mask2iv.generation.acceleration import Acceleration
 from mask2iv.generation.inputs import (
     SceneInputs,
+    check_fitting,
     check_sampling,
     check_seed,
     check_size_and_scales,
@@ -32,11 +34,12 @@ from mask2iv.generation.inputs import (
     read_scene,
     scene_record,
 )
-from mask2iv.generation.options import GuidanceOptions, Output, Sampling, SceneOptions
-from mask2iv.generation.results import check_result_folder, disk_faults, result_folder
+from mask2iv.generation.options import Fitting, GuidanceOptions, Output, Sampling, SceneOptions
+from mask2iv.generation.results import check_result_folder, result_folder
 from mask2iv.generation.run import LoadedModel, batched, check_model, write_result
 from mask2iv.manifest import versions
 from mask2iv.media.images import write_png
+from mask2iv.stages.scene import Scene
 
 SOME_FAILED = 3
 """Exit status when some jobs could not be done."""
@@ -44,7 +47,8 @@ SOME_FAILED = 3
 FAILURES, SUMMARY = "failures.json", "jobs-manifest.json"
 _PATHS = ("image", "object_mask", "target_mask", "actor_mask")
 _SCENE = tuple(f.name for f in fields(SceneOptions))
-_KEYS = ("id", "seed", *_SCENE)
+_FIT = {f.name for f in fields(Fitting)}
+_KEYS = ("id", "seed", *_SCENE, *sorted(_FIT))
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # Settings that do not say what was asked for, only how it was computed.
 _ASIDE = ("device", "threads", "batch_size", "offload", "channels_last", "compile", "cuda_graphs")
@@ -52,16 +56,34 @@ _ASIDE = ("device", "threads", "batch_size", "offload", "channels_last", "compil
 
 @dataclass(frozen=True)
 class Job:
-    """One line of a jobs file: the scene, its seed, and the name of its folder."""
+    """One line of a jobs file: the scene, how its picture is fitted, its seed, and the name of its folder."""
 
     id: str
     line: int
     scene: SceneOptions
+    fitting: Fitting
     seed: int
+
+
+@dataclass(frozen=True)
+class _Named:
+    """Keys of a job besides those of its scene."""
+
+    id: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What a result's manifest says was asked for."""
+
+    inputs: dict[str, Any]
+    settings: dict[str, Any]
 
 
 def run_jobs(
     path: Path,
+    fitting: Fitting,
     guidance: GuidanceOptions,
     sampling: Sampling,
     acceleration: Acceleration,
@@ -77,8 +99,9 @@ def run_jobs(
         InputError: options or a jobs file that cannot be used; nothing is written then.
     """
     check_sampling(sampling, 1, batch_size)
+    check_fitting(fitting)
     size = check_size_and_scales(guidance, None)
-    jobs = read_jobs(path, sampling.seed)
+    jobs = read_jobs(path, sampling.seed, fitting)
     check_model("generate", sampling.model)
     record = file_record(path)
     model = LoadedModel("generate", sampling, acceleration, batch_size, progress=False)
@@ -97,32 +120,27 @@ def run_jobs(
     return SOME_FAILED if session.failures else 0
 
 
-def read_jobs(path: Path, seed: int) -> list[Job]:
+def read_jobs(path: Path, seed: int, fitting: Fitting) -> list[Job]:
     """The jobs of a file, one JSON object per line; blank lines are skipped.
 
     Args:
         path: paths in the file are relative to its folder.
-        seed: of jobs that have none of their own.
+        seed, fitting: of jobs that have none of their own.
 
     Raises:
         InputError: no such file, no jobs, a line that is not a job, or an id twice; names line and key.
     """
     require_file(path, "jobs")
-    try:
-        # Not splitlines: JSON text may hold the rarer line separators as they are.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("jobs", f"{path} cannot be read: {reason(error)}", "save it as UTF-8 text") from error
     jobs: list[Job] = []
     taken: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            job = _parse(line, number, path.parent, f"job-{len(jobs):05d}", seed)
-        except InputError as error:
-            place = f"jobs: line {number} of {path}"
-            raise (error.about(place) if error.field == "job" else error.within(place)) from error
+    with within("jobs"):
+        lines = list(read_lines(path))
+    for number, line in lines:
+        place = f"jobs: {path}: line {number}"
+        if not isinstance(line, dict):
+            raise InputError(place, f"expected a JSON object, found {type(line).__name__}")
+        with within(place):
+            job = _job(line, number, path.parent, f"job-{len(jobs):05d}", seed, fitting)
         # Some file systems do not tell upper from lower case.
         name = job.id.casefold()
         if name in taken:
@@ -136,38 +154,35 @@ def read_jobs(path: Path, seed: int) -> list[Job]:
     return jobs
 
 
-def _parse(line: str, number: int, folder: Path, default_id: str, seed: int) -> Job:
-    try:
-        read = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError("job", f"not JSON: {reason(error)}") from error
-    if not isinstance(read, dict):
-        raise InputError("job", f"expected a JSON object, found {type(read).__name__}")
-    unknown = [key for key in read if key not in _KEYS]
-    if unknown:
-        raise InputError(f"{unknown[0]!r}", "unknown key", f"known keys: {', '.join(_KEYS)}")
-    values = {key: value for key, value in read.items() if value is not None}
-    for key, value in values.items():
+def _job(line: Mapping[str, Any], number: int, folder: Path, default_id: str, seed: int, fitting: Fitting) -> Job:
+    values = {key: value for key, value in line.items() if value is not None}
+    for key in ("object_box", "object_point"):
         # A box or point may be a list of numbers too.
-        if key in ("object_box", "object_point") and isinstance(value, list):
-            values[key] = ",".join(map(str, value))
-        elif type(value) is not (int if key == "seed" else str):
-            raise InputError(key, f"expected {'an integer' if key == 'seed' else 'text'}, found {value!r}")
-    if "image" not in values:
+        if isinstance(values.get(key), list):
+            values[key] = ",".join(map(str, values[key]))
+    named = from_dict(_Named, values, unknown="ignore")
+    unknown = [key for key in values if key not in _KEYS]
+    if unknown:
+        raise InputError(unknown[0], "unknown key", f"known keys: {', '.join(_KEYS)}")
+    scene = from_dict(SceneOptions, {key: values[key] for key in _SCENE if key in values})
+    if scene.image is None:
         raise InputError("image", "it is missing")
-    if values.get("actor", "hand") not in ("hand", "robot"):
-        raise InputError("actor", f"expected 'hand' or 'robot', found {values['actor']!r}")
-    name, own_seed = values.pop("id", default_id), values.pop("seed", seed)
+    name = default_id if named.id is None else named.id
+    own_seed = seed if named.seed is None else named.seed
     check_seed(own_seed, 1)
+    # A scale goes with its fit.
+    own_fit = {key: values[key] for key in _FIT & values.keys()}
+    from_dict(Fitting, own_fit)
+    fitting = replace(Fitting() if "fit" in values else fitting, **own_fit)
+    check_fitting(fitting)
     if not _ID.fullmatch(name) or name.endswith(".") or name.casefold() in (FAILURES, SUMMARY):
         raise InputError(
             "id",
             f"{name!r} cannot be a folder name here",
             "use up to 100 letters, digits, '-', '_' and '.', a letter or digit first",
         )
-    return Job(
-        name, number, SceneOptions(**values | {key: folder / values[key] for key in _PATHS if key in values}), own_seed
-    )
+    paths = {key: folder / path for key in _PATHS if (path := getattr(scene, key)) is not None}
+    return Job(name, number, replace(scene, **paths), fitting, own_seed)
 
 
 class _Session:
@@ -197,8 +212,9 @@ class _Session:
             for batch in batched(left, batch_size):
                 read = []
                 for job in batch:
-                    with self._noting(job):
-                        read.append((job, read_scene(job.scene)))
+                    with self._noting(job), _warning_of(job):
+                        inputs = read_scene(job.scene)
+                        read.append((job, inputs, self.model.fitted(inputs.scene, job.fitting)))
                 if read:
                     self._make(read)
                 bar.update(len(batch))
@@ -225,7 +241,7 @@ class _Session:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
         }
-        with disk_faults(self.output):
+        with disk_faults(self.output.out):
             write_json(out / SUMMARY, summary)
             if self.failures:
                 write_json(out / FAILURES, self.failures)
@@ -261,20 +277,23 @@ class _Session:
             InputError: an input is missing.
         """
         try:
-            found = read_json(folder / "manifest.json")
-            there = _asked(found["inputs"], found["settings"])
-        except (InputError, KeyError, TypeError, AttributeError):
+            found = read_config(folder / "manifest.json", _Result, "ignore")
+        except InputError:
             return False
+        there = _asked(found.inputs, found.settings)
         prompt = complete_prompt(job.scene.prompt, job.scene.actor)
-        own = {**self.model.prompt_record(prompt), "seed": job.seed}
+        own = self._own(job, prompt)
         wanted = _asked(scene_record(job.scene), {**self.model.settings, **own})
-        return there == json.loads(json.dumps(wanted)) and (folder / "video.mp4").is_file()
+        return there == plain(wanted) and (folder / "video.mp4").is_file()
 
-    def _make(self, batch: Sequence[tuple[Job, SceneInputs]]) -> None:
+    def _own(self, job: Job, prompt: str | None) -> dict[str, Any]:
+        """A job's settings beside the common ones."""
+        return {**self.model.prompt_record(prompt), **self.model.fit_record(job.fitting), "seed": job.seed}
+
+    def _make(self, batch: Sequence[tuple[Job, SceneInputs, Scene]]) -> None:
         """Generate and write one batch; one by one, where one of them spoils it."""
         try:
-            resized = [inputs.scene.at(self.model.size) for _, inputs in batch]
-            made = self.model.make(resized, [job.seed for job, _ in batch])
+            made = self.model.make([scene for *_, scene in batch], [job.seed for job, *_ in batch])
         except InputError as error:
             if len(batch) == 1:
                 self._fail(batch[0][0], error)
@@ -282,15 +301,14 @@ class _Session:
             for one in batch:
                 self._make([one])
             return
-        for (job, inputs), scene, (trajectory, video) in zip(batch, resized, made, strict=True):
+        for (job, inputs, scene), (trajectory, video) in zip(batch, made, strict=True):
             output = self._output(job)
             with self._noting(job):
-                with result_folder(output, [*job.scene.files, self.jobs_file]) as folder, disk_faults(output):
+                with result_folder(output, [*job.scene.files, self.jobs_file]) as folder, disk_faults(output.out):
                     if inputs.found_mask:
                         write_png(folder / "object_mask.png", inputs.scene.object_mask)
                     write_result(folder, scene, trajectory, video)
-                    own = {**self.model.prompt_record(scene.prompt), "seed": job.seed}
-                    self.model.write_manifest(folder, inputs.record, own)
+                    self.model.write_manifest(folder, inputs.record, self._own(job, scene.prompt), scene.placement)
                 self.done += 1
 
     def _output(self, job: Job) -> Output:
@@ -308,8 +326,25 @@ class _Session:
         self.failures.append({"id": job.id, "line": job.line, "error": str(error)})
 
 
+@contextmanager
+def _warning_of(job: Job) -> Iterator[None]:
+    """Warnings of a job's input name the job."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", InputWarning)
+        yield
+    for warning in said:
+        message = warning.message
+        if isinstance(message, InputWarning):
+            message = message.within(f"{job.id} (line {job.line})")
+        warnings.warn_explicit(message, warning.category, warning.filename, warning.lineno)
+
+
 def _asked(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """What a manifest says was asked for: inputs by their hashes, settings without names and devices."""
-    hashes = {name: value["sha256"] if isinstance(value, dict) else value for name, value in inputs.items()}
+    hashes = {
+        name: {key: part for key, part in value.items() if key != "path"} if isinstance(value, dict) else value
+        for name, value in inputs.items()
+    }
     kept = {name: value for name, value in settings.items() if name not in _ASIDE}
-    return {"inputs": hashes, "settings": {**kept, "model": settings["model"]["sha256"]}}
+    model = settings.get("model")
+    return {"inputs": hashes, "settings": {**kept, "model": model.get("sha256") if isinstance(model, dict) else model}}

@@ -22,10 +22,11 @@ class SceneOptions:
     happens to it by --prompt, --target-mask or both."""
 
     image: Annotated[Path | None, optional("FILE")] = None
-    """The picture: PNG, JPEG, WebP and alike. It is the first frame of the video. Required without --jobs."""
+    """The picture: PNG, JPEG, WebP, TIFF, BMP, GIF or PPM. It is the first frame of the video. Required without
+    --jobs."""
     object_mask: Annotated[Path | None, optional("FILE")] = None
     """The object to be handled: an image of the picture's size, white on black (also boolean, palette, or a cut-out
-    with transparent surroundings)."""
+    with transparent surroundings). Of an image that numbers several objects, FILE#2 is number 2."""
     object_box: Annotated[str | None, optional("X,Y,W,H")] = None
     """In place of a mask: a box around the object in pixels of the picture, from its upper left corner. The mask
     found in it is written to object_mask.png."""
@@ -54,7 +55,19 @@ class OneScene(SceneOptions):
     __doc__ = SceneOptions.__doc__
 
     image: Annotated[Path, tyro.conf.arg(metavar="FILE")] = field()
-    """The picture: PNG, JPEG, WebP and alike. It is the first frame of the video."""
+    """The picture: PNG, JPEG, WebP, TIFF, BMP, GIF or PPM. It is the first frame of the video."""
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How a picture of another shape gets the result's."""
+
+    fit: Annotated[Literal["crop", "pad", "stretch", "centre"] | None, optional("{crop,pad,stretch,centre}")] = None
+    """Crop it around the masks; pad it with black borders; stretch it; or resize its shorter side and take the centre,
+    as the original does. Default: the model's (crop; of imported models centre)."""
+    fit_scale: Annotated[float | None, optional("NUMBER")] = None
+    """With the fit centre: the shorter side becomes NUMBER times the result's height. The original takes 1.0 for
+    BridgeData V2 and 1.2 for HOI4D. Default: the model's (1.0)."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +75,7 @@ class GuidanceOptions:
     """Size of the result, and how closely it keeps to prompt and target."""
 
     size: Annotated[str | None, optional("HxW")] = None
-    """Height x width of the result in pixels, for example 160x256; the picture is resized to it. Default: the
-    model's."""
+    """Height x width of the result in pixels, for example 160x256. Default: the model's."""
     guidance_scale: Annotated[float | None, optional("NUMBER")] = None
     """How strongly the prompt guides; 1 is no guidance. Default: the model's."""
     target_guidance_scale: Annotated[float | None, optional("NUMBER")] = None

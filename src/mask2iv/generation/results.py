@@ -76,21 +76,6 @@ def result_folder(output: Output, inputs: Sequence[Path]) -> Iterator[Path]:
         raise
 
 
-@contextmanager
-def disk_faults(output: Output) -> Iterator[None]:
-    """Turns a full or failing disk into an error of the output folder. Put around nothing but writing.
-
-    Raises:
-        InputError: something could not be written.
-    """
-    try:
-        yield
-    except (OSError, InputError) as error:
-        # The error itself may name a file in the temporary folder, which nobody knows.
-        said = reason(error.__cause__ or error)
-        raise InputError("out", f"cannot write {output.out}: {said}", "make room, or write elsewhere") from error
-
-
 def write_trajectory(folder: Path, trajectory: Trajectory) -> None:
     """Writes ``trajectory/`` and ``trajectory.mp4``."""
     save_trajectory_folder(trajectory, folder / "trajectory")

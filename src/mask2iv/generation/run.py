@@ -13,22 +13,24 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mask2iv.contract import Trajectory, UInt8Array
+from mask2iv.contract import Placement, Trajectory, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.files import write_json
+from mask2iv.files import disk_faults, write_json
 from mask2iv.generation.acceleration import Acceleration, enough_memory
 from mask2iv.generation.inputs import (
+    check_fitting,
+    check_same_picture,
     check_sampling,
     check_size_and_scales,
     file_record,
     read_scene,
     read_trajectory,
 )
-from mask2iv.generation.options import GuidanceOptions, Output, Sampling, SceneOptions
-from mask2iv.generation.results import disk_faults, input_pictures, result_folder, write_filmstrip, write_trajectory
+from mask2iv.generation.options import Fitting, GuidanceOptions, Output, Sampling, SceneOptions
+from mask2iv.generation.results import input_pictures, result_folder, write_filmstrip, write_trajectory
 from mask2iv.generation.values import pick_device
 from mask2iv.manifest import versions, weight_hashes
-from mask2iv.media.images import read_image, resize_image, write_png
+from mask2iv.media.images import read_image, write_png
 from mask2iv.media.videos import write_video
 from mask2iv.pipelines.folder import model_folder, read_index
 from mask2iv.stages.interfaces import Guidance, SamplingOptions, VideoRequest
@@ -46,6 +48,7 @@ _STAGES = {"generate": ("trajectory", "video"), "trajectory": ("trajectory",), "
 
 def generate(
     scene: SceneOptions,
+    fitting: Fitting,
     guidance: GuidanceOptions,
     sampling: Sampling,
     acceleration: Acceleration,
@@ -58,42 +61,64 @@ def generate(
     Raises:
         InputError: names the field; most are found before the model is loaded.
     """
-    _from_scene("generate", scene, guidance, sampling, acceleration, output, samples, batch_size)
+    _from_scene("generate", scene, fitting, guidance, sampling, acceleration, output, samples, batch_size)
 
 
 def predict(
-    scene: SceneOptions, guidance: GuidanceOptions, sampling: Sampling, acceleration: Acceleration, output: Output
+    scene: SceneOptions,
+    fitting: Fitting,
+    guidance: GuidanceOptions,
+    sampling: Sampling,
+    acceleration: Acceleration,
+    output: Output,
 ) -> None:
     """Stage 1 alone. Raises InputError as :func:`generate`."""
-    _from_scene("trajectory", scene, guidance, sampling, acceleration, output, 1, 1)
+    _from_scene("trajectory", scene, fitting, guidance, sampling, acceleration, output, 1, 1)
 
 
-def render(image: Path, trajectory: Path, sampling: Sampling, acceleration: Acceleration, output: Output) -> None:
-    """Stage 2 alone. Raises InputError as :func:`generate`."""
+def render(
+    image: Path,
+    trajectory: Path,
+    fitting: Fitting,
+    sampling: Sampling,
+    acceleration: Acceleration,
+    output: Output,
+    any_picture: bool = False,
+) -> None:
+    """Stage 2 alone. With `any_picture` the trajectory may have been made for another picture.
+
+    Raises:
+        InputError: as :func:`generate`.
+    """
     check_sampling(sampling)
+    check_fitting(fitting)
     check_model("render", sampling.model)
     picture = read_image(image, "image")
     given, record = read_trajectory(trajectory)
+    if not any_picture:
+        check_same_picture(image, trajectory)
     inputs, seed = {"image": file_record(image), "trajectory": record}, sampling.seed
     with result_folder(output, [image, trajectory]) as folder:
         model = LoadedModel("render", sampling, acceleration)
         model.settings |= {"height": given.size[0], "width": given.size[1], "fps": given.fps}
-        request = VideoRequest(resize_image(picture, given.size), given)
         try:
+            frame, placement = model.pipeline.first_frame(picture, given, given.size, fitting.fit, fitting.fit_scale)
+            request = VideoRequest(frame, given)
             [video] = model.render([request], [seed])
         except InputError as error:
             # The trajectory sets the size here.
             raise (error.about(f"trajectory of {error.field}") if error.field.startswith("size") else error) from error
-        with disk_faults(output):
+        with disk_faults(output.out):
             write_video(folder / "video.mp4", video, given.fps)
             write_filmstrip(folder, ("picture", request.image[None]), given, video)
-            model.write_manifest(folder, inputs, {"seed": seed})
+            model.write_manifest(folder, inputs, {"seed": seed, "any_picture": any_picture}, placement)
     print(f"{output.out}: video.mp4")
 
 
 def _from_scene(
     command: str,
     scene: SceneOptions,
+    fitting: Fitting,
     guidance: GuidanceOptions,
     sampling: Sampling,
     acceleration: Acceleration,
@@ -102,6 +127,7 @@ def _from_scene(
     batch_size: int,
 ) -> None:
     check_sampling(sampling, samples, batch_size)
+    check_fitting(fitting)
     size = check_size_and_scales(guidance, scene)
     check_model(command, sampling.model)
     read = read_scene(scene)
@@ -109,11 +135,11 @@ def _from_scene(
         model = LoadedModel(command, sampling, acceleration, batch_size)
         model.settle(guidance, size)
         model.tell_of_prompts([read.scene.prompt])
-        prompt = model.prompt_record(read.scene.prompt)
-        resized = read.scene.at(model.size)
+        common = model.prompt_record(read.scene.prompt) | model.fit_record(fitting)
+        resized = model.fitted(read.scene, fitting)
         started = time.perf_counter()
         if read.found_mask:
-            with disk_faults(output):
+            with disk_faults(output.out):
                 write_png(folder / "object_mask.png", read.scene.object_mask)
         seeds = [sampling.seed + index for index in range(samples)]
         parts = [f"sample-{index:03d}" for index in range(samples)] if samples > 1 else ["."]
@@ -121,14 +147,15 @@ def _from_scene(
             if samples > 1:
                 print("; ".join(f"{part}, seed {seed}" for part, seed in batch), file=sys.stderr)
             made = model.make([resized] * len(batch), [seed for _, seed in batch])
-            with disk_faults(output):
+            with disk_faults(output.out):
                 for (part, seed), (trajectory, video) in zip(batch, made, strict=True):
                     write_result(folder / part, resized, trajectory, video)
-                    model.write_manifest(folder / part, read.record, {**prompt, "seed": seed})
+                    own = {**common, "seed": seed}
+                    model.write_manifest(folder / part, read.record, own, resized.placement)
         if samples > 1:
             model.seconds = {"load": model.seconds["load"], "samples": round(time.perf_counter() - started, 3)}
-            own = {**prompt, "seeds": dict(zip(parts, seeds, strict=True))}
-            model.write_manifest(folder, read.record, own)
+            own = {**common, "seeds": dict(zip(parts, seeds, strict=True))}
+            model.write_manifest(folder, read.record, own, resized.placement)
     written = ["trajectory/", "trajectory.mp4", *(["video.mp4"] if "video" in model.steps else [])]
     print(f"{output.out}: {', '.join(written)}" + (f" in each of {samples} folders" if samples > 1 else ""))
 
@@ -217,6 +244,15 @@ class LoadedModel:
         """(H, W) of what is made, once that is settled."""
         return self.settings["height"], self.settings["width"]
 
+    def fitted(self, scene: Scene, fitting: Fitting) -> Scene:
+        """A scene at the settled size. Raises InputError as :meth:`mask2iv.stages.scene.Scene.at`."""
+        return scene.at(self.size, *self.pipeline.fitting(fitting.fit, fitting.fit_scale))
+
+    def fit_record(self, fitting: Fitting) -> dict[str, Any]:
+        """The fit for the manifest, with the model's defaults."""
+        fit, scale = self.pipeline.fitting(fitting.fit, fitting.fit_scale)
+        return {"fit": fit, **({"fit_scale": scale} if fit == "centre" else {})}
+
     def tell_of_prompts(self, prompts: Iterable[str | None]) -> None:
         """Says how prompts are read, names the words that the model does not know, and what is cut off."""
         given = list(dict.fromkeys(prompt for prompt in prompts if prompt))
@@ -254,13 +290,16 @@ class LoadedModel:
         with self._timed("video"), enough_memory():
             return self.pipeline.render_requests(requests, seeds, options, progress=self._progress)
 
-    def write_manifest(self, folder: Path, inputs: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    def write_manifest(
+        self, folder: Path, inputs: Mapping[str, Any], own: Mapping[str, Any], placement: Placement | None
+    ) -> None:
         """Writes ``manifest.json``: what was given, what it resolved to, what the last stages took.
 
         Args:
             folder: where to.
             inputs: record of what was read.
             own: settings of this result beside the common ones.
+            placement: which part of the picture it shows.
         """
         failure = self.pipeline.compile_failure
         write_json(
@@ -269,6 +308,7 @@ class LoadedModel:
                 "command": self.name,
                 "inputs": inputs,
                 "settings": {**self.settings, **own},
+                **({} if placement is None else {"placement": placement.record}),
                 "seconds": self.seconds,
                 **({} if failure is None else {"not_compiled": failure}),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import struct
@@ -12,15 +13,24 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
 
 from mask2iv.contract import UInt8Array
-from mask2iv.errors import InputError
+from mask2iv.errors import InputError, warn
 from mask2iv.files import atomic_write, reason, require_file
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 MAX_IMAGE_PIXELS = 64_000_000
 """Most pixels of an image or a video frame; a larger one is refused before it is decoded."""
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", *(("AVIF",) if features.check("avif") else ()))
+"""The formats that are opened. Pillow knows others, and hands some (EPS) to programs that run what is in them."""
+
+# Brands of ISO media files that are pictures.
+_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "HEIC"),
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+}
+_PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 
 # What Pillow's decoders raise on damaged files besides OSError.
 _IMAGE_FAULTS = (
@@ -37,57 +47,128 @@ _IMAGE_FAULTS = (
 )
 
 
-def open_image(path: str | os.PathLike[str], field: str = "image") -> Image.Image:
-    """A decoded image, turned upright by its EXIF orientation, in the file's Pillow mode.
+def open_image(source: str | os.PathLike[str] | Image.Image, field: str = "image") -> Image.Image:
+    """A decoded image, turned upright by its EXIF orientation, in its Pillow mode.
 
-    An animation gives its first frame. ``field`` names the input in messages.
+    Args:
+        source: a file of one of :data:`FORMATS`, or a Pillow image. An animation gives its first frame.
+        field: name of the input in messages.
 
     Raises:
-        InputError: missing, empty, truncated, not an image, or above :data:`MAX_IMAGE_PIXELS`.
+        InputError: missing, empty, truncated, not an image, of another format, or above :data:`MAX_IMAGE_PIXELS`.
     """
-    path = Path(path)
-    require_file(path, field)
-    if path.stat().st_size == 0:
-        raise InputError(field, f"{path} is an empty file")
     try:
         with warnings.catch_warnings():
             # Our own bound is checked below, before anything is decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                size = image.size
-                if size[0] * size[1] <= MAX_IMAGE_PIXELS:
-                    image.load()
-                    return ImageOps.exif_transpose(image)
+            if isinstance(source, Image.Image):
+                return _upright(source, field, source)
+            require_file(Path(source), field)
+            if Path(source).stat().st_size == 0:
+                raise InputError(field, f"{source} is an empty file")
+            with Image.open(source, formats=FORMATS) as image:
+                return _upright(image, field, source)
+    except InputError:
+        raise
+    except UnidentifiedImageError as error:
+        raise _unknown_format(Path(str(source)), field) from error
     except Image.DecompressionBombError as error:
-        raise InputError(field, f"{path} is too large: {reason(error)}") from error
+        raise InputError(field, f"{source} is too large: {reason(error)}") from error
     except _IMAGE_FAULTS as error:
-        raise InputError(field, f"{path} cannot be read as an image: {reason(error)}") from error
-    raise InputError(
-        field,
-        f"{path} must have at most {MAX_IMAGE_PIXELS // 1_000_000} megapixels, found {size[0]}x{size[1]} pixels",
-    )
+        raise InputError(field, f"{_named(source)} cannot be read as an image: {reason(error)}") from error
 
 
-def read_image(path: str | os.PathLike[str], field: str = "image") -> UInt8Array:
-    """An image file as uint8 [H, W, 3], upright by its EXIF orientation; of an animation, the first frame.
+def _named(source: str | os.PathLike[str] | Image.Image) -> str:
+    """A picture's name in messages."""
+    return "the Pillow image" if isinstance(source, Image.Image) else str(source)
 
+
+def _upright(image: Image.Image, field: str, source: str | os.PathLike[str] | Image.Image) -> Image.Image:
+    if image.width * image.height > MAX_IMAGE_PIXELS:
+        raise InputError(
+            field,
+            f"{_named(source)} must have at most {MAX_IMAGE_PIXELS // 1_000_000} megapixels, found "
+            f"{image.width}x{image.height} pixels",
+        )
+    image.load()
+    return ImageOps.exif_transpose(image)
+
+
+def _unknown_format(path: Path, field: str) -> InputError:
+    with path.open("rb") as file:
+        start = file.read(12)
+    brand = _BRANDS.get(start[8:12]) if start[4:8] == b"ftyp" else None
+    if brand is not None:
+        remedy = "save it as JPEG or PNG"
+        return InputError(
+            field, f"{path} cannot be read as an image: it is {brand}, which needs another reader", remedy
+        )
+    known = f"it is none of {', '.join(FORMATS)}, or its start is damaged"
+    return InputError(field, f"{path} cannot be read as an image: {known}", "save it as PNG or JPEG")
+
+
+def read_image(source: str | os.PathLike[str] | Image.Image, field: str = "image") -> UInt8Array:
+    """An image file, or a Pillow image, as uint8 [H, W, 3]: upright by its EXIF orientation; of an animation, the first
+    frame.
+
+    Colours are converted to sRGB by the image's colour profile; one that cannot be used is ignored, with a warning.
     Transparent parts are blended onto white, as viewers do. 16-bit and float images are scaled to 8 bits by their range
     (65535; 1.0, or 255 where brighter).
 
     Raises:
-        InputError: missing, empty, truncated, not an image, or above 64 megapixels.
+        InputError: as :func:`open_image`, or values beyond these ranges.
     """
-    image = open_image(path, field)
+    image, alpha = split_alpha(open_image(source, field))
     if image.mode == "F" or image.mode.startswith("I"):
-        return _scaled_to_bytes(np.asarray(image), field, path)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return np.array(image.convert("RGB"), dtype=np.uint8)
+        profile = image.info.get("icc_profile")
+        image = Image.fromarray(_scaled_to_bytes(np.asarray(image), field, source))
+        image.info["icc_profile"] = profile
+    colours = _in_srgb(image, field, source)
+    if alpha is not None:
+        colours = Image.composite(colours, Image.new("RGB", colours.size, "white"), alpha)
+    return np.array(colours, dtype=np.uint8)
 
 
-def _scaled_to_bytes(values: NDArray[Any], field: str, path: str | os.PathLike[str]) -> UInt8Array:
-    """Grey values [H, W] of more than 8 bits -> uint8 [H, W, 3]."""
+def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """The colours of an image, in a mode without alpha, and its alpha, mode L; None where the mode and file have none.
+
+    16-bit and float images count as opaque.
+    """
+    if not image.has_transparency_data or image.mode[0] in "IF":
+        return image, None
+    both = image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
+    return both.convert(both.mode[:-1]), both.getchannel("A")
+
+
+def _in_srgb(image: Image.Image, field: str, source: str | os.PathLike[str] | Image.Image) -> Image.Image:
+    """Mode RGB in sRGB. An image without a profile is taken as sRGB."""
+    data = image.info.get("icc_profile")
+    if not data and image.mode != "LAB":
+        return image.convert("RGB")
+    srgb = ImageCms.createProfile("sRGB")
+    try:
+        if data:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+            space = profile.profile.xcolor_space.strip()
+        else:
+            profile, space = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")), "Lab"
+        mode = _PROFILE_MODES.get(space, space)
+        # A grey picture may have a profile of RGB. The other way round, and with CMYK, one of them is wrong.
+        if image.mode != mode and (mode != "RGB" or image.mode in ("CMYK", "LAB")):
+            raise ImageCms.PyCMSError(f"it is for {space}, the picture is {image.mode}")
+        found = ImageCms.profileToProfile(image.convert(mode), profile, srgb, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError) as error:
+        if image.mode == "LAB":
+            raise InputError(field, f"{_named(source)} cannot be read: {reason(error)}", "save it as RGB") from error
+        problem = f"the colour profile of {_named(source)} cannot be used: {reason(error)}"
+        warn(field, problem, "its colours are taken as sRGB")
+        return image.convert("RGB")
+    assert found is not None
+    return found
+
+
+def _scaled_to_bytes(values: NDArray[Any], field: str, source: str | os.PathLike[str] | Image.Image) -> UInt8Array:
+    """Grey values [H, W] of more than 8 bits -> uint8 [H, W]."""
     wide = values.astype(np.float64)
     lowest, highest = wide.min(), wide.max()
     if values.dtype.kind == "f":
@@ -96,8 +177,11 @@ def _scaled_to_bytes(values: NDArray[Any], field: str, path: str | os.PathLike[s
         ranges = (65535.0,) if values.dtype.itemsize == 2 else (255.0, 65535.0)
     full = next((top for top in ranges if highest <= top), None)
     if full is None or lowest < 0 or not math.isfinite(lowest):
-        raise InputError(field, f"{path} has values from {lowest:g} to {highest:g}", "save it with 8 bits per channel")
-    return np.repeat(np.rint(wide * (255.0 / full)).astype(np.uint8)[..., None], 3, axis=-1)
+        raise InputError(
+            field, f"{_named(source)} has values from {lowest:g} to {highest:g}", "save it with 8 bits per channel"
+        )
+    scaled: UInt8Array = np.rint(wide * (255.0 / full)).astype(np.uint8)
+    return scaled
 
 
 def write_png(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
@@ -113,12 +197,14 @@ def write_png(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
         Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, format="PNG")
 
 
-def resize_image(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
-    """Resizes uint8 [..., H, W, 3] to ``size`` (H, W), bicubic, antialiased when shrinking."""
+def resize_image(
+    image: UInt8Array, size: tuple[int, int], resample: Image.Resampling = Image.Resampling.BICUBIC
+) -> UInt8Array:
+    """Resizes uint8 [..., H, W, 3] to ``size`` (H, W), bicubic if nothing else is said, antialiased when shrinking."""
     if image.shape[-3:-1] == tuple(size):
         return image
     frames = image.reshape(-1, *image.shape[-3:])
-    resized = [Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.BICUBIC) for frame in frames]
+    resized = [Image.fromarray(frame).resize((size[1], size[0]), resample) for frame in frames]
     return np.stack([np.asarray(frame) for frame in resized]).reshape(*image.shape[:-3], *size, 3)
 
 

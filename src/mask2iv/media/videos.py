@@ -1,37 +1,64 @@
-"""Reading and writing of videos; the only module that uses video codecs."""
+"""Reading and writing of videos; with its neighbours here the only place that uses video codecs."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_write, numbered_files, reason, require_file
-from mask2iv.media.images import IMAGE_SUFFIXES, MAX_IMAGE_PIXELS, read_image
+from mask2iv.files import atomic_write, numbered_files, reason
+from mask2iv.media.colour import to_srgb
+from mask2iv.media.images import IMAGE_SUFFIXES, read_image, resize_image
+from mask2iv.media.streams import open_stream, size_changed
 
 MAX_VIDEO_PIXELS = 1_000_000_000
-"""Most pixels of a video over all its frames (3 GB as an array): 480 frames of 1920x1080."""
+"""Most pixels kept of a video over all its frames (3 GB as an array): 480 frames of 1920x1080."""
 FOLDER_FPS = 8.0
 """Frame rate reported for a folder of frames, which does not state one."""
 
-# Formats that count as videos. FFmpeg also "plays" text files, still images and playlists that point at other files.
-_CONTAINERS = {
-    *("mov", "mp4", "matroska", "webm", "avi", "gif", "apng", "mpegts", "mpeg", "mpegvideo", "m4v", "flv", "asf"),
-    *("ogg", "h264", "hevc", "mjpeg", "nut", "yuv4mpegpipe", "mxf", "dv", "ivf"),
-}
+
+class Video(NamedTuple):
+    """A video in memory.
+
+    Attributes:
+        frames: uint8 [T, H, W, 3].
+        fps: mean frame rate.
+        times: float64 [T], when each frame is shown: seconds from the first.
+    """
+
+    frames: UInt8Array
+    fps: float
+    times: NDArray[np.float64]
 
 
-def read_video(
-    path: str | os.PathLike[str], max_frames: int | None = None, field: str = "video"
-) -> tuple[UInt8Array, float]:
-    """A video as (uint8 [T, H, W, 3], frames per second), upright by its rotation metadata.
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file holds, without its pictures.
+
+    Attributes:
+        times: float64 [T], when each frame is shown: seconds from the first.
+        fps: mean frame rate.
+        size: (H, W) upright, in square pixels: as :func:`read_frames` gives frames.
+        stored_size: (H, W) upright, in pixels as stored; another one where these are not square.
+    """
+
+    times: NDArray[np.float64]
+    fps: float
+    size: tuple[int, int]
+    stored_size: tuple[int, int]
+
+
+def read_video(path: str | os.PathLike[str], max_frames: int | None = None, field: str = "video") -> Video:
+    """A whole video, upright and in square pixels, in sRGB (:mod:`mask2iv.media.colour`).
 
     Args:
         path: a video or GIF file, or a folder of numbered images (with rate :data:`FOLDER_FPS`).
@@ -39,73 +66,129 @@ def read_video(
         field: name of the input in messages.
 
     Raises:
-        InputError: missing, truncated, without frames, not a video, frames of different sizes, or more than
-            :data:`MAX_VIDEO_PIXELS` pixels in all.
+        InputError: missing, truncated, without frames, not a video, frames of different sizes, colours that cannot be
+            converted, or more than :data:`MAX_VIDEO_PIXELS` pixels in all.
     """
     path = Path(path)
     if max_frames is not None and max_frames < 1:
         raise InputError("max_frames", f"must be at least 1, found {max_frames}")
     if os.path.isdir(path):
         paths = numbered_files(path, IMAGE_SUFFIXES)[:max_frames]
-        return _collect((read_image(frame, field) for frame in paths), field, path, None), FOLDER_FPS
-    require_file(path, field)
-    try:
-        with av.open(os.path.abspath(path)) as container:
-            if not _CONTAINERS & set(container.format.name.split(",")):
+        frames = _collected((read_image(frame, field) for frame in paths), field, path)
+        return Video(frames, FOLDER_FPS, np.arange(len(frames)) / FOLDER_FPS)
+    times: list[float] = []
+
+    def pictures() -> Iterator[UInt8Array]:
+        for decoded in file.frames():
+            times.append(decoded.time)
+            picture = decoded.view.upright(to_srgb(decoded.frame, field, path))
+            yield resize_image(picture, file.square_size(decoded))
+            if len(times) == max_frames:
+                return
+
+    with open_stream(path, field) as file:
+        frames = _collected(pictures(), field, path)
+    return Video(frames, file.mean_rate(times), np.array(times))
+
+
+def scan_video(path: str | os.PathLike[str], field: str = "video") -> VideoInfo:
+    """What a video file holds: every frame is decoded, none is kept.
+
+    Raises:
+        InputError: missing, truncated, without frames, not a video, frames of different sizes, or times that run
+            backwards.
+    """
+    path = Path(path)
+    times: list[float] = []
+    size = stored_size = (0, 0)
+    with open_stream(path, field) as file:
+        for decoded in file.frames():
+            if not times:
+                size = file.square_size(decoded)
+                stored_size = decoded.view.size(decoded.frame.height, decoded.frame.width)
+            elif decoded.time < times[-1]:
                 raise InputError(
-                    field, f"{path} is not a video", "use mp4, mov, mkv, webm, avi, gif or a similar format"
+                    field, f"the time stamps of {path} run backwards at frame {len(times)}", "re-encode it"
                 )
-            if not container.streams.video:
-                raise InputError(field, f"{path} has no video stream, or is truncated", "copy it again")
-            stream = container.streams.video[0]
-            if stream.codec_context.width * stream.codec_context.height > MAX_IMAGE_PIXELS:
-                raise InputError(field, f"a frame of {path} has more than {MAX_IMAGE_PIXELS // 1_000_000} megapixels")
-            rate = stream.average_rate or stream.guessed_rate
-            frames = _collect(_decoded(container, stream, field, path), field, path, max_frames)
-    except (av.FFmpegError, OSError, EOFError) as error:
-        raise InputError(field, f"{path} cannot be read as a video, or is truncated: {reason(error)}") from error
-    if not rate:
-        raise InputError(field, f"{path} does not state a frame rate", "re-encode it with one")
-    return frames, float(rate)
-
-
-def _decoded(container: Any, stream: Any, field: str, path: Path) -> Iterator[UInt8Array]:
-    """Upright frames, uint8 [H, W, 3]."""
-    for packet in container.demux(stream):
-        for frame in packet.decode():
-            if packet.is_corrupt or frame.is_corrupt:
-                raise InputError(field, f"{path} is damaged or truncated", "re-encode or copy it again")
-            # The metadata says how far to turn the stored picture counterclockwise.
-            yield np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90) % 4)
-
-
-def _collect(frames: Iterator[UInt8Array], field: str, path: Path, max_frames: int | None) -> UInt8Array:
-    """Stacks frames into uint8 [T, H, W, 3]."""
-    kept: list[UInt8Array] = []
-    for frame in frames:
-        if kept and frame.shape != kept[0].shape:
-            raise InputError(
-                field,
-                f"{path} changes its frame size from {_wh(kept[0])} to {_wh(frame)}",
-                "use frames of one size",
-            )
-        if (len(kept) + 1) * frame.shape[0] * frame.shape[1] > MAX_VIDEO_PIXELS:
-            raise InputError(
-                field,
-                f"{path} has more than the {MAX_VIDEO_PIXELS:,} pixels accepted ({len(kept)} frames of {_wh(frame)} "
-                "fit)",
-                "shorten or shrink it",
-            )
-        kept.append(frame)
-        if len(kept) == max_frames:
-            break
-    if not kept:
+            times.append(decoded.time)
+    if not times:
         raise InputError(field, f"{path} has no frames")
-    return np.stack(kept)
+    return VideoInfo(np.array(times), file.mean_rate(times), size, stored_size)
 
 
-def _wh(frame: UInt8Array) -> str:
-    return f"{frame.shape[1]}x{frame.shape[0]}"
+def read_frames(
+    path: str | os.PathLike[str], indices: Sequence[int], size: tuple[int, int], field: str = "video"
+) -> UInt8Array:
+    """Some frames of a video file, resized as they are decoded: no other frame is kept.
+
+    Args:
+        path: the file.
+        indices: of the frames, rising.
+        size: (H, W) of the result.
+        field: name of the input in messages.
+
+    Returns:
+        uint8 [len(indices), H, W, 3], upright, in sRGB.
+
+    Raises:
+        InputError: see :func:`read_video`; the pixels kept are counted.
+    """
+    path = Path(path)
+    if len(indices) * size[0] * size[1] > MAX_VIDEO_PIXELS:
+        fit = MAX_VIDEO_PIXELS // (size[0] * size[1])
+        raise _too_many_pixels(field, path, fit, size)
+    kept = np.empty((len(indices), *size, 3), dtype=np.uint8)
+    for row, picture in enumerate(stored_frames(path, indices, field)):
+        kept[row] = resize_image(picture, size)
+    return kept
+
+
+def stored_frames(path: Path, indices: Sequence[int], field: str) -> Iterator[UInt8Array]:
+    """Some frames of a video file one by one, uint8 [H, W, 3], upright, in sRGB, in pixels as stored.
+
+    Args:
+        path: the file.
+        indices: of the frames, rising.
+        field: name of the input in messages.
+
+    Raises:
+        InputError: the file cannot be read, or has fewer frames.
+    """
+    missing = list(indices)
+    with open_stream(path, field) as file:
+        for index, decoded in enumerate(file.frames()):
+            if not missing:
+                return
+            if index == missing[0]:
+                del missing[0]
+                yield decoded.view.upright(to_srgb(decoded.frame, field, path))
+    if missing:
+        raise InputError(field, f"{path} has no frame {missing[0]}")
+
+
+def _collected(frames: Iterable[UInt8Array], field: str, path: Path) -> UInt8Array:
+    """Stacks frames of one size into uint8 [T, H, W, 3]."""
+    # One buffer that grows in place: a list of frames would need their memory twice.
+    pixels = bytearray()
+    first: tuple[int, ...] = ()
+    for frame in frames:
+        first = first or frame.shape
+        if frame.shape != first:
+            raise size_changed(field, path, first, frame.shape)
+        if (len(pixels) + frame.size) // 3 > MAX_VIDEO_PIXELS:
+            raise _too_many_pixels(field, path, len(pixels) // frame.size, first)
+        pixels += np.ascontiguousarray(frame).data
+    if not pixels:
+        raise InputError(field, f"{path} has no frames")
+    return np.frombuffer(pixels, dtype=np.uint8).reshape(-1, *first)
+
+
+def _too_many_pixels(field: str, path: Path, fit: int, size: tuple[int, ...]) -> InputError:
+    return InputError(
+        field,
+        f"{path} has more than the {MAX_VIDEO_PIXELS:,} pixels accepted ({fit} frames of {size[1]}x{size[0]} fit)",
+        "shorten or shrink it",
+    )
 
 
 def write_video(

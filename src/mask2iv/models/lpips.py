@@ -17,7 +17,7 @@ from torch import nn
 
 from mask2iv import config as configs
 from mask2iv.errors import InputError
-from mask2iv.files import read_json, require_file, sha256_file
+from mask2iv.files import require_file, sha256_file
 
 SHIPPED = Path(__file__).parent.parent / "weights" / "lpips-alex"
 WEIGHTS, CARD = "model.safetensors", "config.json"
@@ -130,7 +130,7 @@ def load_lpips(folder: Path = SHIPPED) -> LPIPS:
     Raises:
         InputError: a file is missing, damaged (its digest is not the one on its card) or does not fit.
     """
-    card = configs.from_dict(LPIPSCard, read_json(folder / CARD), str(folder / CARD))
+    card = configs.read_config(folder / CARD, LPIPSCard)
     require_file(folder / WEIGHTS, "LPIPS weights")
     found = sha256_file(folder / WEIGHTS)
     if found != card.sha256:

@@ -10,6 +10,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModel
 
+from mask2iv.backbones.dynamicrafter.sizes import MAX_DEPTH, MAX_WIDTH, NORM_GROUPS
 from mask2iv.errors import InputError
 from mask2iv.official.keys import KeyMatch, complete_flags, load_original
 
@@ -37,6 +38,7 @@ VIT_H_14: Mapping[str, Any] = {
 }
 """open_clip's configuration of ViT-H-14, the CLIP model of every published checkpoint."""
 
+_MOST = {"layers": MAX_DEPTH, "vocab_size": 1_000_000}
 _VAE_NAMES = (
     (re.compile(r"\.down_blocks\.(\d+)\.resnets\."), r".down.\1.block."),
     (re.compile(r"\.down_blocks\.(\d+)\.downsamplers\.0\."), r".down.\1.downsample."),
@@ -109,6 +111,13 @@ def vae_model(ddconfig: Mapping[str, Any], embed_dim: int = 4, scale_factor: flo
     Arguments and errors as for :func:`vae_from_original`.
     """
     flags = complete_flags("autoencoder", ddconfig, VAE_FLAGS)
+    if flags["num_res_blocks"] > MAX_DEPTH or not 1 <= len(flags["ch_mult"]) <= 8:
+        raise InputError("autoencoder.num_res_blocks", "there are more levels or blocks than any autoencoder has")
+    sizes = [flags[name] for name in ("in_channels", "out_ch", "ch", "z_channels", "resolution", "num_res_blocks")]
+    if min(*sizes, *flags["ch_mult"]) < 1 or flags["ch"] * max(flags["ch_mult"]) > MAX_WIDTH:
+        raise InputError("autoencoder.ch", f"sizes must be 1 to {MAX_WIDTH}, found {flags}")
+    if flags["ch"] % NORM_GROUPS:
+        raise InputError("autoencoder.ch", f"must be a multiple of {NORM_GROUPS}, found {flags['ch']}")
     if not flags["double_z"]:
         raise InputError("autoencoder.double_z", "must be true", "only variational autoencoders are supported")
     if flags["dropout"]:
@@ -274,11 +283,22 @@ def _section(config: Mapping[str, Any], section: str, names: tuple[str, ...]) ->
     if section not in config or "embed_dim" not in config:
         raise InputError("clip", f"must contain embed_dim and {section}, found {', '.join(config) or 'nothing'}")
     sizes: Mapping[str, Any] = config[section]
+    if not isinstance(sizes, Mapping):
+        raise InputError(f"clip.{section}", f"must be an object, found {sizes!r:.60}")
     missing = [name for name in names if name not in sizes]
     unknown = sorted(set(sizes) - set(names))
     if missing or unknown:
         name, problem = (missing[0], "must be given") if missing else (unknown[0], "is not supported")
         raise InputError(f"clip.{section}.{name}", problem, f"the entries are {', '.join(names)}")
+    for name, value in {**sizes, "embed_dim": config["embed_dim"]}.items():
+        most = _MOST.get(name, MAX_WIDTH)
+        if type(value) is not int or not 1 <= value <= most:
+            raise InputError(f"clip.{section}.{name}", f"must be an integer from 1 to {most}, found {value!r:.60}")
+    heads = sizes["heads"] if "heads" in sizes else sizes["head_width"]
+    if sizes["width"] % heads:
+        raise InputError(f"clip.{section}.width", f"must be a multiple of {heads}, found {sizes['width']}")
+    if sizes.get("patch_size", 1) > sizes.get("image_size", 1):
+        raise InputError(f"clip.{section}.patch_size", f"must be at most image_size, found {sizes['patch_size']}")
     return sizes
 
 

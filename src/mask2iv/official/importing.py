@@ -18,8 +18,8 @@ from mask2iv.backbones.dynamicrafter.conditions import with_new_channels
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
-from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, read_json, reason, remove_leftovers, sha256_file, write_json
+from mask2iv.errors import InputError, within
+from mask2iv.files import atomic_directory, reason, remove_leftovers, sha256_file, write_json
 from mask2iv.manifest import versions
 from mask2iv.models.text import REMEDY
 from mask2iv.official.encoders import text_config_from_original
@@ -61,6 +61,8 @@ class ImportSettings:
         new_channels: weights of the input channels that DynamiCrafter lacks: zeros, or a copy of the image latent's.
         widen_for: the stages to make from DynamiCrafter; "none" keeps it as an image-to-video network in place of
             stage 2.
+        ignore_keys: groups of keys without a place here that may be left out; see
+            :func:`mask2iv.official.inventory.unknown_groups`. Any other such key is an error.
         shard_bytes: see :func:`mask2iv.pipelines.components.write_weights`.
     """
 
@@ -71,6 +73,7 @@ class ImportSettings:
     config: Path | None = None
     new_channels: NewChannels = "zero"
     widen_for: Literal["trajectory", "video", "both", "none"] = "both"
+    ignore_keys: tuple[str, ...] = ()
     shard_bytes: int = SHARD_BYTES
 
     @property
@@ -99,8 +102,9 @@ def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[s
     """Write the model folder ``out`` from the checkpoint ``path``. Returns the contents of ``import_report.json``.
 
     Raises:
-        InputError: an unusable checkpoint (see :class:`OriginalCheckpoint`), a missing or misshapen key, an unknown
-            layout, no vocabulary where prompts are needed, or a folder that is not empty. Nothing is left behind.
+        InputError: an unusable checkpoint (see :class:`OriginalCheckpoint`), a missing or misshapen key or one without
+            a place here, an unknown layout, no vocabulary where prompts are needed, or a folder that is not empty.
+            Nothing is left behind.
     """
     source = OriginalCheckpoint(path)
     layout, config = _config(source, settings)
@@ -111,7 +115,7 @@ def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[s
         raise InputError("tokenizer", f"the stage {settings.stage} takes prompts and needs the CLIP vocabulary", REMEDY)
     length = text_config_from_original(config.clip).max_position_embeddings
     tokenizer = clip_tokenizer(vocabulary, length) if vocabulary else empty_prompt_tokenizer(vocabulary_size, length)
-    inventory = classify_keys(source, parts, NoiseSchedule(config.schedule))
+    inventory = classify_keys(source, parts, NoiseSchedule(config.schedule), settings.ignore_keys)
     scheduler = DDIMScheduler.from_schedule(config.schedule, config.timestep_spacing, eta=1.0)
     # A killed import leaves gigabytes under a hidden name.
     remove_leftovers(out.parent, prefix=out.name)
@@ -123,7 +127,8 @@ def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[s
         for stage in settings.stages:
             linear = bool(config.unet.get("use_linear", False))
             save_extras(folder, stage, inventory, linear, DTYPES[settings.dtype])
-        pipeline = pipeline_config(config, settings.stage)
+        # Not in pipeline_config: what a recipe trains here has seen clips that were fitted otherwise.
+        pipeline = replace(pipeline_config(config, settings.stage), fit="centre")
         if settings.stage == "dynamicrafter" and not settings.widens:
             pipeline = replace(pipeline, video_conditioning=VideoConditioning(control="none", text=True))
         write_index(folder, pipeline, dict(sorted(components.items())))
@@ -154,12 +159,14 @@ def _config(source: OriginalCheckpoint, settings: ImportSettings) -> tuple[str, 
             raise InputError(
                 "layout", "cannot be given with a configuration", "both describe the model: keep one of them"
             )
-        values = read_json(settings.config)
-        if not isinstance(values, dict):
-            raise InputError("config", f"{settings.config} must hold an object with unet, resampler, autoencoder, clip")
-        return "config", configuration.from_dict(OriginalConfig, values, "config")
+        with within("config"):
+            return "config", configuration.read_config(settings.config, OriginalConfig)
     if settings.layout != "auto":
         return settings.layout, preset(settings.layout)
+    learned = any(key.endswith(".attn2.alpha") for key in source.shapes)
+    if "betas" not in source.shapes and settings.stage != "dynamicrafter" and not learned:
+        # A pruned file does not tell 512 from 1024; Mask2IV has been published at one size only.
+        return "512", preset("512")
     scale = source.tensors()["scale_arr"].flatten() if "scale_arr" in source.shapes else None
     layout = detect_layout(source.shapes, float(scale[-1]) if scale is not None and len(scale) else None)
     return layout, preset(layout)
@@ -208,6 +215,7 @@ def pipeline_config(config: OriginalConfig, stage: StageKind) -> PipelineConfig:
         video_guidance_scale=7.5 if plain else 1.0,
         guidance_rescale=config.guidance_rescale if plain else 0.7,
         eta=1.0,
+        snapping="channels",
     )
 
 
@@ -222,7 +230,7 @@ def _write_networks(
             continue
         for stage in settings.stages:
             if part.name == "unet" and settings.widens:
-                plan.append((f"{stage}_unet", _widened(part), _widening(stage, settings.new_channels)))
+                plan.append((f"{stage}_unet", _widened(part), _widening(settings.new_channels)))
             else:
                 plan.append((f"{stage}_{part.name}", part, None))
     total = sum(tensor.numel() for _, part, _ in plan for tensor in part.module.state_dict().values())
@@ -294,14 +302,9 @@ def _widened(part: Part) -> Part:
     return replace(part, module=wider)
 
 
-def _widening(stage: StageName, how: NewChannels) -> Callable[[Tensor], Tensor]:
+def _widening(how: NewChannels) -> Callable[[Tensor], Tensor]:
     """The function that makes a stage's first convolution from DynamiCrafter's, of [noisy latent, image latent]."""
-
-    def widen(weight: Tensor) -> Tensor:
-        _, image = weight.chunk(2, dim=1)
-        return with_new_channels(stage, weight, image if how == "copy" else torch.zeros_like(image))
-
-    return widen
+    return lambda weight: with_new_channels(weight, weight.shape[1] // 2, copy=how == "copy")
 
 
 def write_part_config(folder: Path, part: Part, dtype: torch.dtype) -> None:
@@ -326,6 +329,7 @@ def _report(
             "file": source.path.name,
             "sha256": sha256_file(source.path),
             "container": source.container,
+            "prefix": source.prefix,
             "renamed": source.renamed,
         },
         "stage": settings.stage,

@@ -1,19 +1,21 @@
-"""Accounts for every key of a checkpoint: used by a network, kept for export, or unused."""
+"""Accounts for every key of a checkpoint: used by a network, kept for export, or left out as told."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mask2iv.config import read_config
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
-from mask2iv.files import read_json, write_json
+from mask2iv.files import reason, write_json
 from mask2iv.official.layout import PREFIXES, Part
 from mask2iv.official.source import OriginalCheckpoint
 
@@ -31,52 +33,110 @@ class KeyInventory:
         carried: tensors kept so that an export gives the same file: those that no network uses, and schedule tables
             that differ from the computed ones in the last digits.
         aliases: key of a carried tensor -> key of the identical tensor that stands for it.
-        unused: keys outside the layout, with their shapes.
+        absent: keys of schedule tables, which are computed, and of tensors without use, that a pruned file lacks.
+        ignored: keys outside the layout that were left out as told, with their shapes, by group.
     """
 
     used: list[str]
     carried: dict[str, Tensor]
     aliases: dict[str, str]
-    unused: dict[str, tuple[int, ...]]
+    absent: list[str]
+    ignored: dict[str, dict[str, tuple[int, ...]]]
 
     def to_dict(self) -> dict[str, Any]:
         """For the report: the counts, and the names of all keys that are not used."""
         return {
-            "total": len(self.used) + len(self.carried) + len(self.aliases) + len(self.unused),
+            "total": len(self.used) + len(self.carried) + len(self.aliases) + sum(map(len, self.ignored.values())),
             "used": len(self.used),
             "carried": sorted(self.carried),
             "aliases": self.aliases,
-            "unused": {name: list(shape) for name, shape in sorted(self.unused.items())},
+            "absent": self.absent,
+            "ignored": {
+                group: {"count": len(keys), "keys": {name: list(shape) for name, shape in sorted(keys.items())}}
+                for group, keys in self.ignored.items()
+            },
         }
 
 
-def classify_keys(source: OriginalCheckpoint, parts: Sequence[Part], schedule: NoiseSchedule) -> KeyInventory:
+def classify_keys(
+    source: OriginalCheckpoint, parts: Sequence[Part], schedule: NoiseSchedule, ignore: Sequence[str] = ()
+) -> KeyInventory:
     """Account for every key of ``source``.
 
+    Args:
+        source: the checkpoint.
+        parts: its networks.
+        schedule: its noise schedule.
+        ignore: groups of keys without a place here that may be left out; see :func:`unknown_groups`.
+
     Raises:
-        InputError: a key is missing or has another shape, or a table belongs to another noise schedule, naming it.
+        InputError: a key of a network is missing, a key has another shape or no place, a table belongs to another noise
+            schedule, or there is no group of that name to ignore; naming it.
     """
     buffers = schedule.checkpoint_buffers()
     needed = {part.prefix + match.original: match.shape for part in parts for match in part.matches}
     leftovers = {part.prefix + key: shape for part in parts for key, shape in part.leftovers.items()}
     tables = {key: tuple(table.shape) for key, table in buffers.items()}
     known = needed | leftovers | tables
-    _check_shapes(source, known)
+    _check_shapes(source, needed, known)
+    ignored = unknown_groups(source, known)
+    _check_groups(source.path, ignored, ignore)
     tensors = source.tensors()
+    absent = [key for key in {**tables, **leftovers} if key not in tensors]
+    buffers = {key: table for key, table in buffers.items() if key in tensors}
     carried, aliases = _other_tables(source.path, tensors, buffers), {}
-    used = [*needed, *(key for key in tables if key not in carried)]
+    used = [*needed, *(key for key in buffers if key not in carried)]
     for key in leftovers:
+        if key in absent:
+            continue
         twin = PREFIXES["text_encoder"] + key.removeprefix(PREFIXES["image_encoder"])
-        if twin != key and twin in known and torch.equal(tensors[key], tensors[twin]):
+        if twin != key and twin in tensors and torch.equal(tensors[key], tensors[twin]):
             aliases[key] = twin
         else:
             carried[key] = tensors[key].clone()
-    unused = {key: shape for key, shape in source.shapes.items() if key not in known}
-    return KeyInventory(used, carried, aliases, unused)
+    return KeyInventory(used, carried, aliases, absent, ignored)
 
 
-def _check_shapes(source: OriginalCheckpoint, known: Mapping[str, tuple[int, ...]]) -> None:
-    missing = [key for key in known if key not in source.shapes]
+def unknown_groups(source: OriginalCheckpoint, known: Iterable[str]) -> dict[str, dict[str, tuple[int, ...]]]:
+    """The keys of ``source`` that are not among the known ones, with their shapes, by group.
+
+    A group is named after the first part of a key's path that no known key shares: ``attn2_mask`` for
+    ``model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2_mask.to_q.weight``, a number with its parent.
+    """
+    wanted = set(known)
+    modules = {key[:at] for key in wanted for at, letter in enumerate(key) if letter == "."}
+    groups: dict[str, dict[str, tuple[int, ...]]] = {}
+    for key, shape in source.shapes.items():
+        if key in wanted:
+            continue
+        path = key.split(".")
+        depth = next((at for at in range(len(path)) if ".".join(path[: at + 1]) not in modules), len(path) - 1)
+        name = f"{path[depth - 1]}.{path[depth]}" if path[depth].isdigit() and depth else path[depth]
+        groups.setdefault(name, {})[key] = shape
+    return groups
+
+
+def _check_groups(path: Path, groups: Mapping[str, Mapping[str, Any]], ignore: Sequence[str]) -> None:
+    mistaken = [name for name in ignore if name not in groups]
+    if mistaken:
+        raise InputError(
+            f"ignore_keys {mistaken[0]}",
+            f"{path} holds no such group of keys without a place here",
+            f"it holds {', '.join(groups)}" if groups else "leave it out: every key has its place",
+        )
+    refused = {name: keys for name, keys in groups.items() if name not in ignore}
+    if refused:
+        counts = ", ".join(f"{name} ({len(keys)}, as {next(iter(keys))})" for name, keys in refused.items())
+        raise InputError(
+            "ignore_keys",
+            f"{path} holds keys that no network here has a place for, so that without them it may compute something "
+            f"else: {counts}",
+            f"if it shall do without them, give {' '.join(groups)}",
+        )
+
+
+def _check_shapes(source: OriginalCheckpoint, needed: Iterable[str], known: Mapping[str, tuple[int, ...]]) -> None:
+    missing = [key for key in needed if key not in source.shapes]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise InputError(
@@ -85,7 +145,7 @@ def _check_shapes(source: OriginalCheckpoint, known: Mapping[str, tuple[int, ...
             "check layout and configuration, and whether the file is a complete checkpoint",
         )
     for key, shape in known.items():
-        if source.shapes[key] != shape:
+        if source.shapes.get(key, shape) != shape:
             raise InputError(
                 "checkpoint",
                 f"{key} has shape {list(source.shapes[key])}, expected {list(shape)}",
@@ -123,6 +183,14 @@ def save_extras(folder: Path, stage: str, inventory: KeyInventory, use_linear: b
     write_json(target / f"{stage}.json", {"use_linear": use_linear, "aliases": inventory.aliases})
 
 
+@dataclass(frozen=True)
+class _Extras:
+    """What lies beside the carried tensors."""
+
+    use_linear: bool
+    aliases: dict[str, str]
+
+
 def load_extras(folder: Path, stage: str) -> tuple[dict[str, Tensor], dict[str, str], bool] | None:
     """The (carried tensors, aliases, use_linear) that :func:`save_extras` wrote; None for a model not imported.
 
@@ -132,9 +200,9 @@ def load_extras(folder: Path, stage: str) -> tuple[dict[str, Tensor], dict[str, 
     path = folder / EXTRAS / f"{stage}.json"
     if not path.is_file():
         return None
-    values = read_json(path)
     try:
+        values = read_config(path, _Extras)
         tensors = load_file(path.with_suffix(".safetensors"))
-        return tensors, dict(values["aliases"]), bool(values["use_linear"])
-    except Exception as error:  # the errors of safetensors and JSON have no common class
-        raise InputError(str(path), f"is damaged ({error})", "import the checkpoint again") from error
+    except (InputError, OSError, SafetensorError) as error:
+        raise InputError(str(path), f"is damaged ({reason(error)})", "import the checkpoint again") from error
+    return tensors, values.aliases, values.use_linear

@@ -7,8 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from mask2iv.config import read_config
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, read_json, sha256_file, write_json
+from mask2iv.files import atomic_directory, sha256_file, write_json
 from mask2iv.manifest import versions
 from mask2iv.models.text import has_no_words
 from mask2iv.official.importing import REPORT, disk_faults
@@ -71,7 +72,7 @@ def join_stages(trajectory: Path, video: Path, out: Path) -> dict[str, Any]:
         report = {
             "command": "import",
             "joined": {
-                stage: read_json(folder / REPORT) if (folder / REPORT).is_file() else None
+                stage: read_config(folder / REPORT, dict[str, Any]) if (folder / REPORT).is_file() else None
                 for stage, folder in folders.items()
             },
             "versions": versions(),

@@ -52,6 +52,8 @@ _TOP = {
     "norm_out": "out.0",
     "conv_out": "out.2",
 }
+_BEYOND = 10**7
+"""A larger number is no size of a network."""
 _MISMATCH = "check that weights and configuration belong together"
 
 
@@ -179,7 +181,8 @@ def complete_flags(network: str, given: Mapping[str, Any], known: Mapping[str, A
         known: default of each flag.
 
     Raises:
-        InputError: a flag is unknown, or one marked :data:`REQUIRED` is missing, naming it.
+        InputError: a flag is unknown, one marked :data:`REQUIRED` is missing, or a value has another type than the
+            default or is beyond all networks, naming it.
     """
     unknown = sorted(set(given) - set(known))
     if unknown:
@@ -188,7 +191,24 @@ def complete_flags(network: str, given: Mapping[str, Any], known: Mapping[str, A
     missing = [name for name, value in flags.items() if value is REQUIRED]
     if missing:
         raise InputError(f"{network}.{missing[0]}", "must be given")
+    for name, value in given.items():
+        if not _fits(value, known[name]):
+            raise InputError(f"{network}.{name}", f"found {value!r:.60}, which is no value of this flag")
     return flags
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a flag's value has the type of its default, where that tells, and no number beyond all networks."""
+    numbers = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(number, int | float) and not -_BEYOND < number < _BEYOND for number in numbers):
+        return False
+    if default is None or default is REQUIRED:
+        return value is None or isinstance(value, int | list | tuple)
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, tuple):
+        return isinstance(value, list | tuple) and all(type(number) is int for number in value)
+    return isinstance(value, int | float if isinstance(default, float) else type(default))
 
 
 def empty(module: nn.Module) -> nn.Module:

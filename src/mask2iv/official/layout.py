@@ -13,6 +13,7 @@ from transformers import CLIPTextModel, CLIPVisionModel
 from mask2iv.backbones.dynamicrafter.resampler import Resampler
 from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
+from mask2iv.config import from_dict
 from mask2iv.diffusion.config import NoiseScheduleConfig
 from mask2iv.errors import InputError
 from mask2iv.official.encoders import (
@@ -109,7 +110,10 @@ class OriginalConfig:
     @property
     def num_frames(self) -> int:
         """Frames of a clip (T)."""
-        return int(self.resampler.get("video_length") or 1)
+        flags = complete_flags("resampler", self.resampler, RESAMPLER_FLAGS)
+        return from_dict(
+            ResamplerConfig, {**flags, "video_length": flags["video_length"] or 1}, "resampler"
+        ).video_length
 
 
 def preset(layout: Layout) -> OriginalConfig:

@@ -16,6 +16,7 @@ from torch import Tensor
 from mask2iv.backbones.dynamicrafter.resampler import Resampler
 from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig, UNetConfig
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
+from mask2iv.config import from_dict
 from mask2iv.errors import InputError
 from mask2iv.official.encoders import (
     image_model_from_original,
@@ -112,32 +113,33 @@ def unet_config_from_original(config: Mapping[str, Any]) -> UNetConfig:
         raise InputError("unet.num_heads", "must be given, or num_head_channels instead")
     resample: Literal["conv", "plain", "resblock"]
     resample = "resblock" if flags["resblock_updown"] else "conv" if flags["conv_resample"] else "plain"
-    return UNetConfig(
-        in_channels=flags["in_channels"],
-        out_channels=flags["out_channels"],
-        model_channels=flags["model_channels"],
-        channel_mult=_ints("channel_mult", flags["channel_mult"]),
-        num_res_blocks=flags["num_res_blocks"],
-        attention_resolutions=_ints("attention_resolutions", flags["attention_resolutions"]),
-        num_head_channels=None if flags["num_head_channels"] == -1 else flags["num_head_channels"],
-        num_heads=None if flags["num_heads"] == -1 else flags["num_heads"],
-        transformer_depth=flags["transformer_depth"],
-        context_dim=flags["context_dim"],
-        temporal_attention=flags["temporal_attention"],
-        temporal_conv=flags["temporal_conv"],
-        temporal_conv_spatial=flags["tempspatial_aware"],
-        init_attention=flags["addition_attention"],
-        init_attention_text=not flags["temporal_selfatt_only"],
-        causal_temporal_attention=flags["use_causal_attention"],
-        relative_position_range=flags["temporal_length"] if flags["use_relative_position"] else None,
-        image_cross_attention=flags["image_cross_attention"],
-        image_cross_attention_scale_learnable=flags["image_cross_attention_scale_learnable"],
-        fps_condition=flags["fs_condition"],
-        default_fps=flags["default_fs"],
-        dropout=flags["dropout"],
-        scale_shift_norm=flags["use_scale_shift_norm"],
-        resample=resample,
-    )
+    values = {
+        "in_channels": flags["in_channels"],
+        "out_channels": flags["out_channels"],
+        "model_channels": flags["model_channels"],
+        "channel_mult": _ints("channel_mult", flags["channel_mult"]),
+        "num_res_blocks": flags["num_res_blocks"],
+        "attention_resolutions": _ints("attention_resolutions", flags["attention_resolutions"]),
+        "num_head_channels": None if flags["num_head_channels"] == -1 else flags["num_head_channels"],
+        "num_heads": None if flags["num_heads"] == -1 else flags["num_heads"],
+        "transformer_depth": flags["transformer_depth"],
+        "context_dim": flags["context_dim"],
+        "temporal_attention": flags["temporal_attention"],
+        "temporal_conv": flags["temporal_conv"],
+        "temporal_conv_spatial": flags["tempspatial_aware"],
+        "init_attention": flags["addition_attention"],
+        "init_attention_text": not flags["temporal_selfatt_only"],
+        "causal_temporal_attention": flags["use_causal_attention"],
+        "relative_position_range": flags["temporal_length"] if flags["use_relative_position"] else None,
+        "image_cross_attention": flags["image_cross_attention"],
+        "image_cross_attention_scale_learnable": flags["image_cross_attention_scale_learnable"],
+        "fps_condition": flags["fs_condition"],
+        "default_fps": flags["default_fs"],
+        "dropout": flags["dropout"],
+        "scale_shift_norm": flags["use_scale_shift_norm"],
+        "resample": resample,
+    }
+    return from_dict(UNetConfig, values, "unet")
 
 
 def unet_from_original(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> VideoUNet:
@@ -176,7 +178,7 @@ def resampler_from_original(state_dict: Mapping[str, Tensor], config: Mapping[st
     if flags["video_length"] is None:
         flags["video_length"] = 1
     with torch.device("meta"):
-        resampler = Resampler(ResamplerConfig(**flags))
+        resampler = Resampler(from_dict(ResamplerConfig, flags, "resampler"))
     matches = resampler_key_matches(resampler)
     empty(resampler)
     load_original(resampler, matches, state_dict, "resampler.state_dict")

@@ -17,7 +17,12 @@ from mask2iv.errors import InputError
 from mask2iv.files import reason, require_file
 
 _REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
-_DEEPSPEED_PREFIX = len("_forward_module.")
+_WRAPPERS = ("_forward_module.", "module.", "_orig_mod.")
+"""What DeepSpeed, DistributedDataParallel and torch.compile put before every key."""
+_ADAPTER = re.compile(r"\blora_|\.lora[._]")
+_DEEPSPEED_FILES = ("zero_to_fp32.py", "*_model_states.pt", "*_optim_states.pt")
+_JOIN_PARTS = "join its parts with the zero_to_fp32.py that DeepSpeed leaves beside them, and import what it writes"
+_MERGE = "merge them into the network that they belong to, and import its state dict"
 _OLD_NAME = ("model.diffusion_model.framestride_embed.", "model.diffusion_model.fps_embedding.")
 
 
@@ -31,14 +36,17 @@ class OriginalCheckpoint:
     Attributes:
         shapes: shape of each tensor.
         container: what holds the tensors: "state_dict", "module", "bare" or "safetensors".
+        prefix: what DeepSpeed, DDP and torch.compile had put before every key; left out in all other attributes.
         renamed: keys that have another name in later versions of the original code.
 
     Raises:
-        InputError: the file is missing, empty, damaged, of an old format, or holds more than tensors and plain values.
+        InputError: the file is missing, empty, damaged, of an old format, or holds more than tensors and plain values;
+            or it holds adapters, or a part of the weights, instead of a network.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        _refuse_folders(path)
         require_file(path, "checkpoint")
         if path.stat().st_size == 0:
             raise InputError("checkpoint", f"{path} is an empty file", "download it again")
@@ -61,7 +69,6 @@ class OriginalCheckpoint:
                 raise InputError("checkpoint", problem, "download it again") from error
         else:
             state = self._state_dict(_unpickle(self.path))
-        self._found = list(state)
         for key, value in state.items():
             if not isinstance(key, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
                 raise InputError(
@@ -69,10 +76,23 @@ class OriginalCheckpoint:
                     f"{self.path} must hold a dense tensor under {str(key)!r}, found {type(value).__name__}",
                     "save the state dict alone with torch.save({'state_dict': ...})",
                 )
+        self._refuse_others(state)
+        self.prefix, state = _unwrapped(state)
+        self._found = list(state)
         return {
             _OLD_NAME[1] + key.removeprefix(_OLD_NAME[0]) if key.startswith(_OLD_NAME[0]) else key: value
             for key, value in state.items()
         }
+
+    def _refuse_others(self, state: Mapping[str, Tensor]) -> None:
+        """Raises InputError for adapters, and for the empty tensors that stand for weights kept elsewhere."""
+        adapter = next((key for key in state if _ADAPTER.search(key)), None)
+        if adapter is not None:
+            raise InputError("checkpoint", f"{self.path} holds adapters ({adapter}), not a network", _MERGE)
+        hollow = next((key for key, value in state.items() if not value.numel()), None)
+        if hollow is not None:
+            problem = f"{self.path} holds nothing under {hollow}: its weights are kept in parts"
+            raise InputError("checkpoint", problem, _JOIN_PARTS)
 
     def _state_dict(self, content: Any) -> Mapping[Any, Any]:
         if isinstance(content, Mapping):
@@ -81,10 +101,12 @@ class OriginalCheckpoint:
                 return dict(content["state_dict"])
             if isinstance(content.get("module"), Mapping):
                 self.container = "module"
-                return _without_prefix(content["module"])
+                return dict(content["module"])
             if content and all(isinstance(value, Tensor) for value in content.values()):
                 self.container = "bare"
                 return dict(content)
+        if isinstance(content, Mapping) and "optimizer_state_dict" in content:
+            raise InputError("checkpoint", f"{self.path} holds 'optimizer_state_dict', a part of a run", _JOIN_PARTS)
         inside = ", ".join(map(str, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
         raise InputError(
             "checkpoint",
@@ -92,12 +114,26 @@ class OriginalCheckpoint:
         )
 
 
-def _without_prefix(state: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The state dict without the prefix that DeepSpeed puts before every key."""
-    prefixes = {str(key)[:_DEEPSPEED_PREFIX] for key in state}
-    if len(prefixes) > 1 or any(len(str(key)) <= _DEEPSPEED_PREFIX for key in state):
-        return dict(state)
-    return {str(key)[_DEEPSPEED_PREFIX:]: value for key, value in state.items()}
+def _refuse_folders(path: Path) -> None:
+    """Raises InputError for folders whose files are known, with what to do."""
+    if not path.is_dir():
+        return
+    adapters = sorted(path.rglob("adapter_model.*"))
+    if adapters:
+        raise InputError("checkpoint", f"{path} holds adapters ({adapters[0].name}), not a network", _MERGE)
+    parts = [found for pattern in _DEEPSPEED_FILES for found in sorted(path.rglob(pattern))]
+    if parts:
+        raise InputError("checkpoint", f"{path} is a DeepSpeed folder (it holds {parts[0].name})", _JOIN_PARTS)
+
+
+def _unwrapped(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
+    """The prefix that all keys share, of any of the wrappers, and the state dict without it."""
+    prefix, keys = "", list(state)
+    while wrapper := next((one for one in _WRAPPERS if keys and all(key.startswith(one) for key in keys)), ""):
+        prefix, keys = prefix + wrapper, [key.removeprefix(wrapper) for key in keys]
+    # torch.compile may have wrapped one network of several.
+    keys = [key.replace("._orig_mod.", ".") for key in keys]
+    return prefix, dict(zip(keys, state.values(), strict=True))
 
 
 def _unpickle(path: Path) -> Any:

@@ -13,15 +13,18 @@ _SHOWN = 10
 
 
 def import_summary(out: Path, report: Mapping[str, Any]) -> str:
-    """A few lines about an import, with the unused keys."""
+    """A few lines about an import, with the keys that were left out or absent."""
     keys = report["keys"]
     carried = len(keys["carried"]) + len(keys["aliases"])
     lines = [
         f"{out}: {report['stage']}, layout {report['layout']}, {report['dtype']}",
-        f"{keys['total']} keys: {keys['used']} used, {carried} kept for export, {len(keys['unused'])} not known",
+        f"{keys['total']} keys: {keys['used']} used, {carried} kept for export",
     ]
-    if keys["unused"]:
-        lines.append(f"not used: {_some(list(keys['unused']))}")
+    if keys["ignored"]:
+        groups = [f"{name} ({group['count']})" for name, group in keys["ignored"].items()]
+        lines.append(f"left out, as told, without a place here: {_some(groups)}")
+    if keys["absent"]:
+        lines.append(f"not in the file, and computed or not needed: {_some(keys['absent'])}")
     if not report["prompts"]:
         lines.append(
             f"no CLIP vocabulary: only the empty prompt is known, all that this stage needs; for others, {REMEDY}"

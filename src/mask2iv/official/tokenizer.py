@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import io
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from mask2iv.errors import InputError
-from mask2iv.files import read_json, reason
+from mask2iv.config import read_config
+from mask2iv.errors import InputError, within
+from mask2iv.files import reason
 from mask2iv.models.text import END, REMEDY, START
 
+_MOST_BYTES = 64 << 20
 BPE_FILE = "bpe_simple_vocab_16e6.txt.gz"
 # CLIP's words: contractions, runs of letters, single digits, runs of other non-space characters.
 _WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
@@ -99,21 +102,21 @@ def find_vocabulary(source: str | None, vocabulary_size: int) -> Vocabulary | No
     """
     if source is None:
         path = _installed()
-        return None if path is None else _from_bpe(gzip.decompress(path.read_bytes()), vocabulary_size, str(path))
+        return None if path is None else _from_bpe(_expanded(path.read_bytes()), vocabulary_size, str(path))
     path = Path(source)
     try:
         if path.is_dir():
             found = _from_folder(path)
         elif path.suffix == ".whl":
             with zipfile.ZipFile(path) as wheel:
-                found = _from_bpe(gzip.decompress(wheel.read(f"open_clip/{BPE_FILE}")), vocabulary_size, source)
+                found = _from_bpe(_expanded(wheel.read(f"open_clip/{BPE_FILE}")), vocabulary_size, source)
         elif path.is_file():
-            found = _from_bpe(gzip.decompress(path.read_bytes()), vocabulary_size, source)
+            found = _from_bpe(_expanded(path.read_bytes()), vocabulary_size, source)
         else:
             found = _from_hub(source)
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, ValueError) as error:
         raise InputError(
             "tokenizer",
             f"{source} cannot be read ({reason(error)})",
@@ -141,6 +144,15 @@ def _installed() -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
+def _expanded(data: bytes) -> bytes:
+    """A gzip file's content; a small file can expand to gigabytes."""
+    with gzip.open(io.BytesIO(data)) as file:
+        text = file.read(_MOST_BYTES + 1)
+    if len(text) > _MOST_BYTES:
+        raise ValueError(f"it expands to more than {_MOST_BYTES >> 20} MiB")
+    return text
+
+
 def _from_bpe(text: bytes, vocabulary_size: int, source: str) -> Vocabulary:
     """The vocabulary of a merges file with a heading line, which may hold more merges than the vocabulary uses."""
     letters = list(bytes_to_letters().values())
@@ -163,22 +175,42 @@ def _from_folder(folder: Path) -> Vocabulary:
 
 
 def _from_vocab_and_merges(vocab: Path, merges: Path) -> Vocabulary:
-    lines = merges.read_text(encoding="utf-8").split("\n")
+    try:
+        lines = merges.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("tokenizer", f"{merges} cannot be read: {reason(error)}", REMEDY) from error
     pairs = [tuple(line.split()) for line in lines if line and not line.startswith("#version")]
-    return _vocabulary(read_json(vocab), pairs, vocab)
+    with within("tokenizer"):
+        ids = read_config(vocab, dict[str, int])
+    return _vocabulary(ids, pairs, vocab)
+
+
+@dataclass(frozen=True)
+class _BytePairs:
+    """The model in ``tokenizer.json``."""
+
+    vocab: dict[str, int]
+    merges: list[str | list[str]]
+
+
+@dataclass(frozen=True)
+class _Tokenizer:
+    """``tokenizer.json``, as far as it is read."""
+
+    model: _BytePairs
 
 
 def _from_tokenizer_json(path: Path) -> Vocabulary:
-    model = read_json(path).get("model", {})
-    pairs = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model.get("merges", ())]
-    return _vocabulary(model.get("vocab", {}), pairs, path)
+    with within("tokenizer"):
+        model = read_config(path, _Tokenizer, "ignore").model
+    pairs = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model.merges]
+    return _vocabulary(model.vocab, pairs, path)
 
 
-def _vocabulary(ids: Any, pairs: Sequence[tuple[Any, ...]], path: Path) -> Vocabulary:
-    known = isinstance(ids, dict) and all(isinstance(index, int) for index in ids.values())
-    if not known or not all(len(pair) == 2 and "".join(pair) in ids for pair in pairs):
+def _vocabulary(ids: Mapping[str, int], pairs: Sequence[tuple[str, ...]], path: Path) -> Vocabulary:
+    if not ids or not all(len(pair) == 2 and "".join(pair) in ids for pair in pairs):
         raise InputError("tokenizer", f"{path} holds no byte-pair encoding", REMEDY)
-    return Vocabulary(ids, [(pair[0], pair[1]) for pair in pairs])
+    return Vocabulary(dict(ids), [(pair[0], pair[1]) for pair in pairs])
 
 
 def _from_hub(name: str) -> Vocabulary:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
+from mask2iv import config
 from mask2iv.backbones.dynamicrafter.controlnet import ControlNet, ControlNetConfig
 from mask2iv.backbones.dynamicrafter.resampler import Resampler
 from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig, UNetConfig
@@ -27,9 +29,10 @@ from mask2iv.backbones.planning.painter import MaskPainter
 from mask2iv.backbones.planning.planner import InteractionPlanner
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.errors import InputError, within
-from mask2iv.files import atomic_directory, read_json, reason, write_json
+from mask2iv.files import atomic_directory, reason, write_json
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.pipelines.folder import read_index
+from mask2iv.pipelines.untrusted import check_settings
 from mask2iv.stages.config import PipelineConfig
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -74,6 +77,20 @@ def _without_bars() -> Iterator[None]:
     finally:
         if shown:
             transformers_logging.enable_progress_bar()
+
+
+@dataclass(frozen=True)
+class _TokenizerConfig:
+    """``tokenizer_config.json``, as far as this package computes with it."""
+
+    model_max_length: int | float = 77
+
+
+@dataclass(frozen=True)
+class _Shards:
+    """Which file holds which tensor."""
+
+    weight_map: dict[str, str]
 
 
 def load_components(folder: Path, dtype: torch.dtype) -> tuple[PipelineConfig, dict[str, Any]]:
@@ -162,7 +179,7 @@ def _weight_files(folder: Path, file_name: str) -> list[Path]:
     if (folder / file_name).is_file() or not index.is_file():
         return [folder / file_name]
     with within("model"):
-        names = sorted(set(read_json(index).get("weight_map", {}).values()))
+        names = sorted(set(config.read_config(index, _Shards, "ignore").weight_map.values()))
     foreign = [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]
     if foreign or not names:
         raise InputError(
@@ -187,7 +204,7 @@ def stored_dtype(folder: Path, name: str) -> torch.dtype:
 def _forget_origin(path: Path) -> None:
     """Remove the folder a component was loaded from, which diffusers records: a private path."""
     if path.is_file():
-        values = read_json(path)
+        values = config.read_config(path, dict[str, Any])
         if values.pop("_name_or_path", None) is not None:
             write_json(path, values)
 
@@ -206,7 +223,13 @@ def load_component(folder: Path, name: str, class_name: str, dtype: torch.dtype)
         if kind in _OWN:
             return _load_own(path, kind, _OWN[kind], dtype)
         if not issubclass(kind, nn.Module):
+            if (path / "tokenizer_config.json").is_file():
+                with within("model"):
+                    config.read_config(path / "tokenizer_config.json", _TokenizerConfig, "ignore")
             return kind.from_pretrained(path, local_files_only=True)  # type: ignore[attr-defined]
+        if (path / "config.json").is_file():  # its absence, the loaders themselves tell of
+            with within("model"):
+                check_settings(path / "config.json", _stored_weights(path))
         loader: Callable[..., Any] = kind.from_pretrained  # type: ignore[attr-defined]
         # diffusers needs accelerate to save memory while loading; these components are small enough without.
         keywords = (
@@ -215,18 +238,32 @@ def load_component(folder: Path, name: str, class_name: str, dtype: torch.dtype)
             else {"torch_dtype": dtype, "low_cpu_mem_usage": False}
         )
         with _without_bars():
-            return loader(path, use_safetensors=True, local_files_only=True, **keywords).eval()
-    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
-        message = " ".join(str(error).split())[:300]
+            module, told = loader(
+                path, use_safetensors=True, local_files_only=True, output_loading_info=True, **keywords
+            )
+    except InputError:
+        raise
+    except Exception as error:  # whatever a library raises for files that nobody vouches for
+        message = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError("model", f"component {name} in {folder} cannot be read: {message}") from error
+    # The libraries would fill them with random numbers.
+    missing = sorted(told["missing_keys"])
+    if missing:
+        raise InputError("model", f"component {name} in {folder} lacks {len(missing)} tensors, such as {missing[0]}")
+    return module.eval()
+
+
+def _stored_weights(path: Path) -> list[Path]:
+    """The weights files of a network that a library saved."""
+    return sorted(path.glob("*.safetensors"))
 
 
 def _load_own(path: Path, kind: type, config_class: type, dtype: torch.dtype) -> nn.Module:
     with within("model"):
-        values = read_json(path / "config.json")
-    values.pop("_class_name", None)
-    with torch.device("meta"):
-        module: nn.Module = kind(config_class.from_dict(values))  # type: ignore[attr-defined]
+        values = config.read_config(path / "config.json", dict[str, Any])
+        values.pop("_class_name", None)
+        with torch.device("meta"), within(str(path / "config.json")):
+            module: nn.Module = kind(config_class.from_dict(values))  # type: ignore[attr-defined]
     # Memory-mapped, not copied, if the precision is the stored one; otherwise converted one file at a time.
     state = {key: value.to(dtype) for file in _weight_files(path, WEIGHTS) for key, value in load_file(file).items()}
     module.load_state_dict(state, assign=True)

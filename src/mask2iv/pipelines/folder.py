@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from mask2iv import __version__, config
 from mask2iv.errors import InputError, within
-from mask2iv.files import read_json, write_json
+from mask2iv.files import write_json
 from mask2iv.stages.config import PipelineConfig
 
 INDEX = "model_index.json"
@@ -60,8 +61,8 @@ def read_index(folder: Path, field: str = "model") -> tuple[PipelineConfig, dict
     if not path.is_file():
         raise InputError(field, f"{folder} is not a model folder ({INDEX} is missing)")
     with within(field):
-        index = read_json(path)
-    if not isinstance(index, dict) or index.get("_class_name") != "Mask2IVPipeline":
+        index = config.read_config(path, dict[str, Any])
+    if index.get("_class_name") != "Mask2IVPipeline":
         raise InputError(field, f"{path} does not describe a Mask2IVPipeline")
     components = {name: value for name, value in index.items() if name in CLASSES}
     for name, value in components.items():

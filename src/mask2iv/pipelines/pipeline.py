@@ -19,10 +19,9 @@ from mask2iv.backbones.dynamicrafter.video import check_video_networks
 from mask2iv.backbones.planning.painter import MaskPainter
 from mask2iv.backbones.planning.planner import InteractionPlanner
 from mask2iv.backbones.planning.predictor import PlanningStage
-from mask2iv.contract import Trajectory
+from mask2iv.contract import Fit, Trajectory
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.files import atomic_directory
-from mask2iv.media.images import resize_image
 from mask2iv.models.autoencoder import Autoencoder, LatentCodec
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.pipelines.acceleration import Accelerated
@@ -89,7 +88,12 @@ class Mask2IVPipeline(TwoStages, Accelerated):
     ) -> None:
         self.config = config
         self.encoder = ConditionEncoder(
-            LatentCodec(vae, config.latent_patch), tokenizer, text_encoder, image_encoder, config.text_skip_last
+            LatentCodec(vae, config.latent_patch),
+            tokenizer,
+            text_encoder,
+            image_encoder,
+            config.text_skip_last,
+            config.snapping,
         ).eval()
         self.scheduler: Any = scheduler
         self.trajectory_stage = self.video_stage = None
@@ -185,6 +189,8 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         *,
         height: int | None = None,
         width: int | None = None,
+        fit: Fit | None = None,
+        fit_scale: float | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         target_guidance_scale: float | None = None,
@@ -201,12 +207,16 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         """Stage 1: predict mask trajectories.
 
         Args:
-            image: uint8 [H, W, 3] or PIL image; or a list of them. One with a list of prompts is used with each.
-            object_mask: bool [H, W], the object to be handled in the image; or a list.
+            image: uint8 [H, W, 3], PIL image or file; or a list of them. One with a list of prompts is used with each.
+            object_mask: the object to be handled in the image, bool [H, W] or whatever else
+                :func:`~mask2iv.trajectories.masks.load_mask` reads: files and PIL images too; or a list.
             prompt: instruction; None or "" for none; or a list.
-            target_mask: bool [H, W], where the object shall end; None for none; or a list.
-            actor_mask: bool [H, W], the actor where the image shows it; None if absent or not known; or a list.
+            target_mask: where the object shall end, given like `object_mask`; None for none; or a list.
+            actor_mask: the actor where the image shows it, given likewise; None if absent or not known; or a list.
             height, width: output size in pixels; the model's default where None.
+            fit: how an image of another shape gets the output's: "crop" (around the masks), "pad", "stretch" or
+                "centre"; the model's default where None. See :func:`mask2iv.media.fitting.place`.
+            fit_scale: of the fit "centre"; the model's default where None.
             num_inference_steps: sampling steps; the model's default where None.
             guidance_scale, target_guidance_scale: guidance by text and by target; 1 for none.
             guidance_rescale: share of rescaled guidance, in [0, 1].
@@ -229,7 +239,8 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         """
         check_call(None, num_frames, self.config.num_frames)
         size, image = self.size(height, width), one_each(image, prompt)
-        scenes = read_scenes(image, object_mask, prompt, target_mask, actor_mask, size, num_videos_per_prompt)
+        given = (image, object_mask, prompt, target_mask, actor_mask)
+        scenes = read_scenes(*given, size, *self.fitting(fit, fit_scale), num_videos_per_prompt)
         guidance = Guidance(guidance_scale, target_guidance_scale, guidance_rescale)
         options = SamplingOptions(num_inference_steps, batch_size, sampler, guidance)
         seeds = sample_seeds(generator, len(scenes), seed)
@@ -244,6 +255,8 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         prompt: str | Sequence[str | None] | None = None,
         height: int | None = None,
         width: int | None = None,
+        fit: Fit | None = None,
+        fit_scale: float | None = None,
         num_inference_steps: int | None = None,
         generator: Generators = None,
         seed: int | Sequence[int] | None = None,
@@ -256,11 +269,13 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         """Stage 2: render videos along mask trajectories.
 
         Args:
-            image: first frame, uint8 [H, W, 3] or PIL image; or a list with one per trajectory.
+            image: first frame, uint8 [H, W, 3], PIL image or file; or a list with one per trajectory.
             trajectory: of T frames; its size is the video's. None for a model whose ``config.video_conditioning`` takes
                 no masks. A model that takes the actor's masks only does not see the object's.
             prompt: for a model whose ``config.video_conditioning`` takes text; else None; or a list.
             height, width: output size where there is no trajectory; the model's default where None.
+            fit, fit_scale: as in :meth:`trajectory`, a crop being of the middle. Where neither is given, a trajectory
+                that this model predicted for an image of this size tells which part of it it shows.
             num_inference_steps, generator, seed, batch_size, sampler, callback_on_step_end, progress: as in
                 :meth:`trajectory`.
             output_type: None for uint8 arrays; "pil", "np" or "pt" as in diffusers, see
@@ -280,7 +295,11 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         prompts: list[str | None] = as_list(prompt, count, "prompt")  # type: ignore[arg-type]
         size = self.size(height, width)
         requests = [
-            VideoRequest(resize_image(picture, size if path is None else path.size), path, text or "")
+            VideoRequest(
+                self.first_frame(picture, path, size if path is None else path.size, fit, fit_scale)[0],
+                path,
+                text or "",
+            )
             for picture, path, text in zip(images, paths, prompts, strict=True)
         ]
         options = SamplingOptions(num_inference_steps, batch_size, sampler)
@@ -299,6 +318,8 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         *,
         height: int | None = None,
         width: int | None = None,
+        fit: Fit | None = None,
+        fit_scale: float | None = None,
         num_inference_steps: int | None = None,
         video_num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
@@ -326,7 +347,8 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         """
         check_call(output_type, num_frames, self.config.num_frames)
         size, image = self.size(height, width), one_each(image, prompt)
-        scenes = read_scenes(image, object_mask, prompt, target_mask, actor_mask, size, num_videos_per_prompt)
+        given = (image, object_mask, prompt, target_mask, actor_mask)
+        scenes = read_scenes(*given, size, *self.fitting(fit, fit_scale), num_videos_per_prompt)
         guidance = Guidance(guidance_scale, target_guidance_scale, guidance_rescale)
         options = SamplingOptions(num_inference_steps, batch_size, sampler, guidance)
         output = self.generate(

@@ -18,10 +18,11 @@ from mask2iv.backbones.dynamicrafter.stage import Stage
 from mask2iv.backbones.dynamicrafter.trajectory import DiffusionPredictor
 from mask2iv.backbones.dynamicrafter.video import DiffusionRenderer
 from mask2iv.backbones.planning.predictor import PlanningPredictor, PlanningStage
-from mask2iv.contract import Trajectory, UInt8Array
+from mask2iv.contract import Fit, Placement, Trajectory, UInt8Array
 from mask2iv.diffusion.samplers import DDIMScheduler, SamplingStep
 from mask2iv.diffusion.solvers import make_sampler
-from mask2iv.errors import InputError
+from mask2iv.errors import InputError, warn
+from mask2iv.media.fitting import check_fit, place, placed_image
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.prompts.reader import PromptReader
 from mask2iv.stages.config import PipelineConfig
@@ -222,6 +223,42 @@ class TwoStages:
         self._check_size(size)
         return size
 
+    def fitting(self, fit: Fit | None = None, fit_scale: float | None = None) -> tuple[Fit, float]:
+        """How pictures of another shape get a result's, with the model's defaults for what is None.
+
+        Raises:
+            InputError: an unknown fit, a scale that is not positive, or one for another fit than "centre".
+        """
+        chosen = fit or self.config.fit
+        check_fit(chosen, fit_scale)
+        return chosen, fit_scale or self.config.fit_scale
+
+    def first_frame(
+        self,
+        picture: UInt8Array,
+        trajectory: Trajectory | None,
+        size: tuple[int, int],
+        fit: Fit | None = None,
+        fit_scale: float | None = None,
+    ) -> tuple[UInt8Array, Placement]:
+        """A picture uint8 [H, W, 3] as the first frame of a video of ``size`` (H, W), and what of it that shows.
+
+        If no fit is given, a trajectory that knows which part of a picture of this size it shows decides.
+
+        Raises:
+            InputError: as :meth:`fitting` and :meth:`size`.
+        """
+        self._check_size(size)
+        source = (int(picture.shape[0]), int(picture.shape[1]))
+        known = None if trajectory is None else trajectory.placement
+        if (fit, fit_scale) == (None, None) and known is not None and (known.source, known.size) == (source, size):
+            return placed_image(picture, known), known
+        placement = place(source, size, *self.fitting(fit, fit_scale))
+        if trajectory is not None and fit is None and source[0] * size[1] != source[1] * size[0]:
+            problem = "the picture has another shape than the trajectory, which does not say which part of it it shows"
+            warn("image", problem, f"it is fitted by {placement.fit}; say which fit is right")
+        return placed_image(picture, placement), placement
+
     def _check_size(self, size: tuple[int, int]) -> None:
         stages = [stage.size_multiple for stage in (self.predictor, self.renderer) if stage is not None]
         multiple = math.lcm(*stages)
@@ -248,7 +285,8 @@ class TwoStages:
     ) -> list[Trajectory]:
         predictor = _require(self.predictor, "trajectory")
         with self._watched("trajectory", len(scenes), options, callback, progress) as watched:
-            return predictor.predict(scenes, seeds, watched)
+            found = predictor.predict(scenes, seeds, watched)
+        return [replace(one, placement=scene.placement) for one, scene in zip(found, scenes, strict=True)]
 
     def _render(
         self,

@@ -15,8 +15,8 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from mask2iv import config
-from mask2iv.errors import InputError
-from mask2iv.files import read_json, write_json
+from mask2iv.errors import InputError, InputWarning
+from mask2iv.files import write_json
 from mask2iv.models.text import has_closed_vocabulary, unknown_words, words_cut_off
 from mask2iv.prompts.reading import Wording
 from mask2iv.prompts.wording import WordingTable, verb_forms
@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 _ACTOR = "a hand"
 
 
-class PromptWarning(UserWarning):
+class PromptWarning(InputWarning):
     """A model does not see all of a prompt, or not its meaning."""
 
 
@@ -52,16 +52,11 @@ class PromptReader:
         path = folder / WORDING
         if not path.is_file() or not has_closed_vocabulary(tokenizer):
             return cls(tokenizer)
-        values = read_json(path)
-        if not isinstance(values, dict):
-            raise InputError(
-                str(path), f"expected a JSON object, found {type(values).__name__}", "restore or remove the file"
-            )
         try:
-            table = config.from_dict(WordingTable, values)
+            table = config.read_config(path, WordingTable)
         except InputError as error:
             remedy = ", or ".join(part for part in (error.remedy, "correct, restore or remove the file") if part)
-            raise InputError(error.field, error.problem, remedy).within(str(path)) from error
+            raise InputError(error.field, error.problem, remedy) from error
         return cls(tokenizer, Wording(table, lambda word: not unknown_words(tokenizer, word)))
 
     def save(self, folder: Path) -> None:
@@ -75,7 +70,7 @@ class PromptReader:
         if read != prompt:
             _LOG.info('prompt: "%s" read as "%s"', prompt, read)
         for problem in self.problems([prompt]):
-            warnings.warn(f"prompt: {problem}", PromptWarning, stacklevel=2)
+            warnings.warn(PromptWarning("prompt", problem), stacklevel=2)
         return read
 
     def problems(self, prompts: Sequence[str]) -> list[str]:

@@ -1,5 +1,9 @@
 """Fine-tuning of DynamiCrafter-512 as in the paper, one recipe for each of its three networks, and one of both stages.
 
+Where the paper is silent, or the official code and its training log say otherwise, these follow the latter: both stages
+freeze the temporal convolutions, no condition is dropped, stage 1's weight multiplies the squared error, and the
+network is told a frame rate that depends on the frames a clip spans.
+
 They start from an imported folder (of DynamiCrafter, or of a released Mask2IV checkpoint; the recipe of both stages
 from the image-to-video network of an unwidened one), whose autoencoder, CLIP encoders and tokenizer are kept. Sizes,
 schedule and sampling are those of the original.
@@ -28,15 +32,15 @@ _TRAINING = TrainingConfig(
     mixed_precision="bf16",
     optimizer="adamw-fused",
     gradient_checkpointing=True,
+    freeze_temporal=True,
+    frozen_temporal="convolutions",
     checkpoint_every=1000,
     validate_every=5000,
     keep="best",
 )
 
-# DynamiCrafter leaves out the text in 5 % of the samples, the image in 5 % and both in 5 %. Here each is left out
-# independently, in the same share of samples.
-_STAGE = StageRecipe(drop_text=0.1, drop_image=0.1, training=_TRAINING)
-_TRAJECTORY = replace(_STAGE, training=replace(_TRAINING, freeze_temporal=True))
+_STAGE = StageRecipe(drop_image=0.0, frame_rate="source-frames", training=_TRAINING)
+_TRAJECTORY = replace(_STAGE, foreground_loss="squared-error")
 
 
 def _recipe(name: str) -> Recipe:
@@ -58,8 +62,8 @@ def _recipe(name: str) -> Recipe:
 def _both() -> Recipe:
     """Both stages, for the tables of systems and ablations. Stage 1 is one joint model, for text, target or both.
 
-    Image-to-video variants are trained with prompts and sampled with guidance, as DynamiCrafter is; those with masks
-    see no prompt.
+    Image-to-video variants are trained with prompts, some left out, and sampled with guidance, as DynamiCrafter is;
+    those with masks see no prompt. The joint model must learn to do without text and without target.
     """
     from mask2iv.official.importing import pipeline_config
     from mask2iv.official.layout import preset

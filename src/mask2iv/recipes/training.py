@@ -12,6 +12,7 @@ from mask2iv.files import parse_bytes
 MixedPrecision = Literal["no", "bf16", "fp16"]
 OptimizerName = Literal["adamw", "adamw-fused", "adamw-8bit"]
 LoraTargets = Literal["attention", "linear", "linear+conv"]
+FrozenTemporal = Literal["all", "convolutions"]
 Tracker = Literal["none", "tensorboard", "wandb"]
 
 FREE_TO_CHANGE = (
@@ -66,7 +67,10 @@ class TrainingConfig:
         mixed_precision: "bf16" or "fp16" run matrix products and convolutions in that precision; the weights stay in
             float32. fp16 scales the loss and needs a GPU.
         gradient_checkpointing: recompute the networks' blocks in the backward pass (stages): slower, far less memory.
-        freeze_temporal: train all but the temporal layers (paper; stages, from given weights only).
+        freeze_temporal: train all but temporal layers (paper; stages, from given weights only).
+        frozen_temporal: which ones. "all": transformers and convolutions across frames, as the paper's words say;
+            "convolutions": the convolutions and the first transformer, while the others are trained, as a training log
+            of the original shows.
         lora_rank: above 0, train adapters of this rank in place of the weights (stages, from given weights only).
         lora_alpha: the adapters' output is multiplied by ``lora_alpha / lora_rank``.
         lora_targets: which layers get adapters: the projections of all attentions, all linear layers, or also all
@@ -101,6 +105,7 @@ class TrainingConfig:
     mixed_precision: MixedPrecision = "no"
     gradient_checkpointing: bool = False
     freeze_temporal: bool = False
+    frozen_temporal: FrozenTemporal = "all"
     lora_rank: int = 0
     lora_alpha: float = 16.0
     lora_targets: LoraTargets = "attention"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig, UNetConfig
-from mask2iv.diffusion.config import NoiseScheduleConfig
+from mask2iv.diffusion.config import ContactMap, ForegroundLoss, NoiseScheduleConfig
 from mask2iv.errors import InputError
 from mask2iv.recipes.training import TrainingConfig
 from mask2iv.stages.config import PipelineConfig
+
+FrameRate = Literal["clip", "source-frames"]
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,9 @@ class PlannerRecipe:
 class StageRecipe:
     """Networks and training of one stage.
 
+    `foreground_loss` and `frame_rate` have defaults that are not the original's, but those of earlier versions: the
+    configurations of their runs mean what they meant. The recipes of the paper set them.
+
     Attributes:
         unet, resampler: sizes; input channels follow from the layout.
         drop_text, drop_target, drop_image: chance that a condition is left out of a training sample, independently.
@@ -165,6 +170,12 @@ class StageRecipe:
         perturb: chance that a clip's masks are dilated or eroded (stage 2; paper: 0.2).
         perturb_kernels: sizes of the square kernels to draw from (paper: 3, 5, 7).
         loss_weight: weight of foreground cells (stage 1) or contact cells (stage 2); paper: 5.
+        foreground_loss: what stage 1's weight multiplies, see :data:`mask2iv.diffusion.losses.ForegroundLoss`; the
+            original: "squared-error".
+        contact_map: what stage 2's weight lies on, see :data:`mask2iv.diffusion.losses.ContactMap`; paper: "contact".
+        frame_rate: the number that the network is told as a clip's frame rate. "clip": its frames per second;
+            "source-frames": the original's rule, which also counts how many frames of the source video the clip spans
+            (see :func:`mask2iv.training.inputs.frame_rates.frame_rates`).
         timestep_shift: above 1, training samples noisy timesteps more often; paper: 1 (uniform). See
             :func:`mask2iv.backbones.dynamicrafter.stage.draw_timesteps`.
         cache_latents: whether to encode the clips once and keep the result beside the run; otherwise they are encoded
@@ -181,6 +192,9 @@ class StageRecipe:
     perturb: float = 0.0
     perturb_kernels: tuple[int, ...] = (3, 5, 7)
     loss_weight: float = 5.0
+    foreground_loss: ForegroundLoss = "error"
+    contact_map: ContactMap = "contact"
+    frame_rate: FrameRate = "clip"
     timestep_shift: float = 1.0
     cache_latents: bool = True
     training: TrainingConfig = field(default_factory=TrainingConfig)

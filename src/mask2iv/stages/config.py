@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from typing import get_args
 
+from mask2iv.contract import Fit
 from mask2iv.diffusion.config import SAMPLERS, SamplerName
 from mask2iv.errors import InputError
 from mask2iv.stages.conditioning import MaskLayout, VideoConditioning
+from mask2iv.trajectories.labels import Snapping
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,11 @@ class PipelineConfig:
         video_guidance_scale: text guidance of a stage 2 that takes a prompt; 1 for none.
         guidance_rescale: default guidance rescale, in [0, 1].
         eta: noise added at each DDIM step, in [0, 1].
+        fit: how a picture of another shape gets the result's by default; see :func:`mask2iv.media.fitting.place`.
+        fit_scale: of the fit "centre".
         sampler: default solver of both stages; see :func:`mask2iv.diffusion.solvers.make_sampler`.
+        snapping: how the colours of mask pictures and labels belong together; see
+            :data:`mask2iv.trajectories.labels.Snapping`. "channels" in the original models.
     """
 
     height: int = 160
@@ -55,6 +63,9 @@ class PipelineConfig:
     guidance_rescale: float = 0.0
     eta: float = 0.0
     sampler: SamplerName = "ddim"
+    snapping: Snapping = "nearest"
+    fit: Fit = "crop"
+    fit_scale: float = 1.0
 
     def __post_init__(self) -> None:
         for name in (
@@ -71,5 +82,11 @@ class PipelineConfig:
             raise InputError("pipeline.mask_layout", f"must be joint, text or position, found {self.mask_layout!r}")
         if self.sampler not in SAMPLERS:
             raise InputError("pipeline.sampler", f"must be one of {', '.join(SAMPLERS)}, found {self.sampler!r}")
+        if self.snapping not in get_args(Snapping):
+            raise InputError("pipeline.snapping", f"must be nearest or channels, found {self.snapping!r}")
+        if self.fit not in get_args(Fit):
+            raise InputError("pipeline.fit", f"must be one of {', '.join(get_args(Fit))}, found {self.fit!r}")
+        if not 0 < self.fit_scale < math.inf:
+            raise InputError("pipeline.fit_scale", f"must be a positive number, found {self.fit_scale}")
         if not 0 <= self.guidance_rescale <= 1:
             raise InputError("pipeline.guidance_rescale", f"must be in [0, 1], found {self.guidance_rescale}")

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from mask2iv.contract import BoolArray, Label, UInt8Array
-from mask2iv.errors import InputError
-from mask2iv.media.images import resize_image, resize_mask
+from mask2iv.contract import BoolArray, Fit, Label, Placement, UInt8Array
+from mask2iv.errors import InputError, warn
+from mask2iv.media.fitting import place, placed_image, placed_mask
+from mask2iv.media.images import read_image
 from mask2iv.trajectories.masks import load_mask
 
 T = TypeVar("T")
+
+_CUT_OFF = 0.05
+"""Masks of object and target that lose more than this share are warned of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +33,7 @@ class Scene:
         prompt: the instruction; "" for none.
         target_mask: where the object shall end, bool [H, W]; None for none.
         actor_mask: the actor where the image shows it, bool [H, W]; None if absent or not known.
+        placement: which part of the picture this is, once :meth:`at` has been asked.
     """
 
     image: UInt8Array
@@ -35,6 +41,7 @@ class Scene:
     prompt: str = ""
     target_mask: BoolArray | None = None
     actor_mask: BoolArray | None = None
+    placement: Placement | None = None
 
     @classmethod
     def read(
@@ -59,36 +66,24 @@ class Scene:
         """(H, W) in pixels."""
         return int(self.image.shape[0]), int(self.image.shape[1])
 
-    def at(self, size: tuple[int, int]) -> Scene:
-        """The scene at another size (H, W); the aspect ratio is not kept, as in the original.
+    def at(self, size: tuple[int, int], fit: Fit = "crop", scale: float = 1.0) -> Scene:
+        """The scene at another size (H, W).
+
+        Args:
+            size: of the result.
+            fit, scale: how the picture gets this shape; see :func:`mask2iv.media.fitting.place`. A crop is placed
+                around object, target and actor.
 
         Raises:
-            InputError: a mask that vanishes at this size.
+            InputError: a mask that vanishes at this size, or lies outside the part of the picture that is used.
         """
-        if size == self.size:
+        if self.placement is not None and size == self.size:
             return self
-
-        def resized(mask: BoolArray | None, field: str) -> BoolArray | None:
-            if mask is None:
-                return None
-            small: BoolArray = resize_mask(mask, size)
-            if not small.any():
-                raise InputError(
-                    field,
-                    f"it covers {int(mask.sum())} pixels and vanishes at {size[0]}x{size[1]}",
-                    "use a larger size",
-                )
-            return small
-
-        actor, thing = resized(self.actor_mask, "actor_mask"), resized(self.object_mask, "object_mask")
-        assert thing is not None
-        return Scene(
-            np.ascontiguousarray(resize_image(self.image, size)),
-            thing,
-            self.prompt,
-            resized(self.target_mask, "target_mask"),
-            actor,
-        )
+        masks = {"object_mask": self.object_mask, "target_mask": self.target_mask, "actor_mask": self.actor_mask}
+        given = {field: mask for field, mask in masks.items() if mask is not None}
+        placement = place(self.size, size, fit, scale, list(given.values()))
+        placed: dict[str, Any] = {field: _placed(mask, placement, field) for field, mask in given.items()}
+        return replace(self, image=placed_image(self.image, placement), placement=placement, **placed)
 
     @cached_property
     def labels(self) -> UInt8Array:
@@ -110,6 +105,34 @@ class Scene:
             raise InputError("prompt", "there is no condition", "give a prompt, a target mask, or both")
 
 
+def _placed(mask: BoolArray, placement: Placement, field: str) -> BoolArray:
+    """A scene's mask in a result.
+
+    Raises:
+        InputError: nothing of it is left.
+    """
+    small: BoolArray = placed_mask(mask, placement)
+    x, y, width, height = placement.seen
+    # Whole pixels that are seen in part count as seen.
+    kept = mask[int(y) : int(np.ceil(y + height)), int(x) : int(np.ceil(x + width))].sum() / mask.sum()
+    if not kept:
+        raise InputError(
+            field,
+            f"it lies outside the part of the picture that is used (x={x:.0f} y={y:.0f} w={width:.0f} h={height:.0f})",
+            "choose another fit: pad keeps the whole picture",
+        )
+    if not small.any():
+        raise InputError(
+            field,
+            f"it covers {int(mask.sum())} pixels and vanishes at {placement.size[0]}x{placement.size[1]}",
+            "use a larger size",
+        )
+    if 1 - kept > _CUT_OFF and field != "actor_mask":
+        problem = f"{1 - kept:.0%} of it lies outside the part of the picture that is used"
+        warn(field, problem, "the fit pad keeps the whole picture")
+    return small
+
+
 def read_scenes(
     image: Any,
     object_mask: Any,
@@ -117,9 +140,13 @@ def read_scenes(
     target_mask: Any,
     actor_mask: Any,
     size: tuple[int, int],
+    fit: Fit,
+    fit_scale: float,
     outputs: int,
 ) -> list[Scene]:
     """One scene per output at `size`, from one of each input or lists; the `outputs` of one image are neighbours.
+
+    For `fit` and `fit_scale` see :func:`mask2iv.media.fitting.place`.
 
     Raises:
         InputError: an unusable input, lists of different lengths, or a number below 1.
@@ -129,22 +156,22 @@ def read_scenes(
     images = listed(image)
     columns = {"object_mask": object_mask, "prompt": prompt, "target_mask": target_mask, "actor_mask": actor_mask}
     lists = [as_list(value, len(images), field) for field, value in columns.items()]
-    scenes = [Scene.read(*inputs).at(size) for inputs in zip(images, *lists, strict=True)]
+    scenes = [Scene.read(*inputs).at(size, fit, fit_scale) for inputs in zip(images, *lists, strict=True)]
     return [scene for scene in scenes for _ in range(outputs)]
 
 
 def check_image(image: Any) -> UInt8Array:
-    """An image as uint8 [H, W, 3].
+    """An image as uint8 [H, W, 3]: such an array, or what :func:`mask2iv.media.images.read_image` reads.
 
     Raises:
-        InputError: neither a PIL image nor such an array.
+        InputError: none of these, or a file or Pillow image that cannot be read.
     """
-    if isinstance(image, Image.Image):
-        return np.asarray(image.convert("RGB"), dtype=np.uint8)
+    if isinstance(image, str | os.PathLike | Image.Image):
+        return read_image(image, "image")
     if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
         return image
     found = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
-    raise InputError("image", f"must be a PIL image or a uint8 array [H, W, 3], found {found}")
+    raise InputError("image", f"must be a file, a PIL image or a uint8 array [H, W, 3], found {found}")
 
 
 def listed(value: Any) -> list[Any]:

@@ -25,6 +25,7 @@ from mask2iv.training.engine.trainable import merge_adapters, save_adapter
 from mask2iv.training.inputs.actor_masks import build_actor_masks
 from mask2iv.training.inputs.cache import FreshlyEncoded, build_cache, cache_key
 from mask2iv.training.inputs.clips import ClipMemory
+from mask2iv.training.inputs.frame_rates import frame_rates
 from mask2iv.training.inputs.mirror import mirrored_caption
 from mask2iv.training.inputs.plans import PlanRows, build_plans
 from mask2iv.training.inputs.rendered import build_rendered, reconstruction, stage_two
@@ -152,6 +153,7 @@ def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
             context.load("text_encoder", "encoders").requires_grad_(False),
             context.load("image_encoder", "encoders").requires_grad_(False),
             pipeline.text_skip_last,
+            pipeline.snapping,
         )
         context.vouch_for(("vae", "tokenizer", "text_encoder", "image_encoder"))
         batches, held_out = (
@@ -214,7 +216,7 @@ def _initial(context: TrainContext, name: StageName) -> Stage | None:
     parts = stage_parts(context.initial, components, source, context.from_video)
     unet, resampler, *rest = (load_component(context.initial, part, components[part], torch.float32) for part in parts)
     if context.from_video:
-        return from_image_to_video(name, context.recipe.of(name), unet, resampler)
+        return from_image_to_video(context.recipe.of(name), unet, resampler)
     return Stage(unet, resampler, controlnet=rest[0] if rest else None)
 
 
@@ -226,17 +228,19 @@ def _conditioning(context: TrainContext, name: StageName) -> VideoConditioning |
 def _stage_data(context: TrainContext, name: StageName, encoder: ConditionEncoder, clips: ClipMemory) -> StageData:
     """The encoded clips, cached where the recipe says so; missing parts of the cache are built now."""
     recipe = context.recipe.of(name)
-    rate = clips.clips.fps * (clips.dataset.num_frames - 1) / max(clips.clips.num_frames - 1, 1)
+    rates = torch.tensor(frame_rates(clips, recipe.frame_rate, context.recipe.pipeline.fps))
     if not recipe.cache_latents:
-        return StageData(FreshlyEncoded(encoder, clips), clips.captions, torch.full((len(clips),), rate))
+        return StageData(FreshlyEncoded(encoder, clips), clips.captions, rates)
     codec, precision = encoder.codec, recipe.training.mixed_precision
     settings = f"{clips.dataset.size} {clips.dataset.num_frames} {codec.scaling_factor} {codec.patch} {precision}"
+    # Caches of earlier versions were painted for the nearest colour.
+    settings += "" if encoder.snapping == "nearest" else f" {encoder.snapping}"
     key = cache_key(clips.clips, (codec, encoder.image_encoder), settings)
     root = context.cache_root
     source, actor_masks = build_cache(encoder, clips, key, root, _AUTOCAST[precision]), None
     if name == "video" and context.recipe.pipeline.video_conditioning.needs_actor_masks:
         actor_masks = build_actor_masks(encoder, source, key, root, _AUTOCAST[precision])
-    return StageData(source, clips.captions, torch.full((len(clips),), rate), actor_masks)
+    return StageData(source, clips.captions, rates, actor_masks)
 
 
 TRAINERS: Mapping[str, Callable[[TrainContext], dict[str, float]]] = {

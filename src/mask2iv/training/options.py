@@ -56,7 +56,7 @@ class TrainingOptions:
     "embedded") instead of random ones."""
     image_to_video: Path | None = None
     """Start stage 1 or 2 from the image-to-video network of this folder (variant dynamicrafter) instead, as the paper
-    starts from DynamiCrafter; weights of new input channels start at zero."""
+    starts from DynamiCrafter; its weights stay with the first input channels, those of further ones start at zero."""
     add_words: bool = False
     """Add the captions' unknown words to a text encoder with a closed vocabulary; without this, only warn of them."""
     cache: Path | None = None

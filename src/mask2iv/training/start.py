@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mask2iv import config
 from mask2iv.data.dataset import select_frames
-from mask2iv.errors import InputError
-from mask2iv.files import read_json
+from mask2iv.errors import InputError, within
 from mask2iv.pipelines.folder import INDEX, read_index
 from mask2iv.recipes import Recipe
 from mask2iv.training.options import TrainingOptions
@@ -172,7 +172,7 @@ def _check_stage(options: TrainingOptions, recipe: Recipe, initial: Path | None)
             unet, resampler, *rest = (_empty(initial / part, components[part]) for part in parts)
             start = Stage(unet, resampler, controlnet=rest[0] if rest else None)
             if from_video:
-                start = from_image_to_video(name, recipe.of(name), unet, resampler)  # type: ignore[arg-type]
+                start = from_image_to_video(recipe.of(name), unet, resampler)
         make_stage(recipe.of(name), None, start, conditioning)
 
 
@@ -214,8 +214,8 @@ def _empty(folder: Path, class_name: str) -> Any:
 
 
 def _values(folder: Path) -> dict[str, Any]:
-    values: dict[str, Any] = read_json(folder / "config.json")
-    return values
+    with within("initial_weights"):
+        return config.read_config(folder / "config.json", dict[str, Any])
 
 
 def _plain(value: Any) -> Any:

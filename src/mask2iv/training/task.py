@@ -27,6 +27,11 @@ from mask2iv.training.inputs.clips import ClipMemory, readable_clips
 from mask2iv.training.options import TrainingOptions
 from mask2iv.training.start import check_start
 
+_NEWER_PIPELINE = {"video_guidance_scale": 1.0, "snapping": "nearest", "fit": "crop", "fit_scale": 1.0}
+_NEWER_STAGE = {"foreground_loss": "error", "contact_map": "contact", "frame_rate": "clip"}
+_NEWER_TRAINING = {"frozen_temporal": "all"}
+"""Settings that runs of earlier versions lack, with the values that mean what these did."""
+
 
 def train(options: TrainingOptions, recipe: Recipe) -> None:
     """Train a component with a resolved recipe; write it and a manifest into the model folder.
@@ -82,7 +87,7 @@ class _Task:
             clips, held_out = (
                 ClipMemory(one, (pipeline.height, pipeline.width), pipeline.num_frames, device) for one in sets
             )
-            run = Run(directory, accelerator, options.resume_from_checkpoint, identity)
+            run = Run(directory, accelerator, options.resume_from_checkpoint, identity, self._settings())
             context = TrainContext(
                 recipe,
                 clips,
@@ -149,14 +154,26 @@ class _Task:
                 raise InputError(field, problem, "write them again")
         return (clips, held_out), left_out
 
-    def _identity(self, initial: Path | None, ids: list[list[str]]) -> dict[str, Any]:
-        """What must not change when a run is resumed: everything but :data:`FREE_TO_CHANGE`."""
-        settings = config.to_dict(self.recipe)
+    def _settings(self) -> dict[str, Any]:
+        """The settings that must not change when a run is resumed: all but :data:`FREE_TO_CHANGE`."""
+        every = config.to_dict(self.recipe)
+        settings = {name: every[name] for name in ("pipeline", "schedule", self.component)}
         for name in FREE_TO_CHANGE:
             settings[self.component]["training"].pop(name)
-        if settings["pipeline"]["video_guidance_scale"] == 1.0:
-            # As in runs started before this setting existed.
-            settings["pipeline"].pop("video_guidance_scale")
+        component = settings[self.component]
+        for part, newer in (
+            (settings["pipeline"], _NEWER_PIPELINE),
+            (component, _NEWER_STAGE),
+            (component["training"], _NEWER_TRAINING),
+        ):
+            # As in runs started before these settings existed.
+            for name in [name for name, before in newer.items() if part.get(name) == before]:
+                part.pop(name)
+        return settings
+
+    def _identity(self, initial: Path | None, ids: list[list[str]]) -> dict[str, Any]:
+        """What must not change when a run is resumed: :meth:`_settings`, clips and weights, as hashes."""
+        settings = self._settings()
         text = json.dumps([settings["pipeline"], settings["schedule"], settings[self.component]], sort_keys=True)
         digests = [hashlib.sha256("\n".join(names).encode()).hexdigest() for names in ids]
         return {

@@ -12,7 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from mask2iv.backbones.dynamicrafter.conditions import Conditions
+from mask2iv.backbones.dynamicrafter.controlnet import ControlNet
 from mask2iv.backbones.dynamicrafter.resampler import Resampler
+from mask2iv.backbones.dynamicrafter.sizes import UNetConfig
 from mask2iv.backbones.dynamicrafter.stage import Stage
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.cli import main
@@ -28,6 +30,7 @@ from mask2iv.training.engine.trainable import (
     save_adapter,
     temporal_parameters,
 )
+from mask2iv.training.networks.stages import control_config
 
 RECIPE = get_recipe("tiny")
 
@@ -93,16 +96,48 @@ def test_temporal_layers_are_frozen_and_the_rest_learns() -> None:
     assert {name for name, p in model.named_parameters() if p.grad is None} == frozen
 
 
+def test_what_the_paper_and_its_log_freeze_of_the_full_size_network() -> None:
+    """The log: 1138 of 1516 tensors trained, 1.2 of 1.4 billion weights. The paper's words: all temporal layers.
+
+    A temporal convolution block is 4 norms and 4 convolutions, with weight and bias: 16 tensors in each of 22 residual
+    blocks. A temporal transformer is a norm (2), two projections (4), two attentions (5 each), a feed-forward layer (4)
+    and three norms (6): 26 tensors, in 16 places besides the first one.
+    """
+    with torch.device("meta"):
+        unet = VideoUNet(UNetConfig())
+
+    def trained(which: str) -> list[torch.nn.Parameter]:
+        unet.requires_grad_(True)
+        choose_trainable(unet, TrainingConfig(freeze_temporal=True, frozen_temporal=which))  # type: ignore[arg-type]
+        return [parameter for parameter in unet.parameters() if parameter.requires_grad]
+
+    assert len(list(unet.parameters())) == 1516
+    assert len(trained("convolutions")) == 1516 - 16 * 22 - 26 == 1138
+    shares = sum(p.numel() for p in trained("convolutions")), sum(p.numel() for p in unet.parameters())
+    assert [f"{share / 1e9:.1f}" for share in shares] == ["1.2", "1.4"]
+    assert all(p.requires_grad for name, p in unet.named_parameters() if ".temporal." in name)
+    assert len(trained("all")) == 1138 - 26 * 16 == 722
+
+
+def test_a_controlnet_is_trained_whole() -> None:
+    model = stage()
+    model.controlnet = ControlNet(control_config(model.unet.config))
+    choose_trainable(model, TrainingConfig(freeze_temporal=True))
+    assert all(parameter.requires_grad for parameter in model.controlnet.parameters())
+    assert not model.unet.init_attention.proj_in.weight.requires_grad  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("targets", ["attention", "linear+conv"])
 def test_adapters_merge_into_a_plain_stage_of_the_same_outputs(targets: str, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     model, plain = stage(), stage()
     freeze = targets == "linear+conv"
-    layers = adapted_layers(plain, targets, freeze)  # type: ignore[arg-type]
+    config = TrainingConfig(lora_rank=3, lora_targets=targets, freeze_temporal=freeze)  # type: ignore[arg-type]
+    layers = adapted_layers(plain, config)
     assert "unet.conv_in" in layers
     temporal = {name.rpartition(".")[0] for name in temporal_parameters(plain)}
     assert bool(temporal & set(layers)) != freeze
-    choose_trainable(model, TrainingConfig(lora_rank=3, lora_targets=targets, freeze_temporal=freeze))  # type: ignore[arg-type]
+    choose_trainable(model, config)
     assert all("lora" in name for name, p in model.named_parameters() if p.requires_grad)
     # Fresh adapters add nothing.
     torch.testing.assert_close(loss(model, [1, 2]), loss(plain, [1, 2]))

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig, UNetConfig
 from mask2iv.cli import main
+from mask2iv.experiments.variants import get_variant
 from mask2iv.files import sha256_file
 from mask2iv.manifest import weights_digest
 from mask2iv.official.layout import preset
@@ -113,6 +114,9 @@ def test_the_frozen_components_must_come_from_somewhere(
 ) -> None:
     base = ["train", "video", "--recipe", "dynamicrafter-512-video", "--data", str(tiny_clips)]
     assert main([*base, "--out", str(tmp_path / "none")]) == 2
+    assert "freeze_temporal: trains a part of given networks, found none; give their folder" in capsys.readouterr().err
+    whole = ["--set", "video.training.freeze_temporal=false"]
+    assert main([*base, *whole, "--out", str(tmp_path / "none")]) == 2
     assert "trains no vae; give the imported folder that has it as initial weights" in capsys.readouterr().err
     assert main([*base[:1], "vae", *base[2:], "--out", str(tmp_path / "none")]) == 2
     assert "does not train vae, only video" in capsys.readouterr().err
@@ -142,7 +146,8 @@ def test_the_tables_start_from_an_imported_dynamicrafter(
     for name, stage in (("joint", "trajectory"), ("mask2iv", "video")):
         unet = load_file(out / "models" / name / f"{stage}_unet" / "diffusion_pytorch_model.safetensors")
         same = [key for key in begun if begun[key].shape == unet[key].shape and torch.equal(begun[key], unet[key])]
-        assert bool(same) == (name == "joint"), "stage 1 keeps the temporal layers"
+        assert same, "both stages keep the temporal convolutions"
+        assert all("temporal_conv." in key or key.startswith("init_attention.") for key in same)
         assert all(torch.allclose(begun[key], unet[key], atol=1e-3) for key in begun if key != "conv_in.weight")
     assert "begun from the image-to-video network of" in (out / "table-systems.md").read_text()
     capsys.readouterr()
@@ -171,7 +176,9 @@ def test_the_recipe_of_both_stages_is_made_of_the_papers() -> None:
     text, video = get_recipe("dynamicrafter-512-text"), get_recipe("dynamicrafter-512-video")
     assert both.of("trajectory").unet == replace(text.of("trajectory").unet, in_channels=16), "a target's latent more"
     assert both.of("trajectory").training == text.of("trajectory").training
-    assert both.of("video") == replace(video.of("video"), drop_text=0.1), "only rows with a prompt are given one"
+    assert both.of("video") == replace(video.of("video"), drop_text=0.0), "rows with masks are given no prompt"
+    baseline = get_variant("dynamicrafter-512:dynamicrafter").of("video")
+    assert (baseline.drop_text, baseline.drop_image) == (0.1, 0.1), "it is sampled with guidance"
     assert both.pipeline == replace(video.pipeline, mask_layout="joint", video_guidance_scale=7.5)
     assert both.schedule == text.schedule
 
@@ -193,9 +200,12 @@ def test_the_recipes_are_the_papers() -> None:
         assert (pipeline.height, pipeline.width, pipeline.num_frames) == (320, 512, 16)
         assert (training.max_steps, training.batch_size, training.gradient_accumulation_steps) == (100_000, 16, 2)
         assert (training.gradient_clip, stage.loss_weight, stage.timestep_shift) == (0.5, 5.0, 1.0)
-        assert training.freeze_temporal == (component == "trajectory")
+        assert (training.freeze_temporal, training.frozen_temporal) == (True, "convolutions")
+        assert stage.foreground_loss == ("squared-error" if component == "trajectory" else "error")
+        assert (stage.contact_map, stage.frame_rate) == ("contact", "source-frames")
+        assert (stage.drop_image, stage.drop_target, stage.drop_actor) == (0.0, 0.0, 0.0), "no condition is dropped"
         assert stage.perturb == (0.2 if component == "video" else 0.0)
         assert stage.perturb_kernels == (3, 5, 7)
-        assert (stage.drop_text == 1.0) == ("text" not in name), "the prompt is empty for position and video"
+        assert stage.drop_text == (0.0 if "text" in name else 1.0), "the prompt is empty for position and video"
         assert (training.lora_rank > 0) == name.endswith("-lora")
         assert training.learning_rate == (1e-4 if training.lora_rank else 1e-5)

@@ -1,4 +1,4 @@
-"""Stages of every kind, started from one image-to-video network: at first they compute what it does."""
+"""Stages of every kind, started from one image-to-video network: which of its weights go where."""
 
 from __future__ import annotations
 
@@ -36,27 +36,31 @@ def base() -> tuple[VideoUNet, Resampler]:
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "coshand"])
 @torch.no_grad()
-def test_it_computes_what_its_starting_network_does_whatever_the_masks(
+def test_the_first_two_inputs_get_its_weights_and_further_ones_none(
     variant: str, base: tuple[VideoUNet, Resampler]
 ) -> None:
+    """Stage 2: [noisy, image, masks], so it renders as before. Stage 1: [noisy, first mask, ..., image]: the mask takes
+    the image's place."""
     unet, resampler = base
     component = VARIANTS[variant].component
-    stage = from_image_to_video(component, get_variant(f"tiny:{variant}").of(component), unet, resampler).eval()
+    stage = from_image_to_video(get_variant(f"tiny:{variant}").of(component), unet, resampler).eval()
     latent = unet.config.out_channels
-    noisy, image = torch.randn(1, latent, 4, 2, 4), torch.randn(1, latent, 4, 2, 4)
-    masks = torch.randn(1, stage.unet.config.in_channels - 2 * latent, 4, 2, 4)
+    noisy, second = torch.randn(1, latent, 4, 2, 4), torch.randn(1, latent, 4, 2, 4)
+    others = torch.randn(1, stage.unet.config.in_channels - 2 * latent, 4, 2, 4)
     context = stage.context(torch.randn(1, unet.config.text_tokens, unet.config.context_dim), torch.randn(1, 17, 32))
     given = (torch.tensor([500]), context, torch.tensor([8.0]))
-    order = [noisy, masks, image] if component == "trajectory" else [noisy, image, masks]
-    found = stage.unet(torch.cat(order, dim=1), *given)
-    assert torch.allclose(found, unet(torch.cat([noisy, image], dim=1), *given), atol=1e-5)
+    found = stage.unet(torch.cat([noisy, second, others], dim=1), *given)
+    assert torch.allclose(found, unet(torch.cat([noisy, second], dim=1), *given), atol=1e-5)
     assert found.std() > 0.01
+    weight = stage.unet.conv_in.weight
+    assert torch.equal(weight[:, : 2 * latent], unet.conv_in.weight)
+    assert weight[:, 2 * latent :].abs().sum() == 0
 
 
 def test_an_image_model_takes_the_layers_that_it_has(base: tuple[VideoUNet, Resampler]) -> None:
     unet, resampler = base
     recipe = get_variant("tiny:coshand").of("video")
-    stage = from_image_to_video("video", recipe, unet, resampler)
+    stage = from_image_to_video(recipe, unet, resampler)
     theirs = unet.state_dict()
     assert all(
         torch.equal(value, theirs[key]) for key, value in stage.unet.state_dict().items() if key != "conv_in.weight"
@@ -70,9 +74,9 @@ def test_networks_of_other_sizes_are_refused(base: tuple[VideoUNet, Resampler]) 
     recipe = get_variant("tiny").of("video")
     wider = replace(recipe, unet=replace(recipe.unet, model_channels=64))
     with pytest.raises(InputError, match=r"image_to_video: unet .*: has shape .* in the recipe, found"):
-        from_image_to_video("video", wider, unet, resampler)
+        from_image_to_video(wider, unet, resampler)
     with pytest.raises(InputError, match=r"takes 96 channels, not noisy and image latent \(64\)|takes 48 channels"):
-        from_image_to_video("video", recipe, VideoUNet(recipe.unet), resampler)
+        from_image_to_video(recipe, VideoUNet(recipe.unet), resampler)
 
 
 def test_training_starts_from_it_by_a_flag(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
 
 import torch
 from torch import nn
@@ -19,6 +18,7 @@ from mask2iv.errors import InputError
 from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.models.text import encode_image, encode_text
 from mask2iv.stages.conditioning import MaskLayout, VideoConditioning
+from mask2iv.trajectories.labels import Snapping, labels_to_tensor
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,22 @@ class Conditions:
         return Conditions(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
-def with_new_channels(stage: Literal["trajectory", "video"], weight: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-    """An image-to-video network's first convolution made one of a stage, [O, 2 C + N, k, k].
+def with_new_channels(weight: torch.Tensor, count: int, copy: bool = False) -> torch.Tensor:
+    """An image-to-video network's first convolution with more input channels behind its own, [O, 2 C + N, k, k].
 
-    Stage 1 has its mask conditions between noisy and image latent, stage 2 the trajectory behind them.
+    Its weights stay with the first 2 C channels in both stages, as in the official code, whatever these channels are
+    there. In stage 2 they are noisy and image latent, as before. In stage 1 the second C are the mask condition, which
+    so begins with the image's weights, while the image latent comes last and begins with the new ones.
 
     Args:
-        stage: which of the two.
         weight: of the convolution of [noisy latent, image latent], [O, 2 C, k, k].
-        new: weights of the stage's own channels, [O, N, k, k].
+        count: N, new channels; with `copy` a multiple of C.
+        copy: give each C new channels the image latent's weights instead of zeros.
     """
-    noisy, image = weight.chunk(2, dim=1)
-    return torch.cat([noisy, new, image] if stage == "trajectory" else [noisy, image, new], dim=1)
+    channels = weight.shape[1] // 2
+    if copy:
+        return torch.cat([weight, weight[:, channels:].repeat(1, count // channels, 1, 1)], dim=1)
+    return torch.cat([weight, weight.new_zeros(weight.shape[0], count, *weight.shape[2:])], dim=1)
 
 
 def trajectory_conditions(
@@ -139,6 +143,7 @@ class ConditionEncoder(nn.Module):
         codec: pixels to latents.
         tokenizer, text_encoder, image_encoder: CLIP's.
         text_skip_last: text blocks left out at the end (1 for the official "penultimate" layer).
+        snapping: the colours in which masks are painted; see :data:`mask2iv.trajectories.labels.Snapping`.
     """
 
     def __init__(
@@ -148,6 +153,7 @@ class ConditionEncoder(nn.Module):
         text_encoder: CLIPTextModel,
         image_encoder: CLIPVisionModel,
         text_skip_last: int = 1,
+        snapping: Snapping = "nearest",
     ) -> None:
         super().__init__()
         self.codec = codec
@@ -155,6 +161,7 @@ class ConditionEncoder(nn.Module):
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
         self.text_skip_last = text_skip_last
+        self.snapping: Snapping = snapping
         self.execution_device: torch.device | None = None
 
     @property
@@ -178,6 +185,10 @@ class ConditionEncoder(nn.Module):
         """CLIP image tokens [B, Li, Dv] of images [B, 3, H, W], float in [-1, 1]; all zero for "no image"."""
         size: int = self.image_encoder.config.image_size  # type: ignore[assignment]
         return torch.cat([encode_image(self.image_encoder, preprocess_clip_image(x, size)) for x in images.split(1)])
+
+    def paint(self, labels: torch.Tensor) -> torch.Tensor:
+        """Labels uint8 [B, T, H, W] in the model's colours, float32 [B, 3, T, H, W] in [-1, 1]."""
+        return labels_to_tensor(labels, self.snapping)
 
     @torch.no_grad()
     def latents(self, images: torch.Tensor, generators: list[torch.Generator] | None = None) -> torch.Tensor:

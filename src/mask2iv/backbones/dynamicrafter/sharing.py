@@ -14,7 +14,6 @@ from mask2iv.contract import UInt8Array
 from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.stages.config import PipelineConfig
 from mask2iv.stages.interfaces import SamplingOptions
-from mask2iv.trajectories.labels import labels_to_tensor
 
 
 class SharedEncoder:
@@ -67,8 +66,12 @@ class SharedEncoder:
         return self._latents("image", image, image_tensor, generator)
 
     def mask_latents(self, labels: UInt8Array, generator: torch.Generator) -> torch.Tensor:
-        """Scaled latents [1, C, (T,) h, w] of labels uint8 [(T,) H, W], painted in the label colours."""
-        return self._latents("masks", labels, _painted, generator)
+        """Scaled latents [1, C, (T,) h, w] of labels uint8 [(T,) H, W], painted in the model's colours."""
+        return self._latents("masks", labels, self._painted, generator)
+
+    def painted_latents(self, frames: UInt8Array, generator: torch.Generator) -> torch.Tensor:
+        """Scaled latents [1, C, T, h, w] of a painted trajectory, uint8 [T, H, W, 3]."""
+        return self._latents("painted", frames, _video_tensor, generator)
 
     def _latents(
         self,
@@ -81,6 +84,11 @@ class SharedEncoder:
         if not isinstance(self.codec.autoencoder, AutoencoderDC):
             return self._encoder.latents(self._place(pixels(array)), [generator])
         return self._once((kind, id(array)), array, lambda: self._encoder.latents(self._place(pixels(array))))
+
+    def _painted(self, labels: UInt8Array) -> torch.Tensor:
+        """Labels [H, W] or [T, H, W] in the model's colours, float [1, 3, H, W] or [1, 3, T, H, W]."""
+        painted = self._encoder.paint(torch.from_numpy(np.ascontiguousarray(labels.reshape(1, -1, *labels.shape[-2:]))))
+        return painted[:, :, 0] if labels.ndim == 2 else painted
 
     def _place(self, pixels: torch.Tensor) -> torch.Tensor:
         return pixels.to(self._encoder.device, self._encoder.dtype)
@@ -96,11 +104,9 @@ def image_tensor(image: UInt8Array) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float().unsqueeze(0) / 127.5 - 1.0
 
 
-def _painted(labels: UInt8Array) -> torch.Tensor:
-    """Labels [H, W] or [T, H, W] in label colours, float [1, 3, H, W] or [1, 3, T, H, W]."""
-    frames = torch.from_numpy(np.ascontiguousarray(labels.reshape(1, -1, *labels.shape[-2:])))
-    painted = labels_to_tensor(frames)
-    return painted[:, :, 0] if labels.ndim == 2 else painted
+def _video_tensor(frames: UInt8Array) -> torch.Tensor:
+    """uint8 [T, H, W, 3] to float [1, 3, T, H, W] in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(3, 0, 1, 2).float().unsqueeze(0) / 127.5 - 1.0
 
 
 def join_conditions(parts: Sequence[Conditions]) -> Conditions:

@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from mask2iv import config
 from mask2iv.errors import InputError
 from mask2iv.stages.conditioning import MaskLayout, VideoConditioning
 
+MAX_WIDTH = 65_536
+"""Most channels, tokens or heads: far more than any network has. A damaged configuration must not ask for terabytes."""
+MAX_DEPTH = 64
+"""Most layers of a kind."""
 NORM_GROUPS = 32
 """Groups of every GroupNorm; each width of the network must be a multiple of it."""
 
@@ -22,44 +27,34 @@ class ModelConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON-serialisable values (tuples become lists)."""
-        values = dataclasses.asdict(self)  # type: ignore[call-overload]
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return config.to_dict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`to_dict`; an absent field takes its default.
 
         Raises:
-            InputError: an unknown key, or a value that the class rejects.
+            InputError: an unknown key, a value of another type, or one that the class rejects.
         """
-        known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise InputError(f"{cls.__name__}.{unknown[0]}", f"there is no such field, known are {', '.join(known)}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        return config.from_dict(cls, values, cls.__name__)
 
-    def _require_positive_int(self, *names: str) -> None:
+    def _require_positive_int(self, *names: str, most: int = MAX_WIDTH) -> None:
         for name in names:
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise self._rejected(name, f"must be an integer of at least 1, found {value!r}")
+            if not 1 <= value <= most:
+                raise self._rejected(name, f"must be 1 to {most}, found {value!r}")
 
     def _require_positive_ints(self, name: str, allow_empty: bool = False) -> None:
         value = getattr(self, name)
-        entries_ok = isinstance(value, tuple) and all(type(entry) is int and entry >= 1 for entry in value)
-        if not entries_ok or not (value or allow_empty):
-            raise self._rejected(name, f"must be a tuple of integers of at least 1, found {value!r}")
-
-    def _require_bool(self, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            if not isinstance(value, bool):
-                raise self._rejected(name, f"must be true or false, found {value!r}")
+        if not all(1 <= entry <= MAX_WIDTH for entry in value) or not (allow_empty or value) or len(value) > MAX_DEPTH:
+            raise self._rejected(
+                name, f"must be a tuple of at most {MAX_DEPTH} integers of at least 1, found {value!r}"
+            )
 
     def _require_fraction(self, *names: str) -> None:
         for name in names:
             value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
+            if not 0 <= value < 1:
                 raise self._rejected(name, f"must be a number in [0, 1), found {value!r}")
 
     def _rejected(self, name: str, problem: str, remedy: str = "") -> InputError:
@@ -135,22 +130,20 @@ class UNetConfig(ModelConfig):
     resample: Literal["conv", "plain", "resblock"] = "conv"
 
     def __post_init__(self) -> None:
-        self._require_positive_int(
-            "in_channels", "out_channels", "model_channels", "num_res_blocks", "transformer_depth", "context_dim"
-        )
+        self._require_positive_int("num_res_blocks", "transformer_depth", most=MAX_DEPTH)
+        self._require_positive_int("in_channels", "out_channels", "model_channels", "context_dim")
         self._require_positive_int("text_tokens", "image_tokens_per_frame")
         optional = ("num_head_channels", "num_heads", "relative_position_range")
         self._require_positive_int(*(name for name in optional if getattr(self, name) is not None))
         self._require_positive_ints("channel_mult")
         self._require_positive_ints("attention_resolutions", allow_empty=True)
-        self._require_bool("temporal_attention", "temporal_conv", "temporal_conv_spatial", "init_attention")
-        self._require_bool("init_attention_text", "causal_temporal_attention", "image_cross_attention")
-        self._require_bool("image_cross_attention_scale_learnable", "fps_condition", "scale_shift_norm")
         self._require_fraction("dropout", "temporal_conv_dropout")
-        if not isinstance(self.default_fps, int | float) or self.default_fps < 0:
-            raise self._rejected("default_fps", f"must be a number of at least 0, found {self.default_fps!r}")
+        if self.default_fps < 0:
+            raise self._rejected("default_fps", f"must be at least 0, found {self.default_fps!r}")
         if self.resample not in ("conv", "plain", "resblock"):
             raise self._rejected("resample", f"must be conv, plain or resblock, found {self.resample!r}")
+        if max(self.widths) > MAX_WIDTH:
+            raise self._rejected("channel_mult", f"makes a level wider than {MAX_WIDTH} channels: {self.widths}")
         if self.model_channels % NORM_GROUPS:
             raise self._rejected("model_channels", f"must be a multiple of {NORM_GROUPS}, found {self.model_channels}")
         self._check_heads()
@@ -216,7 +209,7 @@ class ResamplerConfig(ModelConfig):
         ff_mult: hidden width of the feed-forward layers, as a multiple of ``dim``.
 
     Raises:
-        InputError: a value that is not an integer of at least 1, naming the field.
+        InputError: a value out of range, naming the field.
     """
 
     dim: int = 1024
@@ -230,6 +223,7 @@ class ResamplerConfig(ModelConfig):
     ff_mult: int = 4
 
     def __post_init__(self) -> None:
+        self._require_positive_int("depth", most=MAX_DEPTH)
         self._require_positive_int(*(field.name for field in dataclasses.fields(self)))
 
 

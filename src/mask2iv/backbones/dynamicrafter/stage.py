@@ -14,7 +14,7 @@ from mask2iv.backbones.dynamicrafter.resampler import Resampler
 from mask2iv.backbones.dynamicrafter.sharing import join_conditions
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.diffusion.guidance import active_branches, chained_guidance
-from mask2iv.diffusion.losses import weighted_mse
+from mask2iv.diffusion.losses import Loss, weighted_mse
 from mask2iv.diffusion.samplers import SamplingStep, draw_noise, sample
 from mask2iv.diffusion.schedule import NoiseSchedule
 
@@ -130,6 +130,7 @@ class Stage(nn.Module):
         weight: torch.Tensor,
         generators: Sequence[torch.Generator],
         timestep_shift: float = 1.0,
+        criterion: Loss = weighted_mse,
     ) -> torch.Tensor:
         """Weighted denoising loss (paper, contact-weighted loss of stage 2; stage 1 weighs the foreground).
 
@@ -141,6 +142,7 @@ class Stage(nn.Module):
             generators: a CPU generator for each sample, of its timestep and noise: a seed means the same on every
                 device and in every batch.
             timestep_shift: see :func:`draw_timesteps`.
+            criterion: how the weight enters.
         """
         timesteps = draw_timesteps(schedule.config.num_train_timesteps, timestep_shift, generators)
         timesteps = timesteps.to(latents.device)
@@ -149,7 +151,7 @@ class Stage(nn.Module):
         target = schedule.training_target(latents, noise, timesteps)
         context = self.context(conditions.text, conditions.image_features)
         prediction = self(noisy, timesteps, conditions, context, schedule.alphas_cumprod)
-        return weighted_mse(prediction.float(), target.float(), weight)
+        return criterion(prediction.float(), target.float(), weight)
 
     @torch.no_grad()
     def generate(

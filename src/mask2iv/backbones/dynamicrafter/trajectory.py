@@ -17,7 +17,7 @@ from mask2iv.stages.config import PipelineConfig
 from mask2iv.stages.interfaces import SamplingOptions
 from mask2iv.stages.sampling import OnStep, sample_in_batches, stage_generator
 from mask2iv.stages.scene import Scene
-from mask2iv.trajectories.labels import tensor_to_labels
+from mask2iv.trajectories.labels import snapped
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +70,7 @@ class DiffusionPredictor:
                 on_step,
                 stack=stacked(options, self.encoder),
             )
-            labels = tensor_to_labels(codec.decode(latents).float()).cpu().numpy()
-            return [Trajectory(one, self.config.fps) for one in labels]
+            return snapped(codec.decode(latents).float(), self.config.snapping, self.config.fps)
 
         return sample_in_batches([self._checked_key(scene) for scene in scenes], options, predict)
 

@@ -115,7 +115,7 @@ class DiffusionRenderer:
         encoder, config = self.encoder, self.config
         conditioning = config.video_conditioning
         image_latent = encoder.image_latents(request.image, random)
-        mask_latents = encoder.mask_latents(labels, random) if conditioning.takes_masks else None
+        mask_latents = self._mask_latents(request, labels, random) if conditioning.takes_masks else None
         complete = Conditions(
             concat=video_conditions(conditioning, image_latent, mask_latents, config.num_frames),
             text=encoder.text(request.prompt),
@@ -126,6 +126,14 @@ class DiffusionRenderer:
         if not conditioning.text or config.video_guidance_scale == 1:
             return [complete]
         return [unprompted(encoder, config, complete, request.size), complete]
+
+    def _mask_latents(self, request: VideoRequest, labels: UInt8Array, random: torch.Generator) -> torch.Tensor:
+        """Latents [1, C, T, h, w] of the masks: of the colours that stage 1 painted, where this model knows them."""
+        painted = None if request.trajectory is None else request.trajectory.painted
+        sees_all = self.config.video_conditioning.masks == "actor+object"
+        if painted is not None and sees_all and self.config.snapping == "channels":
+            return self.encoder.painted_latents(painted, random)
+        return self.encoder.mask_latents(labels, random)
 
     def _finished(self, frames: torch.Tensor, image: UInt8Array, labels: UInt8Array) -> UInt8Array:
         """Decoded frames [T, 3, H, W] in [-1, 1] as a video, finished by the reference decoder where there is one."""

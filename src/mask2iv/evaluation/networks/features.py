@@ -21,12 +21,13 @@ from mask2iv import config as configs
 from mask2iv.contract import UInt8Array
 from mask2iv.data.dataset import select_frames
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, read_json, sha256_file, write_json
+from mask2iv.files import atomic_directory, sha256_file, write_json
 from mask2iv.media.images import resize_image
 
 SHIPPED = Path(__file__).parents[2] / "weights" / "fvd-sim"
 QUESTIONS = ("verb", "object_name", "actor")
 """What the network classifies: fields of :class:`~mask2iv.contract.Clip`."""
+_MAX_SIZE = 4096
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 
 
@@ -51,10 +52,22 @@ class FeatureConfig:
     channels: tuple[int, ...] = (16, 32, 64, 128)
     features: int = 64
 
+    def __post_init__(self) -> None:
+        sizes = (self.frames, self.height, self.width, self.features, *self.channels)
+        if not all(1 <= size <= _MAX_SIZE for size in sizes) or len(self.channels) != 4:
+            raise InputError("FeatureConfig", f"sizes must be 1 to {_MAX_SIZE}, with four channels, found {sizes}")
+
     def classes(self, question: str) -> tuple[str, ...]:
         """The classes of one of :data:`QUESTIONS`."""
         found: tuple[str, ...] = getattr(self, question)
         return found
+
+
+@dataclass(frozen=True)
+class _Card:
+    """``config.json``, as far as it is read."""
+
+    network: FeatureConfig
 
 
 class _Level(nn.Module):
@@ -134,8 +147,7 @@ def load_feature_net(folder: Path = SHIPPED) -> FeatureNet:
     Raises:
         InputError: a file is missing or damaged, or the weights do not fit.
     """
-    network = configs.from_dict(FeatureConfig, read_json(folder / _CONFIG)["network"])
-    net = FeatureNet(network)
+    net = FeatureNet(configs.read_config(folder / _CONFIG, _Card, "ignore").network)
     try:
         net.load_state_dict(
             {

@@ -18,6 +18,7 @@ from transformers import AutoTokenizer, CLIPImageProcessorPil, XCLIPModel
 from mask2iv.contract import UInt8Array
 from mask2iv.data.dataset import select_frames
 from mask2iv.errors import InputError
+from mask2iv.evaluation.measures.paper import Convention, central_square
 from mask2iv.evaluation.networks.weights import Weights
 from mask2iv.models.lpips import LPIPS, load_lpips
 
@@ -67,12 +68,13 @@ def _pictures(video: UInt8Array) -> torch.Tensor:
 class I3D:
     """Features of the I3D network, as TorchScript: its 400 logits, the protocol of FVD (Unterthiner et al., 2018).
 
-    The module itself resizes to 224x224 and scales to [-1, 1]. It takes all frames of a clip, including the first.
+    It takes all frames of a clip, including the first. The module itself resizes to 224x224 and scales to [-1, 1];
+    by the paper's convention, it is given the middle square of the pictures instead (see :func:`central_square`).
     """
 
-    def __init__(self, weights: Weights, device: torch.device) -> None:
+    def __init__(self, weights: Weights, device: torch.device, convention: Convention = "own") -> None:
         self.module = weights.torchscript().to(device)
-        self.device = device
+        self.device, self.convention = device, convention
 
     @torch.no_grad()
     def features_of(self, videos: Sequence[UInt8Array]) -> Features:
@@ -80,7 +82,9 @@ class I3D:
         if min(len(video) for video in videos) < I3D_FRAMES:
             raise InputError("videos", f"FVD needs {I3D_FRAMES} frames or more, found {min(map(len, videos))}")
         batch = torch.from_numpy(np.stack(videos)).to(self.device).permute(0, 4, 1, 2, 3).float()
-        found: Features = self.module(batch, rescale=True, resize=True, return_features=True).float().cpu().numpy()
+        whole = self.convention == "own"
+        pixels = batch if whole else central_square(batch / 255, I3D_SIZE) * 2 - 1
+        found: Features = self.module(pixels, rescale=whole, resize=whole, return_features=True).float().cpu().numpy()
         return found
 
 

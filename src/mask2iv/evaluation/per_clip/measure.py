@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.evaluation.measures import baselines, fidelity, metrics, scorecard
+from mask2iv.evaluation.measures.paper import Convention, psnr_by_frame
 from mask2iv.evaluation.networks.features import QUESTIONS, SHIPPED, FeatureNet, feature_net_digest, load_feature_net
 from mask2iv.evaluation.networks.learned import I3D, I3D_FRAMES, Inception, VideoText, lpips_net, lpips_of_video
 from mask2iv.evaluation.networks.weights import HOW_TO_GET, METRICS, NEEDS, Weights, unavailable
@@ -43,6 +44,13 @@ PROTOCOLS = {
     "t2v": "cosine of the X-CLIP embeddings of video and caption",
     "interaction": "scorecard; masks of videos found again in them from the first frame's masks",
 }
+PAPERS_PROTOCOLS = {
+    "psnr": "dB, mean over all frames, the first among them, of each frame's (at most 100); what stands with it is as "
+    "in the own protocol",
+    "fvd": "I3D (TorchScript, 400 logits), all frames, shorter side to 224 (bilinear, not antialiased) and the middle "
+    "224x224 cut out, as in StyleGAN-V; one video per clip and seed",
+}
+"""What the paper's convention changes."""
 
 
 @dataclass
@@ -53,6 +61,7 @@ class Measurer:
         chosen: names of :data:`~mask2iv.evaluation.networks.weights.METRICS` that can be measured.
         missing: wanted metrics that cannot, with the reason.
         weights: identities of the weights in use.
+        convention: by whose rules PSNR, FVD and the mIoU of trajectories are taken.
     """
 
     chosen: tuple[str, ...]
@@ -65,11 +74,16 @@ class Measurer:
     sim: FeatureNet | None = None
     tracker: Tracker | None = None
     finds_masks: bool = True
+    convention: Convention = "own"
     _references: dict[str, References] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(
-        cls, wanted: Sequence[str], given: Mapping[str, Weights] | None = None, device: str | torch.device = "cpu"
+        cls,
+        wanted: Sequence[str],
+        given: Mapping[str, Weights] | None = None,
+        device: str | torch.device = "cpu",
+        convention: Convention = "own",
     ) -> Measurer:
         """Load what the wanted metrics need.
 
@@ -77,6 +91,7 @@ class Measurer:
             wanted: names of metrics.
             given: weights by name.
             device: where networks compute.
+            convention: by whose rules to measure.
 
         Raises:
             InputError: unusable weights, or TorchScript without a stated digest.
@@ -85,12 +100,13 @@ class Measurer:
         missing = unavailable(wanted, given)
         chosen = tuple(name for name in METRICS if name in wanted and name not in missing)
         used = {NEEDS.get(name, name) for name in chosen}
-        built = cls(chosen, missing, {name: w.identity() for name, w in given.items() if name in used})
+        identities = {name: w.identity() for name, w in given.items() if name in used}
+        built = cls(chosen, missing, identities, convention=convention)
         if "lpips" in chosen:
             built.lpips = lpips_net(given.get("lpips")).to(device)
             built.weights.setdefault("lpips", shipped_identity())
         if "fvd" in chosen:
-            built.i3d = I3D(given["fvd"], device)
+            built.i3d = I3D(given["fvd"], device, convention)
         if "fid" in chosen:
             built.inception = Inception(given["fid"], device)
         if "video-text" in used:
@@ -140,8 +156,10 @@ class Measurer:
 
     def protocol(self) -> dict[str, Any]:
         """How each metric is computed, with which weights, and what cannot be measured."""
+        rules = PROTOCOLS if self.convention == "own" else {**PROTOCOLS, **PAPERS_PROTOCOLS}
         return {
-            "metrics": {name: PROTOCOLS[name] for name in self.chosen},
+            "convention": self.convention,
+            "metrics": {name: rules[name] for name in self.chosen},
             "unavailable": self.missing,
             "weights": self.weights,
             "masks_found_by": self._masks_found_by(),
@@ -177,7 +195,8 @@ class Measurer:
         """Measures of a video uint8 [T, H, W, 3] against the clip's; None where no pixel counts."""
         found: Measures = {}
         if "psnr" in self.chosen:
-            found["psnr"] = metrics.psnr(video, clip.video)
+            own = self.convention == "own"
+            found["psnr"] = metrics.psnr(video, clip.video) if own else psnr_by_frame(video, clip.video)
             found["psnr_changed"] = metrics.psnr(video, clip.video, metrics.changed_pixels(clip.video))
         if "ssim" in self.chosen:
             found["ssim"] = metrics.ssim(video, clip.video)

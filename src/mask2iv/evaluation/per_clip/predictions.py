@@ -1,6 +1,6 @@
 """Videos made by any other program, paired with a clip set by clip id.
 
-DIR/<clip_id>.mp4                one video per clip (or DIR/<clip_id>/video.mp4)
+DIR/<clip_id>.mp4                one video per clip (or DIR/<clip_id>/video.mp4); webm, mov, mkv, avi and m4v as well
 DIR/<clip_id>/labels.npz         the trajectory it was asked to follow, if not the clip's
 DIR/<clip_id>/trajectory/*.png   the same as palette images
 DIR/seed-0/..., DIR/seed-1/...   several answers per clip: one such folder per seed
@@ -15,6 +15,7 @@ from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.evaluation.per_clip.answers import PREDICTIONS, Answers
 from mask2iv.files import sha256_file
+from mask2iv.media.streams import is_video_name
 from mask2iv.media.videos import read_video
 from mask2iv.trajectories.storage import load_trajectory
 
@@ -95,7 +96,7 @@ class PredictionAnswers:
 
     def _read(self, folder: Path, names: dict[str, Path], clip: Clip) -> tuple[UInt8Array, Trajectory]:
         path, wanted = names[clip.clip_id], clip.trajectory.labels.shape
-        video, _ = read_video(path)
+        video = read_video(path).frames
         if video.shape[:3] != wanted:
             raise InputError(
                 "predictions",
@@ -111,11 +112,15 @@ class PredictionAnswers:
 
 def _videos(folder: Path) -> dict[str, Path]:
     """Videos by clip id."""
-    found = {path.stem: path for path in sorted(folder.glob("*.mp4"))}
-    for path in sorted(folder.glob("*/video.mp4")):
-        if path.parent.name in found:
-            raise InputError("predictions", f"{path} and {found[path.parent.name]} are of one clip", "keep one")
-        found[path.parent.name] = path
+    found: dict[str, Path] = {}
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    inner = [path for place in paths if place.is_dir() for path in sorted(place.iterdir()) if path.stem == "video"]
+    for path in (*paths, *inner):
+        if path.is_file() and is_video_name(path):
+            clip_id = path.stem if path.parent == folder else path.parent.name
+            if clip_id in found:
+                raise InputError("predictions", f"{found[clip_id]} and {path} are of one clip", "keep one")
+            found[clip_id] = path
     return found
 
 
@@ -126,7 +131,9 @@ def _trajectory_of(folder: Path, clip_id: str) -> Path | None:
 
 
 def _files(source: Path) -> list[Path]:
-    return [source] if source.is_file() else sorted(path for path in source.iterdir() if path.is_file())
+    if source.is_file():
+        return [source]
+    return sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
 def _suffix(path: Path, source: Path | None) -> str:

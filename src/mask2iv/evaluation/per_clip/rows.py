@@ -8,18 +8,53 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal, Required
 
 import numpy as np
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
+from mask2iv.data.store import CLIP_ID
 from mask2iv.evaluation.measures import baselines, fidelity, metrics, scorecard
+from mask2iv.evaluation.measures.paper import channel_miou
 from mask2iv.evaluation.per_clip.answers import END_TO_END, PREDICTIONS, VIDEO, Answers
 from mask2iv.evaluation.per_clip.catalogue import MEASURES, OBJECT_FATE
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO, Features, Measurer
 from mask2iv.trajectories.labels import labels_to_rgb
 
 Row = dict[str, Any]
+Measures = dict[str, int | float | None]
+
+
+class StoredWay(TypedDict):
+    """What the caption says of the movement, and the share of seeds in which each trajectory goes that way."""
+
+    group: str
+    movement: Literal["left", "right", "up", "down", "clockwise", "counterclockwise"]
+    right: dict[str, float]
+
+
+class StoredRow(TypedDict, total=False):
+    """A :data:`Row` in a file: what clip it is, seconds per stage, and measures by system.
+
+    Systems that were not asked for are absent.
+    """
+
+    clip_id: Required[Annotated[str, Field(pattern=CLIP_ID)]]
+    caption: Required[str]
+    verb: Required[str]
+    object_name: Required[str]
+    actor: Required[str]
+    seconds: Required[dict[str, float]]
+    trajectory: dict[str, Measures]
+    way: StoredWay | None
+    reference: dict[str, Measures]
+    video: Measures
+    end_to_end: Measures
+    predictions: Measures
+
+
 TRIVIAL = ("object stays, no actor", "object slides, no actor")
 TRUE = "true trajectories"
 SYSTEMS = (VIDEO, END_TO_END, PREDICTIONS)
@@ -79,7 +114,7 @@ def clip_row(
     row: Row = {**{name: getattr(clip, name) for name in DETAILS}, "seconds": answers.seconds}
     strip = [(f"true video: {clip.caption}", clip.video), ("true trajectory", labels_to_rgb(clip.trajectory.labels))]
     if answers.trajectories:
-        row |= _trajectory_row(clip, answers.trajectories, "interaction" in measurer.chosen)
+        row |= _trajectory_row(measurer, clip, answers.trajectories)
         strip += [
             (f"stage 1 from {name}", labels_to_rgb(of_seeds[0].labels))
             for name, of_seeds in answers.trajectories.items()
@@ -95,7 +130,7 @@ def clip_row(
     return row, features, strip
 
 
-def _trajectory_row(clip: Clip, predicted: Mapping[str, list[Trajectory]], score: bool) -> Row:
+def _trajectory_row(measurer: Measurer, clip: Clip, predicted: Mapping[str, list[Trajectory]]) -> Row:
     every = {
         **predicted,
         TRIVIAL[0]: [baselines.object_stays(clip)],
@@ -105,7 +140,7 @@ def _trajectory_row(clip: Clip, predicted: Mapping[str, list[Trajectory]], score
     way = metrics.way_of(clip)
     measured: Row = {"trajectory": {}, "way": None}
     for name, of_seeds in every.items():
-        found = means([_trajectory_measures(clip, one, score) for one in of_seeds])
+        found = means([_trajectory_measures(measurer, clip, one) for one in of_seeds])
         if len(of_seeds) > 1:
             found["diversity"] = scorecard.trajectory_diversity(of_seeds)
         measured["trajectory"][name] = found
@@ -118,7 +153,7 @@ def _trajectory_row(clip: Clip, predicted: Mapping[str, list[Trajectory]], score
     return measured
 
 
-def _trajectory_measures(clip: Clip, trajectory: Trajectory, score: bool) -> Row:
+def _trajectory_measures(measurer: Measurer, clip: Clip, trajectory: Trajectory) -> Row:
     distance, vanished = metrics.final_distance(trajectory, clip.target_mask, clip.object_mask)
     moving, touching = metrics.moving_and_touching(trajectory)
     measured: Row = {
@@ -131,7 +166,9 @@ def _trajectory_measures(clip: Clip, trajectory: Trajectory, score: bool) -> Row
         "touching_frames": touching,
         **fidelity.actor_components(trajectory, clip.trajectory),
     }
-    if score:
+    if measurer.convention == "paper":
+        measured["channel_miou"] = channel_miou(trajectory, clip.trajectory)
+    if "interaction" in measurer.chosen:
         card = scorecard.of_trajectory(trajectory, clip.target_mask, clip.object_mask)
         measured |= {name: card[name] for name in OBJECT_FATE}
     return measured

@@ -174,8 +174,10 @@ _PIECES_LEGEND = (
     f" Pieces of the actor: connected parts of {ACTOR_PIECE:.0%} of its area or more, per frame that shows one; an "
     "object in front of it parts the true one as well."
 )
-
-
+_CHANNELS_LEGEND = (
+    " Over colour channels: the mean IoU of red, green and blue over all frames, an empty one counting as 1, as the "
+    "official code validates."
+)
 _OBJECT_LEGEND = (
     f"Success: the object ends nearer than {SUCCESS:.0%} of the diagonal to the target and is in sight. Size kept: "
     f"area within a factor {AREA_FACTOR:g} of the first. Jerk: mean second difference of the object's centroid, "
@@ -213,20 +215,28 @@ def protocol_line(result: Mapping[str, Any]) -> str:
     else:
         lacking = f" ({len(protocol['missing'])} clips have none and are left out)" if protocol["missing"] else ""
         parts.append(f"videos of {Path(protocol['predictions']).name}{lacking}, {protocol['seeds']} per clip")
+    left_out = "Overlaps and picture measures leave out the first frame, which is an input."
+    if protocol.get("convention") == "paper":
+        left_out = (
+            "PSNR, FVD and the mIoU over colour channels are by the paper's protocol and count the first frame; they "
+            "are not comparable with those of the own one. Other overlaps and picture measures leave it out: it is an "
+            "input."
+        )
     return (
         f"{', '.join(parts)}, data index {protocol['data_index_sha256'][:12]}. In brackets: 95 % bootstrap intervals "
-        "over clips (one without width means that all clips agree). Overlaps and picture measures leave out the first "
-        "frame, which is an input."
+        f"over clips (one without width means that all clips agree). {left_out}"
     )
 
 
 def _trajectory_table(found: Mapping[str, Any]) -> Table:
-    head = ["answer", *(measure.title for measure in TRAJECTORY_FIGURES.values())]
+    shown = {key: one for key, one in TRAJECTORY_FIGURES.items() if key in next(iter(found.values()))}
+    head = ["answer", *(measure.title for measure in shown.values())]
     body = [
-        [answer_title(name), *(cell(figures[key], measure.form) for key, measure in TRAJECTORY_FIGURES.items())]
+        [answer_title(name), *(cell(figures[key], measure.form) for key, measure in shown.items())]
         for name, figures in found.items()
     ]
-    return Table("Stage 1: where object and actor go", head, body, _TRAJECTORY_LEGEND + _PIECES_LEGEND)
+    legend = _TRAJECTORY_LEGEND + _PIECES_LEGEND + (_CHANNELS_LEGEND if "channel_miou" in shown else "")
+    return Table("Stage 1: where object and actor go", head, body, legend)
 
 
 def _object_table(found: Mapping[str, Any]) -> Table:

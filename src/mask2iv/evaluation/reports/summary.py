@@ -125,7 +125,7 @@ def _trajectory_figures(found: Sequence[Row]) -> dict[str, Any]:
         "actor_components": mean_figure(of("actor_components")),
         "actor_components_ratio": mean_figure(of("actor_components_ratio")),
     }
-    for key in (*OBJECT_FATE, "diversity"):
+    for key in ("channel_miou", *OBJECT_FATE, "diversity"):
         if key in found[0]:
             figures[key] = mean_figure(of(key))
     return {name: figure.to_dict() for name, figure in figures.items()}

@@ -20,13 +20,12 @@ from mask2iv.evaluation.per_clip.catalogue import DISTRIBUTIONS, MEASURES, Measu
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES, TRIVIAL, Row, systems_of
 from mask2iv.evaluation.reports.report import markdown_table
-from mask2iv.evaluation.runs.folder import PROTOCOL, require_finished
-from mask2iv.evaluation.runs.journal import read_features, read_rows
-from mask2iv.files import read_json
+from mask2iv.evaluation.runs.folder import require_finished
+from mask2iv.evaluation.runs.journal import read_features, read_protocol, read_rows
 
 Format = Literal["markdown", "latex", "csv"]
-MUST_AGREE = ("data_index_sha256", "split", "clip_ids_sha256", "clips", "scoring", "definitions", "weights", "seeds",
-              "masks_found_by", "missing")  # fmt: skip
+MUST_AGREE = ("convention", "data_index_sha256", "split", "clip_ids_sha256", "clips", "scoring", "definitions",
+              "weights", "seeds", "masks_found_by", "missing")  # fmt: skip
 """What two protocols must share for their figures to be compared."""
 TO_THE_REQUESTED = ("object_miou", "actor_miou", "background_psnr")
 """Measures of a video against the trajectory it was asked to follow."""
@@ -125,7 +124,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     """
     require_finished(folder)
     rows = {row["clip_id"]: row for row in read_rows(folder)}
-    return Run(name or folder.resolve().name, folder, read_json(folder / PROTOCOL), rows)
+    return Run(name or folder.resolve().name, folder, read_protocol(folder), rows)
 
 
 def compare(
@@ -199,7 +198,9 @@ def _differences(runs: Sequence[Run]) -> list[str]:
     first, found = runs[0], []
     for run in runs[1:]:
         for key in MUST_AGREE:
-            one, other = first.protocol.get(key) or None, run.protocol.get(key) or None
+            # Runs of earlier versions do not state the convention: there was one.
+            absent = "own" if key == "convention" else None
+            one, other = first.protocol.get(key) or absent, run.protocol.get(key) or absent
             if key == "weights" and isinstance(one, dict) and isinstance(other, dict):
                 shared = one.keys() & other.keys()
                 # The same file may have different names.

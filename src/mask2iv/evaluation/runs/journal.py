@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Required
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 from mask2iv import config
+from mask2iv.config import read_records
 from mask2iv.contract import UInt8Array
-from mask2iv.errors import InputError
+from mask2iv.errors import InputError, within
 from mask2iv.evaluation.measures.frechet import frechet_figure
 from mask2iv.evaluation.per_clip.measure import TRUE_VIDEO, Features
-from mask2iv.evaluation.per_clip.rows import DETAILS, Ranking, Row, flat
+from mask2iv.evaluation.per_clip.rows import DETAILS, Ranking, Row, StoredRow, flat
 from mask2iv.evaluation.reports.page import write_page
 from mask2iv.evaluation.runs.folder import JOURNAL, PROTOCOL, TABLE
 from mask2iv.extras import require
-from mask2iv.files import atomic_write, read_json, reason, write_json
+from mask2iv.files import atomic_write, read_arrays, write_json
 from mask2iv.filmstrip import filmstrip
 from mask2iv.media.images import write_png
 from mask2iv.stages.config import PipelineConfig
+
+_AGAIN = "remove the folder and evaluate again"
+
+
+class _Protocol(TypedDict, total=False):
+    """The part of ``protocol.json`` that is computed with; the rest is compared and shown as it is."""
+
+    metrics: Required[dict[str, Any]]
+    weights: dict[str, dict[str, Any]]
 
 
 class Journal:
@@ -128,11 +138,26 @@ def read_rows(out: Path) -> list[Row]:
     if not path.is_file():
         return []
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise InputError(
-            str(path), f"cannot be read: {reason(error)}", "remove the folder and evaluate again"
-        ) from error
+        rows: list[Row] = [dict(row) for row in read_records(path, StoredRow)]
+    except InputError as error:
+        raise InputError(error.field, error.problem, _AGAIN) from error
+    measured = {frozenset(flat(row)) for row in rows}
+    if len(measured) > 1 or len({row["clip_id"] for row in rows}) < len(rows):
+        raise InputError(str(path), "is damaged: its lines have different measures, or a clip twice", _AGAIN)
+    return rows
+
+
+def read_protocol(out: Path) -> dict[str, Any]:
+    """What an evaluation was run under.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    path = out / PROTOCOL
+    protocol = config.read_config(path, dict[str, Any])
+    with within(str(path)):
+        config.from_dict(_Protocol, protocol, unknown="ignore")
+    return protocol
 
 
 def read_features(out: Path, clip_ids: Sequence[str], metric: str) -> dict[str, list[NDArray[np.float32]]]:
@@ -144,19 +169,21 @@ def read_features(out: Path, clip_ids: Sequence[str], metric: str) -> dict[str, 
     found: dict[str, list[NDArray[np.float32]]] = {}
     for clip_id in clip_ids:
         path = out / "features" / f"{clip_id}.npz"
+        by_system: dict[str, list[NDArray[np.float32]]] = {}
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                by_system: dict[str, list[NDArray[np.float32]]] = {}
-                for key in archive.files:
-                    name, system, _ = key.split(" ")
-                    if name == metric:
-                        by_system.setdefault(system, []).append(archive[key])
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(
-                str(path), f"cannot be read: {reason(error)}", "remove the folder and evaluate again"
-            ) from error
+            for key, values in read_arrays(path).items():
+                name, _, system = key.rpartition(" ")[0].partition(" ")
+                if name == metric:
+                    if values.dtype.kind != "f" or values.ndim != 2 or not np.isfinite(values).all():
+                        raise InputError(str(path), f"{key!r} must be finite floats [n, D]")
+                    by_system.setdefault(system, []).append(values)
+        except InputError as error:
+            raise InputError(error.field, error.problem, _AGAIN) from error
         for system, parts in by_system.items():
             found.setdefault(system, []).append(np.concatenate(parts))
+    widths = {features.shape[1] for of_clips in found.values() for features in of_clips}
+    if len(widths) > 1:
+        raise InputError(str(out / "features"), f"have different widths for {metric}: {sorted(widths)}", _AGAIN)
     return found
 
 
@@ -176,11 +203,13 @@ def _claim(out: Path, protocol: Mapping[str, Any]) -> list[Row]:
             raise InputError("out", f"{out} is not empty and holds no evaluation", "choose another folder")
         write_json(path, protocol)
         return []
-    found = read_json(path)
-    if "pipeline" in found:
+    # Protocols of earlier versions do not state the convention: there was one.
+    found = {"convention": "own", **read_protocol(out)}
+    if isinstance(found.get("pipeline"), dict):
         # Settings that are newer than the file have their defaults.
-        found["pipeline"] = config.to_dict(config.from_dict(PipelineConfig, found["pipeline"]))
-    wanted = json.loads(json.dumps(protocol))
+        with within(str(path)):
+            found["pipeline"] = config.to_dict(config.from_dict(PipelineConfig, found["pipeline"], "pipeline"))
+    wanted = config.plain(protocol)
     # Hashes identify models and data; paths to the same ones may differ.
     keys = {*found, *wanted} - {"model", "data", "predictions"}
     differing = sorted(key for key in keys if found.get(key) != wanted.get(key))

@@ -138,6 +138,8 @@ def _run(
         raise InputError("clips", "there are none to evaluate on")
     measurer = measurer or Measurer.load(DEFAULT_METRICS)
     measurer.fit(scoring["num_frames"], not source.systems or getattr(clips, "simulated", False))
+    if measurer.convention == "paper":
+        scoring["first_frame"] += ", PSNR and the mIoU over colour channels, by the paper's protocol"
     rank = ranking(source.systems, source.conditions, measurer.of_pictures)
     protocol = {
         **sources,

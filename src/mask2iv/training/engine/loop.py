@@ -22,7 +22,7 @@ from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from tqdm import tqdm
 
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_write, remove_leftovers
+from mask2iv.files import atomic_write, parse_json, remove_leftovers
 from mask2iv.recipes.training import TrainingConfig
 from mask2iv.training.engine.clock import Clock
 from mask2iv.training.engine.health import Speed, count_flops, peak_memory
@@ -346,12 +346,14 @@ class Trainer:
         if not path.is_file():
             return
         kept = []
-        for line in path.read_text().splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                if json.loads(line)["step"] <= self.step and self.step:
+        for line in path.read_bytes().splitlines():
+            with contextlib.suppress(ValueError):
+                record = parse_json(line)
+                step = record.get("step") if isinstance(record, dict) else None
+                if isinstance(step, int) and step <= self.step and self.step:
                     kept.append(line)
         with atomic_write(path) as temporary:
-            temporary.write_text("".join(line + "\n" for line in kept))
+            temporary.write_bytes(b"".join(line + b"\n" for line in kept))
 
 
 def _shown(record: Mapping[str, float]) -> dict[str, str]:

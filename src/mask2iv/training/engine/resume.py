@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from mask2iv import config
 from mask2iv.checkpoint import (
     TensorGroup,
     list_checkpoints,
@@ -24,7 +25,17 @@ from mask2iv.checkpoint import (
 from mask2iv.errors import InputError
 from mask2iv.files import remove_directory
 from mask2iv.training.engine.optim import like, local, whole
-from mask2iv.training.engine.run import Progress, Resumable
+from mask2iv.training.engine.run import Progress, Resumable, Run
+
+_IDENTITY_WORDS = {
+    "settings": "settings",
+    "data": "the contents of the clip set",
+    "clips": "the clips trained on",
+    "held_out": "the held-out clips",
+    "initial_weights": "the initial weights",
+    "frozen": "the weights of frozen components",
+}
+"""What is known by its hash alone, in words that differ."""
 
 
 def _averages(trainer: Resumable) -> TensorGroup:
@@ -60,6 +71,7 @@ def save(trainer: Resumable) -> None:
         "ema_steps": trainer.ema.steps,
         "scaler": None if scaler is None else scaler.state_dict(),
         "identity": trainer.where.identity,
+        "settings": trainer.where.settings,
     }
     _write(trainer, groups, state, trainer.config.checkpoints_total_limit, "checkpoint")
 
@@ -118,20 +130,52 @@ def restore(trainer: Resumable, wanted: str | None) -> None:
     # Without decay the average is the model itself.
     average = "ema" if trainer.config.ema_decay else "model"
     tensors, state = load_checkpoint(path, tuple(dict.fromkeys(("model", average, "optimizer"))))
-    for key, value in trainer.where.identity.items():
-        if state["identity"].get(key) != value:
-            raise InputError(
-                "resume_from_checkpoint",
-                f"{path} belongs to another run ({key} was {state['identity'].get(key)!r}, now {value!r})",
-                "use another output folder",
-            )
+    other = _other_run(state, trainer.where)
+    if other:
+        raise InputError(
+            "resume_from_checkpoint",
+            f"{path} belongs to another run: {'; '.join(other)}",
+            "give the same as before, or use another output folder",
+        )
     put_weights(trainer, tensors["model"])
     trainer.ema.load([tensors[average][name] for name in trainer.parameters], state["ema_steps"])
     _restore_optimizer(trainer, tensors["optimizer"])
     if trainer.accelerator.scaler is not None and state["scaler"] is not None:
         trainer.accelerator.scaler.load_state_dict(state["scaler"])
-    trainer.progress = Progress(**state["progress"])
+    trainer.progress = config.from_dict(Progress, state["progress"], "progress")
     _restore_best(trainer)
+
+
+def _other_run(state: Mapping[str, Any], run: Run) -> list[str]:
+    """How the run of a checkpoint differs from `run`, in words; nothing if it is the same."""
+    other = []
+    for key, now in run.identity.items():
+        was = state["identity"].get(key)
+        if was == now:
+            continue
+        if key == "settings" and state.get("settings"):
+            before, after = _flat(state["settings"]), _flat(run.settings)
+            other += [
+                f"{name} was {before.get(name, 'not there')}, now {after.get(name, 'not there')}"
+                for name in sorted(before | after)
+                if before.get(name) != after.get(name)
+            ]
+        elif key in _IDENTITY_WORDS:
+            other.append(f"{_IDENTITY_WORDS[key]} differ")
+        else:
+            other.append(f"{key} was {was!r}, now {now!r}")
+    return other
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
 
 
 def _restore_best(trainer: Resumable) -> None:

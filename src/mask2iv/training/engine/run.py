@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +24,9 @@ class Run:
         directory: receives checkpoints, ``log.jsonl`` and pictures.
         accelerator: the processes and their devices.
         resume: a checkpoint folder, "latest" or None.
-        identity: what defines the run (resolved config, data hash); a checkpoint of another run is refused.
+        identity: what defines the run, as hashes of configuration, clips and weights; a checkpoint of another one is
+            refused.
+        settings: the configuration behind its hash, nested JSON values; tells what differs.
         begun: monotonic time from which ``max_minutes`` counts.
     """
 
@@ -31,6 +34,7 @@ class Run:
     accelerator: Accelerator
     resume: str | None = None
     identity: dict[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     begun: float = field(default_factory=time.monotonic)
 
 
@@ -47,8 +51,8 @@ class Progress:
 
     step: int = 0
     bad_steps: int = 0
-    figures: dict[str, float] = field(default_factory=dict)
-    best: dict[str, float] | None = None
+    figures: dict[str, int | float] = field(default_factory=dict)
+    best: dict[str, int | float] | None = None
 
 
 class Resumable(Protocol):

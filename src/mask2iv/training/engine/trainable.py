@@ -1,4 +1,4 @@
-"""Which weights of a stage are trained: all, all but the temporal layers, or low-rank adapters instead."""
+"""Which weights of a stage are trained: all, all but temporal layers, or low-rank adapters instead."""
 
 from __future__ import annotations
 
@@ -30,16 +30,24 @@ def temporal_parameters(module: nn.Module) -> list[str]:
     ]
 
 
-def adapted_layers(stage: nn.Module, targets: LoraTargets, freeze_temporal: bool) -> list[str]:
-    """Names of the layers that get adapters.
+def frozen_parameters(stage: nn.Module, config: TrainingConfig) -> list[str]:
+    """Names of the weights that ``freeze_temporal`` and ``frozen_temporal`` keep as they are.
 
-    Args:
-        stage: UNet and resampler.
-        targets: see :class:`TrainingConfig`.
-        freeze_temporal: leave the temporal layers out.
+    A ControlNet is a copy that is made to be trained: nothing of it is frozen.
     """
+    if not config.freeze_temporal:
+        return []
+    found = [name for name in temporal_parameters(stage) if not name.startswith("controlnet.")]
+    if config.frozen_temporal == "all":
+        return found
+    return [name for name in found if "temporal_conv." in name or "init_attention." in name]
+
+
+def adapted_layers(stage: nn.Module, config: TrainingConfig) -> list[str]:
+    """Names of the layers that get adapters: those of ``lora_targets`` that are not frozen."""
+    targets: LoraTargets = config.lora_targets
     kinds = (nn.Linear, nn.Conv2d, nn.Conv3d) if targets == "linear+conv" else (nn.Linear,)
-    frozen = {name.rpartition(".")[0] for name in temporal_parameters(stage)} if freeze_temporal else set()
+    frozen = {name.rpartition(".")[0] for name in frozen_parameters(stage, config)}
     modules = dict(stage.named_modules())
 
     def wanted(path: str) -> bool:
@@ -62,12 +70,11 @@ def choose_trainable(stage: nn.Module, config: TrainingConfig) -> None:
         require("peft", "training.lora_rank")
         from peft import inject_adapter_in_model
 
-        layers = adapted_layers(stage, config.lora_targets, config.freeze_temporal)
-        inject_adapter_in_model(_lora_config(config, layers), stage)
-    elif config.freeze_temporal:
-        parameters = dict(stage.named_parameters())
-        for name in temporal_parameters(stage):
-            parameters[name].requires_grad_(False)
+        inject_adapter_in_model(_lora_config(config, adapted_layers(stage, config)), stage)
+        return
+    parameters = dict(stage.named_parameters())
+    for name in frozen_parameters(stage, config):
+        parameters[name].requires_grad_(False)
 
 
 def _lora_config(config: TrainingConfig, layers: Sequence[str]):  # type: ignore[no-untyped-def]  # peft is optional

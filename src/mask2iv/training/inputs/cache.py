@@ -18,7 +18,7 @@ from mask2iv.files import sha256_file
 from mask2iv.seeds import generator_of
 from mask2iv.training.inputs.clips import ClipMemory
 from mask2iv.training.inputs.shards import Shards, build_shards
-from mask2iv.trajectories.labels import labels_to_tensor, only_object
+from mask2iv.trajectories.labels import only_object
 
 _LAYOUT = "sharded latents, labels of two bits, 2"
 _LABELS_PER_BYTE = 4
@@ -105,7 +105,7 @@ def posterior_noise(clip_id: str, part: str) -> list[torch.Generator]:
 def encode_masks(encoder: ConditionEncoder, labels: torch.Tensor, clip_ids: Sequence[str]) -> torch.Tensor:
     """Latents [B, C, T, h, w] of the trajectories of these clips, uint8 [B, T, H, W]."""
     noise = [generator for clip_id in clip_ids for generator in posterior_noise(clip_id, "masks")]
-    return encoder.latents(labels_to_tensor(labels), noise)
+    return encoder.latents(encoder.paint(labels), noise)
 
 
 @torch.no_grad()
@@ -113,7 +113,7 @@ def encode_clip(encoder: ConditionEncoder, item: ClipItem) -> EncodedClips:
     """One clip, encoded."""
     batch = collate([item]).to(encoder.device)
     bare = torch.stack([only_object(batch.labels[:, 0]), only_object(batch.labels[:, -1])], dim=1)
-    latents = encoder.latents(labels_to_tensor(bare), posterior_noise(item["clip_id"], "bare")).half()
+    latents = encoder.latents(encoder.paint(bare), posterior_noise(item["clip_id"], "bare")).half()
     return EncodedClips(
         video=encoder.latents(batch.video, posterior_noise(item["clip_id"], "video")).half(),
         masks=encode_masks(encoder, batch.labels, [item["clip_id"]]).half(),

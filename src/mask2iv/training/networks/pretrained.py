@@ -8,20 +8,21 @@ from mask2iv.backbones.dynamicrafter.stage import Stage
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.errors import InputError
 from mask2iv.recipes import StageRecipe
-from mask2iv.training.networks.stages import StageName, load_fitting
+from mask2iv.training.networks.stages import load_fitting
 
 _TEMPORAL = ("temporal", "init_attention")
 _FIRST = "conv_in.weight"
 
 
-def from_image_to_video(name: StageName, recipe: StageRecipe, unet: VideoUNet, resampler: Resampler) -> Stage:
-    """A stage's networks before training: they compute what the image-to-video network does, whatever the masks are.
+def from_image_to_video(recipe: StageRecipe, unet: VideoUNet, resampler: Resampler) -> Stage:
+    """A stage's networks before training, with the image-to-video network's weights.
 
-    The stage's own input channels start with zero weights. An image model leaves out the temporal layers and keeps only
-    the first frame's image tokens.
+    Input channels behind those of noisy and image latent start with zero weights (see
+    :func:`mask2iv.backbones.dynamicrafter.conditions.with_new_channels`): a stage 2 computes what that network does,
+    whatever the masks are; a stage 1 what it does with the first mask condition as its image. An image model leaves out
+    the temporal layers and keeps only the first frame's image tokens.
 
     Args:
-        name: of the stage: the image latent is the last of stage 1's inputs, the first of stage 2's conditions.
         recipe: of the stage; its sizes are those of the given networks, apart from the above.
         unet: takes the noisy and the image latent.
         resampler: the one that belongs to it.
@@ -37,9 +38,7 @@ def from_image_to_video(name: StageName, recipe: StageRecipe, unet: VideoUNet, r
             "give a folder trained with the variant dynamicrafter",
         )
     weights = dict(unet.state_dict())
-    first = weights[_FIRST]
-    new = first.new_zeros(first.shape[0], recipe.unet.in_channels - 2 * latent, *first.shape[2:])
-    weights[_FIRST] = with_new_channels(name, first, new)
+    weights[_FIRST] = with_new_channels(weights[_FIRST], recipe.unet.in_channels - 2 * latent)
     if not recipe.unet.temporal_attention:
         weights = {key: value for key, value in weights.items() if not any(part in key for part in _TEMPORAL)}
     tokens = dict(resampler.state_dict())

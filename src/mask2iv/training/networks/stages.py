@@ -20,7 +20,7 @@ from mask2iv.backbones.dynamicrafter.resampler import Resampler
 from mask2iv.backbones.dynamicrafter.sizes import UNetConfig
 from mask2iv.backbones.dynamicrafter.stage import Stage
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
-from mask2iv.diffusion.losses import contact_weight, foreground_weight
+from mask2iv.diffusion.losses import Loss, contact_weight, foreground_weight, weighted_mse, weighted_squares
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError
 from mask2iv.recipes import StageRecipe
@@ -83,6 +83,12 @@ class StageBatches:
     def __len__(self) -> int:
         return len(self.data.captions)
 
+    @property
+    def criterion(self) -> Loss:
+        """The loss that the weights of :meth:`assemble` are made for."""
+        outside = self.name == "trajectory" and self.recipe.foreground_loss == "squared-error"
+        return weighted_squares if outside else weighted_mse
+
     def undisturbed(self) -> StageBatches:
         """The same data with every condition given and no mask perturbed."""
         plain = copy.copy(self)
@@ -103,12 +109,12 @@ class StageBatches:
             first = image_latent
             masks = self._trajectory_latents(batch, rows, generators) if self.conditioning.takes_masks else None
             concat = video_conditions(self.conditioning, image_latent, masks, latents.shape[2])
-            weight = contact_weight(batch.labels, cells, self.recipe.loss_weight)
+            weight = contact_weight(batch.labels, cells, self.recipe.loss_weight, contact_map=self.recipe.contact_map)
         else:
             text = self._prompts(rows, generators)
             first = self._mask_latent(batch, generators)
             concat = self._trajectory_concat(batch, first, image_latent, generators)
-            weight = foreground_weight(batch.labels, cells, self.recipe.loss_weight)
+            weight = foreground_weight(batch.labels, cells, self.recipe.loss_weight, self.recipe.foreground_loss)
         features = batch.image_features.float()
         no_image = self._chance(self.recipe.drop_image, generators).to(device)
         features = torch.where(no_image.view(-1, 1, 1), self._no_image, features)
@@ -227,7 +233,8 @@ def train_stage(
     def loss(samples: Samples) -> dict[str, torch.Tensor]:
         generators = samples.generators()
         latents, conditions, weight = batches.assemble(samples.rows, generators)
-        return {"loss": stage.loss(schedule, latents, conditions, weight, generators, recipe.timestep_shift)}
+        shift = recipe.timestep_shift
+        return {"loss": stage.loss(schedule, latents, conditions, weight, generators, shift, batches.criterion)}
 
     trainer = Trainer(stage, recipe.training, run, loss, clip_ids, validation, flops=True)
     trainer.run()

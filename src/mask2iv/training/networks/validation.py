@@ -22,7 +22,7 @@ from mask2iv.training.engine.samples import rows_at, sample_seed
 from mask2iv.training.inputs.clips import ClipMemory
 from mask2iv.training.networks.pictures import to_uint8
 from mask2iv.training.networks.stages import StageBatches
-from mask2iv.trajectories.labels import tensor_to_labels
+from mask2iv.trajectories.labels import snapped
 
 LOSS_BATCHES = 8
 MEASURES = {"trajectory": "miou", "video": "psnr"}
@@ -61,7 +61,8 @@ class StageValidation:
             generators = [torch.Generator().manual_seed(sample_seed(0, index, position)) for position in range(size)]
             latents, conditions, weight = batches.assemble(rows, generators)
             shift = batches.recipe.timestep_shift
-            losses.append(float(stage.loss(self.schedule, latents, conditions, weight, generators, shift)))
+            loss = stage.loss(self.schedule, latents, conditions, weight, generators, shift, batches.criterion)
+            losses.append(float(loss))
         return sum(losses) / len(losses)
 
     def _generated(self, stage: Stage, step: int) -> dict[str, float]:
@@ -88,7 +89,7 @@ class StageValidation:
             ratio = psnr(video, true)
             assert ratio is not None
             return {"psnr": ratio, "ssim": ssim(video, true)}
-        predicted = Trajectory(tensor_to_labels(decoded)[0].cpu().numpy(), item["fps"])
+        [predicted] = snapped(decoded, self.batches.encoder.snapping, item["fps"])
         true_trajectory = Trajectory(item["labels"].numpy(), item["fps"])
         of_object, of_actor = object_iou(predicted, true_trajectory), actor_iou(predicted, true_trajectory)
         return {"miou": (of_object + of_actor) / 2, "object_iou": of_object, "actor_iou": of_actor}
