@@ -165,6 +165,16 @@ class TrainingConfig:
         if self.shard_bytes is not None and self.shard_bytes < LEAST_FILE_BYTES:
             raise InputError("training.max_shard_size", f"must be at least 64KiB, found {self.max_shard_size!r}")
 
+    def require_whole(self) -> None:
+        """Raises InputError if only a part of the networks is trained, which needs networks to start from."""
+        if self.lora_rank or self.freeze_temporal:
+            name = "lora_rank" if self.lora_rank else "freeze_temporal"
+            raise InputError(
+                f"training.{name}",
+                "trains a part of given networks, found none",
+                "give their folder as initial weights",
+            )
+
     def rate(self, step: int, place: float | None = None) -> float:
         """Learning rate at optimiser step `step`, counted from 0. `place` is the position in the schedule, in steps, if
         time has carried the run further than that."""

@@ -51,6 +51,8 @@ def check_start(options: TrainingOptions, recipe: Recipe) -> None:
         InputError: the clips, the model folder, the networks to start from or the device do not fit the recipe.
     """
     initial, sets = options.starting_folder(), options.clips()
+    if initial is None and options.component in ("trajectory", "video"):
+        recipe.of(options.component).training.require_whole()
     folders = _folders(options, initial)
     for name, trained_by in _NEEDED[options.component].items():
         if name not in folders:

@@ -128,7 +128,7 @@ def snapped(x: torch.Tensor, snapping: Snapping, fps: float) -> list[Trajectory]
     """Decoded trajectories, float [B, 3, T, H, W] in [-1, 1], as a model's :data:`Snapping` reads them."""
     if snapping == "nearest":
         return [Trajectory(labels, fps) for labels in tensor_to_labels(x).cpu().numpy()]
-    painted: UInt8Array = ((x >= 0).to(torch.uint8) * 255).permute(0, 2, 3, 4, 1).contiguous().cpu().numpy()
+    painted: UInt8Array = ((x >= 0).byte() * 255).permute(0, 2, 3, 4, 1).contiguous().cpu().numpy()
     labels = channels_to_labels(painted)
     plain = (labels_to_rgb(labels) == painted).all(axis=(1, 2, 3, 4))
     return [Trajectory(labels[index], fps, None if plain[index] else painted[index]) for index in range(len(painted))]

@@ -82,7 +82,8 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def brief(result: Mapping[str, Any]) -> list[str]:
     """The main figures of ``metrics.json``, a line for each answer; nothing of trivial ones."""
-    found = [f"{result['protocol']['clips']} clips; in brackets: 95 % intervals."]
+    protocol = result["protocol"]
+    found = [f"{protocol['clips']} clips; in brackets: 95 % intervals. {_counted(protocol)}"]
     for name, figures in result.get("trajectory", {}).items():
         if name in CONDITIONS:
             found.append(f"{answer_title(name)}: {_named(figures, TRAJECTORY_FIGURES, _MAIN_OF_STAGE_1)}")
@@ -96,6 +97,16 @@ def brief(result: Mapping[str, Any]) -> list[str]:
 def _named(figures: Mapping[str, Any], measures: Mapping[str, Measure], names: Sequence[str]) -> str:
     shown = [f"{measures[name].title} {cell(figures[name], measures[name].form)}" for name in names if name in figures]
     return ", ".join(shown) or "nothing of the main figures was measured"
+
+
+def _counted(protocol: Mapping[str, Any]) -> str:
+    """Which measures count the first frame."""
+    if protocol.get("convention") != "paper":
+        return "Overlaps and picture measures leave out the first frame, which is an input."
+    return (
+        "PSNR, FVD and the mIoU over colour channels are by the paper's protocol and count the first frame; they are "
+        "not comparable with those of the own one. Other overlaps and picture measures leave it out: it is an input."
+    )
 
 
 def tables(result: Mapping[str, Any]) -> list[Table]:
@@ -215,16 +226,9 @@ def protocol_line(result: Mapping[str, Any]) -> str:
     else:
         lacking = f" ({len(protocol['missing'])} clips have none and are left out)" if protocol["missing"] else ""
         parts.append(f"videos of {Path(protocol['predictions']).name}{lacking}, {protocol['seeds']} per clip")
-    left_out = "Overlaps and picture measures leave out the first frame, which is an input."
-    if protocol.get("convention") == "paper":
-        left_out = (
-            "PSNR, FVD and the mIoU over colour channels are by the paper's protocol and count the first frame; they "
-            "are not comparable with those of the own one. Other overlaps and picture measures leave it out: it is an "
-            "input."
-        )
     return (
         f"{', '.join(parts)}, data index {protocol['data_index_sha256'][:12]}. In brackets: 95 % bootstrap intervals "
-        f"over clips (one without width means that all clips agree). {left_out}"
+        f"over clips (one without width means that all clips agree). {_counted(protocol)}"
     )
 
 
