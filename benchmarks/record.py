@@ -29,7 +29,7 @@ def main() -> None:
     with path.open("a", encoding="utf-8") as file:
         for index in range(len(known), args.clips):
             clip, reasons = simulate_clip(config, benchmark.series(args.split), index, renderer, pictures=False)
-            so_far = digest(so_far, benchmark.named(clip, args.split))
+            so_far = digest(so_far, vars(benchmark.named(clip, args.split)))
             rejected.update(reasons)
             print(clip.metadata["draw"], so_far, file=file, flush=True)
     print(f"{path}: {args.clips} clips; thrown away: {dict(rejected.most_common())}")

@@ -1,16 +1,20 @@
 """Files are written whole or not at all; locks hold between threads and processes, and end with their process."""
 
+import errno
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mask2iv import files
 from mask2iv.errors import InputError
-from mask2iv.files import alone, lock, parse_bytes
+from mask2iv.files import alone, lock
 
 HOLD = """
 import sys
@@ -114,24 +118,63 @@ def test_json_and_hash(tmp_path: Path) -> None:
         files.read_json(tmp_path / "absent.json")
 
 
+def test_what_a_killed_writer_left_is_removed_but_not_what_is_being_written(tmp_path: Path) -> None:
+    leftover = tmp_path / ".out.0123456789ab"
+    leftover.mkdir()
+    (leftover / "half.png").touch()
+    other = tmp_path / ".other.0123456789ab"
+    other.mkdir()
+    with files.atomic_directory(tmp_path / "out") as first:
+        assert not leftover.exists()
+        assert other.exists()
+        with files.atomic_directory(tmp_path / "out"):
+            assert first.exists(), "a second writer must not remove the first one's folder"
+    assert other.exists()
+
+
+def test_a_folder_is_claimed_by_one_at_a_time(tmp_path: Path) -> None:
+    again = files.claimed(tmp_path)
+    with files.claimed(tmp_path), pytest.raises(InputError, match=r"^out: another process writes"), again:
+        pass
+    with files.claimed(tmp_path):
+        pass
+
+
 @pytest.mark.parametrize(
-    ("text", "size"),
+    "error",
     [
-        ("15MiB", 15 * 2**20),
-        ("15 mib", 15 * 2**20),
-        ("20 MB", 20_000_000),
-        ("1.5 GB", 1_500_000_000),
-        ("64kb", 64_000),
-        ("2G", 2_000_000_000),
-        ("1024B", 1024),
-        ("2048", 2048),
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")]),
     ],
 )
-def test_sizes_are_read_in_both_kinds_of_units(text: str, size: int) -> None:
-    assert parse_bytes(text, "x") == size
+def test_a_full_disk_is_known_however_it_is_told(error: Exception) -> None:
+    message = r"^out: there cannot be written: No space left on device; make room"
+    with pytest.raises(InputError, match=message), files.disk_faults("there"):
+        raise error
+    with pytest.raises(ZeroDivisionError), files.disk_faults("there"):
+        raise ZeroDivisionError
 
 
-@pytest.mark.parametrize("text", ["", "-5MiB", "many", "15 MiBs", "0", "1023"])
-def test_other_sizes_are_refused(text: str) -> None:
-    with pytest.raises(InputError, match=r"^x: must be .*, found"):
-        parse_bytes(text, "x", least=1024)
+def test_json_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    texts = ['{"a": NaN}', '{"a": 1e999}', '"\\ud800"', "[" * 1000 + "]" * 1000, "", "{"]
+    for text in texts:
+        path.write_text(text)
+        with pytest.raises(InputError, match=f"^{path}: is not valid JSON"):
+            files.read_json(path)
+    path.write_bytes(b'"\xff"')
+    with pytest.raises(InputError, match="save it as UTF-8"):
+        files.read_json(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="is not a file"):
+        files.read_json(path)
+
+
+def test_a_small_archive_that_expands_to_gigabytes_is_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", labels=np.zeros(2**25, dtype=np.uint8))
+    assert (tmp_path / "a.npz").stat().st_size < 2**17
+    with pytest.raises(InputError, match=r"expands to 33,\d+,\d+ bytes; at most 1,000 are read"):
+        files.read_arrays(tmp_path / "a.npz", max_bytes=1000)
+    assert files.read_arrays(tmp_path / "a.npz")["labels"].shape == (2**25,)

@@ -7,7 +7,6 @@ with their hashes. Random states are not stored: every random number of a run is
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from mask2iv.config import from_dict, read_config
 from mask2iv.errors import InputError, within
 from mask2iv.files import (
     atomic_directory,
+    disk_fault,
     flush_to_disk,
     reason,
     remove_directory,
@@ -102,7 +102,7 @@ def cannot_write(what: str, run_dir: Path, error: BaseException) -> InputError:
     """The error of a run that cannot write `what`, a path: why, and from which checkpoint it can resume."""
     found = list_checkpoints(run_dir)
     last = f"the last good checkpoint is {found[-1]}" if found else "there is no checkpoint yet"
-    advice = "free space on the disk" if is_disk_full(error) else "make the folder writable"
+    advice = "free space on the disk" if disk_fault(error) else "make the folder writable"
     return InputError(
         what, f"cannot be written: {reason(error)}; {last}", f"{advice} and resume from the latest checkpoint"
     )
@@ -118,18 +118,10 @@ def told_of_a_full_disk(run_dir: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        if not is_disk_full(error):
+        if disk_fault(error) is None:
             raise
         name = getattr(error, "filename", None) or run_dir
         raise cannot_write(str(name), run_dir, error) from error
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether an exception says that there is no space left."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    said = ("No space left", "quota exceeded")
-    return isinstance(error, SafetensorError) and any(words in str(error) for words in said)
 
 
 Piece = list[tuple[str, int, int]]

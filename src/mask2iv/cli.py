@@ -9,7 +9,9 @@ import importlib
 import os
 import re
 import select
+import signal
 import sys
+import threading
 import typing
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +32,7 @@ from tyro._errors import (  # not promised to stay: pyproject.toml bounds tyro's
 
 from mask2iv import __version__
 from mask2iv.errors import InputError, InputWarning
+from mask2iv.files import MAKE_ROOM, disk_fault
 
 # Named, not imported: a command's module is loaded when it is called, so that --help answers at once.
 COMMANDS = {
@@ -64,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Exit status: 0 done, 2 bad input or usage (said on standard error), 130 interrupted, 141 the reader of standard
-    output has gone; what a command's ``run`` returns, if anything (``generate --jobs``: 3 when some jobs failed).
+    output has gone, 143 terminated; what a command's ``run`` returns, if anything (``generate --jobs``: 3 when some
+    jobs failed).
     """
     try:
         try:
@@ -100,14 +104,20 @@ def _run(given: list[str]) -> int:
                 args=given[1:],
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
             )
-        with _warnings_on_one_line(declared):
+        with _warnings_on_one_line(declared), _terminable():
             status: int | None = command.run()
     except InputError as error:
         print(f"mask2iv: error: {worded(error, declared)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         print("mask2iv: interrupted", file=sys.stderr)
-        return 130
+        return 143 if isinstance(interruption, _Terminated) else 130
+    except Exception as error:
+        fault = disk_fault(error)
+        if fault is None:
+            raise
+        print(f"mask2iv: error: {fault}; {MAKE_ROOM}", file=sys.stderr)
+        return 2
     return status or 0
 
 
@@ -173,6 +183,26 @@ def _meant(word: str, known: Iterable[str]) -> str:
     bare = {one.lstrip("-"): one for one in known}
     near = difflib.get_close_matches(word.lstrip("-"), bare, n=1)
     return f"did you mean {bare[near[0]]}?" if near else ""
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: ends a command as an interruption from the keyboard does, so that nothing half-written stays."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    def stop(*_: Any) -> None:
+        raise _Terminated
+
+    # Only the main thread may set handlers.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _share_cores() -> None:

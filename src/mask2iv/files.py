@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import hashlib
 import json
 import math
@@ -27,11 +28,12 @@ from pydantic_core import from_json
 
 from mask2iv.errors import InputError
 
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 MAX_JSON_BYTES = 2**28
 """Most bytes of a JSON file: an index of half a million clips."""
 
 MAX_ARRAY_BYTES = 2**31
+MAKE_ROOM = "make room, or write elsewhere"
+_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 # What numpy and zipfile raise on damaged archives.
 ARCHIVE_FAULTS = (
@@ -84,8 +86,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 def atomic_directory(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
     """Yields a temporary folder beside ``path``; moves it to ``path`` when the block succeeds, else removes it.
 
-    An existing empty folder is replaced. With ``overwrite`` a filled one is replaced too; it is deleted only once the
-    new one is in place.
+    What killed writers of ``path`` left there is removed first. An existing empty folder is replaced. With
+    ``overwrite`` a filled one is replaced too; it is deleted only once the new one is in place.
 
     Raises:
         InputError: ``path`` is a file, or a filled folder without ``overwrite``, or cannot be written.
@@ -99,11 +101,14 @@ def atomic_directory(path: str | os.PathLike[str], overwrite: bool = False) -> I
             raise InputError(
                 str(target), "this folder is not empty", "choose another one, remove it, or ask to overwrite it"
             )
-        temporary.mkdir(parents=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target.parent, target.stem, target.suffix)
+        temporary.mkdir()
     except OSError as error:
         raise InputError(str(target), f"cannot be written: {reason(error)}", "choose a writable place") from error
     try:
-        yield temporary
+        with claimed(temporary):
+            yield temporary
         try:
             if overwrite and target.is_dir():
                 os.replace(target, retired)
@@ -122,16 +127,30 @@ def disk_faults(out: str | os.PathLike[str]) -> Iterator[None]:
     """Turns a full or failing disk into an error of the output. Put around writing of ``out``, or of what becomes it.
 
     Raises:
-        InputError: something could not be written.
+        InputError: the disk is full, failing or may not be written to.
     """
     try:
         yield
-    except (OSError, InputError) as error:
+    except Exception as error:
         # An error that names a file names one in a temporary folder, which nobody knows.
-        cause = error.__cause__ if isinstance(error, InputError) else error
-        if not isinstance(cause, OSError):
+        fault = disk_fault(error)
+        if fault is None:
             raise
-        raise InputError("out", f"{out} cannot be written: {reason(cause)}", "make room, or write elsewhere") from error
+        raise InputError("out", f"{out} cannot be written: {fault}", MAKE_ROOM) from error
+
+
+def disk_fault(error: BaseException) -> str | None:
+    """What is wrong with the disk, if that is why `error` was raised: full, over quota, failing or read-only."""
+    cause: BaseException | None = error
+    while cause is not None:
+        number = cause.errno if isinstance(cause, OSError) else None
+        if number is None and (told := re.search(r"\(os error (\d+)\)|\[Errno (\d+)\]", str(cause))):
+            # Libraries written in Rust, and copies of folders, put the number into their messages.
+            number = int(told[1] or told[2])
+        if number in _DISK_FAULTS:
+            return os.strerror(number)
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def flush_to_disk(folder: str | os.PathLike[str], recursive: bool = True) -> None:
@@ -168,24 +187,33 @@ def remove_directory(path: str | os.PathLike[str]) -> None:
     shutil.rmtree(retired)
 
 
-def remove_leftovers(folder: str | os.PathLike[str], prefix: str = "") -> list[Path]:
+def remove_leftovers(folder: str | os.PathLike[str], stem: str | None = None, suffix: str = "") -> list[Path]:
     """Remove the temporary files and folders that killed writers of this module left in ``folder``.
 
+    Folders in which a process is still writing stay.
+
     Args:
-        folder: searched without its subfolders; nothing else may be writing there under the same names.
-        prefix: what the final names begin with.
+        folder: searched without its subfolders; nothing may be writing files there under the same names.
+        stem: of the final name; None for all names.
+        suffix: of the final name.
 
     Returns:
         The removed paths.
     """
-    pattern = re.compile(r"\." + re.escape(prefix) + r".*\.[0-9a-f]{12}(\.\w+)?")
-    found = [path for path in Path(folder).glob(".*") if pattern.fullmatch(path.name)]
-    for path in found:
+    name = r".+" if stem is None else re.escape(stem)
+    pattern = re.compile(rf"\.{name}\.[0-9a-f]{{12}}" + (r"(\.\w+)?" if stem is None else re.escape(suffix)))
+    removed = []
+    for path in [path for path in Path(folder).glob(".*") if pattern.fullmatch(path.name)]:
         if path.is_dir():
-            shutil.rmtree(path)
+            try:
+                with claimed(path):
+                    shutil.rmtree(path)
+            except InputError:
+                continue
         else:
             path.unlink()
-    return found
+        removed.append(path)
+    return removed
 
 
 def lock(file: IO[Any], wait: bool) -> bool:
@@ -205,6 +233,26 @@ def lock(file: IO[Any], wait: bool) -> bool:
 
 
 @contextmanager
+def claimed(folder: str | os.PathLike[str], field: str = "out") -> Iterator[None]:
+    """Holds the lock of a folder during the block, so that no other process works on it. It ends with the process.
+
+    Raises:
+        InputError: another process holds it; names ``field``.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            free = lock_descriptor(descriptor, blocking=False)
+        except OSError:
+            free = True  # a file system without locks: there nothing can be claimed
+        if not free:
+            raise InputError(field, f"another process writes {folder}", "wait for it, or choose another folder")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def alone(path: str | os.PathLike[str]) -> Iterator[None]:
     """Holds the lock file ``path`` during the block; waits, and says so, while another process holds it.
 
@@ -216,26 +264,6 @@ def alone(path: str | os.PathLike[str]) -> Iterator[None]:
             print(f"{Path(path).stem}: waiting for another process that works on it", file=sys.stderr)
             lock(file, wait=True)
         yield
-
-
-def parse_bytes(text: str, field: str, least: int = 1) -> int:
-    """Bytes of a size such as 15MiB, 500 kB, 2G or 1048576. Units of 1000 but for Ki, Mi and Gi, in any case.
-
-    Args:
-        text: the size.
-        field: its name in messages.
-        least: the smallest size that is accepted.
-
-    Raises:
-        InputError: another form, or less than that.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?)?B?", text.strip().upper())
-    if not match:
-        raise InputError(field, f"must be a size such as 15MiB, 500MB or 2GB, found {text!r}")
-    size = int(float(match[1]) * _UNITS[match[2] or ""])
-    if size < least:
-        raise InputError(field, f"must be at least {least} bytes, found {text!r}")
-    return size
 
 
 def require_file(path: str | os.PathLike[str], field: str) -> None:

@@ -38,15 +38,23 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     options = parse()
     scratch = Path(tempfile.mkdtemp(prefix="mask2iv-fuzz-"))
-    world = options.world or scratch / "world"
-    if not world.is_dir():
-        # In a process of its own: a process that has trained cannot be forked.
-        subprocess.run([sys.executable, str(HERE / "world.py"), str(world)], check=True, stderr=subprocess.DEVNULL)
-    report = fuzz(options, world.resolve(), scratch)
+    world = make_world(options.world or scratch / "world")
+    report = fuzz(options, world, scratch)
     if options.report:
         options.report.write_text(json.dumps(report, indent=2) + "\n")
     shutil.rmtree(scratch)
     return 1 if any(of["findings"] for of in report.values()) else 0
+
+
+def make_world(folder: Path) -> Path:
+    """The valid inputs, made where they are not there yet.
+
+    That is done in a process of its own, since one that has trained cannot be forked.
+    """
+    if not folder.is_dir():
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run([sys.executable, str(HERE / "world.py"), str(folder)], check=True, **quiet)
+    return folder.resolve()
 
 
 def fuzz(options: argparse.Namespace, world: Path, scratch: Path) -> dict[str, Any]:
@@ -98,10 +106,7 @@ def one(name: str, number: int, world: Path, scratch: Path) -> Any:
     target, rng = TARGETS[name], random.Random(number)
     folder = scratch / "case"
     folder.mkdir()
-    for entry in target.inputs:
-        _copy(world / entry, folder / entry)
-    if target.before:
-        _copy(world / target.before, folder / "out")
+    fill(target, world, folder)
     files = sorted({path for glob in target.mutated for path in folder.glob(glob) if path.is_file()})
     chosen = rng.sample(files, min(len(files), rng.choice((1, 1, 1, 2))))
     changes = [f"{path.relative_to(folder)}: {mutations.mutate(path, rng, world / 'traps')}" for path in chosen]
@@ -109,6 +114,14 @@ def one(name: str, number: int, world: Path, scratch: Path) -> Any:
     for path in (folder, folder.with_name("case-logs")):
         shutil.rmtree(path)
     return outcome, changes
+
+
+def fill(target: Any, world: Path, folder: Path) -> None:
+    """Copy what a target reads into a folder."""
+    for entry in target.inputs:
+        _copy(world / entry, folder / entry)
+    if target.before:
+        _copy(world / target.before, folder / "out")
 
 
 def _copy(source: Path, target: Path) -> None:

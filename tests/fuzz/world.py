@@ -70,6 +70,8 @@ TARGETS = {
     "clips": Target(
         ["clips", "videos", "--size", "32x64", "--frames", "4", "--out", "out"], ("videos",), ("videos/**/*",)),
     "join": Target(["join", "clips", "clips-too", "--out", "out"], ("clips", "clips-too"), CLIPS),
+    "simulate": Target(
+        ["simulate", "--clips", "3", "--size", "32x64", "--workers", "1", "--out", "out"], (), ()),
     "evaluate": Target(
         ["evaluate", "--data", "clips", "--model", "model", "--metrics", "psnr,interaction", *FAST, "--out", "out"],
         ("clips", "model"), ("clips/*", "clips/clips/clip-0/*", "out/**/*"), "results-half"),
@@ -92,7 +94,7 @@ TARGETS = {
     "join-stages": Target(
         ["import", "--trajectory", "first", "--video", "second", "--out", "out"], ("first", "second"),
         ("first/**/*", "second/**/*")),
-    "export": Target(["export-official", "first", "--stage", "trajectory-text", "--out", "out/back.ckpt"], ("first",),
+    "export": Target(["export-official", "first", "--stage", "trajectory", "--out", "out/back.ckpt"], ("first",),
                      ("first/**/*",)),
     "pack": Target(["pack", "trained", "--out", "out", "--piece-size", "100KiB"], ("trained",),
                    ("trained/**/*",)),

@@ -16,6 +16,8 @@ from mask2iv.training.task import _Task
 
 NEWER = {
     "pipeline.snapping": "nearest",
+    "pipeline.fit": "crop",
+    "pipeline.fit_scale": 1.0,
     "trajectory.foreground_loss": "error",
     "trajectory.contact_map": "contact",
     "trajectory.frame_rate": "clip",

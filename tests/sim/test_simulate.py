@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import pytest
 pytest.importorskip("mujoco", reason="the sim extra is not installed")
 
 from mask2iv.contract import Clip, Label
+from mask2iv.data.store import ClipSetWriter
 from mask2iv.errors import InputError
 from mask2iv.sim import ACTIONS_OF, Renderer, SimConfig, contact_sheet, simulate_clip, simulate_clips, vocabulary
 
@@ -202,3 +205,40 @@ def test_missing_mujoco_is_one_clear_error() -> None:
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=True)
     assert 'pip install ".[sim]"' in result.stdout
+
+
+def test_an_interrupted_series_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    config = SimConfig(height=32, width=64)
+    clips = [clip for clip, _ in simulate_clips(config, 3, range(3), 1)]
+
+    def write(folder: Path, given: list[Clip], finish: bool) -> int:
+        """Add the clips that are missing; returns how many were there."""
+        with (
+            contextlib.suppress(ZeroDivisionError),
+            ClipSetWriter(folder, (32, 64), config.num_frames, config.fps, {"seed": 3}, resume=True) as writer,
+        ):
+            there = len(writer.rows)
+            for clip in given[there:]:
+                writer.add(clip)
+            if not finish:
+                raise ZeroDivisionError
+        return there
+
+    assert write(tmp_path / "whole", clips, True) == 0
+    assert write(tmp_path / "parts", clips[:1], False) == 0
+    with (tmp_path / "parts" / "unfinished.jsonl").open("a") as file:
+        file.write('{"clip_id": "sim-')  # killed in the middle of a line
+    assert write(tmp_path / "parts", clips[:2], False) == 1
+    with pytest.raises(InputError, match="unfinished clip set of other settings"):
+        ClipSetWriter(tmp_path / "parts", (32, 64), 4, 8.0, {"seed": 4}, resume=True)
+    kind = ((32, 64), config.num_frames, config.fps, {"seed": 3})
+    with contextlib.suppress(ZeroDivisionError), ClipSetWriter(tmp_path / "parts", *kind, resume=True):
+        with pytest.raises(InputError, match="another process writes this clip set"):
+            write(tmp_path / "parts", clips, True)
+        raise ZeroDivisionError
+    assert write(tmp_path / "parts", clips, True) == 2
+    files = {path.relative_to(tmp_path / "whole"): path for path in (tmp_path / "whole").rglob("*") if path.is_file()}
+    assert len(files) == 8
+    for name, path in files.items():
+        assert (tmp_path / "parts" / name).read_bytes() == path.read_bytes(), name
+    assert {p.name for p in (tmp_path / "parts").iterdir()} == {p.name for p in (tmp_path / "whole").iterdir()}

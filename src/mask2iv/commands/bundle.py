@@ -93,7 +93,7 @@ class Pack:
 
     def run(self) -> None:
         from mask2iv.bundle.pieces import SMALLEST_PIECE, pack
-        from mask2iv.files import parse_bytes
+        from mask2iv.config import parse_bytes
 
         size = parse_bytes(self.piece_size, "piece_size", SMALLEST_PIECE)
         packed = pack(self.run_dir, self.out, size, self.overwrite)

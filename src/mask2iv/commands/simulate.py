@@ -7,8 +7,9 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial, reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,9 +23,12 @@ from mask2iv.errors import InputError
 from mask2iv.files import disk_faults
 from mask2iv.generation.values import parse_size
 from mask2iv.sim import SimConfig, simulate_clips
-from mask2iv.sim.benchmark import BENCHMARKS, CLIPS, Entry, benchmark_clips, read_record
+from mask2iv.sim.benchmark import BENCHMARKS, CLIPS, Entry, benchmark_clips, digest, read_record
 from mask2iv.sim.world.assets.catalogue import HOUSEHOLD, OBJECTS
 from mask2iv.sim.world.domains import DOMAINS
+
+Rows = Sequence[Mapping[str, Any]]
+"""Index entries of clips."""
 
 
 @dataclass
@@ -32,7 +36,7 @@ class Simulate:
     """Make a set of simulated interactions with exact masks, of your own design or of a named benchmark."""
 
     out: Path
-    """Folder of the clip set; must not exist or be empty."""
+    """Folder of the clip set. The same command goes on with one that it was interrupted in."""
     clips: int | None = None
     """Number of clips. Default: 64, or those of the benchmark's split."""
     benchmark: Literal["sim-hoi", "sim-robot"] | None = None
@@ -88,8 +92,11 @@ class Simulate:
             noise=self.noise,
         )
         count = self.clips or 64
-        made = simulate_clips(config, self.seed, range(count), self._processes())
-        self._write(config, {"seed": self.seed}, ((clip, rejected, "") for clip, rejected in made), count)
+
+        def make(done: Rows) -> Iterator[tuple[Clip, dict[str, int]]]:
+            return simulate_clips(config, self.seed, range(len(done), count), self._processes())
+
+        self._write(config, {"seed": self.seed}, make, count)
 
     def _make_benchmark(self, size: tuple[int, int]) -> None:
         assert self.benchmark is not None
@@ -105,40 +112,45 @@ class Simulate:
             raise InputError("split train", "has no fixed number of clips", "give --clips")
         benchmark = BENCHMARKS[self.benchmark]
         config, record = benchmark.config(self.split, *size), read_record(benchmark, self.split)
-        made = benchmark_clips(benchmark, self.split, count, size, self._processes(), record)
+        make = partial(benchmark_clips, benchmark, self.split, count, size, self._processes(), record)
         provenance = {"benchmark": benchmark.name, "split": self.split, "seed": benchmark.series(self.split)}
-        written, digest = self._write(config, provenance, made, count)
-        print(_verdict(benchmark.name, self.split, written, record, digest))
+        rows = self._write(config, provenance, make, count)
+        print(_verdict(benchmark.name, self.split, len(rows), record, reduce(digest, rows, "")))
 
     def _processes(self) -> int:
         return self.workers or os.cpu_count() or 1
 
     def _write(
-        self, config: SimConfig, source: dict[str, Any], made: Iterator[tuple[Clip, dict[str, int], str]], count: int
-    ) -> tuple[int, str]:
-        """Write the clip set; returns the number of its clips and the last digest."""
+        self,
+        config: SimConfig,
+        source: dict[str, Any],
+        make: Callable[[Rows], Iterator[tuple[Clip, dict[str, int]]]],
+        count: int,
+    ) -> Rows:
+        """Write the clip set, or go on writing it; returns its index entries in the order of the clips."""
         rejected: Counter[str] = Counter()
-        written, digest = 0, ""
         end = math.inf if self.max_minutes is None else time.monotonic() + 60 * self.max_minutes
         provenance = {"generator": SIMULATOR, "version": __version__, **source, **asdict(config)}
         size = (config.height, config.width)
         with (
             disk_faults(self.out),
-            ClipSetWriter(self.out, size, config.num_frames, config.fps, provenance) as writer,
+            ClipSetWriter(self.out, size, config.num_frames, config.fps, provenance, resume=True) as writer,
         ):
+            before = len(writer.rows)
             try:
-                for clip, reasons, digest in tqdm(made, total=count, unit="clip", desc="simulate"):  # noqa: B007
-                    writer.add(clip)
-                    written += 1
-                    rejected.update(reasons)
-                    if time.monotonic() > end:
-                        break
+                with tqdm(make(writer.rows), total=count, initial=before, unit="clip", desc="simulate") as bar:
+                    for clip, reasons in bar:
+                        writer.add(clip)
+                        rejected.update(reasons)
+                        if time.monotonic() > end:
+                            break
             except (InputError, OSError):
-                shutil.rmtree(self.out)
+                if not writer.rows:
+                    shutil.rmtree(self.out)
                 raise
         draws = ", ".join(f"{number} {reason}" for reason, number in rejected.most_common()) or "none"
-        print(f"{written} clips in {self.out}; rejected draws: {draws}")
-        return written, digest
+        print(f"{len(writer.rows)} clips in {self.out}; rejected draws: {draws}")
+        return writer.rows
 
 
 def _verdict(name: str, split: str, count: int, record: list[Entry], digest: str) -> str:

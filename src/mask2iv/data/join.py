@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mask2iv.data.store import ClipSet, finish_set, index_line
+from mask2iv.data.store import ClipSet, finish_set, index_line, set_header
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, copy_linked
 
@@ -43,4 +43,4 @@ def join_clip_sets(sets: Sequence[ClipSet], out: Path) -> None:
     with atomic_directory(out) as target:
         for clip_id, one in owner.items():
             copy_linked(one.directory / "clips" / clip_id, target / "clips" / clip_id)
-        finish_set(target, lines, first.size, first.num_frames, first.fps, {"joined": sources})
+        finish_set(target, lines, set_header(first.size, first.num_frames, first.fps, {"joined": sources}))

@@ -24,10 +24,11 @@ import numpy as np
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from mask2iv.config import read_config, read_records
+from mask2iv.config import from_dict, read_config, read_records
 from mask2iv.contract import Clip, UInt8Array
-from mask2iv.errors import InputError
-from mask2iv.files import atomic_write, reason, write_json
+from mask2iv.data.unfinished import UNFINISHED, Journal
+from mask2iv.errors import InputError, within
+from mask2iv.files import atomic_write, parse_json, reason, write_json
 from mask2iv.media.videos import read_video, write_video
 from mask2iv.trajectories.storage import load_trajectory, save_trajectory_file
 
@@ -80,9 +81,14 @@ class ClipSetWriter:
         num_frames: T of every clip.
         fps: frame rate of every clip.
         provenance: where the clips come from; JSON values, stored with the set.
+        resume: go on with the unfinished set of the same kind that a killed process left in the folder.
+
+    Attributes:
+        rows: index entries of the clips that are there.
 
     Raises:
-        InputError: the folder is not empty or cannot be written; when adding, a clip that does not fit the set.
+        InputError: the folder is not empty or cannot be written, or another process writes it; when adding, a clip that
+            does not fit the set.
     """
 
     def __init__(
@@ -92,18 +98,29 @@ class ClipSetWriter:
         num_frames: int,
         fps: float,
         provenance: Mapping[str, Any],
+        resume: bool = False,
     ) -> None:
         self.directory = Path(directory)
         self.size, self.num_frames, self.fps = (int(size[0]), int(size[1])), int(num_frames), float(fps)
         self.provenance = dict(provenance)
+        self.rows: list[dict[str, Any]] = []
         self._lines: dict[str, str] = {}
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             filled = any(self.directory.iterdir())
         except OSError as error:
             raise InputError(str(self.directory), f"the clip set cannot be written: {reason(error)}") from error
-        if filled:
+        if filled and not (resume and (self.directory / UNFINISHED).is_file()):
             raise InputError(str(self.directory), "this folder is not empty", "remove it or choose another one")
+        self._journal = Journal(self.directory, self._header()) if resume else None
+        for line in self._journal.lines if self._journal else []:
+            with within(str(self.directory / UNFINISHED)):
+                row = from_dict(_Entry, parse_json(line), unknown="ignore")
+            self.rows.append(dict(row))
+            self._lines[row["clip_id"]] = line
+
+    def _header(self) -> dict[str, Any]:
+        return set_header(self.size, self.num_frames, self.fps, self.provenance)
 
     def __enter__(self) -> ClipSetWriter:
         return self
@@ -111,8 +128,14 @@ class ClipSetWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._close()
+        finished = False
+        try:
+            if kind is None:
+                self._close()
+                finished = True
+        finally:
+            if self._journal is not None:
+                self._journal.close(finished)
 
     def add(self, clip: Clip) -> None:
         """Writes one clip's files.
@@ -149,11 +172,14 @@ class ClipSetWriter:
         write_video(folder / "video.mp4", clip.video, self.fps, crf=VIDEO_CRF, pixel_format="yuv444p")
         save_trajectory_file(clip.trajectory, folder / "labels.npz")
         self._lines[clip.clip_id] = line
+        self.rows.append(row)
+        if self._journal is not None:
+            self._journal.add(line)
 
     def _close(self) -> None:
         if not self._lines:
             raise InputError(str(self.directory), "no clip was added to this clip set")
-        finish_set(self.directory, self._lines, self.size, self.num_frames, self.fps, self.provenance)
+        finish_set(self.directory, self._lines, self._header())
 
 
 def index_line(row: Mapping[str, Any]) -> str:
@@ -165,33 +191,31 @@ def index_line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False, allow_nan=False, sort_keys=True)
 
 
-def finish_set(
-    directory: Path,
-    lines: Mapping[str, str],
-    size: tuple[int, int],
-    num_frames: int,
-    fps: float,
-    provenance: Mapping[str, Any],
-) -> None:
-    """Write the index, then the header, which completes a clip set.
-
-    Args:
-        directory: folder with the clips' files.
-        lines: lines of the index (:func:`index_line`), by clip id.
-        size, num_frames, fps, provenance: see :class:`ClipSetWriter`.
-    """
-    with atomic_write(directory / "index.jsonl") as temporary:
-        temporary.write_text("".join(f"{lines[clip_id]}\n" for clip_id in sorted(lines)), encoding="utf-8")
-    header = {
+def set_header(size: tuple[int, int], num_frames: int, fps: float, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``clipset.json`` says of a set, but for the number of its clips. Arguments: see :class:`ClipSetWriter`."""
+    return {
         "format": FORMAT,
         "version": VERSION,
         "fps": fps,
         "size": list(size),
         "num_frames": num_frames,
-        "num_clips": len(lines),
         "provenance": dict(provenance),
     }
-    write_json(directory / "clipset.json", header)
+
+
+def finish_set(directory: Path, lines: Mapping[str, str], header: Mapping[str, Any]) -> None:
+    """Write the index, then the header, which completes a clip set.
+
+    Args:
+        directory: folder with the clips' files.
+        lines: lines of the index (:func:`index_line`), by clip id.
+        header: see :func:`set_header`.
+    """
+    with atomic_write(directory / "index.jsonl") as temporary:
+        temporary.write_text("".join(f"{lines[clip_id]}\n" for clip_id in sorted(lines)), encoding="utf-8")
+    provenance = header["provenance"]
+    rest = {key: value for key, value in header.items() if key != "provenance"}
+    write_json(directory / "clipset.json", {**rest, "num_clips": len(lines), "provenance": provenance})
 
 
 class ClipSet(Sequence[Clip]):

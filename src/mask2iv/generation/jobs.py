@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from mask2iv.config import from_dict, plain, read_config
 from mask2iv.errors import InputError, InputWarning, within
-from mask2iv.files import disk_faults, read_lines, reason, require_file, write_json
+from mask2iv.files import claimed, disk_faults, read_lines, reason, require_file, write_json
 from mask2iv.generation.acceleration import Acceleration
 from mask2iv.generation.inputs import (
     SceneInputs,
@@ -113,10 +113,11 @@ def run_jobs(
             "out", f"cannot write the folder {output.out}: {reason(error)}", "choose a writable place"
         ) from error
     session = _Session(model, output, path, len(jobs))
-    try:
-        session.work(jobs, batch_size)
-    finally:
-        session.report(record)
+    with claimed(output.out):
+        try:
+            session.work(jobs, batch_size)
+        finally:
+            session.report(record)
     return SOME_FAILED if session.failures else 0
 
 

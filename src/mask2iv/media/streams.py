@@ -180,7 +180,8 @@ def open_stream(path: Path, field: str) -> Iterator[VideoStream]:
 
 def _best(container: Any) -> Any:
     """The stream that players show: no cover; if possible of a codec for videos, a default one; the largest."""
-    streams = [stream for stream in container.streams.video if not stream.disposition & _PICTURES]
+    decodable = (stream for stream in container.streams.video if stream.codec_context)
+    streams = [stream for stream in decodable if not stream.disposition & _PICTURES]
     return max(
         streams,
         key=lambda stream: (

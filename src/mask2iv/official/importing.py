@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from tqdm import tqdm
 
@@ -19,7 +17,7 @@ from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.errors import InputError, within
-from mask2iv.files import atomic_directory, reason, remove_leftovers, sha256_file, write_json
+from mask2iv.files import atomic_directory, disk_faults, sha256_file, write_json
 from mask2iv.manifest import versions
 from mask2iv.models.text import REMEDY
 from mask2iv.official.encoders import text_config_from_original
@@ -118,7 +116,6 @@ def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[s
     inventory = classify_keys(source, parts, NoiseSchedule(config.schedule), settings.ignore_keys)
     scheduler = DDIMScheduler.from_schedule(config.schedule, config.timestep_spacing, eta=1.0)
     # A killed import leaves gigabytes under a hidden name.
-    remove_leftovers(out.parent, prefix=out.name)
     with atomic_directory(out) as folder, disk_faults(out):
         components = _write_networks(folder, source, parts, settings)
         for name, component in (("tokenizer", tokenizer), ("scheduler", scheduler)):
@@ -135,21 +132,6 @@ def import_checkpoint(path: Path, out: Path, settings: ImportSettings) -> dict[s
         report = _report(source, settings, layout, inventory, prompts=vocabulary is not None)
         write_json(folder / REPORT, report)
     return report
-
-
-@contextmanager
-def disk_faults(out: Path) -> Iterator[None]:
-    """Turn disk errors into messages about ``out``.
-
-    Raises:
-        InputError: something could not be read or written.
-    """
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            "out", f"cannot write {out}: {reason(error)}", "free some space, or write elsewhere"
-        ) from error
 
 
 def _config(source: OriginalCheckpoint, settings: ImportSettings) -> tuple[str, OriginalConfig]:

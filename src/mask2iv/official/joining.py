@@ -9,10 +9,10 @@ from typing import Any
 
 from mask2iv.config import read_config
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, sha256_file, write_json
+from mask2iv.files import atomic_directory, disk_faults, sha256_file, write_json
 from mask2iv.manifest import versions
 from mask2iv.models.text import has_no_words
-from mask2iv.official.importing import REPORT, disk_faults
+from mask2iv.official.importing import REPORT
 from mask2iv.official.inventory import EXTRAS
 from mask2iv.pipelines.components import load_component
 from mask2iv.pipelines.folder import model_folder, read_index, write_index

@@ -32,7 +32,7 @@ from mask2iv.errors import InputError, within
 from mask2iv.files import atomic_directory, reason, write_json
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.pipelines.folder import read_index
-from mask2iv.pipelines.untrusted import check_settings
+from mask2iv.pipelines.untrusted import check_files, check_settings
 from mask2iv.stages.config import PipelineConfig
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -219,6 +219,8 @@ def load_component(folder: Path, name: str, class_name: str, dtype: torch.dtype)
     kind = _CLASSES[class_name]
     if not path.is_dir():
         raise InputError("model", f"component {name} is missing from {folder}")
+    with within("model"):
+        check_files(path)
     try:
         if kind in _OWN:
             return _load_own(path, kind, _OWN[kind], dtype)

@@ -213,11 +213,8 @@ class Mask2IVPipeline(TwoStages, Accelerated):
             prompt: instruction; None or "" for none; or a list.
             target_mask: where the object shall end, given like `object_mask`; None for none; or a list.
             actor_mask: the actor where the image shows it, given likewise; None if absent or not known; or a list.
-            height, width: output size in pixels; the model's default where None.
-            fit: how an image of another shape gets the output's: "crop" (around the masks), "pad", "stretch" or
-                "centre"; the model's default where None. See :func:`mask2iv.media.fitting.place`.
-            fit_scale: of the fit "centre"; the model's default where None.
-            num_inference_steps: sampling steps; the model's default where None.
+            height, width, fit, fit_scale, num_inference_steps: the model's where None. Output size in pixels; how an
+                image of another shape gets it (:func:`mask2iv.media.fitting.place`); sampling steps.
             guidance_scale, target_guidance_scale: guidance by text and by target; 1 for none.
             guidance_rescale: share of rescaled guidance, in [0, 1].
             generator, seed: a generator or an integer, or a list with one of them per output; an integer is counted up.

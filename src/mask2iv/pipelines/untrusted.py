@@ -22,6 +22,17 @@ _FOREIGN = ("auto_map", "quantization_config", "adapters")
 """Settings by which libraries load code or further packages."""
 
 
+def check_files(folder: Path) -> None:
+    """Refuse what a library would wait for without end, or not find.
+
+    Raises:
+        InputError: something in a component's folder is no file: a pipe, a device, a link that leads nowhere.
+    """
+    for path in folder.iterdir():
+        if not path.is_file() and not path.is_dir():
+            raise InputError(str(path), "is not a file", "copy the component again")
+
+
 def check_settings(path: Path, weights: Sequence[Path]) -> None:
     """Compare the settings of a network with its weights.
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from mask2iv.config import parse_bytes
 from mask2iv.errors import InputError
-from mask2iv.files import parse_bytes
 
 MixedPrecision = Literal["no", "bf16", "fp16"]
 OptimizerName = Literal["adamw", "adamw-fused", "adamw-8bit"]

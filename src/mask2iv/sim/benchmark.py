@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, NamedTuple
@@ -96,14 +96,19 @@ def read_record(benchmark: Benchmark, split: str) -> list[Entry]:
     return [Entry(int(draw), digest) for draw, digest in lines]
 
 
-def digest(before: str, clip: Clip) -> str:
-    """The digest of a clip and all before it, whose digest is `before` ("" for the first); 16 hex digits."""
-    meta = clip.metadata
+def digest(before: str, row: Mapping[str, Any]) -> str:
+    """The digest of a clip and all before it; 16 hexadecimal digits.
+
+    Args:
+        before: digest of those before it; "" for the first.
+        row: the clip's ``clip_id``, ``caption``, ``actor`` and ``metadata``.
+    """
+    meta = row["metadata"]
     camera: dict[str, Any] = meta["camera"]
     content = {
-        "clip_id": clip.clip_id,
-        "caption": clip.caption,
-        "actor": clip.actor,
+        "clip_id": row["clip_id"],
+        "caption": row["caption"],
+        "actor": row["actor"],
         "object": meta["object_instance"],
         "receptacle": meta["receptacle_instance"],
         "others": meta["distractor_instances"],
@@ -122,22 +127,33 @@ def _thousandths(values: list[float]) -> list[int]:
 
 
 def benchmark_clips(
-    benchmark: Benchmark, split: str, count: int, size: tuple[int, int], workers: int, record: list[Entry]
-) -> Iterator[tuple[Clip, dict[str, int], str]]:
+    benchmark: Benchmark,
+    split: str,
+    count: int,
+    size: tuple[int, int],
+    workers: int,
+    record: list[Entry],
+    done: Sequence[Mapping[str, Any]] = (),
+) -> Iterator[tuple[Clip, dict[str, int]]]:
     """Make the first `count` clips of a split and compare each with the record, as far as it goes.
 
+    Args:
+        done: index entries of the first clips, which are there already.
+
     Yields:
-        The clip, how many draws were rejected before it by reason, and the digest up to it.
+        The clip, and how many draws were rejected before it by reason.
 
     Raises:
         InputError: a bad size or split, or a clip that differs from the record.
     """
     config, so_far = benchmark.config(split, *size), ""
     draws = [entry.draw for entry in record]
-    made = simulate_clips(config, benchmark.series(split), range(count), workers, draws)
-    for index, (clip, rejected) in enumerate(made):
+    for row in done:
+        so_far = digest(so_far, row)
+    made = simulate_clips(config, benchmark.series(split), range(len(done), count), workers, draws)
+    for index, (clip, rejected) in enumerate(made, start=len(done)):
         named = benchmark.named(clip, split)
-        so_far = digest(so_far, named)
+        so_far = digest(so_far, vars(named))
         if index < len(record) and so_far != record[index].digest:
             raise InputError(
                 f"clip {named.clip_id}",
@@ -145,4 +161,4 @@ def benchmark_clips(
                 f"{record[index].digest}",
                 "install the versions of numpy and mujoco in constraints.txt",
             )
-        yield named, rejected, so_far
+        yield named, rejected

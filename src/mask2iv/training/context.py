@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -166,10 +167,10 @@ class TrainContext:
     def save(self, components: Mapping[str, Any]) -> None:
         """Write trained components and list them in the index (main process only)."""
         if self.run.accelerator.is_main_process:
-            remove_leftovers(self.model_dir, prefix=INDEX.partition(".")[0])
+            remove_leftovers(self.model_dir, *os.path.splitext(INDEX))
             known = read_index(self.model_dir)[1] if (self.model_dir / INDEX).is_file() else {}
             for name, component in components.items():
-                remove_leftovers(self.model_dir, prefix=name)
+                remove_leftovers(self.model_dir, name)
                 try:
                     save_component(self.model_dir, name, component)
                 except (OSError, SafetensorError) as error:

@@ -9,7 +9,7 @@ measure; ``report.html``; and ``metrics.json`` with protocol and figures.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,7 +28,7 @@ from mask2iv.evaluation.per_clip.predictions import PredictionAnswers
 from mask2iv.evaluation.per_clip.rows import clip_row, ranking
 from mask2iv.evaluation.reports.summary import summarise
 from mask2iv.evaluation.runs.journal import Journal
-from mask2iv.files import write_json
+from mask2iv.files import claimed, write_json
 from mask2iv.manifest import versions
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
@@ -153,25 +153,29 @@ def _run(
         "versions": versions(),
     }
     journal = Journal(out, protocol, rank, settings.filmstrips, settings.keep)
-    done = len(journal.rows)
-    with tqdm(total=len(clips), desc="evaluate", unit="clip", initial=done) as bar:
-        for start in range(done, len(clips), settings.batch_size):
-            stop = min(start + settings.batch_size, len(clips))
-            batch = [_fitted(clips[index], scoring) for index in range(start, stop)]
+    with claimed(out):
+        for batch in _batches(clips, len(journal.rows), settings.batch_size, scoring):
             for clip, answers in zip(batch, source.answers(batch), strict=True):
-                row, features, strip = clip_row(measurer, clip, answers)
-                journal.add(row, features, strip)
-                bar.update()
+                journal.add(*clip_row(measurer, clip, answers))
             journal.save()
-    result = {
-        "protocol": protocol,
-        **summarise(journal.rows, settings.seeds),
-        **journal.distributions(measurer.distributions),
-        **journal.ranked(),
-    }
-    journal.finish(result)
-    write_json(out / "metrics.json", result)
+        result = {
+            "protocol": protocol,
+            **summarise(journal.rows, settings.seeds),
+            **journal.distributions(measurer.distributions),
+            **journal.ranked(),
+        }
+        journal.finish(result)
+        write_json(out / "metrics.json", result)
     return result
+
+
+def _batches(clips: Sequence[Clip], done: int, size: int, scoring: Mapping[str, Any]) -> Iterator[list[Clip]]:
+    """The clips that are not done yet, as they are scored, with a progress bar."""
+    with tqdm(total=len(clips), desc="evaluate", unit="clip", initial=done) as bar:
+        for start in range(done, len(clips), size):
+            batch = [_fitted(clips[index], scoring) for index in range(start, min(start + size, len(clips)))]
+            yield batch
+            bar.update(len(batch))
 
 
 def _scoring(num_frames: int, size: tuple[int, int], stride: int | None) -> dict[str, Any]:
