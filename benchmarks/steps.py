@@ -14,7 +14,7 @@ import torch
 
 from mask2iv.contract import Clip, Trajectory
 from mask2iv.data.store import ClipSet
-from mask2iv.diffusion.solvers import SAMPLERS
+from mask2iv.diffusion.config import SAMPLERS
 from mask2iv.evaluation.measures import metrics
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 

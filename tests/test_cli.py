@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,30 +54,86 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "COMMAND"),
-        (["frobnicate"], "frobnicate"),
-        (["generate", "--frobnicate"], "--frobnicate"),
-        (["generate"], "--out"),
-        (["generate", "--image", "a.png", "--out", "b", "--steps", "many"], "--steps"),
-        (["generate", "--image", "a.png", "--out", "b", "--actor", "dog"], "--actor"),
+        (["frobnicate"], "frobnicate: there is no such command; mask2iv --help lists them"),
+        (["genrate"], "genrate: there is no such command; did you mean generate?"),
+        (["--frobnicate"], "--frobnicate"),
+        (["generate", "--xyz"], "--xyz: there is no such flag; mask2iv generate --help lists all flags"),
+        (["generate", "--imge", "a.png"], "--imge: there is no such flag; did you mean --image?"),
+        (["generate", "--out", "b", "--imge", "a.png"], "--imge: there is no such flag; did you mean --image?"),
+        (["generate", "--out", "b", "a.png"], "'a.png': it belongs to no flag"),
+        (["generate"], "--out: must be given"),
+        (["train", "video"], "--data, --out: must be given"),
+        (["generate", "--out"], "--out: a value is missing"),
+        (["generate", "--out", "b", "--steps", "many"], "--steps: expected an integer, found 'many'"),
+        (["generate", "--out", "b", "--seed", "1.5"], "--seed: expected an integer, found '1.5'"),
+        (["generate", "--out", "b", "--guidance-scale", "x"], "--guidance-scale: expected a number, found 'x'"),
+        (["generate", "--out", "b", "--actor", "dog"], "--actor: must be one of hand, robot, found 'dog'"),
     ],
 )
 def test_usage_errors(arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
-    left_with(2, *arguments)
+    assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
+    assert captured.err.startswith("mask2iv: error: ")
+    assert captured.err.count("\n") == 1
     assert expected in captured.err
 
 
-def test_help_does_not_wait_for_the_networks() -> None:
-    """What takes seconds to import is imported when a command runs."""
+def test_nothing_asked_for_is_answered_with_help(capsys: pytest.CaptureFixture[str]) -> None:
+    left_with(0)
+    assert capsys.readouterr().out.startswith("usage: mask2iv")
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    # More than a pipe holds, so that writing fails however early the reader leaves.
+    program = "import sys; from mask2iv import cli; cli._run = lambda _: print('x' * 10**6); sys.exit(cli.main([]))"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
+
+
+MISSING = {
+    "generate": ["--image", "absent", "--object-mask", "absent", "--prompt", "a", "--out", "out"],
+    "trajectory": ["--image", "absent", "--object-mask", "absent", "--prompt", "a", "--out", "out"],
+    "render": ["--image", "absent", "--trajectory", "absent", "--out", "out"],
+    "train": ["vae", "--data", "absent", "--out", "out"],
+    "clips": ["absent", "--out", "out"],
+    "join": ["absent", "absent", "--out", "out"],
+    "simulate": ["--out", "absent/file"],
+    "bench": ["--model", "absent"],
+    "evaluate": ["--data", "absent", "--out", "out"],
+    "compare": ["absent", "absent"],
+    "reproduce": ["table-systems", "--data", "absent", "--out", "out"],
+    "import": ["absent", "--stage", "video", "--out", "out"],
+    "export-official": ["absent", "--stage", "video", "--out", "out.ckpt"],
+    "bundle": ["--have", "torch", "--constraint", "absent", "--out", "out"],
+    "pack": ["absent", "--out", "out"],
+    "unpack": ["absent", "--out", "out"],
+}
+"""Flags that name a file or folder that is not there."""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_and_missing_files_do_not_wait_for_the_networks(name: str, tmp_path: Path) -> None:
+    """What takes seconds to import is imported when it is needed."""
     program = (
         "import sys; from mask2iv.cli import main\n"
-        "for arguments in (['--help'], ['generate', '--help']):\n"
-        "    try: main(arguments)\n"
-        "    except SystemExit: pass\n"
-        "heavy = {'torch', 'diffusers', 'transformers', 'cv2', 'av', 'mujoco'} & set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else 0)"
+        "status = 0\n"
+        "try: status = main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'diffusers', 'transformers'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else status)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    (tmp_path / "absent").write_text("") if name == "simulate" else None
+    for arguments, status in ((["--help"], 0), (MISSING[name], 2)):
+        done = subprocess.run(
+            [sys.executable, "-c", program, name, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert done.returncode == status, done.stderr
+    assert done.stderr.startswith("mask2iv: error: ")
+    assert "absent" in done.stderr
+    assert not (tmp_path / "out").exists()

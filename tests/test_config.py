@@ -65,3 +65,26 @@ def test_shipped_networks_fit_the_size_limit() -> None:
             ]
         parameters = sum(p.numel() for module in modules for p in module.parameters())
         assert 2 * parameters < 50 * 2**20, f"{name}: {2 * parameters / 2**20:.0f} MiB"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("15MiB", 15 * 2**20),
+        ("15 mib", 15 * 2**20),
+        ("20 MB", 20_000_000),
+        ("1.5 GB", 1_500_000_000),
+        ("64kb", 64_000),
+        ("2G", 2_000_000_000),
+        ("1024B", 1024),
+        ("2048", 2048),
+    ],
+)
+def test_sizes_are_read_in_both_kinds_of_units(text: str, size: int) -> None:
+    assert config.parse_bytes(text, "x") == size
+
+
+@pytest.mark.parametrize("text", ["", "-5MiB", "many", "15 MiBs", "0", "1023"])
+def test_other_sizes_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"^x: must be .*, found"):
+        config.parse_bytes(text, "x", least=1024)

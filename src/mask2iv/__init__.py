@@ -7,6 +7,8 @@ predicts a mask trajectory of actor and object; stage 2 renders the video from i
 from __future__ import annotations
 
 import importlib
+import logging
+from functools import partial
 from typing import Any
 
 __version__ = "0.1.0"
@@ -23,6 +25,21 @@ _PUBLIC = {
     "write_video": "mask2iv.media.videos",
 }
 __all__ = ["__version__", *_PUBLIC]
+
+# Where torchao is installed, diffusers loads it, and these warn at every start of parts of it that nothing here uses.
+_NOISE = {
+    "torchao": "Failed to load ",
+    "torch.utils._pytree": "Calling register_constant() on Enum subclasses is deprecated",
+    "diffusers.quantizers.torchao.torchao_quantizer": "Unable to import `torchao` Tensor objects",
+}
+
+
+def _lacks(text: str, record: logging.LogRecord) -> bool:
+    return text not in record.getMessage()
+
+
+for _name, _text in _NOISE.items():
+    logging.getLogger(_name).addFilter(partial(_lacks, _text))
 
 
 def __getattr__(name: str) -> Any:

@@ -36,8 +36,6 @@ FORMAT = 2
 _NAME = re.compile(r"(?P<kind>checkpoint|best)-(?P<step>\d{8})$")
 _HEADER_BYTES = 256
 """Bytes reserved in a file for one tensor's header entry; longer than any name here."""
-LEAST_FILE_BYTES = 64 * 1024
-"""The smallest allowed bound on the size of files."""
 
 
 @dataclass(frozen=True)

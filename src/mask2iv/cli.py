@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import importlib
-import logging
 import os
 import re
+import select
 import signal
 import sys
 import threading
 import typing
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import tyro
+from tyro._errors import (  # not promised to stay: pyproject.toml bounds tyro's version
+    BadValue,
+    InstantiationFailure,
+    InvalidChoice,
+    MissingArgs,
+    ParseErrorEvent,
+    UnrecognizedArgs,
+    on_parse_error,
+)
 
 from mask2iv import __version__
 from mask2iv.errors import InputError, InputWarning
@@ -46,35 +57,53 @@ COMMANDS = {
     "unpack": ("mask2iv.commands.bundle:Unpack", "put the pieces of a run together again"),
 }
 
-# Where torchao is installed, diffusers loads it, and these warn of parts of it that nothing here uses.
-_NOISY = ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer")
+_ALONE = ("-h", "--help", "--version")
+"""Flags without a command."""
 # Python's names of what flags call something shorter.
 _SHORTER = {"num_frames": "frames", "num_inference_steps": "steps"}
-# What the pipeline logs of prompts, the commands print themselves.
-_PRINTED = ("mask2iv.prompts.reader",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    Exit status: 0 done, 2 bad input or usage (said on standard error), 130 interrupted, 143 terminated; what a
-    command's ``run`` returns, if anything (``generate --jobs``: 3 when some jobs failed).
+    Exit status: 0 done, 2 bad input or usage (said on standard error), 130 interrupted, 141 the reader of standard
+    output has gone, 143 terminated; what a command's ``run`` returns, if anything (``generate --jobs``: 3 when some
+    jobs failed).
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        try:
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if _is_read():
+            raise
+        # What is still buffered must go somewhere when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _is_read() -> bool:
+    """Whether somebody reads standard output: not ``mask2iv --help | head -1``."""
+    asked = select.poll()
+    asked.register(sys.stdout, 0)
+    return not any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0))
+
+
+def _run(given: list[str]) -> int:
     _share_cores()
-    for name in (*_NOISY, *_PRINTED):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    name = _parser().parse_args(given[:1]).command
-    module, _, attribute = COMMANDS[name][0].partition(":")
     declared: type | None = None
     try:
+        name = _command_of(given)
+        module, _, attribute = COMMANDS[name][0].partition(":")
         declared = getattr(importlib.import_module(module), attribute)
-        command = tyro.cli(
-            declared,
-            prog=f"mask2iv {name}",
-            args=given[1:],
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-        )
+        with on_parse_error(partial(_refuse, declared)):
+            command = tyro.cli(
+                declared,
+                prog=f"mask2iv {name}",
+                args=given[1:],
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+            )
         with _warnings_on_one_line(declared), _terminable():
             status: int | None = command.run()
     except InputError as error:
@@ -90,6 +119,70 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mask2iv: error: {fault}; {MAKE_ROOM}", file=sys.stderr)
         return 2
     return status or 0
+
+
+def _command_of(given: list[str]) -> str:
+    """The command that is asked for. Ends the program after ``--help``, ``--version``, or nothing at all.
+
+    Raises:
+        InputError: there is no such command.
+    """
+    parser = _parser()
+    if not given:
+        parser.print_help()
+        parser.exit()
+    name = given[0]
+    if name in COMMANDS:
+        return name
+    if name in _ALONE:
+        parser.parse_args([name])
+    what, known = ("flag", _ALONE) if name.startswith("-") else ("command", COMMANDS)
+    raise InputError(name, f"there is no such {what}", _meant(name, known) or "mask2iv --help lists them")
+
+
+def _refuse(command: type, event: ParseErrorEvent) -> None:
+    """Words what tyro refuses as all other errors are worded; of an event that is not known here, tyro tells itself.
+
+    Raises:
+        InputError: in its place.
+    """
+    if isinstance(event, UnrecognizedArgs | MissingArgs):
+        tokens = event.tokens if isinstance(event, UnrecognizedArgs) else event.unrecognized_tokens
+        flags = [token for token in tokens if token.startswith("-")]
+        help_lists = f"{event.prog} --help lists all flags"
+        if flags:
+            flag = flags[0].partition("=")[0].replace("_", "-")
+            known = [f"--{name.replace('_', '-')}" for name in _flags(command)]
+            raise InputError(flags[0], "there is no such flag", _meant(flag, known) or help_lists)
+        if tokens:
+            raise InputError(repr(tokens[0]), "it belongs to no flag", help_lists)
+        assert isinstance(event, MissingArgs)
+        names = [one.arg.display_name() for one in event.missing_arguments]
+        raise InputError(", ".join(names), "must be given", help_lists)
+    if isinstance(event, InvalidChoice):
+        choices = ", ".join(sorted(set(event.choices) - {"None"}))
+        raise InputError(event.argument.display_name(), f"must be one of {choices}, found {event.value!r}")
+    if isinstance(event, BadValue) and event.offending_value is None:
+        raise InputError(event.argument.display_name(), "a value is missing", f"{event.prog} --help says which")
+    if isinstance(event, InstantiationFailure) and event.argument is None:
+        # A command's own checks raised it; tyro handles it as a wrong value, or wraps it in an error of its own.
+        handled = sys.exception()
+        for error in (handled, handled and handled.__context__):
+            if isinstance(error, InputError):
+                raise error
+    if isinstance(event, InstantiationFailure) and event.argument is not None:
+        found = re.search(r"(?:from \[|base 10: |to float: )'(.*?)'", event.message)
+        kinds = {"an integer": r"\bint\b", "a number": r"\bfloat\b"}
+        kind = next((kind for kind, word in kinds.items() if re.search(word, event.message, re.IGNORECASE)), "")
+        problem = f"expected {kind}, found {found[1]!r}" if found and kind else " ".join(event.message.split())
+        raise InputError(event.argument.display_name(), problem)
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    """A question for the known word that is most like this one; "" if none is like it."""
+    bare = {one.lstrip("-"): one for one in known}
+    near = difflib.get_close_matches(word.lstrip("-"), bare, n=1)
+    return f"did you mean {bare[near[0]]}?" if near else ""
 
 
 class _Terminated(KeyboardInterrupt):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -15,6 +16,7 @@ from pydantic_core import ErrorDetails, PydanticSerializationError, to_json
 from mask2iv.errors import InputError
 from mask2iv.files import parse_json, read_json, read_lines
 
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 T = TypeVar("T")
 Unknown = Literal["forbid", "ignore"]
 """What becomes of keys that a type does not have: configurations forbid them, so that a typing error is found; records
@@ -174,3 +176,23 @@ def _known_keys(cls: Any, location: Sequence[int | str]) -> list[str]:
         options = [option for option in typing.get_args(hint) if option is not type(None)]
         cls = options[0] if len(options) == 1 else hint
     return sorted(field.name for field in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else []
+
+
+def parse_bytes(text: str, field: str, least: int = 1) -> int:
+    """Bytes of a size such as 15MiB, 500 kB, 2G or 1048576. Units of 1000 but for Ki, Mi and Gi, in any case.
+
+    Args:
+        text: the size.
+        field: its name in messages.
+        least: the smallest size that is accepted.
+
+    Raises:
+        InputError: another form, or less than that.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?)?B?", text.strip().upper())
+    if not match:
+        raise InputError(field, f"must be a size such as 15MiB, 500MB or 2GB, found {text!r}")
+    size = int(float(match[1]) * _UNITS[match[2] or ""])
+    if size < least:
+        raise InputError(field, f"must be at least {least} bytes, found {text!r}")
+    return size

@@ -14,13 +14,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Literal, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mask2iv.errors import InputError
+
+if TYPE_CHECKING:  # for types alone: a file that cannot be read is said before torch has loaded
+    import torch
 
 UInt8Array = NDArray[np.uint8]
 BoolArray = NDArray[np.bool_]

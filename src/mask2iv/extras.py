@@ -42,4 +42,4 @@ def require(module: str, what: str) -> Any:
 
 def missing(library: str, what: str) -> InputError:
     """The error that names the extra which installs a library."""
-    return InputError(what, f"needs {library}", f'pip install "mask2iv[{EXTRAS[library]}]"')
+    return InputError(what, f"needs {library}", f'pip install ".[{EXTRAS[library]}]" in the checkout')

@@ -7,11 +7,13 @@ import os
 import platform
 from importlib import metadata
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from mask2iv import __version__
 from mask2iv.files import sha256_file
+
+if TYPE_CHECKING:
+    import torch
 
 _PACKAGES = (
     "torch",
@@ -40,6 +42,8 @@ def weights_digest(folder: Path) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of this package, Python and the libraries that affect results; absent ones are left out."""
+    import torch
+
     found = {"mask2iv": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -53,6 +57,8 @@ def versions() -> dict[str, str]:
 
 def hardware(device: torch.device) -> dict[str, str | int | None]:
     """The hardware of a run: ``device`` (name of the processor or GPU), CPU ``cores`` and PyTorch's ``threads``."""
+    import torch
+
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "cores": os.cpu_count(),

@@ -144,7 +144,7 @@ REFUSED = [
     (("import", "stage.ckpt", *VIDEO[:3], "unknown.json"), "unets: unknown configuration key"),
     (("import", "stage.ckpt", *VIDEO[:3], "flag.json"), "unet.chanels: is not a known flag"),
     (("import", "stage.ckpt", *VIDEO[:3], "list.json"), "--config: list.json: expected an object"),
-    (("import", "stage.ckpt", *VIDEO[:3], "absent.json"), "absent.json: cannot be read"),
+    (("import", "stage.ckpt", *VIDEO[:3], "absent.json"), "--config: absent.json does not exist"),
     (("import", "stage.ckpt", *VIDEO, "--out", "filled"), "is not empty"),
     (("import", "--trajectory", "filled"), "--video: must be given with --trajectory: the folder with stage 2"),
     (("import", "--trajectory", "filled", "--video", "filled"), "--trajectory: filled is not a model folder"),

@@ -10,7 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mask2iv.backbones.dynamicrafter.sizes import UNetConfig
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.cli import main
-from mask2iv.commands.speed import PARTS, PartTiming, original_pipeline, part_calls, time_part
+from mask2iv.commands.bench import PARTS
+from mask2iv.commands.speed import PartTiming, original_pipeline, part_calls, time_part
 from mask2iv.official.layout import OriginalConfig
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
@@ -107,5 +108,5 @@ def test_random_networks_of_an_original_model_generate() -> None:
     )  # fmt: skip
     pipeline = original_pipeline(torch.float32, config).requires_grad_(False)
     calls = part_calls(pipeline, (64, 64), batch=1, steps=1)
-    assert tuple(calls) == PARTS
+    assert set(calls) == set(PARTS)
     assert calls["generation"]().frames[0].shape == (4, 64, 64, 3)

@@ -4,9 +4,9 @@ import diffusers
 import pytest
 import torch
 
+from mask2iv.diffusion.config import NoiseScheduleConfig
 from mask2iv.diffusion.guidance import active_branches, chained_guidance
 from mask2iv.diffusion.samplers import DDIMScheduler, SamplingStep, draw_noise, sample
-from mask2iv.diffusion.schedule import NoiseScheduleConfig
 from mask2iv.errors import InputError
 
 TRAJECTORIES = [

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from mask2iv.diffusion.config import NoiseScheduleConfig
 from mask2iv.diffusion.losses import mse
 from mask2iv.diffusion.schedule import (
     DDIMTables,
     NoiseSchedule,
-    NoiseScheduleConfig,
     ddim_timesteps,
     rescale_zero_terminal_snr,
     scaled_linear_betas,

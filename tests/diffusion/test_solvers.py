@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mask2iv.diffusion import NoiseScheduleConfig
+from mask2iv.diffusion.config import SAMPLERS, NoiseScheduleConfig
 from mask2iv.diffusion.samplers import DDIMScheduler, sample
-from mask2iv.diffusion.solvers import SAMPLERS, make_sampler
+from mask2iv.diffusion.solvers import make_sampler
 from mask2iv.errors import InputError
 
 MEAN, STD = 0.8, 0.5

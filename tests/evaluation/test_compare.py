@@ -13,7 +13,9 @@ from mask2iv.cli import main
 from mask2iv.contract import Trajectory
 from mask2iv.data.store import ClipSet, ClipSetWriter
 from mask2iv.errors import InputError
-from mask2iv.evaluation.runs.compare import compare, read_run, table
+from mask2iv.evaluation.measures.metrics import Figure
+from mask2iv.evaluation.per_clip.catalogue import MEASURES
+from mask2iv.evaluation.runs.compare import _is_clear, compare, read_run, table
 from mask2iv.media.videos import write_video
 
 
@@ -121,3 +123,60 @@ def test_runs_must_be_finished_and_named_apart(runs: list[Path], tmp_path: Path)
         compare([read_run(runs[0]), read_run(runs[0])])
     with pytest.raises(InputError, match="'lpips' is not measured"):
         compare([read_run(runs[0])], ["lpips"])
+
+
+@pytest.fixture(scope="module")
+def models(tiny_clips: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two default evaluations: stage 1 under each condition, and stage 2."""
+    root = tmp_path_factory.mktemp("models")
+    flags = ["--data", str(tiny_clips), "--model", str(tiny_model), "--metrics", "psnr,ssim", "--device", "cpu"]
+    for name, steps in (("one", "1"), ("two", "2")):
+        assert main(["evaluate", *flags, "--steps", steps, "--limit", "2", "--out", str(root / name)]) == 0
+    return [root / "one", root / "two"]
+
+
+def test_like_is_compared_with_like(models: list[Path]) -> None:
+    found = compare([read_run(path) for path in models])
+    assert found.bases == {f"two: {system}": f"one: {system}" for system in (
+        "stage 1 from position", "stage 1 from position and text", "stage 1 from text", "stage 2, true trajectories"
+    )}  # fmt: skip
+    names = list(found.entries)
+    assert names[0::2] == [name.replace("two", "one") for name in names[1::2]], "one system's lines stand together"
+    own, base = (found.figures[f"{run}: stage 2, true trajectories"]["psnr"].value for run in ("two", "one"))
+    assert own is not None
+    assert base is not None
+    assert found.differences["two: stage 2, true trajectories"]["psnr"].value == pytest.approx(own - base)
+
+
+def test_stages_have_tables_of_their_own(models: list[Path]) -> None:
+    text = table(compare([read_run(path) for path in models]))
+    heads = [line for line in text.splitlines() if line.startswith(("| system", "| difference"))]
+    assert len(heads) == 4
+    for head in heads:
+        titles = head.strip("| ").split(" | ")
+        assert len(set(titles)) == len(titles) > 1
+    chosen = table(compare([read_run(path) for path in models], ["psnr", "ssim"]))
+    heads = [line for line in chosen.splitlines() if line.startswith(("| system", "| difference"))]
+    assert [head.count("PSNR") for head in heads] == [1, 1], "stage 1 has neither measure"
+
+
+def test_what_is_written_as_zero_is_not_bold(models: list[Path]) -> None:
+    text = table(compare([replace(read_run(models[0]), name=name) for name in ("a", "b")]))
+    assert "0.00 (0.00 to 0.00)" in text
+    assert "**0.00** (0.00 to 0.00)" not in text
+    tiny, measure = Figure(1e-5, 1e-6, 1e-4, 2), MEASURES["psnr"]
+    assert not _is_clear(tiny, measure)
+    assert _is_clear(Figure(0.5, 0.1, 0.9, 2), measure)
+
+
+def test_an_evaluation_ends_with_its_main_figures(
+    models: list[Path], tiny_clips: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--data", str(tiny_clips), "--model", str(tiny_model), "--metrics", "psnr,ssim", "--device", "cpu"]
+    assert main(["evaluate", *flags, "--steps", "1", "--limit", "2", "--out", str(models[0])]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert lines[1].startswith("stage 1 from position: final distance, mean (%) ")
+    assert lines[4].startswith("stage 2, true trajectories: PSNR (dB) ")
+    assert str(models[0] / "report.html") in lines[-1]
+    assert "### Stage 1" in (models[0] / "report.md").read_text()

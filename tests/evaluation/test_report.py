@@ -20,6 +20,9 @@ CLIP_ID = """clip"><script>alert('id')"""
 MODEL = """tiny"'<script>alert('model')"""
 VERB = """<script>alert("verb")</script>"""
 
+# Captions of foreign text hold words that the tiny model does not know.
+pytestmark = pytest.mark.filterwarnings("ignore:prompt:UserWarning")
+
 
 class Page(HTMLParser):
     """What a browser would make of a page: its elements, their attributes, its text."""

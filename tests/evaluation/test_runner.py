@@ -254,8 +254,10 @@ def test_a_split_is_a_folder_or_a_note_in_the_metadata(
 
 
 @pytest.mark.parametrize("flag", ["--limit", "--steps"])
-def test_numbers_below_one_are_refused(flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["evaluate", "--data", str(tmp_path), "--out", str(tmp_path / "out"), flag, "0"]
+def test_numbers_below_one_are_refused(
+    flag: str, tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["evaluate", "--data", str(tiny_clips), "--out", str(tmp_path / "out"), flag, "0"]
     assert main(flags) == 2
     assert f"{flag}: must be at least 1" in capsys.readouterr().err
 
@@ -379,7 +381,7 @@ def test_an_evaluation_of_stage_1_alone_has_no_distances_between_videos(results:
 def test_flags_of_no_use_are_refused(tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base = ["evaluate", "--data", str(tiny_clips), "--out", str(tmp_path / "out")]
     assert main([*base, "--condition", "text"]) == 2
-    assert "--condition: belongs to --stage end-to-end" in capsys.readouterr().err
+    assert "--condition: is for both stages end to end" in capsys.readouterr().err
     for flags in (["--stage", "video"], ["--seed", "3"], ["--seeds", "2"]):
         assert main([*base, "--predictions", str(tmp_path), *flags]) == 2
         assert f"{flags[0]}: is of no use with --predictions" in capsys.readouterr().err

@@ -17,7 +17,8 @@ from mask2iv.cli import main
 from mask2iv.contract import Label, Trajectory, UInt8Array
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
-from mask2iv.pipelines.components import load_component, read_index
+from mask2iv.pipelines.components import load_component
+from mask2iv.pipelines.folder import read_index
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
 METRICS = "psnr,ssim,lpips,v2v,interaction"

@@ -16,7 +16,8 @@ from typing import Any
 from torch import Tensor
 
 from mask2iv.config import to_dict
-from mask2iv.diffusion.schedule import NoiseSchedule, NoiseScheduleConfig
+from mask2iv.diffusion.config import NoiseScheduleConfig
+from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.official.layout import OriginalConfig, original_parts
 
 EPSILON = NoiseScheduleConfig(rescale_betas_zero_snr=False, prediction_type="epsilon", base_scale=None)

@@ -11,7 +11,8 @@ import pytest
 
 from mask2iv import config
 from mask2iv.recipes import Recipe, get_recipe
-from mask2iv.training.task import TrainingTask
+from mask2iv.training.options import TrainingOptions
+from mask2iv.training.task import _Task
 
 NEWER = {
     "pipeline.snapping": "nearest",
@@ -50,12 +51,12 @@ def test_a_run_resumes_where_its_settings_are_those_of_before(tmp_path: Path, co
     before = earlier(recipe)
     if not corrected:
         recipe = config.override(recipe, [f"{path}={value}" for path, value in NEWER.items()])
-    task = TrainingTask(component="trajectory", data=tmp_path, out=tmp_path / "out")
+    task = _Task(TrainingOptions(component="trajectory", data=tmp_path, out=tmp_path / "out"), recipe)
     before["pipeline"].pop("video_guidance_scale")
     for name in ("max_steps", "max_minutes", "decay_steps", "gradient_accumulation_steps", "gradient_checkpointing",
                  "ema_device", "checkpoint_every", "checkpoints_total_limit", "max_shard_size", "validate_every",
                  "validation_clips", "keep", "log_every", "report_to", "max_bad_steps", "max_bad_clips"):  # fmt: skip
         del before["trajectory"]["training"][name]
     text = json.dumps([before["pipeline"], before["schedule"], before["trajectory"]], sort_keys=True)
-    found = task._identity(recipe, None, [["a"], ["b"]])["settings"]
+    found = task._identity(None, [["a"], ["b"]])["settings"]
     assert (found == hashlib.sha256(text.encode()).hexdigest()) != corrected

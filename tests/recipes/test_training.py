@@ -3,7 +3,7 @@
 import pytest
 
 from mask2iv.errors import InputError
-from mask2iv.recipes.training import TrainingConfig, parse_bytes
+from mask2iv.recipes.training import TrainingConfig
 
 
 def test_the_learning_rate_rises_stays_and_falls() -> None:
@@ -44,9 +44,3 @@ def test_a_cosine_falls_slowly_first_and_last_and_a_constant_rate_stays() -> Non
 def test_contradictions_are_refused(values: dict, match: str) -> None:
     with pytest.raises(InputError, match=match):
         TrainingConfig(**values)
-
-
-def test_sizes_are_read_in_both_kinds_of_units() -> None:
-    assert parse_bytes("15MiB", "x") == 15 * 2**20
-    assert parse_bytes("1.5 GB", "x") == 1_500_000_000
-    assert parse_bytes("64kb", "x") == 64_000

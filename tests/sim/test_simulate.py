@@ -204,7 +204,7 @@ def test_missing_mujoco_is_one_clear_error() -> None:
         "except InputError as error:\n    print(error)\n"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=True)
-    assert 'pip install "mask2iv[sim]"' in result.stdout
+    assert 'pip install ".[sim]"' in result.stdout
 
 
 def test_an_interrupted_series_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ PIECES/part-0000     the stream's bytes, in order
 from __future__ import annotations
 
 import os
-import re
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,7 +18,6 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from mask2iv import __version__
-from mask2iv.checkpoint import list_checkpoints
 from mask2iv.config import read_config
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, reason, sha256_file, write_json
@@ -27,7 +25,6 @@ from mask2iv.files import atomic_directory, reason, sha256_file, write_json
 MANIFEST = "pieces.json"
 FORMAT, VERSION = "mask2iv-pieces", 1
 SMALLEST_PIECE = 1024
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _NOT_OURS = "give a folder that `mask2iv pack` has written"
 _PART = r"^part-[0-9]{4,}$"
 
@@ -47,21 +44,6 @@ class Packed:
     pieces: int
 
 
-def parse_bytes(text: str, field: str) -> int:
-    """A size such as ``15MiB``, ``500 kB`` or ``1048576`` (bytes).
-
-    Raises:
-        InputError: another form, or below 1 KiB.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
-    if not match or match[2].upper() not in _UNITS:
-        raise InputError(field, f"must be a size such as 15MiB, 20MB or 500KiB, found {text!r}")
-    size = int(float(match[1]) * _UNITS[match[2].upper()])
-    if size < SMALLEST_PIECE:
-        raise InputError(field, f"must be at least {SMALLEST_PIECE} bytes, found {text!r}")
-    return size
-
-
 def resumable_files(run: Path) -> list[Path]:
     """The files of a model folder that are needed to resume its runs, sorted.
 
@@ -73,6 +55,8 @@ def resumable_files(run: Path) -> list[Path]:
     """
     if not run.is_dir():
         raise InputError("run", f"{run} is not a folder", "give a model folder that `mask2iv train` has written")
+    from mask2iv.checkpoint import list_checkpoints
+
     skipped = {old for folder in run.glob("training/*") for old in list_checkpoints(folder)[:-1]}
     skipped.add(run / "training" / "cache")
     files = []

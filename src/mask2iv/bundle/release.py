@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from mask2iv.bundle.pieces import MANIFEST, Packed, pack
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory
-from mask2iv.pipelines.components import read_index, write_index
+from mask2iv.pipelines.folder import read_index, write_index
 
 PIECE_BYTES = 15 * 2**20
 """Size of a piece; a file to copy back may have 16 MiB."""

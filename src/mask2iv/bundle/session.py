@@ -30,7 +30,7 @@ from mask2iv.data.join import join_clip_sets
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import write_json
-from mask2iv.pipelines.components import model_folder
+from mask2iv.pipelines.folder import model_folder
 
 TRAINED: dict[str, tuple[str, ...]] = {
     # A planner predicts its painter's codes, so both are replaced together.

@@ -11,8 +11,12 @@ import tyro
 
 from mask2iv.errors import InputError
 from mask2iv.generation.acceleration import Acceleration
+from mask2iv.generation.values import parse_size
+from mask2iv.pipelines.folder import model_folder, read_index
 
 _ONCE = ("network", "vae_encode", "vae_decode", "text", "image")
+PARTS = (*_ONCE, "trajectory", "video", "generation")
+"""One network call; the autoencoder on a whole clip; the encoders; stage 1, stage 2, and the whole generation."""
 
 
 def _optional(metavar: str) -> Any:
@@ -52,23 +56,19 @@ class Bench:
     """Print JSON in place of the table."""
 
     def run(self) -> None:
+        wanted = self._check()
+        size = None if self.size is None else parse_size(self.size)
+
         import torch
 
-        from mask2iv.commands.speed import PARTS, original_pipeline, part_calls, speed_report, table
+        from mask2iv.commands.speed import original_pipeline, part_calls, speed_report, table
         from mask2iv.generation.acceleration import enough_memory
-        from mask2iv.generation.values import parse_size, pick_device
+        from mask2iv.generation.values import pick_device
         from mask2iv.manifest import versions
         from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
-        self._check()
-        size = None if self.size is None else parse_size(self.size)
         device = pick_device(self.device)
-        wanted: tuple[str, ...] = _ONCE if self.model == "full" and device.type == "cpu" else PARTS
-        if self.parts is not None:
-            wanted = tuple(name.strip() for name in self.parts.split(","))
-            unknown = [name for name in wanted if name not in PARTS]
-            if unknown:
-                raise InputError("parts", f"{unknown[0]!r} is not a part", f"choose from {', '.join(PARTS)}")
+        wanted = wanted or (_ONCE if self.model == "full" and device.type == "cpu" else PARTS)
         if self.threads:
             torch.set_num_threads(self.threads)
         acceleration, dtype = self.acceleration, self.acceleration.torch_dtype
@@ -115,8 +115,16 @@ class Bench:
         print(", ".join(f"{name} {value}" for name, value in setting.items()), end="\n\n")
         print(table(report))
 
-    def _check(self) -> None:
+    def _check(self) -> tuple[str, ...]:
+        """Whether flags and model can be used; the parts that are asked for, () for the default ones."""
         for name, least in {"batch": 1, "runs": 1, "threads": 0, "steps": 1}.items():
             number = getattr(self, name)
             if number is not None and number < least:
                 raise InputError(name, f"must be at least {least}, found {number}")
+        wanted = () if self.parts is None else tuple(name.strip() for name in self.parts.split(","))
+        unknown = [name for name in wanted if name not in PARTS]
+        if unknown:
+            raise InputError("parts", f"{unknown[0]!r} is not a part", f"choose from {', '.join(PARTS)}")
+        if self.model != "full":
+            read_index(model_folder(self.model))
+        return wanted

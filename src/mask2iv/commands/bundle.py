@@ -92,9 +92,10 @@ class Pack:
     """Replace existing pieces in --out."""
 
     def run(self) -> None:
-        from mask2iv.bundle.pieces import pack, parse_bytes
+        from mask2iv.bundle.pieces import SMALLEST_PIECE, pack
+        from mask2iv.config import parse_bytes
 
-        size = parse_bytes(self.piece_size, "piece_size")
+        size = parse_bytes(self.piece_size, "piece_size", SMALLEST_PIECE)
         packed = pack(self.run_dir, self.out, size, self.overwrite)
         print(f"{packed.files} files, {packed.size / 2**20:.1f} MiB in {packed.pieces} pieces -> {self.out}")
 

@@ -15,7 +15,8 @@ from mask2iv.errors import InputError
 class Compare:
     """Put several evaluations into one table, with intervals and with differences paired by clip.
 
-    The other runs are compared with the first one. Runs on different data or under different protocols are refused.
+    The other runs are compared with the first one, like with like: stage 1 with stage 1, videos with videos. Runs
+    on different data or under different protocols are refused.
 
         mask2iv compare results/ours results/theirs --format latex --out table.tex
     """
@@ -36,14 +37,18 @@ class Compare:
     """Compare runs whose data or protocols differ; the table lists the differences."""
 
     def run(self) -> None:
-        from mask2iv.evaluation.runs.compare import compare, read_run, table
+        from mask2iv.evaluation.runs.folder import require_finished
         from mask2iv.files import atomic_write
 
         if not self.runs:
             raise InputError("runs", "none is given", "give the folders of two or more evaluations")
+        for folder in self.runs:
+            require_finished(folder)
         names = [None] * len(self.runs) if self.names is None else [name.strip() for name in self.names.split(",")]
         if len(names) != len(self.runs):
             raise InputError("names", f"found {len(names)} names for {len(self.runs)} runs", "give one for each")
+        from mask2iv.evaluation.runs.compare import compare, read_run, table
+
         runs = [read_run(folder, name) for folder, name in zip(self.runs, names, strict=True)]
         measures = None if self.measures is None else [name.strip() for name in self.measures.split(",")]
         text = table(compare(runs, measures, self.references, self.allow_differences), self.format)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from mask2iv.errors import InputError
+from mask2iv.errors import InputError, within
+from mask2iv.generation.values import parse_size
+from mask2iv.pipelines.folder import model_folder, read_index
 
 if TYPE_CHECKING:
     import torch
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from mask2iv.data.store import ClipSet
     from mask2iv.evaluation.per_clip.answers import EvaluationConfig
     from mask2iv.evaluation.per_clip.measure import Measurer
+    from mask2iv.evaluation.per_clip.predictions import PredictionAnswers
 
 
 def _optional(metavar: str) -> Any:
@@ -27,8 +30,8 @@ class Evaluate:
     """Measure a model on held-out clips, beside trivial baselines, or score the videos of another program.
 
     Stage 1 predicts from the target position, from the text, and from both; stage 2 renders along the true
-    trajectories, or end to end along the predicted ones. Writes metrics.json, per_clip.parquet, report.html and
-    filmstrips/, and prints Markdown tables. An interrupted evaluation resumes when called again with the same
+    trajectories, or end to end along the predicted ones. Writes metrics.json, per_clip.parquet, report.html, report.md
+    and filmstrips/, and prints the main figures. An interrupted evaluation resumes when called again with the same
     arguments. docs/evaluation.md defines every measure.
 
         mask2iv evaluate --data held-out --out results
@@ -89,15 +92,9 @@ class Evaluate:
 
     def run(self) -> None:
         self._check()
-        import torch
-
         from mask2iv.data.store import open_split
         from mask2iv.evaluation.networks.weights import choose_metrics, parse_weights
         from mask2iv.evaluation.per_clip.answers import EvaluationConfig
-        from mask2iv.evaluation.per_clip.measure import Measurer
-        from mask2iv.evaluation.reports.report import markdown
-        from mask2iv.files import sha256_file
-        from mask2iv.generation.values import pick_device
 
         settings = EvaluationConfig(
             self.stage,
@@ -110,9 +107,25 @@ class Evaluate:
             stride=self.stride,
         )
         wanted, given = choose_metrics(self.metrics), parse_weights(self.weights)
-        clips = open_split(self.data, self.split)
-        if self.limit is not None:
-            clips = clips.subset(0, self.limit)
+        with within("data"):
+            clips = open_split(self.data, self.split)
+        clips = clips.first(self.limit)
+        if self.predictions is None:
+            source = None
+            read_index(model_folder(self.model or "embedded"))
+        else:
+            from mask2iv.evaluation.per_clip.predictions import PredictionAnswers
+
+            everything = type(clips)(clips.directory).ids
+            source = PredictionAnswers(self.predictions, clips.ids, everything, self.allow_missing)
+
+        import torch
+
+        from mask2iv.evaluation.per_clip.measure import Measurer
+        from mask2iv.evaluation.reports.report import brief, markdown
+        from mask2iv.files import atomic_write, sha256_file
+        from mask2iv.generation.values import pick_device
+
         device = pick_device(self.device)
         if self.threads:
             torch.set_num_threads(self.threads)
@@ -122,12 +135,13 @@ class Evaluate:
             "data_index_sha256": sha256_file(clips.directory / "index.jsonl"),
         }
         measurer = Measurer.load(wanted, given, device, self.protocol)
-        if self.predictions is None:
+        if source is None:
             result = self._of_model(clips, settings, sources, measurer, device)
         else:
-            result = self._of_predictions(self.predictions, clips, settings, sources, measurer)
-        print(markdown(result), end="")
-        print(f"\nReport: {self.out / 'report.html'}")
+            result = self._of_predictions(source, clips, settings, sources, measurer)
+        with atomic_write(self.out / "report.md") as temporary:
+            temporary.write_text(markdown(result), encoding="utf-8")
+        print("\n".join([*brief(result), f"All figures: {self.out / 'report.html'} (as Markdown: report.md)"]))
 
     def _of_model(
         self,
@@ -139,7 +153,6 @@ class Evaluate:
     ) -> dict[str, Any]:
         from mask2iv.evaluation.runs.runner import evaluate
         from mask2iv.manifest import weights_digest
-        from mask2iv.pipelines.components import model_folder
         from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
         model = self.model or "embedded"
@@ -149,47 +162,36 @@ class Evaluate:
 
     def _of_predictions(
         self,
-        folder: Path,
+        source: PredictionAnswers,
         clips: ClipSet,
         settings: EvaluationConfig,
         sources: dict[str, Any],
         measurer: Measurer,
     ) -> dict[str, Any]:
-        from mask2iv.data.store import ClipSet
-        from mask2iv.evaluation.per_clip.predictions import PredictionAnswers
         from mask2iv.evaluation.runs.runner import evaluate_predictions
-        from mask2iv.generation.values import parse_size
 
-        everything = ClipSet(clips.directory).ids
-        source = PredictionAnswers(folder, clips.ids, everything, self.allow_missing)
         size = clips.size if self.size is None else parse_size(self.size)
-        named = {"predictions": str(folder), **sources}
+        named = {"predictions": str(self.predictions), **sources}
         scored = clips.where(source.clip_ids)
         frames = self.frames or clips.num_frames
         return evaluate_predictions(source, scored, size, frames, settings, self.out, named, measurer)
 
     def _check(self) -> None:
-        for name, least in {"limit": 1, "frames": 1, "threads": 0}.items():
+        """Whether the flags belong together."""
+        for name, least in {"frames": 1, "threads": 0}.items():
             number = getattr(self, name)
             if number is not None and number < least:
                 raise InputError(name, f"must be at least {least}, found {number}")
+        if self.size is not None:
+            parse_size(self.size)
         if self.predictions is not None:
             given = {"model": self.model, "steps": self.steps, "sampler": self.sampler, "condition": self.condition,
                      "stage": None if self.stage == "both" else self.stage, "seed": self.seed or None,
                      "seeds": None if self.seeds == 1 else self.seeds}  # fmt: skip
-            used = [name for name, value in given.items() if value is not None]
-            if used:
-                raise InputError(used[0], "is of no use with --predictions, whose videos exist already", "leave it out")
+            why, remedy = "is of no use with --predictions, whose videos exist already", "leave it out"
         else:
             given = {"frames": self.frames, "size": self.size, "allow_missing": self.allow_missing or None}
-            used = [name for name, value in given.items() if value is not None]
-            if used:
-                raise InputError(
-                    used[0], "belongs to --predictions: a model has its own frames and size", "leave it out"
-                )
-            if self.condition is not None and self.stage != "end-to-end":
-                raise InputError(
-                    "condition",
-                    "belongs to --stage end-to-end: otherwise stage 1 is evaluated with every condition it takes",
-                    "leave it out",
-                )
+            why, remedy = "belongs to --predictions: a model has its own frames and size", "leave it out"
+        used = [name for name, value in given.items() if value is not None]
+        if used:
+            raise InputError(used[0], why, remedy)

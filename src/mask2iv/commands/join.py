@@ -8,8 +8,6 @@ from typing import Annotated
 
 import tyro
 
-from mask2iv.data.join import join_clip_sets
-from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 
 
@@ -28,12 +26,11 @@ class Join:
     """Take only the first N clips of each set."""
 
     def run(self) -> None:
+        from mask2iv.data.join import join_clip_sets
+        from mask2iv.data.store import ClipSet
+
         if len(self.sets) < 2:
             raise InputError("sets", f"expected two clip sets or more, found {len(self.sets)}")
-        if self.limit is not None and self.limit < 1:
-            raise InputError("limit", f"must be at least 1, found {self.limit}")
-        sets = [ClipSet(path) for path in self.sets]
-        if self.limit is not None:
-            sets = [one.subset(0, self.limit) for one in sets]
+        sets = [ClipSet(path).first(self.limit) for path in self.sets]
         join_clip_sets(sets, self.out)
         print(f"{sum(map(len, sets))} clips in {self.out}")

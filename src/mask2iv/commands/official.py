@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from mask2iv.errors import InputError
+from mask2iv.files import require_file
+from mask2iv.pipelines.folder import model_folder, read_index
 
 
 def _optional(metavar: str) -> Any:
@@ -79,6 +81,8 @@ class Import:
         for name in ("checkpoint", "stage"):
             if getattr(self, name) is not None:
                 raise InputError(name, "--trajectory and --video join imported folders", "import it in a separate call")
+        for name, folder in (("trajectory", self.trajectory), ("video", self.video)):
+            read_index(model_folder(folder, name), name)
         from mask2iv.official.joining import join_stages
 
         join_stages(self.trajectory, self.video, self.out)
@@ -102,6 +106,9 @@ class Import:
                 raise InputError(f"{name} {value}", "is for --stage dynamicrafter", "leave it out")
         if self.widen_for == "none" and self.new_channels is not None:
             raise InputError("new_channels", "--widen-for none adds no channels", "leave it out")
+        require_file(self.checkpoint, "checkpoint")
+        if self.config is not None:
+            require_file(self.config, "config")
         from mask2iv.official.importing import ImportSettings, import_checkpoint
         from mask2iv.official.summary import import_summary
 
@@ -139,6 +146,7 @@ class ExportOfficial:
     """Precision of the weights. Default: the stored one."""
 
     def run(self) -> None:
+        read_index(model_folder(self.model))
         from mask2iv.official.exporting import export_checkpoint
         from mask2iv.official.summary import export_summary
 

@@ -23,9 +23,6 @@ from mask2iv.official.tokenizer import empty_prompt_tokenizer
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.stages.config import PipelineConfig
 
-PARTS = ("network", "vae_encode", "vae_decode", "text", "image", "trajectory", "video", "generation")
-"""One network call; the autoencoder on a whole clip; the encoders; stage 1, stage 2, and the whole generation."""
-
 
 def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
     """FLOPs of the CPU's fused attention, which PyTorch's table lacks."""
@@ -171,7 +168,7 @@ def part_calls(
         calls["video"] = lambda: pipeline.render([image] * batch, **inputs, generator=generators, **common)
     if pipeline.predictor is not None and pipeline.renderer is not None and pipeline.renderer.takes_masks:
         calls["generation"] = lambda: pipeline([image] * batch, **scene, **common, video_num_inference_steps=steps)
-    return {name: calls[name] for name in PARTS if name in calls}
+    return calls
 
 
 @torch.no_grad()

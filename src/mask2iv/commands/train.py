@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import tyro
 
 from mask2iv import config
-from mask2iv.data.store import read_header
 from mask2iv.errors import InputError
 from mask2iv.experiments.variants import get_variant
 from mask2iv.recipes import Recipe
 from mask2iv.recipes.training import MixedPrecision, Tracker
-from mask2iv.training.task import TrainingTask, held_out_count
+from mask2iv.training.options import TrainingOptions
+from mask2iv.training.start import check_start
 
 
 @dataclass
@@ -24,7 +23,7 @@ class Train:
     """Train one component. The order: vae, encoders, painter and planner (stage 1 by plans), trajectory (stage 1 by
     diffusion), video (stage 2), reference (its decoder, which sharpens frames)."""
 
-    task: TrainingTask
+    task: TrainingOptions
     recipe: str = "embedded"
     """Named configuration: embedded, embedded-cpu, tiny, dynamicrafter-512 (a joint stage 1, and stage 2), or
     dynamicrafter-512-text, -position or -video, each also with -lora; RECIPE:VARIANT for a baseline or ablation of it.
@@ -46,8 +45,10 @@ class Train:
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Override a setting of the recipe: key=value, e.g. video.training.max_steps=100; may be repeated."""
     dry_run: bool = False
-    """Only print the resolved configuration and an estimate of what the run needs (weights, steps, memory): JSON on
-    standard output, a summary on standard error. Needs no weights, and at most the header of --data."""
+    """Only check everything that can be known before the first step, and print what the run takes: weights, steps,
+    memory, minutes. Nothing is written."""
+    json: bool = False
+    """With --dry-run: print the resolved configuration and the estimate as JSON."""
 
     def run(self) -> None:
         recipe = config.override(get_variant(self.recipe), (*self.set, *self._shortcuts()))
@@ -56,10 +57,15 @@ class Train:
             raise InputError(
                 "add_words", f"{self.task.component} of recipe {recipe.name} reads no captions", "leave it out"
             )
+        if self.json and not self.dry_run:
+            raise InputError("json", "is a form of what --dry-run prints", "give --dry-run too")
+        check_start(self.task, recipe)
         if self.dry_run:
             self._plan(recipe)
             return
-        self.task.run(recipe)
+        from mask2iv.training.task import train
+
+        train(self.task, recipe)
 
     def _shortcuts(self) -> list[str]:
         """Assignments of the flags that are short for a setting of the component."""
@@ -76,15 +82,21 @@ class Train:
         return [f"{self.task.component}.training.{name}={value}" for name, value in given.items()]
 
     def _plan(self, recipe: Recipe) -> None:
+        import torch
+
+        from mask2iv.generation.values import pick_device
+        from mask2iv.training.estimates.duration import duration
         from mask2iv.training.estimates.estimate import estimate
 
+        if self.task.threads:
+            torch.set_num_threads(self.task.threads)
+        clips = len(self.task.clips()[0])
         found = estimate(recipe, self.task.component, int(os.environ.get("WORLD_SIZE", "1")))
-        clips = None
-        if (self.task.data / "clipset.json").is_file():
-            every: int = read_header(self.task.data)["num_clips"]
-            kept = every if self.task.held_out is not None else every - held_out_count(every)
-            clips = min(self.task.limit or kept, kept)
         if int(os.environ.get("RANK", "0")):
             return  # only one of the launched processes prints
-        print("\n".join(found.lines(clips)), file=sys.stderr)
-        print(json.dumps({"config": config.to_dict(recipe), "estimate": found.to_dict(clips)}, indent=2))
+        time = duration(recipe, found, pick_device(self.task.device))
+        if self.json:
+            estimated = {**found.to_dict(clips), **time.to_dict()}
+            print(json.dumps({"config": config.to_dict(recipe), "estimate": estimated}, indent=2))
+        else:
+            print("\n".join([*found.lines(clips), time.line]))

@@ -7,15 +7,16 @@ them, and :func:`collate` assembles batches.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
-import torch
-from torch.utils.data import Dataset
 
 from mask2iv.contract import Batch, Clip, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.media.images import resize_image, resize_mask
+
+if TYPE_CHECKING:
+    import torch
 
 
 class ClipItem(TypedDict):
@@ -62,6 +63,8 @@ def resize_clip(video: UInt8Array, labels: UInt8Array, size: tuple[int, int]) ->
 
 def collate(items: Sequence[ClipItem]) -> Batch:
     """Items of one size and length -> :class:`Batch` with the video as float32 [B, 3, T, H, W] in [-1, 1]."""
+    import torch
+
     video = torch.stack([item["video"] for item in items])
     return Batch(
         clip_ids=[item["clip_id"] for item in items],
@@ -72,7 +75,7 @@ def collate(items: Sequence[ClipItem]) -> Batch:
     )
 
 
-class ClipDataset(Dataset[ClipItem]):
+class ClipDataset:
     """Clips as tensors of one size and length; use with a ``DataLoader`` and ``collate_fn=collate``.
 
     Args:
@@ -93,6 +96,8 @@ class ClipDataset(Dataset[ClipItem]):
         return len(self.clips)
 
     def __getitem__(self, index: int) -> ClipItem:
+        import torch
+
         clip = self.clips[index]
         frames = select_frames(len(clip.video), self.num_frames, self.stride)
         video, labels = resize_clip(clip.video[frames], clip.trajectory.labels[frames], self.size)

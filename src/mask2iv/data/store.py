@@ -295,6 +295,16 @@ class ClipSet(Sequence[Clip]):
         part.rows = self.rows[start:stop]
         return part
 
+    def first(self, limit: int | None) -> ClipSet:
+        """The first `limit` clips, all if None, still read on demand.
+
+        Raises:
+            InputError: fewer than one clip is asked for.
+        """
+        if limit is not None and limit < 1:
+            raise InputError("limit", f"must be at least 1, found {limit}")
+        return self.subset(0, limit)
+
     def where(self, clip_ids: Collection[str]) -> ClipSet:
         """The clips with these ids, in the set's order, still read on demand."""
         part = copy.copy(self)

@@ -15,23 +15,17 @@ official code.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mask2iv.contract import Label
+from mask2iv.diffusion.config import ContactMap, ForegroundLoss
 from mask2iv.errors import InputError
 from mask2iv.trajectories.morphology import contact_map_tensor
 
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-ForegroundLoss = Literal["squared-error", "error"]
-"""What stage 1's weight multiplies: the squared error, as in the official code; or the error, as in earlier versions of
-this package."""
-ContactMap = Literal["contact", "hand-or-object"]
-"""What stage 2's weight lies on: where actor and object touch (the paper); or actor and object themselves, as the
-contact maps of the released data sets have it."""
 
 
 def mse(prediction: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:

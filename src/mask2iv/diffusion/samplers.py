@@ -19,11 +19,10 @@ from diffusers.utils.outputs import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
+from mask2iv.diffusion.config import NoiseScheduleConfig, PredictionType
 from mask2iv.diffusion.schedule import (
     DDIMTables,
     NoiseSchedule,
-    NoiseScheduleConfig,
-    PredictionType,
     at_least_float32,
     ddim_timesteps,
     diffusers_spacing,

@@ -9,7 +9,7 @@ network still receives x.
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,12 +17,10 @@ from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mask2iv.diffusion.config import SAMPLERS
 from mask2iv.diffusion.samplers import DDIMScheduler, DDIMSchedulerOutput, Scheduler
 from mask2iv.diffusion.schedule import NoiseSchedule, at_least_float32
 from mask2iv.errors import InputError
-
-SamplerName = Literal["ddim", "dpmsolver++", "unipc"]
-SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 
 
 def make_sampler(name: str, scheduler: DDIMScheduler) -> Scheduler:

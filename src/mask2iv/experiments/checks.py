@@ -12,7 +12,8 @@ import torch
 from mask2iv import config
 from mask2iv.errors import InputError
 from mask2iv.files import write_json
-from mask2iv.pipelines.components import load_component, model_folder, read_index
+from mask2iv.pipelines.components import load_component
+from mask2iv.pipelines.folder import model_folder, read_index
 from mask2iv.recipes import Recipe
 from mask2iv.recipes.training import FREE_TO_CHANGE
 

@@ -8,6 +8,10 @@ from typing import Annotated, Literal
 
 import tyro
 
+from mask2iv.data.store import read_header
+from mask2iv.errors import InputError, within
+from mask2iv.pipelines.folder import model_folder, read_index
+
 
 @dataclass(frozen=True)
 class TableOptions:
@@ -65,3 +69,31 @@ class TableOptions:
     """Where to compute; auto takes a GPU where there is one."""
     threads: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """CPU threads; 0 for PyTorch's choice."""
+
+    def __post_init__(self) -> None:
+        least = {"limit": 1, "steps": 1, "sampling_steps": 1, "threads": 0, "pretrain": 0, "seed": 0}
+        for name, lowest in least.items():
+            number = getattr(self, name)
+            if number is not None and number < lowest:
+                raise InputError(name, f"must be at least {lowest}, found {number}")
+        if self.pretrain and self.data_other is None:
+            raise InputError("pretrain", "needs the clips to pretrain on", "give --data-other")
+        for name in ("pretrain", "base", "data_other"):
+            if self.image_to_video is not None and getattr(self, name):
+                raise InputError(name, "--image-to-video brings the network that the rows start from", "leave it out")
+
+    def check(self) -> None:
+        """Whether the folders are there, without loading PyTorch.
+
+        Raises:
+            InputError: a folder is missing, or is no clip set or model folder.
+        """
+        for name in ("data", "data_test", "data_other", "held_out"):
+            folder = getattr(self, name)
+            if folder is not None:
+                with within(name):
+                    read_header(folder)
+        for name in ("base", "image_to_video"):
+            folder = getattr(self, name)
+            if folder is not None:
+                read_index(model_folder(folder, name), name)

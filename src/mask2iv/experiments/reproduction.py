@@ -23,10 +23,16 @@ from mask2iv.experiments.systems import evaluation_name, gather, reference_rows,
 from mask2iv.experiments.variants import TABLES, VARIANTS, Row, get_variant
 from mask2iv.files import alone, atomic_directory, copy_linked, sha256_file
 from mask2iv.manifest import hardware, versions, weights_digest
-from mask2iv.pipelines.components import INDEX, model_folder, read_index, write_index
+from mask2iv.pipelines.folder import INDEX, model_folder, read_index, write_index
 from mask2iv.recipes import Recipe
-from mask2iv.training.task import TrainingTask, held_out_start
+from mask2iv.training.options import TrainingOptions, held_out_start
+from mask2iv.training.task import train
 
+_FULL_SCALE = (
+    "trains DynamiCrafter-512 for each row, 100000 steps of 16 clips of 320x512 or --steps. It needs a CUDA GPU, for "
+    "days, and the released weights as --image-to-video (mask2iv import --stage dynamicrafter --widen-for none "
+    "--dtype fp32)"
+)
 _SHARED = ("vae", "tokenizer", "text_encoder", "image_encoder")
 _FOREIGN = "-foreign"
 
@@ -39,7 +45,8 @@ class Reproduction:
         device: where to compute.
 
     Raises:
-        InputError: an unknown row or recipe, a base that lacks a component, or a folder made with other settings.
+        InputError: an unknown row or recipe, a scale that this machine is not for, a base that lacks a component, or a
+            folder made with other settings.
     """
 
     def __init__(self, command: TableOptions, device: torch.device) -> None:
@@ -52,6 +59,7 @@ class Reproduction:
         unknown = [name for name in self.measures or () if name not in MEASURES]
         if unknown:
             raise InputError("measures", f"{unknown[0]!r} is no measure", f"choose from {', '.join(MEASURES)}")
+        self._require_full_scale()
         self.recipe = command.recipe or self._default_recipe()
         for variant in VARIANTS:
             self._variant(variant)
@@ -61,6 +69,17 @@ class Reproduction:
         self.settings = self._settings()
         # The other benchmark may be added later where it concerns one row only.
         claim(self.out / "reproduce.json", self.settings, [] if command.pretrain else ["other_index_sha256"])
+
+    def _require_full_scale(self) -> None:
+        """Whether there is what the paper's scale needs."""
+        if self.command.scale != "full":
+            return
+        lacking = [
+            *([] if self.device.type == "cuda" else ["no CUDA device"]),
+            *([] if self.command.image_to_video is not None else ["no --image-to-video"]),
+        ]
+        if lacking:
+            raise InputError("scale full", f"{_FULL_SCALE}; found {' and '.join(lacking)}", "or use --scale embedded")
 
     def run(self) -> str:
         """Train, evaluate and write the table; returns its Markdown."""
@@ -129,7 +148,7 @@ class Reproduction:
             clips = clips.subset(held_out_start(clips), len(clips))
         elif _index_hash(command.data_test) in (_index_hash(one) for one in (command.data, command.held_out) if one):
             raise InputError("data_test", f"{command.data_test} holds the clips of data or held_out", "give others")
-        return clips if command.limit is None else clips.subset(0, command.limit)
+        return clips.first(command.limit)
 
     def _keeps_best(self, variant: str) -> bool:
         return bool(self._variant(variant).of(VARIANTS[variant].component).training.keep == "best")
@@ -246,7 +265,7 @@ class Reproduction:
                 "remove it, or write to another folder",
             )
         print(f"{folder.name}: training {component}", file=sys.stderr)
-        task = TrainingTask(
+        options = TrainingOptions(
             component=component,  # type: ignore[arg-type]
             data=data,
             out=folder,
@@ -257,7 +276,7 @@ class Reproduction:
             device=self.device.type,  # type: ignore[arg-type]
             threads=command.threads,
         )
-        task.run(self._with_budget(component, variant, steps))
+        train(options, self._with_budget(component, variant, steps))
 
     def _budget(self, component: str, variant: str, steps: int = 0) -> tuple[str, ...]:
         """Optimisation settings that all rows share; the learning rate decays over the same share of the steps."""

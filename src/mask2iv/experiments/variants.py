@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from mask2iv.backbones.dynamicrafter.conditions import trajectory_channels, video_channels
+from mask2iv.backbones.dynamicrafter.sizes import trajectory_channels, video_channels
 from mask2iv.config import override
 from mask2iv.errors import InputError
 from mask2iv.recipes import Recipe, get_recipe

@@ -27,7 +27,7 @@ class Acceleration:
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Precision of the networks. bf16 and fp16 halve the memory and are several times faster on a GPU."""
     quantize: Literal["none", "int8", "fp8"] = "none"
-    """Store the weights of linear layers in 8 bits. Needs mask2iv[quant]."""
+    """Store the weights of linear layers in 8 bits. Needs the extra quant."""
     offload: Literal["none", "model", "group"] = "none"
     """For small GPUs: keep the networks in main memory and bring to the GPU one at a time (model), or the U-Nets block
     by block (group: least memory, slowest)."""

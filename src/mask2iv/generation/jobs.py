@@ -36,7 +36,7 @@ from mask2iv.generation.inputs import (
 )
 from mask2iv.generation.options import Fitting, GuidanceOptions, Output, Sampling, SceneOptions
 from mask2iv.generation.results import check_result_folder, result_folder
-from mask2iv.generation.run import LoadedModel, batched, write_result
+from mask2iv.generation.run import LoadedModel, batched, check_model, write_result
 from mask2iv.manifest import versions
 from mask2iv.media.images import write_png
 from mask2iv.stages.scene import Scene
@@ -102,6 +102,7 @@ def run_jobs(
     check_fitting(fitting)
     size = check_size_and_scales(guidance, None)
     jobs = read_jobs(path, sampling.seed, fitting)
+    check_model("generate", sampling.model)
     record = file_record(path)
     model = LoadedModel("generate", sampling, acceleration, batch_size, progress=False)
     model.settle(guidance, size)

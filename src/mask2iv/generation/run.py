@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import string
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
-
-import torch
 
 from mask2iv.contract import Placement, Trajectory, UInt8Array
 from mask2iv.errors import InputError
@@ -35,13 +32,17 @@ from mask2iv.generation.values import pick_device
 from mask2iv.manifest import versions, weight_hashes
 from mask2iv.media.images import read_image, write_png
 from mask2iv.media.videos import write_video
-from mask2iv.pipelines.components import model_folder
-from mask2iv.pipelines.pipeline import Mask2IVPipeline
+from mask2iv.pipelines.folder import model_folder, read_index
 from mask2iv.stages.interfaces import Guidance, SamplingOptions, VideoRequest
 from mask2iv.stages.scene import Scene
 
 T = TypeVar("T")
 
+_NETWORKS = {
+    "trajectory": ({"planner", "painter"}, {"trajectory_unet", "trajectory_resampler"}),
+    "video": ({"video_unet", "video_resampler"},),
+}
+"""What makes a stage: one of these sets of components."""
 _STAGES = {"generate": ("trajectory", "video"), "trajectory": ("trajectory",), "render": ("video",)}
 
 
@@ -60,8 +61,7 @@ def generate(
     Raises:
         InputError: names the field; most are found before the model is loaded.
     """
-    model = partial(LoadedModel, "generate", sampling, acceleration, batch_size)
-    _from_scene(model, scene, fitting, guidance, sampling, output, samples, batch_size)
+    _from_scene("generate", scene, fitting, guidance, sampling, acceleration, output, samples, batch_size)
 
 
 def predict(
@@ -73,8 +73,7 @@ def predict(
     output: Output,
 ) -> None:
     """Stage 1 alone. Raises InputError as :func:`generate`."""
-    model = partial(LoadedModel, "trajectory", sampling, acceleration)
-    _from_scene(model, scene, fitting, guidance, sampling, output, 1, 1)
+    _from_scene("trajectory", scene, fitting, guidance, sampling, acceleration, output, 1, 1)
 
 
 def render(
@@ -93,6 +92,7 @@ def render(
     """
     check_sampling(sampling)
     check_fitting(fitting)
+    check_model("render", sampling.model)
     picture = read_image(image, "image")
     given, record = read_trajectory(trajectory)
     if not any_picture:
@@ -116,11 +116,12 @@ def render(
 
 
 def _from_scene(
-    load: Callable[[], LoadedModel],
+    command: str,
     scene: SceneOptions,
     fitting: Fitting,
     guidance: GuidanceOptions,
     sampling: Sampling,
+    acceleration: Acceleration,
     output: Output,
     samples: int,
     batch_size: int,
@@ -128,9 +129,10 @@ def _from_scene(
     check_sampling(sampling, samples, batch_size)
     check_fitting(fitting)
     size = check_size_and_scales(guidance, scene)
+    check_model(command, sampling.model)
     read = read_scene(scene)
     with result_folder(output, scene.files) as folder:
-        model = load()
+        model = LoadedModel(command, sampling, acceleration, batch_size)
         model.settle(guidance, size)
         model.tell_of_prompts([read.scene.prompt])
         common = model.prompt_record(read.scene.prompt) | model.fit_record(fitting)
@@ -158,6 +160,18 @@ def _from_scene(
     print(f"{output.out}: {', '.join(written)}" + (f" in each of {samples} folders" if samples > 1 else ""))
 
 
+def check_model(command: str, name: str) -> None:
+    """Whether a model folder has the stages of a command; its weights are not read.
+
+    Raises:
+        InputError: no model folder, or a stage is missing.
+    """
+    _, components = read_index(model_folder(name))
+    for stage in _STAGES[command]:
+        if not any(networks <= components.keys() for networks in _NETWORKS[stage]):
+            raise InputError("model", f"{name} has no {stage} stage, which {command} needs")
+
+
 class LoadedModel:
     """A loaded model, and the record of what is done with it.
 
@@ -174,6 +188,10 @@ class LoadedModel:
     def __init__(
         self, name: str, sampling: Sampling, acceleration: Acceleration, batch_size: int = 1, progress: bool = True
     ) -> None:
+        import torch
+
+        from mask2iv.pipelines.pipeline import Mask2IVPipeline
+
         self.name = name
         self.seconds: dict[str, float] = {}
         if sampling.threads:
@@ -185,10 +203,6 @@ class LoadedModel:
                 self.pipeline = Mask2IVPipeline.from_pretrained(sampling.model, acceleration.torch_dtype)
             except InputError as error:
                 raise (error if error.field.startswith("model") else error.within("model")) from error
-            stages = {"trajectory": self.pipeline.predictor, "video": self.pipeline.renderer}
-            for stage in _STAGES[name]:
-                if stages[stage] is None:
-                    raise InputError("model", f"{sampling.model} has no {stage} stage, which {name} needs")
             with enough_memory():
                 acceleration.apply(self.pipeline.requires_grad_(False), device)
         config = self.pipeline.config
@@ -246,15 +260,8 @@ class LoadedModel:
             read = self.pipeline.prompts.read(prompt)
             if read != prompt:
                 print(f'mask2iv: prompt: "{prompt}" read as "{read}"', file=sys.stderr)
-        found = {word: None for prompt in given for word in self.pipeline.prompts.unknown(prompt)}
-        if found:
-            words = ", ".join(word.strip(string.punctuation) or word for word in found)
-            print(f"mask2iv: warning: --prompt: words that mean nothing to this model: {words}", file=sys.stderr)
-        for prompt in given:
-            cut = self.pipeline.prompts.cut_off(prompt)
-            if cut:
-                limit = f"longer than the {self.pipeline.prompts.limit} tokens that this model takes"
-                print(f'mask2iv: warning: --prompt: {limit}; it does not see "{cut}"', file=sys.stderr)
+        for problem in self.pipeline.prompts.problems(given):
+            print(f"mask2iv: warning: --prompt: {problem}", file=sys.stderr)
 
     def prompt_record(self, prompt: str | None) -> dict[str, Any]:
         """A prompt for the manifest: as given, and where that differs as it is read and what of it is cut off."""
@@ -269,9 +276,9 @@ class LoadedModel:
         """Trajectory and, where the command has stage 2, video of each scene, which is of the settled size."""
         options = replace(self._options, steps=self.steps["trajectory"], guidance=self._guidance)
         if "video" not in self.steps:
-            with self._timed("trajectory"), enough_memory():
+            with self._timed("trajectory"), enough_memory(), _told_already():
                 return [(one, None) for one in self.pipeline.predict(scenes, seeds, options, progress=self._progress)]
-        with enough_memory():
+        with enough_memory(), _told_already():
             video = replace(options, steps=self.steps["video"])
             output = self.pipeline.generate(scenes, seeds, options, video, progress=self._progress)
         self.seconds |= output.seconds
@@ -314,6 +321,16 @@ class LoadedModel:
         started = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - started, 3)
+
+
+@contextmanager
+def _told_already() -> Iterator[None]:
+    """Without the pipeline's warnings of prompts, which :meth:`LoadedModel.tell_of_prompts` prints."""
+    from mask2iv.prompts.reader import PromptWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PromptWarning)
+        yield
 
 
 def write_result(folder: Path, scene: Scene, trajectory: Trajectory, video: UInt8Array | None) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-
-import torch
+from typing import TYPE_CHECKING
 
 from mask2iv.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -39,6 +41,8 @@ def pick_device(name: str) -> torch.device:
     Raises:
         InputError: unknown, or not there.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -17,7 +17,8 @@ from mask2iv.files import atomic_write, reason
 from mask2iv.official.importing import DTYPES
 from mask2iv.official.inventory import load_extras
 from mask2iv.official.layout import PREFIXES, Part, parts_of_networks
-from mask2iv.pipelines.components import load_component, model_folder, read_index, stored_dtype
+from mask2iv.pipelines.components import load_component, stored_dtype
+from mask2iv.pipelines.folder import model_folder, read_index
 from mask2iv.stages.config import PipelineConfig
 
 _SHARED = {"vae": "AutoencoderKL", "text_encoder": "CLIPTextModel", "image_encoder": "CLIPVisionModel"}

@@ -33,7 +33,8 @@ from mask2iv.official.layout import (
 )
 from mask2iv.official.source import OriginalCheckpoint
 from mask2iv.official.tokenizer import clip_tokenizer, empty_prompt_tokenizer, find_vocabulary
-from mask2iv.pipelines.components import SHARD_BYTES, save_component, write_index, write_weights
+from mask2iv.pipelines.components import SHARD_BYTES, save_component, write_weights
+from mask2iv.pipelines.folder import write_index
 from mask2iv.stages.conditioning import MaskLayout, VideoConditioning
 from mask2iv.stages.config import PipelineConfig
 

@@ -14,7 +14,8 @@ from mask2iv.manifest import versions
 from mask2iv.models.text import has_no_words
 from mask2iv.official.importing import REPORT
 from mask2iv.official.inventory import EXTRAS
-from mask2iv.pipelines.components import load_component, model_folder, read_index, write_index
+from mask2iv.pipelines.components import load_component
+from mask2iv.pipelines.folder import model_folder, read_index, write_index
 from mask2iv.stages.config import PipelineConfig
 
 _SHARED = ("vae", "tokenizer", "text_encoder", "image_encoder", "scheduler", "reference_decoder")

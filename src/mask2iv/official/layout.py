@@ -14,7 +14,7 @@ from mask2iv.backbones.dynamicrafter.resampler import Resampler
 from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.config import from_dict
-from mask2iv.diffusion.schedule import NoiseScheduleConfig
+from mask2iv.diffusion.config import NoiseScheduleConfig
 from mask2iv.errors import InputError
 from mask2iv.official.encoders import (
     VIT_H_14,

@@ -51,7 +51,7 @@ class Accelerated:
         CUDA graphs are dropped on any device other than a CUDA one.
 
         Raises:
-            InputError: the pipeline is offloaded, or a precision is given after quantisation.
+            InputError: the pipeline is offloaded, there is no such device, or a precision is given after quantisation.
         """
         if self.offloading is not None:
             raise InputError(
@@ -59,6 +59,9 @@ class Accelerated:
             )
         if any(isinstance(value, torch.dtype) for value in (*args, *kwargs.values())):
             self._require_unquantised("to")
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, str | torch.device):
+                _require_there(value, "to")
         for module in self._networks():
             module.to(*args, **kwargs)
         if self.encoder.device.type != "cuda":
@@ -146,7 +149,7 @@ class Accelerated:
         """Keep the networks in main memory and move them to `device` one at a time, to compute.
 
         Raises:
-            InputError: already offloaded.
+            InputError: already offloaded, or no such device.
         """
         self._begin_offloading("model", device).one_at_a_time(self._parts(), torch.device(device))
 
@@ -165,7 +168,7 @@ class Accelerated:
         :meth:`enable_model_cpu_offload` does. Arguments as in ``diffusers.hooks.apply_group_offloading``.
 
         Raises:
-            InputError: already offloaded, or diffusers refuses the arguments.
+            InputError: already offloaded, no such device, or diffusers refuses the arguments.
         """
         from diffusers.hooks.group_offloading import apply_group_offloading
 
@@ -239,6 +242,7 @@ class Accelerated:
     def _begin_offloading(self, kind: Literal["model", "group"], device: torch.device | str) -> Any:
         if self.offloading is not None:
             raise InputError("offload", f"this pipeline is offloaded already ({self.offloading})", "load it again")
+        _require_there(device, f"{kind} offloading")
         module = importlib.import_module("mask2iv.pipelines.offload")
         for unet in self._unets():
             if unet.graphs is not None:
@@ -252,3 +256,9 @@ class Accelerated:
     def _require_unquantised(self, field: str) -> None:
         if self.quantization is not None:
             raise InputError(field, f"this pipeline's weights are quantised ({self.quantization})", "load it again")
+
+
+def _require_there(device: torch.device | str, field: str) -> None:
+    """Raises InputError for a CUDA device where there is none, before networks are moved or hooked."""
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise InputError(field, f"needs a CUDA device, and none is available for {str(device)!r}", "stay on the CPU")

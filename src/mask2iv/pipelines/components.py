@@ -1,4 +1,4 @@
-"""Model folders: ``model_index.json`` and one folder per component. They are read and written only here.
+"""The components of a model folder. They are read and written only here.
 
 Only safetensors and JSON are read; nothing is unpickled and no code from the folder runs.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +21,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from mask2iv import __version__, config
+from mask2iv import config
 from mask2iv.backbones.dynamicrafter.controlnet import ControlNet, ControlNetConfig
 from mask2iv.backbones.dynamicrafter.resampler import Resampler
 from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig, UNetConfig
@@ -33,30 +32,35 @@ from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.errors import InputError, within
 from mask2iv.files import atomic_directory, reason, write_json
 from mask2iv.models.reference import ReferenceDecoder
+from mask2iv.pipelines.folder import read_index
 from mask2iv.pipelines.untrusted import check_files, check_settings
 from mask2iv.stages.config import PipelineConfig
 
-INDEX = "model_index.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 SHARD_BYTES = 500_000_000
 """Larger weights are split into several files. A conversion holds one file and its source tensors in memory: with
 shards of half a gigabyte, a fraction of the networks for which this matters (3 to 6 GB)."""
 
-# The classes each component may have. The index names one of them, never an import path.
-CLASSES: Mapping[str, tuple[type, ...]] = {
-    "vae": (AutoencoderKL, AutoencoderDC),
-    "tokenizer": (PreTrainedTokenizerFast, CLIPTokenizer),
-    "text_encoder": (CLIPTextModel,),
-    "image_encoder": (CLIPVisionModel,),
-    "scheduler": (DDIMScheduler,),
-    "reference_decoder": (ReferenceDecoder,),
-    "painter": (MaskPainter,),
-    "planner": (InteractionPlanner,),
-    "trajectory_unet": (VideoUNet,),
-    "trajectory_resampler": (Resampler,),
-    "video_unet": (VideoUNet,),
-    "video_resampler": (Resampler,),
-    "video_controlnet": (ControlNet,),
+_CLASSES: Mapping[str, type] = {
+    "PreTrainedTokenizerFast": PreTrainedTokenizerFast,  # its name in transformers 5 is another
+    **{
+        kind.__name__: kind
+        for kind in (
+            AutoencoderKL,
+            AutoencoderDC,
+            PreTrainedTokenizerFast,
+            CLIPTokenizer,
+            CLIPTextModel,
+            CLIPVisionModel,
+            DDIMScheduler,
+            ReferenceDecoder,
+            MaskPainter,
+            InteractionPlanner,
+            VideoUNet,
+            Resampler,
+            ControlNet,
+        )
+    },
 }
 
 _REQUIRED = {"vae", "tokenizer", "text_encoder", "image_encoder", "scheduler"}
@@ -74,40 +78,6 @@ def _without_bars() -> Iterator[None]:
     finally:
         if shown:
             transformers_logging.enable_progress_bar()
-
-
-def model_folder(name_or_path: str | Path, field: str = "model") -> Path:
-    """The folder of a model; "embedded" is the one that ships with the package. ``field`` names it in errors.
-
-    Raises:
-        InputError: no such folder.
-    """
-    if str(name_or_path) == "embedded":
-        return Path(str(resources.files("mask2iv") / "weights" / "embedded"))
-    if not Path(name_or_path).is_dir():
-        raise InputError(f"{field} {str(name_or_path)!r}", "no such folder", "give a model folder or 'embedded'")
-    return Path(name_or_path)
-
-
-def read_index(folder: Path, field: str = "model") -> tuple[PipelineConfig, dict[str, str]]:
-    """A model folder's configuration and the class name of each component. ``field`` names the folder in errors.
-
-    Raises:
-        InputError: not a model folder, or a damaged or foreign index.
-    """
-    path = folder / INDEX
-    if not path.is_file():
-        raise InputError(field, f"{folder} is not a model folder ({INDEX} is missing)")
-    with within(field):
-        index = config.read_config(path, dict[str, Any])
-    if index.get("_class_name") != "Mask2IVPipeline":
-        raise InputError(field, f"{path} does not describe a Mask2IVPipeline")
-    components = {name: value for name, value in index.items() if name in CLASSES}
-    for name, value in components.items():
-        if value not in [kind.__name__ for kind in CLASSES[name]]:
-            raise InputError(field, f"{path} gives {name} the unknown class {value!r}")
-    with within(f"{field}: {path}"):
-        return config.from_dict(PipelineConfig, index.get("config", {}), "config"), components
 
 
 @dataclass(frozen=True)
@@ -128,7 +98,7 @@ def load_components(folder: Path, dtype: torch.dtype) -> tuple[PipelineConfig, d
     """A model folder's configuration and all its components by name.
 
     Args:
-        folder: see :func:`model_folder`.
+        folder: see :func:`~mask2iv.pipelines.folder.model_folder`.
         dtype: precision of the networks. Planner and painter stay in float32: they are small, and rounding would change
             the plan.
 
@@ -155,25 +125,12 @@ def load_components(folder: Path, dtype: torch.dtype) -> tuple[PipelineConfig, d
     return pipeline_config, loaded
 
 
-def write_index(folder: Path, pipeline_config: PipelineConfig, components: Mapping[str, str]) -> None:
-    """Write ``model_index.json``."""
-    write_json(
-        folder / INDEX,
-        {
-            "_class_name": "Mask2IVPipeline",
-            "_mask2iv_version": __version__,
-            **components,
-            "config": config.to_dict(pipeline_config),
-        },
-    )
-
-
 def save_component(folder: Path, name: str, component: Any, dtype: torch.dtype | None = None) -> None:
     """Write one component into ``folder/name``, replacing what is there.
 
     Args:
         folder: the model folder.
-        name: a key of `CLASSES`.
+        name: a key of :data:`~mask2iv.pipelines.folder.CLASSES`.
         component: an instance of one of its classes.
         dtype: stored precision; None keeps that of the weights.
     """
@@ -269,7 +226,7 @@ def load_component(folder: Path, name: str, class_name: str, dtype: torch.dtype)
         InputError: it is missing or damaged.
     """
     path = folder / name
-    kind = next(kind for kind in CLASSES[name] if kind.__name__ == class_name)
+    kind = _CLASSES[class_name]
     if not path.is_dir():
         raise InputError("model", f"component {name} is missing from {folder}")
     with within("model"):

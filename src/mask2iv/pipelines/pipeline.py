@@ -19,13 +19,16 @@ from mask2iv.backbones.dynamicrafter.video import check_video_networks
 from mask2iv.backbones.planning.painter import MaskPainter
 from mask2iv.backbones.planning.planner import InteractionPlanner
 from mask2iv.backbones.planning.predictor import PlanningStage
-from mask2iv.contract import Fit, Trajectory, UInt8Array
+from mask2iv.contract import Fit, Trajectory
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.files import atomic_directory
 from mask2iv.models.autoencoder import Autoencoder, LatentCodec
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.pipelines.acceleration import Accelerated
-from mask2iv.pipelines.components import load_components, model_folder, save_component, write_index
+from mask2iv.pipelines.calls import answers_keywords, as_output, check_call, one_each
+from mask2iv.pipelines.components import load_components, save_component
+from mask2iv.pipelines.folder import write_index
+from mask2iv.pipelines.hub import fetch_folder
 from mask2iv.pipelines.two_stages import Mask2IVOutput, StepCallback, TwoStages
 from mask2iv.prompts.reader import PromptReader
 from mask2iv.stages.config import PipelineConfig
@@ -107,17 +110,28 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         Accelerated.__init__(self)
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, torch_dtype: torch.dtype = torch.float32) -> Mask2IVPipeline:
+    @answers_keywords
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        torch_dtype: torch.dtype = torch.float32,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        local_files_only: bool = False,
+    ) -> Mask2IVPipeline:
         """Load a pipeline.
 
         Args:
-            name_or_path: "embedded" for the weights that ship with the package, or a model folder.
+            name_or_path: "embedded" for the weights that ship with the package, a model folder, or the name OWNER/NAME
+                of one on the Hugging Face hub. Only safetensors and JSON are read, and no code is run.
             torch_dtype: precision of the networks; see :func:`~mask2iv.pipelines.components.load_components`.
+            revision, token, local_files_only: see :func:`~mask2iv.pipelines.hub.fetch_folder`.
 
         Raises:
             InputError: not a model folder, or a component is missing or damaged.
         """
-        folder = model_folder(name_or_path)
+        folder = fetch_folder(name_or_path, revision, token, local_files_only)
         pipeline_config, loaded = load_components(folder, torch_dtype)
         pipeline = cls(pipeline_config, **loaded)
         pipeline.prompts = PromptReader.load(folder, loaded["tokenizer"])
@@ -164,6 +178,7 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         """Words of a prompt, as it is read, that the text encoder has never seen; empty for an open vocabulary."""
         return self.prompts.unknown(prompt)
 
+    @answers_keywords
     def trajectory(
         self,
         image: Any,
@@ -181,6 +196,8 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         target_guidance_scale: float | None = None,
         guidance_rescale: float | None = None,
         generator: Generators = None,
+        seed: int | Sequence[int] | None = None,
+        num_frames: int | None = None,
         num_videos_per_prompt: int = 1,
         batch_size: int = 1,
         sampler: str | None = None,
@@ -190,20 +207,18 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         """Stage 1: predict mask trajectories.
 
         Args:
-            image: uint8 [H, W, 3], PIL image or file; or a list of them.
+            image: uint8 [H, W, 3], PIL image or file; or a list of them. One with a list of prompts is used with each.
             object_mask: the object to be handled in the image, bool [H, W] or whatever else
                 :func:`~mask2iv.trajectories.masks.load_mask` reads: files and PIL images too; or a list.
             prompt: instruction; None or "" for none; or a list.
             target_mask: where the object shall end, given like `object_mask`; None for none; or a list.
             actor_mask: the actor where the image shows it, given likewise; None if absent or not known; or a list.
-            height, width: output size in pixels; the model's default where None.
-            fit: how an image of another shape gets the output's: "crop" (around the masks), "pad", "stretch" or
-                "centre"; the model's default where None. See :func:`mask2iv.media.fitting.place`.
-            fit_scale: of the fit "centre"; the model's default where None.
-            num_inference_steps: sampling steps; the model's default where None.
+            height, width, fit, fit_scale, num_inference_steps: the model's where None. Output size in pixels; how an
+                image of another shape gets it (:func:`mask2iv.media.fitting.place`); sampling steps.
             guidance_scale, target_guidance_scale: guidance by text and by target; 1 for none.
             guidance_rescale: share of rescaled guidance, in [0, 1].
-            generator: one, or a list with a generator or an integer seed per output.
+            generator, seed: a generator or an integer, or a list with one of them per output; an integer is counted up.
+            num_frames: the model's, if given.
             num_videos_per_prompt: outputs per image.
             batch_size: how many outputs go through the networks together, at most; those of one size and the same
                 kinds of conditions do. Takes that much more memory.
@@ -213,21 +228,22 @@ class Mask2IVPipeline(TwoStages, Accelerated):
             progress: show a progress bar.
 
         Returns:
-            Images times `num_videos_per_prompt` trajectories of T frames at (height, width); outputs of one image are
-            neighbours.
+            Images times `num_videos_per_prompt` trajectories at (height, width); outputs of one image are neighbours.
 
         Raises:
             InputError: no stage 1, no condition, an unusable image, mask, size or number, or a sampler beside a
                 replaced scheduler.
         """
-        size = self.size(height, width)
+        check_call(None, num_frames, self.config.num_frames)
+        size, image = self.size(height, width), one_each(image, prompt)
         given = (image, object_mask, prompt, target_mask, actor_mask)
         scenes = read_scenes(*given, size, *self.fitting(fit, fit_scale), num_videos_per_prompt)
         guidance = Guidance(guidance_scale, target_guidance_scale, guidance_rescale)
         options = SamplingOptions(num_inference_steps, batch_size, sampler, guidance)
-        seeds = sample_seeds(generator, len(scenes))
+        seeds = sample_seeds(generator, len(scenes), seed)
         return self.predict(scenes, seeds, options, callback_on_step_end, progress)
 
+    @answers_keywords
     def render(
         self,
         image: Any,
@@ -240,11 +256,13 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         fit_scale: float | None = None,
         num_inference_steps: int | None = None,
         generator: Generators = None,
+        seed: int | Sequence[int] | None = None,
         batch_size: int = 1,
         sampler: str | None = None,
         callback_on_step_end: StepCallback | None = None,
         progress: bool = True,
-    ) -> list[UInt8Array]:
+        output_type: str | None = None,
+    ) -> list[Any]:
         """Stage 2: render videos along mask trajectories.
 
         Args:
@@ -255,16 +273,19 @@ class Mask2IVPipeline(TwoStages, Accelerated):
             height, width: output size where there is no trajectory; the model's default where None.
             fit, fit_scale: as in :meth:`trajectory`, a crop being of the middle. Where neither is given, a trajectory
                 that this model predicted for an image of this size tells which part of it it shows.
-            num_inference_steps, generator, batch_size, sampler, callback_on_step_end, progress: as in
+            num_inference_steps, generator, seed, batch_size, sampler, callback_on_step_end, progress: as in
                 :meth:`trajectory`.
+            output_type: None for uint8 arrays; "pil", "np" or "pt" as in diffusers, see
+                :func:`~mask2iv.pipelines.calls.as_output`.
 
         Returns:
-            One video per trajectory, uint8 [T, H, W, 3].
+            One video per trajectory, uint8 [T, H, W, 3] or what `output_type` says.
 
         Raises:
             InputError: no stage 2, an unusable image, trajectory or number, or a trajectory or prompt that this model
                 does not take, or lacks.
         """
+        check_call(output_type, None, self.config.num_frames)
         count = len(listed(image)) if trajectory is None else len(listed(trajectory))
         images = [check_image(one) for one in as_list(image, count, "image")]
         paths: list[Trajectory | None] = as_list(trajectory, count, "trajectory")
@@ -279,8 +300,11 @@ class Mask2IVPipeline(TwoStages, Accelerated):
             for picture, path, text in zip(images, paths, prompts, strict=True)
         ]
         options = SamplingOptions(num_inference_steps, batch_size, sampler)
-        return self.render_requests(requests, sample_seeds(generator, count), options, callback_on_step_end, progress)
+        seeds = sample_seeds(generator, count, seed)
+        videos = self.render_requests(requests, seeds, options, callback_on_step_end, progress)
+        return [as_output(video, output_type) for video in videos]
 
+    @answers_keywords
     def __call__(
         self,
         image: Any,
@@ -299,13 +323,16 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         target_guidance_scale: float | None = None,
         guidance_rescale: float | None = None,
         generator: Generators = None,
+        seed: int | Sequence[int] | None = None,
+        num_frames: int | None = None,
         num_videos_per_prompt: int = 1,
         batch_size: int = 1,
         sampler: str | None = None,
         callback_on_step_end: StepCallback | None = None,
         progress: bool = True,
+        output_type: str | None = None,
         return_dict: bool = True,
-    ) -> Mask2IVOutput | tuple[list[UInt8Array], list[Trajectory]]:
+    ) -> Mask2IVOutput | tuple[list[Any], list[Trajectory]]:
         """Both stages. Arguments as in :meth:`trajectory` and :meth:`render`, and:
 
         Args:
@@ -315,17 +342,19 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         Raises:
             InputError: as these, or stage 2 takes no masks.
         """
-        size = self.size(height, width)
+        check_call(output_type, num_frames, self.config.num_frames)
+        size, image = self.size(height, width), one_each(image, prompt)
         given = (image, object_mask, prompt, target_mask, actor_mask)
         scenes = read_scenes(*given, size, *self.fitting(fit, fit_scale), num_videos_per_prompt)
         guidance = Guidance(guidance_scale, target_guidance_scale, guidance_rescale)
         options = SamplingOptions(num_inference_steps, batch_size, sampler, guidance)
         output = self.generate(
             scenes,
-            sample_seeds(generator, len(scenes)),
+            sample_seeds(generator, len(scenes), seed),
             options,
             replace(options, steps=video_num_inference_steps),
             callback_on_step_end,
             progress,
         )
+        output.frames = [as_output(video, output_type) for video in output.frames]
         return output if return_dict else (output.frames, output.trajectory)

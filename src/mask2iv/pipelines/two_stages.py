@@ -46,12 +46,12 @@ class Mask2IVOutput:
     """Result of a pipeline call.
 
     Attributes:
-        frames: one video per output, uint8 [T, H, W, 3].
+        frames: one video per output, uint8 [T, H, W, 3], or what the call's ``output_type`` says.
         trajectory: the mask trajectory each was rendered from.
         seconds: what each stage took.
     """
 
-    frames: list[UInt8Array]
+    frames: list[Any]
     trajectory: list[Trajectory]
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -75,6 +75,11 @@ class TwoStages:
         self._predictor: TrajectoryPredictor | None = None
         self._renderer: VideoRenderer | None = None
         self.prompts = prompts
+        self._bar: dict[str, Any] = {}
+
+    def set_progress_bar_config(self, **options: Any) -> None:
+        """Arguments of tqdm for the progress bars, for example ``disable=True``; as in diffusers."""
+        self._bar = options
 
     @property
     def prompts(self) -> PromptReader:
@@ -303,7 +308,7 @@ class TwoStages:
         self, name: str, outputs: int, options: SamplingOptions, callback: StepCallback | None, progress: bool
     ) -> Iterator[SamplingOptions]:
         """The options with a watch that moves a progress bar and calls the user's callback after each step."""
-        with tqdm(desc=name, unit="step", disable=not progress) as bar:
+        with tqdm(**{"desc": name, "unit": "step", "disable": not progress, **self._bar}) as bar:
 
             def watch(step: SamplingStep, count: int) -> torch.Tensor | None:
                 bar.total = step.num_steps * outputs

@@ -7,27 +7,36 @@ trained further on captions in other words ("a hand lifting a cup") does not inh
 from __future__ import annotations
 
 import logging
+import string
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
 from mask2iv import config
-from mask2iv.errors import InputError
+from mask2iv.errors import InputError, InputWarning
 from mask2iv.files import write_json
 from mask2iv.models.text import has_closed_vocabulary, unknown_words, words_cut_off
 from mask2iv.prompts.reading import Wording
-from mask2iv.prompts.wording import WordingTable
+from mask2iv.prompts.wording import WordingTable, verb_forms
 
 WORDING = "wording.json"
 _LOG = logging.getLogger(__name__)
+_ACTOR = "a hand"
+
+
+class PromptWarning(InputWarning):
+    """A model does not see all of a prompt, or not its meaning."""
 
 
 class PromptReader:
-    """Reads the prompts of one model. When called, it logs rewritten prompts and what is cut off.
+    """Reads the prompts of one model. When called, it logs rewritten prompts and warns of what the model does not see.
 
     Args:
         tokenizer: the model's.
-        wording: rewrites prompts in the words of the model's captions; None leaves them unchanged.
+        wording: rewrites prompts in the words of the model's captions. None leaves them unchanged, but for an
+            imperative whose form alone the captions do not know: "push the box" is read as "a hand pushing the box".
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, wording: Wording | None = None) -> None:
@@ -56,15 +65,20 @@ class PromptReader:
             write_json(folder / WORDING, config.to_dict(self.wording.table))
 
     def __call__(self, prompt: str) -> str:
-        """As :meth:`read`, with logging."""
-        read, cut = self.read(prompt), self.cut_off(prompt)
+        """As :meth:`read`; warns of unknown words and of what is cut off (:class:`PromptWarning`)."""
+        read = self.read(prompt)
         if read != prompt:
             _LOG.info('prompt: "%s" read as "%s"', prompt, read)
-        if cut:
-            _LOG.warning(
-                'prompt: longer than the %d tokens that this model takes; it does not see "%s"', self.limit, cut
-            )
+        for problem in self.problems([prompt]):
+            warnings.warn(PromptWarning("prompt", problem), stacklevel=2)
         return read
+
+    def problems(self, prompts: Sequence[str]) -> list[str]:
+        """What the model does not see of some prompts: unknown words, and the ends of prompts that are too long."""
+        words = dict.fromkeys(word.strip(string.punctuation) or word for one in prompts for word in self.unknown(one))
+        found = [f"words that mean nothing to this model: {', '.join(words)}"] if words else []
+        too_long = f"longer than the {self.limit} tokens that this model takes"
+        return found + [f'{too_long}; it does not see "{cut}"' for one in prompts if (cut := self.cut_off(one))]
 
     @property
     def limit(self) -> int:
@@ -73,7 +87,23 @@ class PromptReader:
 
     def read(self, prompt: str) -> str:
         """The text that is encoded for a prompt: the prompt itself, or its translation by the model's table."""
-        return prompt if self.wording is None else self.wording(prompt)
+        return self._as_caption(prompt) if self.wording is None else self.wording(prompt)
+
+    def _as_caption(self, prompt: str) -> str:
+        """The prompt with its verb in the form that captions have, where they know only that; else unchanged."""
+        words = prompt.split()
+        for index, word in enumerate(words):
+            if not unknown_words(self.tokenizer, word):
+                continue
+            verb = word.lower().strip(string.punctuation)
+            bases = (verb, verb.removesuffix("s"), verb.removesuffix("es"))
+            forms = [form for base in bases if base for form in verb_forms(base) if form.endswith("ing")]
+            form = next((form for form in forms if not unknown_words(self.tokenizer, form)), None)
+            if form is None:
+                return prompt
+            actor = [_ACTOR] if index == 0 and not unknown_words(self.tokenizer, _ACTOR) else []
+            return " ".join([*actor, *words[:index], form, *words[index + 1 :]])
+        return prompt
 
     def unknown(self, prompt: str) -> list[str]:
         """Words of a prompt, as read, that the text encoder does not know; empty for an open vocabulary."""

@@ -7,6 +7,9 @@ network is told a frame rate that depends on the frames a clip spans.
 They start from an imported folder (of DynamiCrafter, or of a released Mask2IV checkpoint; the recipe of both stages
 from the image-to-video network of an unwidened one), whose autoencoder, CLIP encoders and tokenizer are kept. Sizes,
 schedule and sampling are those of the original.
+
+These sizes come with the original networks, so a recipe imports them when it is asked for: naming one must not wait for
+PyTorch.
 """
 
 from __future__ import annotations
@@ -15,10 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from mask2iv.backbones.dynamicrafter.conditions import trajectory_channels
-from mask2iv.backbones.dynamicrafter.sizes import UNetConfig
-from mask2iv.official.importing import pipeline_config
-from mask2iv.official.layout import preset
+from mask2iv.backbones.dynamicrafter.sizes import UNetConfig, trajectory_channels
 from mask2iv.recipes.training import TrainingConfig
 from mask2iv.recipes.types import Recipe, StageRecipe
 
@@ -44,6 +44,9 @@ _TRAJECTORY = replace(_STAGE, foreground_loss="squared-error")
 
 
 def _recipe(name: str) -> Recipe:
+    from mask2iv.official.importing import pipeline_config
+    from mask2iv.official.layout import preset
+
     kind = name.removeprefix("dynamicrafter-512-")
     schedule = preset("512").schedule
     if kind == "video":
@@ -62,6 +65,9 @@ def _both() -> Recipe:
     Image-to-video variants are trained with prompts, some left out, and sampled with guidance, as DynamiCrafter is;
     those with masks see no prompt. The joint model must learn to do without text and without target.
     """
+    from mask2iv.official.importing import pipeline_config
+    from mask2iv.official.layout import preset
+
     pipeline = replace(pipeline_config(preset("512"), "video"), mask_layout="joint", video_guidance_scale=7.5)
     unet = UNetConfig()
     joint = replace(unet, in_channels=trajectory_channels("joint", unet.out_channels))

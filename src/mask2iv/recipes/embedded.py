@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mask2iv.backbones.dynamicrafter.conditions import trajectory_channels
-from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig, UNetConfig
-from mask2iv.diffusion.schedule import NoiseScheduleConfig
+from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig, UNetConfig, trajectory_channels
+from mask2iv.diffusion.config import NoiseScheduleConfig
 from mask2iv.recipes.training import TrainingConfig
 from mask2iv.recipes.types import (
     AutoencoderRecipe,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Literal
 
-from mask2iv.checkpoint import LEAST_FILE_BYTES
+from mask2iv.config import parse_bytes
 from mask2iv.errors import InputError
 
 MixedPrecision = Literal["no", "bf16", "fp16"]
@@ -37,20 +36,8 @@ FREE_TO_CHANGE = (
 """Settings that a resumed run may change: how long it runs, how it uses the machine and what it reports. None of them
 changes what a step computes, except for rounding."""
 
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
-
-
-def parse_bytes(text: str, field: str) -> int:
-    """Bytes of a size such as 15MiB, 500MB or 2GB. ``field`` names it in messages.
-
-    Raises:
-        InputError: another form, or less than one byte.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?)?B?", text.strip().upper())
-    size = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
-    if size < 1:
-        raise InputError(field, f"must be a size such as 15MiB, 500MB or 2GB, found {text!r}")
-    return size
+LEAST_FILE_BYTES = 64 * 1024
+"""The smallest bound on the size of a checkpoint's files."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +164,16 @@ class TrainingConfig:
             raise InputError("training.lr_schedule", "cosine needs decay_steps, the steps over which the rate falls")
         if self.shard_bytes is not None and self.shard_bytes < LEAST_FILE_BYTES:
             raise InputError("training.max_shard_size", f"must be at least 64KiB, found {self.max_shard_size!r}")
+
+    def require_whole(self) -> None:
+        """Raises InputError if only a part of the networks is trained, which needs networks to start from."""
+        if self.lora_rank or self.freeze_temporal:
+            name = "lora_rank" if self.lora_rank else "freeze_temporal"
+            raise InputError(
+                f"training.{name}",
+                "trains a part of given networks, found none",
+                "give their folder as initial weights",
+            )
 
     def rate(self, step: int, place: float | None = None) -> float:
         """Learning rate at optimiser step `step`, counted from 0. `place` is the position in the schedule, in steps, if

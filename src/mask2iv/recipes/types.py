@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig, UNetConfig
-from mask2iv.diffusion.losses import ContactMap, ForegroundLoss
-from mask2iv.diffusion.schedule import NoiseScheduleConfig
+from mask2iv.diffusion.config import ContactMap, ForegroundLoss, NoiseScheduleConfig
 from mask2iv.errors import InputError
 from mask2iv.recipes.training import TrainingConfig
 from mask2iv.stages.config import PipelineConfig

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
-
-import torch
+from typing import TYPE_CHECKING, Literal, get_args
 
 from mask2iv.errors import InputError
 from mask2iv.trajectories.labels import only_actors
+
+if TYPE_CHECKING:
+    import torch
 
 MaskLayout = Literal["joint", "text", "position"]
 VideoControl = Literal["concat", "controlnet", "none"]
@@ -64,5 +65,5 @@ class VideoConditioning:
     def shown(self, labels: torch.Tensor) -> torch.Tensor:
         """The labels that the network may see, uint8 of any shape: all, the actors', or background only."""
         if not self.takes_masks:
-            return torch.zeros_like(labels)
+            return labels * 0
         return labels if self.masks == "actor+object" else only_actors(labels)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from mask2iv.contract import Fit
-from mask2iv.diffusion.solvers import SAMPLERS, SamplerName
+from mask2iv.diffusion.config import SAMPLERS, SamplerName
 from mask2iv.errors import InputError
 from mask2iv.stages.conditioning import MaskLayout, VideoConditioning
 from mask2iv.trajectories.labels import Snapping

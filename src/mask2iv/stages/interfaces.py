@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
-
-import torch
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from mask2iv.contract import Trajectory, UInt8Array
-from mask2iv.diffusion.samplers import SamplingStep
 from mask2iv.errors import InputError
 from mask2iv.stages.config import PipelineConfig
 from mask2iv.stages.scene import Scene
 
-Watch = Callable[[SamplingStep, int], torch.Tensor | None]
+if TYPE_CHECKING:
+    import torch
+
+    from mask2iv.diffusion.samplers import SamplingStep
+
+Watch: TypeAlias = "Callable[[SamplingStep, int], torch.Tensor | None]"
 """Called after each sampling step with the step and the number of outputs that took it together. Latents that it
 returns replace the step's. To cancel, it raises: nothing is kept of an interrupted call."""
 

@@ -14,21 +14,36 @@ from mask2iv.stages.interfaces import SamplingOptions
 
 T = TypeVar("T")
 OnStep = Callable[[SamplingStep], torch.Tensor | None]
-Generators = torch.Generator | Sequence[torch.Generator | int] | None
+Generators = torch.Generator | int | Sequence[torch.Generator | int] | None
 
 
-def sample_seeds(generator: Generators, count: int) -> list[int]:
-    """One seed per output: drawn from its generator, or the integer itself. A single generator is drawn from in order.
+def sample_seeds(generator: Generators, count: int, seed: int | Sequence[int] | None = None) -> list[int]:
+    """One seed per output: drawn from its generator, or the integer itself.
+
+    A single generator is drawn from in order; a single integer is counted up from.
+
+    Args:
+        generator: one, or one per output; None for new ones.
+        count: of outputs.
+        seed: another name of integers.
 
     Raises:
-        InputError: a list of another length.
+        InputError: a list of another length, both names, or a negative number.
     """
+    if seed is not None:
+        if generator is not None:
+            raise InputError("seed", "generator is given too", "leave one of them out")
+        generator = seed
+    if isinstance(generator, int):
+        generator = range(generator, generator + count)
     if generator is None:
         generator = torch.Generator()
         generator.seed()
     sources = [generator] * count if isinstance(generator, torch.Generator) else list(generator)
     if len(sources) != count:
         raise InputError("generator", f"found {len(sources)} for {count} outputs", "give one for each")
+    if any(isinstance(source, int) and source < 0 for source in sources):
+        raise InputError("generator", "a seed must be at least 0", "choose another one")
     return [
         source
         if isinstance(source, int)

@@ -13,13 +13,13 @@ from mask2iv.backbones.dynamicrafter.stage import Stage
 from mask2iv.data.vocabulary import words_of
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
-from mask2iv.errors import InputError
 from mask2iv.models.text import encode_text
-from mask2iv.pipelines.components import INDEX, load_component, read_index
+from mask2iv.pipelines.components import load_component
+from mask2iv.pipelines.folder import INDEX, read_index
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.recipes import PainterRecipe, PlannerRecipe, ReferenceRecipe, StageRecipe
 from mask2iv.stages.conditioning import VideoConditioning
-from mask2iv.training.context import ADOPTED, FROZEN, VIDEO_NETWORKS, TrainContext
+from mask2iv.training.context import TrainContext
 from mask2iv.training.engine.loop import Trainer, Validation
 from mask2iv.training.engine.trainable import merge_adapters, save_adapter
 from mask2iv.training.inputs.actor_masks import build_actor_masks
@@ -38,6 +38,14 @@ from mask2iv.training.networks.reference import train_reference
 from mask2iv.training.networks.stages import StageBatches, StageData, StageName, make_stage, train_stage
 from mask2iv.training.networks.vae import train_vae
 from mask2iv.training.networks.validation import MEASURES, StageValidation
+from mask2iv.training.start import (
+    FROZEN,
+    VIDEO_NETWORKS,
+    painter_sizes,
+    planner_sizes,
+    reference_sizes,
+    stage_parts,
+)
 
 _AUTOCAST: Mapping[str, torch.dtype | None] = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -80,37 +88,33 @@ def _plan_rows(context: TrainContext) -> tuple[PlanRows, list[str], PlanRows, to
 
 
 def _painter(context: TrainContext) -> dict[str, float]:
-    context.adopt(ADOPTED["painter"])
+    context.adopt("painter")
     context.teach_words(mirrored=True)
     context.vouch_for(("tokenizer", "text_encoder"))
     recipe: PainterRecipe = context.recipe.of("painter")
     rows = _plan_rows(context)
-    sizes = {"widths": recipe.widths, "depth": recipe.depth, "code": recipe.code, "text_width": rows[0].text.shape[-1]}
+    sizes = painter_sizes(context.recipe, rows[0].text.shape[-1])
     painter, figures = train_painter(recipe, *rows, context.run, context.start_of("painter", sizes))
     context.save({"painter": painter})
     return figures
 
 
 def _planner(context: TrainContext) -> dict[str, float]:
-    context.adopt(ADOPTED["planner"])
+    context.adopt("planner")
     context.teach_words(mirrored=True)
     context.vouch_for(("tokenizer", "text_encoder", "painter"))
     recipe: PlannerRecipe = context.recipe.of("planner")
     painter, rows = context.load("painter", "painter").requires_grad_(False), _plan_rows(context)
-    sizes = {"width": recipe.width, "layers": recipe.layers, "heads": recipe.heads, "code": painter.code}
-    sizes |= {"num_frames": context.recipe.pipeline.num_frames, "text_width": rows[0].text.shape[-1]}
-    start = context.start_of("planner", sizes)
+    start = context.start_of("planner", planner_sizes(context.recipe, painter.code, rows[0].text.shape[-1]))
     planner, figures = train_planner(recipe, painter, *rows, context.run, start)
     context.save({"planner": planner})
     return figures
 
 
 def _reference(context: TrainContext) -> dict[str, float]:
-    context.adopt(ADOPTED["reference"])
+    context.adopt("reference")
     recipe: ReferenceRecipe = context.recipe.of("reference")
-    start = context.start_of(
-        "reference_decoder", {"widths": recipe.widths, "depth": recipe.depth, "patch": recipe.patch}
-    )
+    start = context.start_of("reference_decoder", reference_sizes(context.recipe))
     present = read_index(context.model_dir)[1] if (context.model_dir / INDEX).is_file() else {}
     precision = recipe.training.mixed_precision
     if "video_unet" in present:
@@ -137,7 +141,7 @@ def _reference(context: TrainContext) -> dict[str, float]:
 def _stage(name: StageName) -> Callable[[TrainContext], dict[str, float]]:
     def train(context: TrainContext) -> dict[str, float]:
         recipe, pipeline = context.recipe, context.recipe.pipeline
-        context.adopt()
+        context.adopt(name)
         stage_recipe: StageRecipe = recipe.of(name)
         change_std = getattr(pipeline, f"{name}_change_std")
         if recipe.reads_captions(name):
@@ -209,13 +213,7 @@ def _initial(context: TrainContext, name: StageName) -> Stage | None:
         return None
     _, components = read_index(context.initial)
     source = "video" if context.from_video else name
-    parts = [f"{source}_unet", f"{source}_resampler"]
-    field = "image_to_video" if context.from_video else "initial_weights"
-    for part in parts:
-        if part not in components:
-            raise InputError(field, f"{context.initial} holds no {part}", "give a folder with this stage")
-    optional = f"{source}_controlnet"
-    parts += [optional] if optional in components else []
+    parts = stage_parts(context.initial, components, source, context.from_video)
     unet, resampler, *rest = (load_component(context.initial, part, components[part], torch.float32) for part in parts)
     if context.from_video:
         return from_image_to_video(context.recipe.of(name), unet, resampler)

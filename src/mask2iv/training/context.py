@@ -15,26 +15,16 @@ from safetensors import SafetensorError
 
 from mask2iv.checkpoint import cannot_write
 from mask2iv.data.vocabulary import words_of
-from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, copy_linked, remove_leftovers, sha256_file
 from mask2iv.models.autoencoder import LatentCodec
-from mask2iv.models.text import add_words, unknown_words
-from mask2iv.pipelines.components import INDEX, load_component, read_index, save_component, write_index
+from mask2iv.models.text import add_words, unknown_words, words_cut_off
+from mask2iv.pipelines.components import load_component, save_component
+from mask2iv.pipelines.folder import INDEX, read_index, write_index
 from mask2iv.recipes import Recipe
 from mask2iv.training.engine.run import Run
 from mask2iv.training.inputs.clips import ClipMemory
 from mask2iv.training.inputs.mirror import mirrored_caption
-
-FROZEN = ("vae", "tokenizer", "text_encoder", "image_encoder", "reference_decoder")
-"""Components that a stage needs but does not train."""
-VIDEO_NETWORKS = ("video_unet", "video_resampler", "video_controlnet")
-ADOPTED: Mapping[str, tuple[str, ...]] = {
-    "painter": FROZEN,
-    "planner": (*FROZEN, "painter"),
-    "reference": (*FROZEN[:-1], *VIDEO_NETWORKS, "scheduler"),
-}
-"""What a component's run copies from the folder that it starts from, besides its own network; see
-:meth:`TrainContext.adopt`."""
+from mask2iv.training.start import ADOPTED, lacking, refuse_other_sizes
 
 
 @dataclass(frozen=True)
@@ -86,14 +76,11 @@ class TrainContext:
             if name in components:
                 component = load_component(self.model_dir, name, components[name], torch.float32)
                 return component.to(self.device) if isinstance(component, torch.nn.Module) else component
-        if trained_by in self.recipe.components:
-            raise InputError("out", f"{self.model_dir} holds no {name} yet", f"train {trained_by} into it first")
-        raise InputError(
-            "recipe", f"{self.recipe.name} trains no {name}", "give the imported folder that has it as initial weights"
-        )
+        raise lacking(self.recipe, self.model_dir, name, trained_by)
 
-    def adopt(self, frozen: Sequence[str] = FROZEN) -> None:
-        """Copy the frozen components that the model folder lacks from the folder that training starts from.
+    def adopt(self, component: str) -> None:
+        """Copy what a component's run needs (:data:`~mask2iv.training.start.ADOPTED`) and the model folder lacks from
+        the folder that training starts from.
 
         Only the main process copies. Files are linked where the file system allows it, since components are replaced
         as folders and never written into.
@@ -101,7 +88,7 @@ class TrainContext:
         if self.initial is not None and self.run.accelerator.is_main_process:
             _, given = read_index(self.initial, "initial_weights")
             known = read_index(self.model_dir)[1] if (self.model_dir / INDEX).is_file() else {}
-            names = [name for name in frozen if name in given and name not in known]
+            names = [name for name in ADOPTED[component] if name in given and name not in known]
             for name in names:
                 with atomic_directory(self.model_dir / name, overwrite=True) as folder:
                     copy_linked(self.initial / name, folder)
@@ -132,14 +119,7 @@ class TrainContext:
                 print(f"mask2iv: {self.initial} holds no {name}: it starts from random weights", file=sys.stderr)
             return None
         network = load_component(self.initial, name, components[name], torch.float32)
-        other = [key for key, wanted in sizes.items() if _plain(network.config[key]) != _plain(wanted)]
-        if other:
-            found = ", ".join(f"{key} {network.config[key]} (recipe: {sizes[key]})" for key in other)
-            raise InputError(
-                "initial_weights",
-                f"{name} of {self.initial} has {found}",
-                "use the recipe that these weights were trained with",
-            )
+        refuse_other_sizes(self.initial, name, network.config, sizes)
         return network
 
     def teach_words(self, mirrored: bool = False) -> None:
@@ -149,6 +129,7 @@ class TrainContext:
             words = sorted(
                 {word for caption in self.captions(mirrored) for word in words_of(unknown_words(tokenizer, caption))}
             )
+            self._tell_of_long_captions(tokenizer)
             if words and self.add_words:
                 larger = add_words(tokenizer, self.load("text_encoder", "encoders"), words)
                 # The encoder first: one that knows more words than its tokenizer is harmless, and is grown again.
@@ -161,6 +142,19 @@ class TrainContext:
                     file=sys.stderr,
                 )
         self.run.accelerator.wait_for_everyone()
+
+    def _tell_of_long_captions(self, tokenizer: Any) -> None:
+        """Warn of captions whose ends the text encoder does not see."""
+        captions = list(dict.fromkeys(self.captions(mirrored=False)))
+        cut = {caption: end for caption in captions if (end := words_cut_off(tokenizer, caption))}
+        if cut:
+            caption, end = next(iter(cut.items()))
+            print(
+                f"mask2iv: warning: captions: {len(cut)} of {len(captions)} are longer than the "
+                f'{tokenizer.model_max_length} tokens that the text encoder takes; of "{caption}" it does not see '
+                f'"{end}"',
+                file=sys.stderr,
+            )
 
     def vouch_for(self, frozen: Sequence[str]) -> None:
         """Make the frozen components part of the run's identity: it cannot be resumed with others."""
@@ -197,8 +191,3 @@ class TrainContext:
         vae = self.load("vae", "vae").requires_grad_(False)
         # More would not fit into a CPU's caches; fewer would leave a GPU idle.
         return LatentCodec(vae, self.recipe.pipeline.latent_patch, chunk=16 if self.device.type == "cpu" else 256)
-
-
-def _plain(value: Any) -> Any:
-    """A size as JSON stores it."""
-    return list(value) if isinstance(value, tuple) else value

@@ -7,13 +7,15 @@ takes three channels and so gets the label colours (paper, section 3.2).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
 from mask2iv.contract import LABEL_COLOURS, BoolArray, Label, Trajectory, UInt8Array, channels_to_labels
 from mask2iv.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 Snapping = Literal["nearest", "channels"]
 """How colours and labels belong together in a model. "nearest": a decoded pixel takes the nearest label colour, and the
@@ -104,6 +106,8 @@ def _squares(mask: BoolArray, side: int) -> BoolArray:
 
 def labels_to_tensor(labels: torch.Tensor, snapping: Snapping = "nearest") -> torch.Tensor:
     """Paints labels for the autoencoder, uint8 [B, T, H, W] -> float32 [B, 3, T, H, W] in [-1, 1]."""
+    import torch
+
     colours = torch.from_numpy(LABEL_COLOURS).to(labels.device, torch.float32) / 127.5 - 1.0
     if snapping == "channels":
         colours[Label.SECOND_ACTOR] = colours[Label.ACTOR]
@@ -112,6 +116,8 @@ def labels_to_tensor(labels: torch.Tensor, snapping: Snapping = "nearest") -> to
 
 def tensor_to_labels(x: torch.Tensor, labels: Sequence[int] = _PREDICTED_LABELS) -> torch.Tensor:
     """Snaps a decoded trajectory to labels, float [B, 3, T, H, W] in [-1, 1] -> uint8 [B, T, H, W]."""
+    import torch
+
     colours = torch.from_numpy(LABEL_COLOURS[list(labels)]).to(x.device, torch.float32) / 127.5 - 1.0
     distances = [(x.float() - colour.view(1, 3, 1, 1, 1)).square().sum(dim=1) for colour in colours]
     choice = torch.stack(distances).argmin(dim=0)
@@ -122,7 +128,7 @@ def snapped(x: torch.Tensor, snapping: Snapping, fps: float) -> list[Trajectory]
     """Decoded trajectories, float [B, 3, T, H, W] in [-1, 1], as a model's :data:`Snapping` reads them."""
     if snapping == "nearest":
         return [Trajectory(labels, fps) for labels in tensor_to_labels(x).cpu().numpy()]
-    painted: UInt8Array = ((x >= 0).to(torch.uint8) * 255).permute(0, 2, 3, 4, 1).contiguous().cpu().numpy()
+    painted: UInt8Array = ((x >= 0).byte() * 255).permute(0, 2, 3, 4, 1).contiguous().cpu().numpy()
     labels = channels_to_labels(painted)
     plain = (labels_to_rgb(labels) == painted).all(axis=(1, 2, 3, 4))
     return [Trajectory(labels[index], fps, None if plain[index] else painted[index]) for index in range(len(painted))]
@@ -130,9 +136,9 @@ def snapped(x: torch.Tensor, snapping: Snapping, fps: float) -> list[Trajectory]
 
 def only_object(labels: torch.Tensor) -> torch.Tensor:
     """Labels with all actors set to background, as in a target-position mask. uint8, any shape."""
-    return torch.where(labels == Label.OBJECT, labels, torch.zeros_like(labels))
+    return labels.where(labels == Label.OBJECT, 0)
 
 
 def only_actors(labels: torch.Tensor) -> torch.Tensor:
     """Labels with the object set to background: the actors' visible masks. uint8, any shape."""
-    return torch.where(labels == Label.OBJECT, torch.zeros_like(labels), labels)
+    return labels.where(labels != Label.OBJECT, 0)

@@ -3,12 +3,8 @@
 import pytest
 import torch
 
-from mask2iv.backbones.dynamicrafter.conditions import (
-    trajectory_channels,
-    trajectory_conditions,
-    video_channels,
-    video_conditions,
-)
+from mask2iv.backbones.dynamicrafter.conditions import trajectory_conditions, video_conditions
+from mask2iv.backbones.dynamicrafter.sizes import trajectory_channels, video_channels
 from mask2iv.errors import InputError
 from mask2iv.stages.conditioning import VideoConditioning
 from mask2iv.trajectories.labels import only_actors, only_object

@@ -8,7 +8,8 @@ from mask2iv.backbones.dynamicrafter.resampler import Resampler
 from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig, UNetConfig
 from mask2iv.backbones.dynamicrafter.stage import Stage, draw_timesteps
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
-from mask2iv.diffusion.schedule import NoiseSchedule, NoiseScheduleConfig
+from mask2iv.diffusion.config import NoiseScheduleConfig
+from mask2iv.diffusion.schedule import NoiseSchedule
 
 SHAPE = (2, 4, 3, 4, 4)
 SCHEDULE = NoiseSchedule(NoiseScheduleConfig(prediction_type="sample", base_scale=None))

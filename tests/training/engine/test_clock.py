@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from mask2iv.cli import main
-from mask2iv.pipelines.components import load_component, read_index
+from mask2iv.pipelines.components import load_component
+from mask2iv.pipelines.folder import read_index
 from mask2iv.recipes.training import TrainingConfig
 from mask2iv.training.engine import clock
 from mask2iv.training.engine.clock import Clock

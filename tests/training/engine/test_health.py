@@ -54,7 +54,7 @@ def test_a_missing_library_names_the_extra(
         monkeypatch.setitem(sys.modules, library, None)
     for flag, extra in (("report_to=wandb", "wandb"), ("optimizer=adamw-8bit", "adamw8bit")):
         assert train("vae", tiny_clips, tmp_path / "model", "--set", f"vae.training.{flag}") == 2
-        assert f'pip install "mask2iv[{extra}]"' in capsys.readouterr().err
+        assert f'pip install ".[{extra}]"' in capsys.readouterr().err
 
 
 def test_fp16_needs_a_gpu(tiny_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

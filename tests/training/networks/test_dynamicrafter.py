@@ -20,7 +20,7 @@ from mask2iv.files import sha256_file
 from mask2iv.manifest import weights_digest
 from mask2iv.official.layout import preset
 from mask2iv.official.networks import unet_config_from_original
-from mask2iv.pipelines.components import read_index
+from mask2iv.pipelines.folder import read_index
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.recipes import RECIPES, get_recipe
 from mask2iv.stages.conditioning import VideoConditioning

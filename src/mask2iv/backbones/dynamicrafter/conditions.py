@@ -44,11 +44,6 @@ class Conditions:
         return Conditions(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
-def trajectory_channels(layout: MaskLayout, latent_channels: int) -> int:
-    """Input channels of stage 1's UNet: noisy mask latent, mask condition(s), image latent."""
-    return latent_channels * (4 if layout == "joint" else 3)
-
-
 def with_new_channels(weight: torch.Tensor, count: int, copy: bool = False) -> torch.Tensor:
     """An image-to-video network's first convolution with more input channels behind its own, [O, 2 C + N, k, k].
 
@@ -111,12 +106,6 @@ def trajectory_conditions(
     if layout == "joint":
         return torch.cat([mask.repeat(everywhere), target.repeat(everywhere), image], dim=1)
     raise InputError("mask_layout", f"must be 'joint', 'text' or 'position', found {layout!r}")
-
-
-def video_channels(conditioning: VideoConditioning, latent_channels: int) -> int:
-    """Input channels of stage 2's UNet: noisy latent, image latent, and the mask latents that are joined to them."""
-    joined = (1 if conditioning.frames_together else 2) if conditioning.control == "concat" else 0
-    return latent_channels * (2 + joined)
 
 
 def video_conditions(

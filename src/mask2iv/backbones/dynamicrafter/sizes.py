@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from mask2iv import config
 from mask2iv.errors import InputError
+from mask2iv.stages.conditioning import MaskLayout, VideoConditioning
 
 MAX_WIDTH = 65_536
 """Most channels, tokens or heads: far more than any network has. A damaged configuration must not ask for terabytes."""
@@ -224,3 +225,14 @@ class ResamplerConfig(ModelConfig):
     def __post_init__(self) -> None:
         self._require_positive_int("depth", most=MAX_DEPTH)
         self._require_positive_int(*(field.name for field in dataclasses.fields(self)))
+
+
+def trajectory_channels(layout: MaskLayout, latent_channels: int) -> int:
+    """Input channels of stage 1's UNet: noisy mask latent, mask condition(s), image latent."""
+    return latent_channels * (4 if layout == "joint" else 3)
+
+
+def video_channels(conditioning: VideoConditioning, latent_channels: int) -> int:
+    """Input channels of stage 2's UNet: noisy latent, image latent, and the mask latents that are joined to them."""
+    joined = (1 if conditioning.frames_together else 2) if conditioning.control == "concat" else 0
+    return latent_channels * (2 + joined)

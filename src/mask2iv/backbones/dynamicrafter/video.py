@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from mask2iv.backbones.dynamicrafter.conditions import Conditions, video_channels, video_conditions
+from mask2iv.backbones.dynamicrafter.conditions import Conditions, video_conditions
 from mask2iv.backbones.dynamicrafter.controlnet import ControlNet
 from mask2iv.backbones.dynamicrafter.sharing import SharedEncoder, join_conditions, stacked, unprompted
+from mask2iv.backbones.dynamicrafter.sizes import video_channels
 from mask2iv.backbones.dynamicrafter.stage import Stage
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.contract import UInt8Array

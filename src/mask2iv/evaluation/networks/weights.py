@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from mask2iv.errors import InputError
 from mask2iv.files import reason, require_file, sha256_file
+
+if TYPE_CHECKING:
+    import torch
 
 METRICS = ("psnr", "ssim", "lpips", "fvd", "fvd-sim", "fid", "v2v", "t2v", "interaction")
 """Names of all metrics."""
@@ -89,6 +91,8 @@ class Weights:
         Raises:
             InputError: no digest was stated, it differs, or the file is not a TorchScript module.
         """
+        import torch
+
         if self.sha256 is None:
             raise InputError(
                 self._field,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
-
-import torch
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.seeds import generator_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
 T = TypeVar("T")
 StageChoice = Literal["trajectory", "video", "both", "end-to-end"]
@@ -55,7 +57,7 @@ class EvaluationConfig:
         keep: how many of the best and how many of the worst clips get filmstrips.
 
     Raises:
-        InputError: a number that is too small, or an unknown condition.
+        InputError: a number that is too small, an unknown condition, or one where stage 1 is not asked for a video.
     """
 
     stage: StageChoice = "both"
@@ -77,6 +79,12 @@ class EvaluationConfig:
                 raise InputError(name, f"must be at least {lowest}, found {value}")
         if self.condition is not None and self.condition not in CONDITIONS:
             raise InputError("condition", f"must be one of {', '.join(CONDITIONS)}, found {self.condition!r}")
+        if self.condition is not None and self.stage != "end-to-end":
+            raise InputError(
+                "condition",
+                f"is for both stages end to end: for stage {self.stage!r} stage 1 is evaluated with all that it takes",
+                "leave it out",
+            )
 
 
 class ModelAnswers:

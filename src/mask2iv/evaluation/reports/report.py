@@ -25,6 +25,7 @@ from mask2iv.evaluation.per_clip.catalogue import (
     QUESTION_TITLES,
     SHARE,
     TRAJECTORY_FIGURES,
+    Measure,
 )
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES, TRUE
@@ -79,6 +80,35 @@ def markdown(result: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def brief(result: Mapping[str, Any]) -> list[str]:
+    """The main figures of ``metrics.json``, a line for each answer; nothing of trivial ones."""
+    protocol = result["protocol"]
+    found = [f"{protocol['clips']} clips; in brackets: 95 % intervals. {_counted(protocol)}"]
+    for name, figures in result.get("trajectory", {}).items():
+        if name in CONDITIONS:
+            found.append(f"{answer_title(name)}: {_named(figures, TRAJECTORY_FIGURES, _MAIN_OF_STAGE_1)}")
+    for system in SYSTEMS:
+        if system in result:
+            figures = {**result.get("interaction", {}).get(system, {}), **result[system]["model"]}
+            found.append(f"{TITLES[system]}: {_named(figures, MEASURES, _MAIN_OF_VIDEOS)}")
+    return found
+
+
+def _named(figures: Mapping[str, Any], measures: Mapping[str, Measure], names: Sequence[str]) -> str:
+    shown = [f"{measures[name].title} {cell(figures[name], measures[name].form)}" for name in names if name in figures]
+    return ", ".join(shown) or "nothing of the main figures was measured"
+
+
+def _counted(protocol: Mapping[str, Any]) -> str:
+    """Which measures count the first frame."""
+    if protocol.get("convention") != "paper":
+        return "Overlaps and picture measures leave out the first frame, which is an input."
+    return (
+        "PSNR, FVD and the mIoU over colour channels are by the paper's protocol and count the first frame; they are "
+        "not comparable with those of the own one. Other overlaps and picture measures leave it out: it is an input."
+    )
+
+
 def tables(result: Mapping[str, Any]) -> list[Table]:
     """The tables of ``metrics.json``, in the order of a report."""
     found = []
@@ -123,6 +153,8 @@ def breakdown_tables(result: Mapping[str, Any]) -> list[Table]:
     return found
 
 
+_MAIN_OF_STAGE_1 = ("final_distance_mean", "object_miou", "vanished_share")
+_MAIN_OF_VIDEOS = ("psnr", "ssim", "lpips", "success", "object_miou")
 _TRAJECTORY_LEGEND = (
     "Final distance: from the object's centroid in the last frame (or where it was last seen) to the target's, as a "
     f"share of the image diagonal. The object moves in frames where its centroid went by more than {MOVING_SHARE:.0%} "
@@ -194,16 +226,9 @@ def protocol_line(result: Mapping[str, Any]) -> str:
     else:
         lacking = f" ({len(protocol['missing'])} clips have none and are left out)" if protocol["missing"] else ""
         parts.append(f"videos of {Path(protocol['predictions']).name}{lacking}, {protocol['seeds']} per clip")
-    left_out = "Overlaps and picture measures leave out the first frame, which is an input."
-    if protocol.get("convention") == "paper":
-        left_out = (
-            "PSNR, FVD and the mIoU over colour channels are by the paper's protocol and count the first frame; they "
-            "are not comparable with those of the own one. Other overlaps and picture measures leave it out: it is an "
-            "input."
-        )
     return (
         f"{', '.join(parts)}, data index {protocol['data_index_sha256'][:12]}. In brackets: 95 % bootstrap intervals "
-        f"over clips (one without width means that all clips agree). {left_out}"
+        f"over clips (one without width means that all clips agree). {_counted(protocol)}"
     )
 
 

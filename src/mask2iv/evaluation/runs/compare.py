@@ -20,6 +20,7 @@ from mask2iv.evaluation.per_clip.catalogue import DISTRIBUTIONS, MEASURES, Measu
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES, TRIVIAL, Row, systems_of
 from mask2iv.evaluation.reports.report import markdown_table
+from mask2iv.evaluation.runs.folder import require_finished
 from mask2iv.evaluation.runs.journal import read_features, read_protocol, read_rows
 
 Format = Literal["markdown", "latex", "csv"]
@@ -73,13 +74,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Figures of several systems, and how much each differs from the first.
+    """Figures of several systems, and how much each differs from its like in the first run.
 
     Attributes:
         clip_ids: those that all share; every figure is of these.
-        entries: lines by name.
+        entries: lines by name; those of one system stand together.
         measures: columns, keys of :data:`~mask2iv.evaluation.per_clip.catalogue.MEASURES`.
         figures: by entry and measure.
+        bases: for each entry that has one, the name of the entry that it is compared with.
         notes: differences between protocols that were allowed.
     """
 
@@ -87,6 +89,7 @@ class Comparison:
     entries: Mapping[str, Entry]
     measures: list[str]
     figures: dict[str, dict[str, Figure]]
+    bases: dict[str, str]
     notes: list[str]
 
     @property
@@ -96,9 +99,8 @@ class Comparison:
 
     @cached_property
     def differences(self) -> dict[str, dict[str, Figure]]:
-        """Each entry after the first less the first, paired by clip."""
-        first, *others = self.figures
-        return {other: self.less(other, first) for other in others}
+        """Each entry less its base, paired by clip."""
+        return {name: self.less(name, base) for name, base in self.bases.items()}
 
     def less(self, name: str, other: str) -> dict[str, Figure]:
         """An entry less another, paired by clip, for the measures that both have."""
@@ -120,10 +122,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     Raises:
         InputError: it holds no finished evaluation.
     """
-    if not (folder / "metrics.json").is_file():
-        raise InputError(
-            str(folder), "holds no finished evaluation (no metrics.json)", "finish it with mask2iv evaluate"
-        )
+    require_finished(folder)
     rows = {row["clip_id"]: row for row in read_rows(folder)}
     return Run(name or folder.resolve().name, folder, read_protocol(folder), rows)
 
@@ -137,7 +136,8 @@ def compare(
     """Gather the figures of several runs over the clips that all share.
 
     Args:
-        runs: the others are compared with the first.
+        runs: the others are compared with the first, like with like: stage 1 under the same condition, the same system
+            of videos, or what else the first has of videos (a model's against another program's).
         measures: columns; None for all that the runs have.
         references: also show :data:`REFERENCES`, as the first run measured them.
         allow_differences: compare runs whose protocols differ, and say so.
@@ -167,7 +167,8 @@ def compare(
         if unknown:
             raise InputError("measures", f"{unknown[0]!r} is not measured", f"choose from {', '.join(shown)}")
         shown = [name for name in shown if name in measures]
-    return Comparison(shared, {entry.name: entry for entry in entries}, shown, found, notes)
+    bases = {entry.name: base.name for entry in entries if (base := _base(entry, entries)) is not None}
+    return Comparison(shared, {entry.name: entry for entry in entries}, shown, found, bases, notes)
 
 
 def table(comparison: Comparison, form: Format = "markdown") -> str:
@@ -175,19 +176,15 @@ def table(comparison: Comparison, form: Format = "markdown") -> str:
 
     Args:
         comparison: what :func:`compare` found.
-        form: "markdown" and "latex" give two tables with intervals, of figures and of differences; "csv" gives one line
-            per figure with value, low, high and number of clips.
+        form: "markdown" and "latex" give tables with intervals, of figures and of differences, for stage 1 and for
+            videos apart; "csv" gives one line per figure with value, low, high and number of clips.
     """
     if form == "csv":
         return _csv(comparison)
-    parts = [_grid(comparison, comparison.figures, form, best=True)]
-    if comparison.differences:
-        first = next(iter(comparison.figures))
-        heading = f"Differences from {first}, paired by clip; bold where the interval leaves out 0:"
-        parts += [
-            heading if form == "markdown" else _tex(heading),
-            _grid(comparison, comparison.differences, form, best=False),
-        ]
+    parts = []
+    for of_videos in (False, True):
+        names = [name for name, entry in comparison.entries.items() if (entry.system in VIDEOS) == of_videos]
+        parts += _grids(comparison, names, form)
     parts.append(
         f"{comparison.clips} clips; in brackets: 95 % intervals (bootstrap; jackknife for Frechet distances)."
         + "".join(f" Not under one protocol: {note}." for note in comparison.notes)
@@ -219,16 +216,30 @@ def _brief(value: Any) -> str:
 
 
 def _entries(runs: Sequence[Run], references: bool) -> list[Entry]:
+    """The lines, those of one system together, in the order of the first run's systems."""
+    order = list(dict.fromkeys(system for run in runs for system in run.systems))
     found = []
-    for run in runs:
-        systems = run.systems
-        for system in systems:
-            name = run.name if len(systems) == 1 else f"{run.name}: {TITLES.get(system, system)}"
-            found.append(Entry(name, run, system))
+    for system in order:
+        for run in runs:
+            if system in run.systems:
+                name = run.name if len(run.systems) == 1 else f"{run.name}: {TITLES.get(system, system)}"
+                found.append(Entry(name, run, system))
     if references:
         there = dict(systems_of(next(iter(runs[0].rows.values()))))
         found += [Entry(TITLES.get(name, name), runs[0], name) for name in REFERENCES if name in there]
     return found
+
+
+def _base(entry: Entry, entries: Sequence[Entry]) -> Entry | None:
+    """The first run's entry that is like this one; None where there is none, and for the first run's own systems."""
+    first = next(other.run for other in entries)
+    if entry.run is first and entry.system not in REFERENCES:
+        return None
+    own = [other for other in entries if other.run is first and other.system not in REFERENCES]
+    same = [other for other in own if other.system == entry.system]
+    if same or (entry.system not in VIDEOS and entry.system not in REFERENCES):
+        return next(iter(same), None)
+    return next((other for other in own if (other.system in VIDEOS) == (entry.system in VIDEOS)), None)
 
 
 def _columns(entry: Entry, clip_ids: Sequence[str]) -> dict[str, list[float | None]]:
@@ -270,20 +281,36 @@ def _array(values: Sequence[float | None]) -> Any:
     return np.array(values, dtype=np.float64)  # None becomes NaN
 
 
+def _grids(comparison: Comparison, names: Sequence[str], form: Format) -> list[str]:
+    """A table of figures of these entries and one of their differences, where they have any."""
+    figures = {name: comparison.figures[name] for name in names}
+    figures = {name: found for name, found in figures.items() if found.keys() & set(comparison.measures)}
+    less = {
+        f"{name} less {comparison.bases[name]}": comparison.differences[name]
+        for name in figures
+        if comparison.differences.get(name)
+    }
+    parts = [_grid(comparison, figures, form, best=True)] if figures else []
+    if less:
+        heading = "Differences, paired by clip; bold where the interval leaves out 0:"
+        parts += [heading if form == "markdown" else _tex(heading), _grid(comparison, less, form, best=False)]
+    return parts
+
+
 def _grid(comparison: Comparison, lines: Mapping[str, Mapping[str, Figure]], form: Format, best: bool) -> str:
     measures = [name for name in comparison.measures if any(name in figures for figures in lines.values())]
     arrows = {1: " ↑", -1: " ↓", 0: ""}
     head = [
-        "system" if best else "less the first",
+        "system" if best else "difference",
         *(f"{MEASURES[m].title}{arrows[MEASURES[m].better]}" for m in measures),
     ]
     body = []
     for name, figures in lines.items():
         cells = []
         for measure in measures:
-            figure = figures.get(measure)
-            bold = figure is not None and (_is_best(figure, measure, lines) if best else _is_clear(figure))
-            cells.append(_cell(figure, MEASURES[measure], bold, form))
+            figure, shown = figures.get(measure), MEASURES[measure]
+            bold = figure is not None and (_is_best(figure, measure, lines) if best else _is_clear(figure, shown))
+            cells.append(_cell(figure, shown, bold, form))
         body.append([name, *cells])
     if form == "latex":
         return _latex(head, body)
@@ -299,8 +326,11 @@ def _is_best(figure: Figure, measure: str, lines: Mapping[str, Mapping[str, Figu
     return bool(better and len(values) > 1 and figure.value is not None and figure.value * better == max(values))
 
 
-def _is_clear(figure: Figure) -> bool:
-    return figure.low is not None and figure.high is not None and (figure.low > 0 or figure.high < 0)
+def _is_clear(figure: Figure, measure: Measure) -> bool:
+    """Whether the interval, as it is written, leaves out 0."""
+    if figure.low is None or figure.high is None:
+        return False
+    return float(measure.form(figure.low)) > 0 or float(measure.form(figure.high)) < 0
 
 
 def _cell(figure: Figure | None, measure: Measure, bold: bool, style: Format) -> str:

@@ -19,6 +19,7 @@ from mask2iv.evaluation.measures.frechet import frechet_figure
 from mask2iv.evaluation.per_clip.measure import TRUE_VIDEO, Features
 from mask2iv.evaluation.per_clip.rows import DETAILS, Ranking, Row, StoredRow, flat
 from mask2iv.evaluation.reports.page import write_page
+from mask2iv.evaluation.runs.folder import JOURNAL, PROTOCOL, TABLE
 from mask2iv.extras import require
 from mask2iv.files import atomic_write, read_arrays, write_json
 from mask2iv.filmstrip import filmstrip
@@ -26,7 +27,6 @@ from mask2iv.media.images import write_png
 from mask2iv.stages.config import PipelineConfig
 
 _AGAIN = "remove the folder and evaluate again"
-JOURNAL, PROTOCOL, TABLE = "per_clip.jsonl", "protocol.json", "per_clip.parquet"
 
 
 class _Protocol(TypedDict, total=False):

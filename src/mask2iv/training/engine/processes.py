@@ -30,6 +30,20 @@ _SUPPORTED = (
 )
 
 
+def check_device(config: TrainingConfig, device: str) -> bool:
+    """Whether a run computes on the CPU. Arguments and errors as in :func:`start_processes`."""
+    cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device", "no CUDA device is available, found 'cuda'", "use cpu")
+    if cpu and config.mixed_precision == "fp16":
+        raise InputError("training.mixed_precision", "fp16 needs a GPU", "use bf16 or no on the CPU")
+    if config.report_to == "tensorboard":
+        require("tensorboard", "report_to tensorboard")
+    if config.report_to == "wandb":
+        require("wandb", "report_to wandb")
+    return cpu
+
+
 @contextmanager
 def start_processes(config: TrainingConfig, device: str, project_dir: Path) -> Iterator[Accelerator]:
     """This process's part in a run; joins the others where ``accelerate launch`` (or torchrun) started several.
@@ -43,15 +57,7 @@ def start_processes(config: TrainingConfig, device: str, project_dir: Path) -> I
         InputError: no such device, a precision it does not have, a missing library, or a way of distributing that is
             not supported.
     """
-    cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device", "no CUDA device is available, found 'cuda'", "use cpu")
-    if cpu and config.mixed_precision == "fp16":
-        raise InputError("training.mixed_precision", "fp16 needs a GPU", "use bf16 or no on the CPU")
-    if config.report_to == "tensorboard":
-        require("tensorboard", "report_to tensorboard")
-    if config.report_to == "wandb":
-        require("wandb", "report_to wandb")
+    cpu = check_device(config, device)
     AcceleratorState._reset_state(reset_partial_state=True)  # a process may run several trainings
     accelerator = Accelerator(
         cpu=cpu,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -94,6 +95,17 @@ def _write(
         skim(groups)
 
 
+def refuse_old_run(directory: Path) -> None:
+    """Raises InputError if a run's folder holds checkpoints, which a new run would mix with its own."""
+    old = list_checkpoints(directory)
+    if old:
+        raise InputError(
+            str(directory),
+            f"holds a run up to {old[-1].name}",
+            "resume from the latest checkpoint, or remove that folder to start anew",
+        )
+
+
 def restore(trainer: Resumable, wanted: str | None) -> None:
     """Resume from the wanted checkpoint, or start anew if there is none yet.
 
@@ -102,13 +114,7 @@ def restore(trainer: Resumable, wanted: str | None) -> None:
     """
     directory = trainer.where.directory
     if wanted is None:
-        old = list_checkpoints(directory)
-        if old:
-            raise InputError(
-                str(directory),
-                f"holds a run up to {old[-1].name}",
-                "resume from the latest checkpoint, or remove that folder to start anew",
-            )
+        refuse_old_run(directory)
         return
     path = resolve_checkpoint(directory, wanted)
     if path is None:

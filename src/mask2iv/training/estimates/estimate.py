@@ -41,7 +41,7 @@ from mask2iv.training.networks.stages import control_config
 from mask2iv.trajectories.distances import SHRINK
 from mask2iv.trajectories.plan import ACTOR_NUMBERS, ACTORS, NUMBERS, OBJECT_NUMBERS
 
-_AUTOCAST: Mapping[str, torch.dtype | None] = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+AUTOCAST: Mapping[str, torch.dtype | None] = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _FLOAT32 = 4
 _MOMENTS = {"adamw": 8.0, "adamw-fused": 8.0, "adamw-8bit": 2.0}
 """Bytes of optimiser state for each trained weight."""
@@ -212,7 +212,7 @@ def estimate(recipe: Recipe, component: str, processes: int = 1, compare: bool =
         if isinstance(module, Stage):
             module.enable_gradient_checkpointing(checkpointing)
             blocks = module.blocks if checkpointing else []
-        dtype = _AUTOCAST[settings.mixed_precision]
+        dtype = AUTOCAST[settings.mixed_precision]
         passes = pass_memory(module, loss, dtype, settings.gradient_accumulation_steps, blocks)
         return device_memory(settings, trained, frozen, encoders, passes, processes)
 

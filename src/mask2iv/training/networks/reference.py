@@ -17,7 +17,6 @@ from mask2iv.recipes import ReferenceRecipe
 from mask2iv.training.engine.loop import Trainer, Validation
 from mask2iv.training.engine.run import Run
 from mask2iv.training.engine.samples import Samples
-from mask2iv.training.inputs.clips import ClipMemory
 from mask2iv.training.inputs.windows import FRAMES_PER_CLIP, RenderedClips, Windows, WindowSource
 from mask2iv.training.networks.pictures import psnr, to_float, to_uint8
 from mask2iv.trajectories.morphology import dilate
@@ -54,14 +53,8 @@ def train_reference(
             clips do not allow, or clips of fewer than 3 frames.
     """
     config = recipe.training
-    _check_windows(recipe, data.clips)
-    parts = run.accelerator.num_processes * config.gradient_accumulation_steps
-    if config.batch_size % (FRAMES_PER_CLIP * parts):
-        raise InputError(
-            "reference.training.batch_size",
-            f"each of {parts} parts needs a multiple of {FRAMES_PER_CLIP} windows, as many as come from one clip; "
-            f"found {config.batch_size} for all parts",
-        )
+    clips = data.clips.dataset
+    check_reference(recipe, clips.size, clips.num_frames, run.accelerator.num_processes)
     torch.manual_seed(config.seed)
     pair = ReferencePair(recipe)
     if start is not None:
@@ -98,17 +91,29 @@ def train_reference(
     return pair.decoder, result
 
 
-def _check_windows(recipe: ReferenceRecipe, clips: ClipMemory) -> None:
-    multiple, size = 4 * recipe.patch, clips.dataset.size
+def check_reference(recipe: ReferenceRecipe, size: tuple[int, int], num_frames: int, processes: int) -> None:
+    """Whether a recipe's windows fit clips of a size (H, W) and length, and its batch the processes.
+
+    Raises:
+        InputError: see :func:`train_reference`.
+    """
+    multiple = 4 * recipe.patch
     if any(side % multiple or side > whole for side, whole in zip(recipe.crop, size, strict=True)):
         raise InputError(
             "reference.crop", f"height and width must be multiples of {multiple}, at most {size}, found {recipe.crop}"
         )
-    if clips.dataset.num_frames < 3:
+    if num_frames < 3:
         raise InputError(
             "data",
             "the reference decoder learns from pairs of frames after the first, so it needs clips of 3 frames or more, "
-            f"found {clips.dataset.num_frames}",
+            f"found {num_frames}",
+        )
+    parts = processes * recipe.training.gradient_accumulation_steps
+    if recipe.training.batch_size % (FRAMES_PER_CLIP * parts):
+        raise InputError(
+            "reference.training.batch_size",
+            f"each of {parts} parts needs a multiple of {FRAMES_PER_CLIP} windows, as many as come from one clip; "
+            f"found {recipe.training.batch_size} for all parts",
         )
 
 

@@ -192,11 +192,8 @@ def make_stage(
             trained.
     """
     training = recipe.training
-    if initial is None and (training.lora_rank or training.freeze_temporal):
-        name = "lora_rank" if training.lora_rank else "freeze_temporal"
-        raise InputError(
-            f"training.{name}", "trains a part of given networks, found none", "give their folder as initial weights"
-        )
+    if initial is None:
+        training.require_whole()
     torch.manual_seed(training.seed)
     stage = Stage(VideoUNet(recipe.unet), Resampler(recipe.resampler), change_std)
     if conditioning is not None and conditioning.control == "controlnet":
