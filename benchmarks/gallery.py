@@ -19,8 +19,9 @@ import numpy as np
 from PIL import Image
 
 from mask2iv.contract import UInt8Array
-from mask2iv.files import atomic_write, read_json
+from mask2iv.files import atomic_write
 from mask2iv.media.images import read_image
+from mask2iv.parsing import read_json
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.trajectories.labels import labels_to_rgb
 from mask2iv.trajectories.masks import load_mask

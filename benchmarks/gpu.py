@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mask2iv.files import read_json, write_json
+from mask2iv.files import write_json
+from mask2iv.parsing import read_json
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
 from mask2iv.evaluation.per_clip.rows import TRIVIAL, TRUE
 from mask2iv.evaluation.reports.report import cell as figure_cell
 from mask2iv.evaluation.reports.summary import ALL_DIRECTIONS, FIDELITY
-from mask2iv.files import read_json
+from mask2iv.parsing import read_json
 
 Keys = tuple[str, ...]
 OF_TRAJECTORIES: dict[str, Measure] = {

@@ -18,8 +18,8 @@ from mask2iv.data.store import ClipSet
 from mask2iv.evaluation.per_clip.answers import EvaluationConfig, ModelAnswers
 from mask2iv.experiments.systems import as_asked, evaluation_name, load_system
 from mask2iv.experiments.variants import TABLES
-from mask2iv.files import read_json
 from mask2iv.filmstrip import filmstrip
+from mask2iv.parsing import read_json
 from mask2iv.trajectories.labels import labels_to_rgb
 
 _QUALITY = 80

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mask2iv import files
+from mask2iv import files, parsing
 from mask2iv.errors import InputError
 from mask2iv.files import alone, lock
 
@@ -106,16 +106,16 @@ def test_places_that_cannot_be_written_are_input_errors(tmp_path: Path) -> None:
 def test_json_and_hash(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     files.write_json(path, {"b": [1, None], "a": "é"})
-    assert files.read_json(path) == {"b": [1, None], "a": "é"}
+    assert parsing.read_json(path) == {"b": [1, None], "a": "é"}
     assert files.sha256_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()
     with pytest.raises(InputError, match=r"a\.json"):
         files.write_json(path, {"x": float("nan")})
-    assert files.read_json(path)["a"] == "é"
+    assert parsing.read_json(path)["a"] == "é"
     path.write_text("{")
     with pytest.raises(InputError, match=r"a\.json: is not valid JSON"):
-        files.read_json(path)
+        parsing.read_json(path)
     with pytest.raises(InputError, match="absent"):
-        files.read_json(tmp_path / "absent.json")
+        parsing.read_json(tmp_path / "absent.json")
 
 
 def test_what_a_killed_writer_left_is_removed_but_not_what_is_being_written(tmp_path: Path) -> None:
@@ -162,19 +162,19 @@ def test_json_that_is_none_is_refused(tmp_path: Path) -> None:
     for text in texts:
         path.write_text(text)
         with pytest.raises(InputError, match=f"^{path}: is not valid JSON"):
-            files.read_json(path)
+            parsing.read_json(path)
     path.write_bytes(b'"\xff"')
     with pytest.raises(InputError, match="save it as UTF-8"):
-        files.read_json(path)
+        parsing.read_json(path)
     path.unlink()
     os.mkfifo(path)
     with pytest.raises(InputError, match="is not a file"):
-        files.read_json(path)
+        parsing.read_json(path)
 
 
 def test_a_small_archive_that_expands_to_gigabytes_is_refused(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "a.npz", labels=np.zeros(2**25, dtype=np.uint8))
     assert (tmp_path / "a.npz").stat().st_size < 2**17
     with pytest.raises(InputError, match=r"expands to 33,\d+,\d+ bytes; at most 1,000 are read"):
-        files.read_arrays(tmp_path / "a.npz", max_bytes=1000)
-    assert files.read_arrays(tmp_path / "a.npz")["labels"].shape == (2**25,)
+        parsing.read_arrays(tmp_path / "a.npz", max_bytes=1000)
+    assert parsing.read_arrays(tmp_path / "a.npz")["labels"].shape == (2**25,)

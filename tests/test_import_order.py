@@ -11,6 +11,7 @@ import mask2iv
 LEVELS = [
     {"errors"},
     {"contract", "files", "extras"},
+    {"parsing"},
     {"config"},
     {"manifest", "seeds"},
     {"media"},

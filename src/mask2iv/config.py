@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticSerializationError, to_json
 
 from mask2iv.errors import InputError
-from mask2iv.files import parse_json, read_json, read_lines
+from mask2iv.parsing import parse_json, read_json, read_lines
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 T = TypeVar("T")

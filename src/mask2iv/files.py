@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import codecs
 import errno
 import hashlib
 import json
-import math
 import os
 import re
 import secrets
 import shutil
-import struct
 import sys
-import zipfile
-import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 from filelock import lock_descriptor
-from numpy.typing import NDArray
-from pydantic_core import from_json
 
 from mask2iv.errors import InputError
 
-MAX_JSON_BYTES = 2**28
-"""Most bytes of a JSON file: an index of half a million clips."""
-
-MAX_ARRAY_BYTES = 2**31
 MAKE_ROOM = "make room, or write elsewhere"
 _DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
-
-# What numpy and zipfile raise on damaged archives.
-ARCHIVE_FAULTS = (
-    *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, IndexError, OverflowError, SyntaxError),
-    *(MemoryError, NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error),
-)
-_HUGE_EXPONENT = re.compile(rb"\d[eE]\+?\d{3}")
 
 
 def reason(error: BaseException) -> str:
@@ -101,9 +82,9 @@ def atomic_directory(path: str | os.PathLike[str], overwrite: bool = False) -> I
             raise InputError(
                 str(target), "this folder is not empty", "choose another one, remove it, or ask to overwrite it"
             )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(target.parent, target.stem, target.suffix)
-        temporary.mkdir()
+        if target.parent.is_dir():
+            remove_leftovers(target.parent, target.stem, target.suffix)
+        temporary.mkdir(parents=True)
     except OSError as error:
         raise InputError(str(target), f"cannot be written: {reason(error)}", "choose a writable place") from error
     try:
@@ -272,7 +253,7 @@ def require_file(path: str | os.PathLike[str], field: str) -> None:
         raise InputError(field, f"{path} {'is not a file' if os.path.exists(path) else 'does not exist'}")
 
 
-def _require_regular(path: str | os.PathLike[str]) -> None:
+def require_regular(path: str | os.PathLike[str]) -> None:
     """Raises InputError for what is there but no file: a folder, or a pipe, which would be waited for without end."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise InputError(str(path), "is not a file")
@@ -280,7 +261,7 @@ def _require_regular(path: str | os.PathLike[str]) -> None:
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's bytes, 64 hexadecimal digits. Raises InputError when the file cannot be read."""
-    _require_regular(path)
+    require_regular(path)
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -302,102 +283,6 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         ) from error
     with atomic_write(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """The value in a UTF-8 JSON file.
-
-    Raises:
-        InputError: the file is missing, above :data:`MAX_JSON_BYTES`, or no JSON as :func:`parse_json` reads it; named.
-    """
-    text = _text_file(path)
-    try:
-        return parse_json(text)
-    except ValueError as error:
-        raise InputError(str(path), f"is not valid JSON: {reason(error)}") from error
-
-
-def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
-    """Number and value of each line of a file of JSON lines; blank lines are skipped.
-
-    Raises:
-        InputError: as :func:`read_json` does, naming the line.
-    """
-    # Not splitlines: JSON text may hold the rarer line separators as they are.
-    for number, line in enumerate(_text_file(path).split(b"\n"), start=1):
-        if line.strip():
-            try:
-                value = parse_json(line)
-            except ValueError as error:
-                raise InputError(f"{path}: line {number}", f"not JSON: {reason(error)}") from error
-            yield number, value
-
-
-def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text: at most 200 levels deep; no NaN, infinity or lone surrogate in it.
-
-    Raises:
-        ValueError: it is not such JSON, or not UTF-8.
-    """
-    raw = text.encode() if isinstance(text, str) else text
-    value = from_json(raw, allow_inf_nan=False)
-    # 1e999 is no constant that the parser refuses, and reads as infinity.
-    if _HUGE_EXPONENT.search(raw) and _holds_infinity(value):
-        raise ValueError("a number is too large")
-    return value
-
-
-def _holds_infinity(value: Any) -> bool:
-    if isinstance(value, dict):
-        value = list(value.values())
-    return any(map(_holds_infinity, value)) if isinstance(value, list) else value in (math.inf, -math.inf)
-
-
-def _text_file(path: str | os.PathLike[str]) -> bytes:
-    """Bytes of a small file, without a byte order mark."""
-    _require_regular(path)
-    try:
-        with open(path, "rb") as file:
-            text = file.read(MAX_JSON_BYTES + 1)
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read: {reason(error)}") from error
-    if len(text) > MAX_JSON_BYTES:
-        raise InputError(str(path), f"has more than {MAX_JSON_BYTES // 2**20} MiB")
-    try:
-        text.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(str(path), f"is not UTF-8 text: {reason(error)}", "save it as UTF-8 text") from error
-    return text.removeprefix(codecs.BOM_UTF8)
-
-
-def read_arrays(
-    path: str | os.PathLike[str], wanted: Collection[str] | None = None, max_bytes: int = MAX_ARRAY_BYTES
-) -> dict[str, NDArray[Any]]:
-    """Arrays of an ``.npz`` file by name.
-
-    Args:
-        path: the file.
-        wanted: names that must be there; None for all that are.
-        max_bytes: most bytes of all of them when expanded. A small file can expand to gigabytes.
-
-    Raises:
-        InputError: missing, damaged, above ``max_bytes``, without a wanted array, or with Python objects in it.
-    """
-    try:
-        # Pickled objects are refused: they could run code.
-        with np.load(path, allow_pickle=False) as archive:
-            names = archive.files if wanted is None else list(wanted)
-            missing = [name for name in names if name not in archive.files]
-            if missing:
-                raise InputError(str(path), f"holds no array {missing[0]!r}; it holds {', '.join(archive.files)[:200]}")
-            size = sum(archive.zip.getinfo(f"{name}.npy").file_size for name in names)
-            if size > max_bytes:
-                raise InputError(str(path), f"expands to {size:,} bytes; at most {max_bytes:,} are read")
-            return {name: archive[name] for name in names}
-    except InputError:
-        raise
-    except ARCHIVE_FAULTS as error:
-        raise InputError(str(path), f"is not a file of arrays, or is damaged: {reason(error)}") from error
 
 
 def numbered_files(folder: str | os.PathLike[str], suffixes: Collection[str]) -> list[Path]:

@@ -22,7 +22,8 @@ from mask2iv.bundle.release import PIECE_BYTES, pack_release
 from mask2iv.bundle.session import Options, Session, parse
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
-from mask2iv.files import read_json, write_json
+from mask2iv.files import write_json
+from mask2iv.parsing import read_json
 from mask2iv.pipelines.folder import read_index
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 

@@ -12,7 +12,7 @@ from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.evaluation.measures.frechet import frechet_figure
 from mask2iv.evaluation.networks.features import QUESTIONS, SHIPPED, FeatureConfig, FeatureNet, load_feature_net
-from mask2iv.files import read_json
+from mask2iv.parsing import read_json
 
 
 def test_the_shipped_network_is_small_and_says_how_good_it_is() -> None:

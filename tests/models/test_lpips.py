@@ -16,8 +16,9 @@ from PIL import Image, ImageFilter
 from torchmetrics.functional.image import lpips as reference
 
 from mask2iv.errors import InputError
-from mask2iv.files import read_json, sha256_file, write_json
+from mask2iv.files import sha256_file, write_json
 from mask2iv.models.lpips import CARD, LPIPS, SHIPPED, WEIGHTS, Net, load_lpips
+from mask2iv.parsing import read_json
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "convert_lpips.py"
 CUP = SHIPPED.parents[1] / "samples" / "cup" / "image.png"

@@ -28,8 +28,9 @@ from mask2iv.config import from_dict, read_config, read_records
 from mask2iv.contract import Clip, UInt8Array
 from mask2iv.data.unfinished import UNFINISHED, Journal
 from mask2iv.errors import InputError, within
-from mask2iv.files import atomic_write, parse_json, reason, write_json
+from mask2iv.files import atomic_write, reason, write_json
 from mask2iv.media.videos import read_video, write_video
+from mask2iv.parsing import parse_json
 from mask2iv.trajectories.storage import load_trajectory, save_trajectory_file
 
 FORMAT = "mask2iv-clipset"

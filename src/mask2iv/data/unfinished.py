@@ -10,7 +10,8 @@ from pydantic_core import to_json
 
 from mask2iv.config import plain
 from mask2iv.errors import InputError
-from mask2iv.files import lock, parse_json
+from mask2iv.files import lock
+from mask2iv.parsing import parse_json
 
 UNFINISHED = "unfinished.jsonl"
 

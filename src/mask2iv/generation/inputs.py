@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from mask2iv.contract import BoolArray, Trajectory
 from mask2iv.errors import InputError
-from mask2iv.files import read_json, require_file, sha256_file
+from mask2iv.files import require_file, sha256_file
 from mask2iv.generation.options import Fitting, GuidanceOptions, Sampling, SceneOptions
 from mask2iv.generation.values import parse_numbers, parse_size
 from mask2iv.media.fitting import check_fit
 from mask2iv.media.images import MAX_IMAGE_PIXELS, read_image
+from mask2iv.parsing import read_json
 from mask2iv.segmentation.grabcut import mask_from_box, mask_from_point
 from mask2iv.stages.scene import Scene
 from mask2iv.trajectories.masks import load_mask, split_index

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from mask2iv.config import from_dict, plain, read_config
 from mask2iv.errors import InputError, InputWarning, within
-from mask2iv.files import claimed, disk_faults, read_lines, reason, require_file, write_json
+from mask2iv.files import claimed, disk_faults, reason, require_file, write_json
 from mask2iv.generation.acceleration import Acceleration
 from mask2iv.generation.inputs import (
     SceneInputs,
@@ -39,6 +39,7 @@ from mask2iv.generation.results import check_result_folder, result_folder
 from mask2iv.generation.run import LoadedModel, batched, check_model, write_result
 from mask2iv.manifest import versions
 from mask2iv.media.images import write_png
+from mask2iv.parsing import read_lines
 from mask2iv.stages.scene import Scene
 
 SOME_FAILED = 3

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.files import ARCHIVE_FAULTS, MAX_ARRAY_BYTES, reason
+from mask2iv.files import reason
 from mask2iv.media.images import MAX_IMAGE_PIXELS
+from mask2iv.parsing import ARCHIVE_FAULTS, MAX_ARRAY_BYTES
 
 DEFAULT_FPS = 8.0
 """Frame rate of a file or folder that states none (the default of :class:`Trajectory`)."""

@@ -15,8 +15,9 @@ from PIL import Image
 from mask2iv.config import from_dict, read_config, to_dict
 from mask2iv.contract import LABEL_COLOURS, Label, Placement, Trajectory, UInt8Array, channels_to_labels
 from mask2iv.errors import InputError, within
-from mask2iv.files import atomic_directory, atomic_write, numbered_files, parse_json, read_arrays, write_json
+from mask2iv.files import atomic_directory, atomic_write, numbered_files, write_json
 from mask2iv.media.images import open_image
+from mask2iv.parsing import parse_json, read_arrays
 from mask2iv.trajectories.archives import DEFAULT_FPS, open_labels
 from mask2iv.trajectories.labels import painted_labels
 from mask2iv.trajectories.masks import size_text

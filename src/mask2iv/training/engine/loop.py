@@ -22,7 +22,8 @@ from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from tqdm import tqdm
 
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_write, parse_json, remove_leftovers
+from mask2iv.files import atomic_write, remove_leftovers
+from mask2iv.parsing import parse_json
 from mask2iv.recipes.training import TrainingConfig
 from mask2iv.training.engine.clock import Clock
 from mask2iv.training.engine.health import Speed, count_flops, peak_memory

@@ -1,0 +1,128 @@
+"""JSON and arrays from files that nobody vouches for: bounded, without code, with errors that name the file."""
+
+from __future__ import annotations
+
+import codecs
+import math
+import os
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic_core import from_json
+
+from mask2iv.errors import InputError
+from mask2iv.files import reason, require_regular
+
+MAX_JSON_BYTES = 2**28
+"""Most bytes of a JSON file: an index of half a million clips."""
+
+MAX_ARRAY_BYTES = 2**31
+
+# What numpy and zipfile raise on damaged archives.
+ARCHIVE_FAULTS = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, IndexError, OverflowError, SyntaxError),
+    *(MemoryError, NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error),
+)
+_HUGE_EXPONENT = re.compile(rb"\d[eE]\+?\d{3}")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value in a UTF-8 JSON file.
+
+    Raises:
+        InputError: the file is missing, above :data:`MAX_JSON_BYTES`, or no JSON as :func:`parse_json` reads it; named.
+    """
+    text = _text_file(path)
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise InputError(str(path), f"is not valid JSON: {reason(error)}") from error
+
+
+def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
+    """Number and value of each line of a file of JSON lines; blank lines are skipped.
+
+    Raises:
+        InputError: as :func:`read_json` does, naming the line.
+    """
+    # Not splitlines: JSON text may hold the rarer line separators as they are.
+    for number, line in enumerate(_text_file(path).split(b"\n"), start=1):
+        if line.strip():
+            try:
+                value = parse_json(line)
+            except ValueError as error:
+                raise InputError(f"{path}: line {number}", f"not JSON: {reason(error)}") from error
+            yield number, value
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text: at most 200 levels deep; no NaN, infinity or lone surrogate in it.
+
+    Raises:
+        ValueError: it is not such JSON, or not UTF-8.
+    """
+    raw = text.encode() if isinstance(text, str) else text
+    value = from_json(raw, allow_inf_nan=False)
+    # 1e999 is no constant that the parser refuses, and reads as infinity.
+    if _HUGE_EXPONENT.search(raw) and _holds_infinity(value):
+        raise ValueError("a number is too large")
+    return value
+
+
+def _holds_infinity(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return any(map(_holds_infinity, value)) if isinstance(value, list) else value in (math.inf, -math.inf)
+
+
+def _text_file(path: str | os.PathLike[str]) -> bytes:
+    """Bytes of a small file, without a byte order mark."""
+    require_regular(path)
+    try:
+        with open(path, "rb") as file:
+            text = file.read(MAX_JSON_BYTES + 1)
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read: {reason(error)}") from error
+    if len(text) > MAX_JSON_BYTES:
+        raise InputError(str(path), f"has more than {MAX_JSON_BYTES // 2**20} MiB")
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(str(path), f"is not UTF-8 text: {reason(error)}", "save it as UTF-8 text") from error
+    return text.removeprefix(codecs.BOM_UTF8)
+
+
+def read_arrays(
+    path: str | os.PathLike[str], wanted: Collection[str] | None = None, max_bytes: int = MAX_ARRAY_BYTES
+) -> dict[str, NDArray[Any]]:
+    """Arrays of an ``.npz`` file by name.
+
+    Args:
+        path: the file.
+        wanted: names that must be there; None for all that are.
+        max_bytes: most bytes of all of them when expanded. A small file can expand to gigabytes.
+
+    Raises:
+        InputError: missing, damaged, above ``max_bytes``, without a wanted array, or with Python objects in it.
+    """
+    try:
+        # Pickled objects are refused: they could run code.
+        with np.load(path, allow_pickle=False) as archive:
+            names = archive.files if wanted is None else list(wanted)
+            missing = [name for name in names if name not in archive.files]
+            if missing:
+                raise InputError(str(path), f"holds no array {missing[0]!r}; it holds {', '.join(archive.files)[:200]}")
+            size = sum(archive.zip.getinfo(f"{name}.npy").file_size for name in names)
+            if size > max_bytes:
+                raise InputError(str(path), f"expands to {size:,} bytes; at most {max_bytes:,} are read")
+            return {name: archive[name] for name in names}
+    except InputError:
+        raise
+    except ARCHIVE_FAULTS as error:
+        raise InputError(str(path), f"is not a file of arrays, or is damaged: {reason(error)}") from error
