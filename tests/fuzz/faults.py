@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,12 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import run as fuzzing  # noqa: E402
 
-WRITERS = ("generate", "jobs", "clips", "join", "simulate", "evaluate", "train", "import", "join-stages", "export",
+WRITERS = ("generate", "jobs", "clips", "join", "simulate", "evaluate", "train-vae", "import", "join-stages", "export",
            "pack", "unpack", "reproduce")  # fmt: skip
-_TIMED = {"manifest.json", "jobs-manifest.json", "metrics.json", "log.jsonl", "report.html", "per_clip.parquet",
-          "import_report.json", "state.json", "protocol.json", "reproduce.json", "summary.json"}  # fmt: skip
+_TIMED = {
+    *("manifest.json", "jobs-manifest.json", "metrics.json", "log.jsonl", "report.html", "per_clip.parquet"),
+    *("import_report.json", "state.json", "protocol.json", "reproduce.json", "table-ablation.json"),
+}
 """Files with times, versions or paths in them; they must be there, whatever their bytes."""
 SLACK = 128 * 1024
 
@@ -71,7 +74,9 @@ class Disturbed:
         from world import TARGETS
 
         self.name, self.world, self.scratch, self.rng = name, world, scratch, rng
-        self.target = TARGETS[name]
+        target = TARGETS[name]
+        # From the beginning, but for an evaluation that is half done.
+        self.target = target if name == "evaluate" else replace(target, before="")
         self.findings: list[str] = []
         folder = self._prepared(scratch / "alone")
         before = size_of(folder)
@@ -118,11 +123,12 @@ class Disturbed:
         return len(shares)
 
     def twice(self) -> int:
-        """Run it twice at a time on one output: one does the work, the other refuses or does nothing wrong."""
+        """Run it twice at a time on one output: one does the work, the other refuses."""
         folder = self._prepared(self.scratch / "twice")
         both = [self._start(folder, "-a"), self._start(folder, "-b")]
         ends = [wait() for wait in both]
-        if sorted(status for status, _ in ends) not in ([0, 2], [0, 0], [0, 3]):
+        # Rows of a table may be made by several processes, and a single file is replaced as a whole.
+        if sorted(status for status, _ in ends) != [0, 2] and self.name not in ("reproduce", "export"):
             self.findings.append(f"{self.name}, two at a time: {[(status, said[-300:]) for status, said in ends]}")
         self._compare(folder, "after two at a time")
         shutil.rmtree(folder)

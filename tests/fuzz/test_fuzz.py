@@ -44,7 +44,7 @@ def test_damaged_and_hostile_files_end_in_one_message(world: Path, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("kills", "targets"),
-    [(1, ("jobs", "simulate", "train")), pytest.param(10, (), marks=pytest.mark.slow)],
+    [(1, ("jobs", "simulate", "train-vae")), pytest.param(10, (), marks=pytest.mark.slow)],
 )
 def test_disturbed_commands_end_with_the_same_bytes(
     world: Path, tmp_path: Path, kills: int, targets: tuple[str, ...]

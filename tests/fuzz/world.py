@@ -94,6 +94,9 @@ TARGETS = {
     "train": Target(
         ["train", "video", "--data", "clips", "--recipe", "tiny", "--out", "out", "--resume-from-checkpoint", "latest",
          "--threads", "1"], ("clips",), ("clips/*", "clips/clips/clip-1/*", "out/**/*"), "trained"),
+    "train-vae": Target(
+        ["train", "vae", "--data", "clips", "--recipe", "tiny", "--out", "out", "--resume-from-checkpoint", "latest",
+         "--set", "vae.training.checkpoint_every=1", "--threads", "1"], ("clips",), CLIPS),
     "import": Target(
         ["import", "stage.ckpt", "--stage", "trajectory-text", "--config", "config.json", "--tokenizer", "bpe.txt.gz",
          "--dtype", "fp32", "--out", "out"],

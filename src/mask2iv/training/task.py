@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -15,7 +16,7 @@ from mask2iv import config
 from mask2iv.checkpoint import list_checkpoints, told_of_a_full_disk
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
-from mask2iv.files import sha256_file, write_json
+from mask2iv.files import claimed, sha256_file, write_json
 from mask2iv.manifest import hardware, versions, weight_hashes, weights_digest
 from mask2iv.recipes import Recipe
 from mask2iv.recipes.training import FREE_TO_CHANGE, TrainingConfig
@@ -47,8 +48,15 @@ def train(options: TrainingOptions, recipe: Recipe) -> None:
         _Task(options, recipe).run()
     except InputError:
         if made and not _holds_work(options.out, options.component):
-            shutil.rmtree(options.out, ignore_errors=True)
+            _remove(options.out, options.component)
         raise
+
+
+def _remove(folder: Path, component: str) -> None:
+    """Remove a model folder, unless another process has begun to train in it."""
+    run = folder / "training" / component
+    with contextlib.suppress(InputError), claimed(run) if run.is_dir() else contextlib.nullcontext():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _holds_work(folder: Path, component: str) -> bool:

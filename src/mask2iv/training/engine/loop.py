@@ -11,6 +11,7 @@ import contextlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from tqdm import tqdm
 
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_write, remove_leftovers
+from mask2iv.files import atomic_write, claimed, remove_leftovers
 from mask2iv.parsing import parse_json
 from mask2iv.recipes.training import TrainingConfig
 from mask2iv.training.engine.clock import Clock
@@ -154,14 +155,16 @@ class Trainer:
         """Train to the last step and leave the weights to keep in the module. Returns the last validation's figures.
 
         Raises:
-            InputError: a checkpoint that cannot be resumed or written, or too many bad steps.
+            InputError: a checkpoint that cannot be resumed or written, too many bad steps, or another process trains in
+                the same folder.
         """
-        self._start()
-        self._train()
-        if self.config.keep == "best" and self.validation is not None:
-            load_best(self)
-        else:
-            self.ema.copy_to_parameters()
+        with self._claim():
+            self._start()
+            self._train()
+            if self.config.keep == "best" and self.validation is not None:
+                load_best(self)
+            else:
+                self.ema.copy_to_parameters()
         self.module.eval()
         return self.progress.figures
 
@@ -175,10 +178,16 @@ class Trainer:
                 state[name] = value.cpu()
         return state
 
+    def _claim(self) -> AbstractContextManager[None]:
+        directory = self.where.directory
+        if not self.accelerator.is_main_process:
+            return nullcontext()
+        directory.mkdir(parents=True, exist_ok=True)
+        return claimed(directory)
+
     def _start(self) -> None:
         directory, resume = self.where.directory, self.where.resume
         if self.accelerator.is_main_process:
-            directory.mkdir(parents=True, exist_ok=True)
             remove_leftovers(directory)
         self.accelerator.wait_for_everyone()
         restore(self, resume)
