@@ -24,7 +24,8 @@ from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO, Featu
 from mask2iv.trajectories.labels import labels_to_rgb
 
 Row = dict[str, Any]
-Measures = dict[str, int | float | None]
+_Count = Annotated[int, Field(ge=-(2**53), le=2**53)]
+Measures = dict[str, _Count | float | None]
 
 
 class StoredWay(TypedDict):
