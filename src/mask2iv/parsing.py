@@ -38,7 +38,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     Raises:
         InputError: the file is missing, above :data:`MAX_JSON_BYTES`, or no JSON as :func:`parse_json` reads it; named.
     """
-    text = _text_file(path)
+    text = read_text_bytes(path)
     try:
         return parse_json(text)
     except ValueError as error:
@@ -52,7 +52,7 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
         InputError: as :func:`read_json` does, naming the line.
     """
     # Not splitlines: JSON text may hold the rarer line separators as they are.
-    for number, line in enumerate(_text_file(path).split(b"\n"), start=1):
+    for number, line in enumerate(read_text_bytes(path).split(b"\n"), start=1):
         if line.strip():
             try:
                 value = parse_json(line)
@@ -81,15 +81,21 @@ def _holds_infinity(value: Any) -> bool:
     return any(map(_holds_infinity, value)) if isinstance(value, list) else value in (math.inf, -math.inf)
 
 
-def _text_file(path: str | os.PathLike[str]) -> bytes:
-    """Bytes of a small file, without a byte order mark."""
+def read_text_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Bytes of a small UTF-8 text file, without a byte order mark.
+
+    Raises:
+        InputError: missing, no file, above :data:`MAX_JSON_BYTES`, or not UTF-8.
+    """
     require_regular(path)
     try:
         with open(path, "rb") as file:
-            text = file.read(MAX_JSON_BYTES + 1)
+            # Reading takes memory for all that is asked for at once.
+            size = os.fstat(file.fileno()).st_size
+            text = file.read(size) if size <= MAX_JSON_BYTES else b""
     except OSError as error:
         raise InputError(str(path), f"cannot be read: {reason(error)}") from error
-    if len(text) > MAX_JSON_BYTES:
+    if size > MAX_JSON_BYTES:
         raise InputError(str(path), f"has more than {MAX_JSON_BYTES // 2**20} MiB")
     try:
         text.decode("utf-8")

@@ -35,10 +35,10 @@ ODD_VALUES = (
 FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "PPM", "EPS", "PDF", "ICO", "TGA")
 
 
-def mutate(path: Path, rng: random.Random, traps: Path) -> str:
-    """Change a file in place; what was done, in words."""
+def mutate(path: Path, rng: random.Random, traps: Path, sparse: bool = True) -> str:
+    """Change a file in place; what was done, in words. Gigabytes of nothing only with `sparse`."""
     if rng.random() < 0.12:
-        return _replace(path, rng, traps)
+        return _replace(path, rng, traps, sparse)
     by_suffix: dict[str, Callable[[Path, random.Random], str]] = {
         ".json": _json_file,
         ".jsonl": _json_lines,
@@ -238,8 +238,10 @@ def _bytes(path: Path, rng: random.Random) -> str:
     return said
 
 
-def _replace(path: Path, rng: random.Random, traps: Path) -> str:
-    kind = rng.choice(["gone", "empty", "folder", "loop", "pipe", "sparse", "trap", "trap", "trap"])
+def _replace(path: Path, rng: random.Random, traps: Path, sparse: bool) -> str:
+    kind = rng.choice(
+        ["gone", "empty", "folder", "loop", "pipe", "sparse" if sparse else "gone", "trap", "trap", "trap"]
+    )
     path.unlink()
     if kind == "empty":
         path.touch()

@@ -115,7 +115,9 @@ def one(name: str, number: int, world: Path, scratch: Path) -> Any:
         argv += [flag, value]
     files = sorted({path for glob in target.mutated for path in folder.glob(glob) if path.is_file()})
     chosen = rng.sample(files, min(len(files), rng.choice((0, 1) if changes else (1, 1, 1, 2))))
-    changes += [f"{path.relative_to(folder)}: {mutations.mutate(path, rng, world / 'traps')}" for path in chosen]
+    # Whoever packs gigabytes wants them packed.
+    traps = world / "traps"
+    changes += [f"{path.relative_to(folder)}: {mutations.mutate(path, rng, traps, name != 'pack')}" for path in chosen]
     outcome = sandbox.run(argv, folder)
     for path in (folder, folder.with_name("case-logs")):
         shutil.rmtree(path)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mask2iv.data.masks import name_of
-from mask2iv.errors import InputError
+from mask2iv.errors import InputError, within
 from mask2iv.files import reason
 from mask2iv.media.streams import VIDEO_SUFFIXES
+from mask2iv.parsing import read_text_bytes
 
 COLUMNS = ("clip", "caption", "verb", "object", "actor")
 ACTORS = {"hand": "a hand", "robot": "a robot arm"}
@@ -43,10 +44,8 @@ def read_captions(folder: Path) -> dict[str, Mapping[str, str]]:
         remedy = f"{'keep' if found else 'write'} one; its columns are {', '.join(COLUMNS)}, clip being NAME"
         raise InputError("folder", f"{folder} holds {what}", remedy)
     path = found[0]
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("captions", f"{path} cannot be read: {reason(error)}", "save it as UTF-8 text") from error
+    with within("captions"):
+        text = read_text_bytes(path).decode("utf-8")
     rows: dict[str, Mapping[str, str]] = {}
     for line, row in _csv_rows(path, text) if path.suffix == ".csv" else _json_rows(path, text):
         unknown = [key for key in row if key not in COLUMNS]

@@ -160,7 +160,7 @@ def open_stream(path: Path, field: str) -> Iterator[VideoStream]:
     """
     require_file(path, field)
     try:
-        with av.open(os.path.abspath(path)) as container:
+        with av.open(os.path.abspath(path), metadata_errors="replace") as container:
             if not _CONTAINERS & set(container.format.name.split(",")):
                 raise InputError(
                     field, f"{path} is not a video", "use mp4, mov, mkv, webm, avi, gif or a similar format"
@@ -174,7 +174,7 @@ def open_stream(path: Path, field: str) -> Iterator[VideoStream]:
             )
             found.check_pixels(stream.codec_context.height, stream.codec_context.width)
             yield found
-    except (av.FFmpegError, OSError, EOFError) as error:
+    except (av.FFmpegError, OSError, EOFError, UnicodeDecodeError) as error:
         raise InputError(field, f"{path} cannot be read as a video, or is truncated: {reason(error)}") from error
 
 

@@ -18,6 +18,7 @@ from mask2iv.errors import InputError
 from mask2iv.files import reason, write_json
 from mask2iv.official.layout import PREFIXES, Part
 from mask2iv.official.source import OriginalCheckpoint
+from mask2iv.pipelines.untrusted import check_files
 
 EXTRAS = "official_extras"
 # Tables that define a schedule; the others follow from them.
@@ -200,6 +201,7 @@ def load_extras(folder: Path, stage: str) -> tuple[dict[str, Tensor], dict[str, 
     path = folder / EXTRAS / f"{stage}.json"
     if not path.is_file():
         return None
+    check_files(folder / EXTRAS)
     try:
         values = read_config(path, _Extras)
         tensors = load_file(path.with_suffix(".safetensors"))

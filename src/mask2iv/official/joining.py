@@ -16,6 +16,7 @@ from mask2iv.official.importing import REPORT
 from mask2iv.official.inventory import EXTRAS
 from mask2iv.pipelines.components import load_component
 from mask2iv.pipelines.folder import model_folder, read_index, write_index
+from mask2iv.pipelines.untrusted import check_files
 from mask2iv.stages.config import PipelineConfig
 
 _SHARED = ("vae", "tokenizer", "text_encoder", "image_encoder", "scheduler", "reference_decoder")
@@ -60,6 +61,10 @@ def join_stages(trajectory: Path, video: Path, out: Path) -> dict[str, Any]:
     for name, folder in sources.items():
         if not (folder / name).is_dir():
             raise InputError(str(folder), f"the component {name} is missing", "import its checkpoint again")
+        check_files(folder / name)
+    for folder in folders.values():
+        if (folder / EXTRAS).is_dir():
+            check_files(folder / EXTRAS)
     with atomic_directory(out) as target, disk_faults(out):
         for name, folder in sources.items():
             shutil.copytree(folder / name, target / name)

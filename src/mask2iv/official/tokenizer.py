@@ -57,7 +57,11 @@ def clip_tokenizer(vocabulary: Vocabulary, max_length: int = 77) -> PreTrainedTo
     special = {start: START, end: END}
     # The names of the special tokens vary between sources; only the ids matter.
     ids = {special.get(index, piece): index for piece, index in vocabulary.ids.items()}
-    tokenizer = Tokenizer(models.BPE(ids, list(vocabulary.merges), end_of_word_suffix="</w>", unk_token=END))
+    try:
+        model = models.BPE(ids, list(vocabulary.merges), end_of_word_suffix="</w>", unk_token=END)
+    except Exception as error:  # tokenizers has no class for it
+        raise InputError("tokenizer", f"its pieces and merges do not fit together: {reason(error)}", REMEDY) from error
+    tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence(  # type: ignore[assignment]
         [
             normalizers.NFC(),

@@ -12,7 +12,9 @@ from safetensors import safe_open
 
 from mask2iv.config import read_config
 from mask2iv.errors import InputError
+from mask2iv.parsing import MAX_JSON_BYTES
 
+_WEIGHTS = (".safetensors", ".bin", ".ckpt")
 _USUAL = 4096
 """Sizes up to this need not be seen in the weights: kernel sizes, picture sizes, positions."""
 _MOST_VALUES = 2000
@@ -26,11 +28,15 @@ def check_files(folder: Path) -> None:
     """Refuse what a library would wait for without end, or not find.
 
     Raises:
-        InputError: something in a component's folder is no file: a pipe, a device, a link that leads nowhere.
+        InputError: something in a component's folder is no file (a pipe, a device, a link that leads nowhere), or is
+            too large for what it is.
     """
     for path in folder.iterdir():
         if not path.is_file() and not path.is_dir():
             raise InputError(str(path), "is not a file", "copy the component again")
+        # Weights are mapped; everything else is read as a whole.
+        if path.suffix not in _WEIGHTS and path.stat().st_size > MAX_JSON_BYTES:
+            raise InputError(str(path), f"has more than {MAX_JSON_BYTES >> 20} MiB", "copy the component again")
 
 
 def check_settings(path: Path, weights: Sequence[Path]) -> None:
