@@ -18,7 +18,7 @@ LEVELS = [
     {"trajectories"},
     {"filmstrip", "checkpoint", "segmentation"},
     {"models", "data", "diffusion", "sim"},
-    {"prompts", "stages"},
+    {"prompts", "stages", "curation"},
     {"backbones"},
     {"pipelines"},
     {"official"},
