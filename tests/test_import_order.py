@@ -13,7 +13,7 @@ LEVELS = [
     {"contract", "files", "extras"},
     {"parsing"},
     {"config"},
-    {"manifest", "seeds"},
+    {"manifest", "seeds", "scaling"},
     {"media"},
     {"trajectories"},
     {"filmstrip", "checkpoint", "segmentation"},

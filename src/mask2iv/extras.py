@@ -12,6 +12,7 @@ EXTRAS = {
     "mujoco": "sim",
     "peft": "train",
     "pyarrow": "eval",
+    "ray": "scale",
     "tensorboard": "train",
     "torchao": "quant",
     "wandb": "wandb",
