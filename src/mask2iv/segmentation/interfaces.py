@@ -1,11 +1,15 @@
-"""What a segmenter and a tracker are."""
+"""What a segmenter, a tracker, a detector and a segmenter of videos are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from mask2iv.contract import BoolArray, Trajectory, UInt8Array
+
+Box = tuple[float, float, float, float]
+"""x, y, w, h in pixels, from the picture's upper left corner."""
 
 
 class Segmenter(Protocol):
@@ -44,5 +48,70 @@ class Tracker(Protocol):
 
         Raises:
             InputError: video and labels differ in size, or the first frame lacks the object.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Something that a detector found.
+
+    Attributes:
+        box: around it, within the picture.
+        score: how sure the detector is, 0 to 1.
+        phrase: what it is, in the words that were asked for; "" where the detector knows no words.
+    """
+
+    box: Box
+    score: float
+    phrase: str
+
+
+class Detector(Protocol):
+    """Finds things in the first frames of videos.
+
+    Attributes:
+        quality: "grounding-dino" or "motion": goes into each clip's provenance.
+    """
+
+    quality: str
+
+    def __call__(self, videos: Sequence[UInt8Array], phrases: Sequence[Sequence[str]]) -> list[list[Detection]]:
+        """Boxes in the first frame of each video.
+
+        Args:
+            videos: uint8 [T, H, W, 3] each; sizes may differ.
+            phrases: of each video, what to look for: "can", "robot gripper".
+
+        Returns:
+            For each video what was found, the best first; possibly nothing.
+
+        Raises:
+            InputError: as many videos as lists of phrases are needed.
+        """
+        ...
+
+
+class VideoSegmenter(Protocol):
+    """Follows what is in boxes of the first frame through a video.
+
+    Attributes:
+        quality: "sam2", "mobile-sam+flow" or "grabcut+flow": goes into each clip's provenance.
+    """
+
+    quality: str
+
+    def __call__(self, video: UInt8Array, boxes: Sequence[Box]) -> BoolArray:
+        """One track per box.
+
+        Args:
+            video: uint8 [T, H, W, 3].
+            boxes: in the first frame; what of them lies outside the picture is cut off.
+
+        Returns:
+            bool [N, T, H, W]; tracks may overlap; all false where nothing was found.
+
+        Raises:
+            InputError: a box that does not meet the picture.
         """
         ...
