@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from mask2iv.contract import BoolArray, Trajectory, UInt8Array
+from mask2iv.errors import InputError
 
 Box = tuple[float, float, float, float]
 """x, y, w, h in pixels, from the picture's upper left corner."""
 
 
 class Segmenter(Protocol):
-    """Finds one object in a picture."""
+    """Finds one object in a picture.
+
+    Attributes:
+        name: "grabcut" or "mobile-sam".
+    """
+
+    name: str
 
     def __call__(self, image: UInt8Array, prompt: Sequence[float], field: str = "prompt") -> BoolArray:
         """The mask of the object in a box or under a point.
@@ -115,3 +123,18 @@ class VideoSegmenter(Protocol):
             InputError: a box that does not meet the picture.
         """
         ...
+
+
+def clipped(box: Box, height: int, width: int) -> Box:
+    """The part of a box that is within a picture of that size.
+
+    Raises:
+        InputError: less than one pixel of it, or not four finite numbers.
+    """
+    if len(box) != 4 or not all(map(math.isfinite, box)):
+        raise InputError("boxes", f"expected x, y, w, h, found {list(box)}")
+    x, y, w, h = box
+    left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + w, float(width)), min(y + h, float(height))
+    if right - left < 1 or bottom - top < 1:
+        raise InputError("boxes", f"x={x:g} y={y:g} w={w:g} h={h:g} does not meet the picture of {width}x{height}")
+    return left, top, right - left, bottom - top
