@@ -10,6 +10,7 @@ from mask2iv.errors import InputError
 EXTRAS = {
     "bitsandbytes": "adamw8bit",
     "mujoco": "sim",
+    "onnxruntime": "segment",
     "peft": "train",
     "pyarrow": "eval",
     "ray": "scale",

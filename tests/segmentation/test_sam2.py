@@ -10,7 +10,7 @@ from transformers import Sam2VideoConfig, Sam2VideoModel
 from mask2iv.contract import Label
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
-from mask2iv.segmentation.sam2 import Tracker
+from mask2iv.segmentation.sam2 import Sam2Segmenter, Tracker
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +59,18 @@ def test_it_needs_an_object_and_a_model(sam2: Path, tiny_clips: Path, tmp_path: 
         Tracker(str(sam2), torch.device("cpu"))(clip.video, np.zeros((32, 64), np.uint8))
     with pytest.raises(InputError, match=r"^weights sam2: .* is not a SAM 2 video model"):
         Tracker(str(tmp_path), torch.device("cpu"))
+
+
+def test_each_box_gets_a_track(sam2: Path, tiny_clips: Path) -> None:
+    video = ClipSet(tiny_clips)[0].video
+    segment = Sam2Segmenter(str(sam2), torch.device("cpu"))
+    assert segment.quality == "sam2"
+    boxes = [(4.0, 4.0, 20.0, 10.0), (-5.0, 10.0, 30.0, 50.0)]
+    tracks = segment(video, boxes)
+    assert tracks.dtype == np.bool_
+    assert tracks.shape == (2, *video.shape[:3])
+    # Tracks do not know of each other: the paper prompts each box by itself.
+    assert np.array_equal(segment(video, boxes[:1])[0], tracks[0])
+    assert segment(video, []).shape == (0, *video.shape[:3])
+    with pytest.raises(InputError, match=r"^boxes: .* does not meet the picture"):
+        segment(video, [(100.0, 0.0, 5.0, 5.0)])

@@ -23,6 +23,8 @@ _ALIKE = 15.0
 class GrabCut(Segmenter):
     """GrabCut from a box or a point: :func:`mask_from_box` and :func:`mask_from_point`."""
 
+    name = "grabcut"
+
     def __call__(self, image: UInt8Array, prompt: Sequence[float], field: str = "prompt") -> BoolArray:
         if len(prompt) not in (2, 4):
             raise InputError(field, f"must be a box (x, y, w, h) or a point (x, y), found {list(prompt)}")

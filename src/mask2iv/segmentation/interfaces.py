@@ -1,15 +1,27 @@
-"""What a segmenter and a tracker are."""
+"""What a segmenter, a tracker, a detector and a segmenter of videos are."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from mask2iv.contract import BoolArray, Trajectory, UInt8Array
+from mask2iv.errors import InputError
+
+Box = tuple[float, float, float, float]
+"""x, y, w, h in pixels, from the picture's upper left corner."""
 
 
 class Segmenter(Protocol):
-    """Finds one object in a picture."""
+    """Finds one object in a picture.
+
+    Attributes:
+        name: "grabcut" or "mobile-sam".
+    """
+
+    name: str
 
     def __call__(self, image: UInt8Array, prompt: Sequence[float], field: str = "prompt") -> BoolArray:
         """The mask of the object in a box or under a point.
@@ -46,3 +58,83 @@ class Tracker(Protocol):
             InputError: video and labels differ in size, or the first frame lacks the object.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Something that a detector found.
+
+    Attributes:
+        box: around it, within the picture.
+        score: how sure the detector is, 0 to 1.
+        phrase: what it is, in the words that were asked for; "" where the detector knows no words.
+    """
+
+    box: Box
+    score: float
+    phrase: str
+
+
+class Detector(Protocol):
+    """Finds things in the first frames of videos.
+
+    Attributes:
+        quality: "grounding-dino" or "motion": goes into each clip's provenance.
+    """
+
+    quality: str
+
+    def __call__(self, videos: Sequence[UInt8Array], phrases: Sequence[Sequence[str]]) -> list[list[Detection]]:
+        """Boxes in the first frame of each video.
+
+        Args:
+            videos: uint8 [T, H, W, 3] each; sizes may differ.
+            phrases: of each video, what to look for: "can", "robot gripper".
+
+        Returns:
+            For each video what was found, the best first; possibly nothing.
+
+        Raises:
+            InputError: as many videos as lists of phrases are needed.
+        """
+        ...
+
+
+class VideoSegmenter(Protocol):
+    """Follows what is in boxes of the first frame through a video.
+
+    Attributes:
+        quality: "sam2", "mobile-sam+flow" or "grabcut+flow": goes into each clip's provenance.
+    """
+
+    quality: str
+
+    def __call__(self, video: UInt8Array, boxes: Sequence[Box]) -> BoolArray:
+        """One track per box.
+
+        Args:
+            video: uint8 [T, H, W, 3].
+            boxes: in the first frame; what of them lies outside the picture is cut off.
+
+        Returns:
+            bool [N, T, H, W]; tracks may overlap; all false where nothing was found.
+
+        Raises:
+            InputError: a box that does not meet the picture.
+        """
+        ...
+
+
+def clipped(box: Box, height: int, width: int) -> Box:
+    """The part of a box that is within a picture of that size.
+
+    Raises:
+        InputError: less than one pixel of it, or not four finite numbers.
+    """
+    if len(box) != 4 or not all(map(math.isfinite, box)):
+        raise InputError("boxes", f"expected x, y, w, h, found {list(box)}")
+    x, y, w, h = box
+    left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + w, float(width)), min(y + h, float(height))
+    if right - left < 1 or bottom - top < 1:
+        raise InputError("boxes", f"x={x:g} y={y:g} w={w:g} h={h:g} does not meet the picture of {width}x{height}")
+    return left, top, right - left, bottom - top
