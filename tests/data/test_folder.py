@@ -229,3 +229,15 @@ def test_names_are_equal_however_they_are_composed(tmp_path: Path) -> None:
     [clip] = the_clips(tmp_path)
     assert clip.caption == "a hand lifting a cup"
     assert clip.clip_id == clip_id_of(composed)
+
+
+def test_centre_takes_the_middle_as_the_original_does(tmp_path: Path) -> None:
+    """The shorter side becomes 1.2 times the height; of that the middle is taken."""
+    video, labels = scene(6)
+    write_video(tmp_path / "v.mp4", video, 8.0)
+    save_trajectory_file(Trajectory(labels), tmp_path / "v_labels.npz")
+    [clip] = the_clips(tmp_path, FolderConfig((20, 24), 4, 8.0, fit="centre", fit_scale=1.2))
+    scaled = resize_mask(labels[clip.metadata["source_frames"]], (24, 32))
+    assert (clip.trajectory.labels == scaled[:, 2:22, 4:28]).all()
+    with pytest.raises(InputError, match="fit_scale"):
+        FolderConfig(fit="crop", fit_scale=1.2)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from mask2iv.contract import Fit
 from mask2iv.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,9 +50,11 @@ class Clips:
     take: Literal["whole", "start", "windows"] = "whole"
     """Which frames, by their time stamps: spread over the whole video, so that the clip shows all of the action
     whatever its speed; from the start at --fps; or as many clips at --fps as fit into the video."""
-    fit: Literal["crop", "pad", "stretch"] = "crop"
+    fit: Fit = "crop"
     """How a video of another aspect ratio gets the size: crop it (around what the masks show), pad it with black
-    borders, or stretch it."""
+    borders, stretch it, or as the original code does: centre, the middle of the video at --fit-scale."""
+    fit_scale: Annotated[float | None, _optional("S")] = None
+    """With --fit centre: the shorter side becomes S times the height. The original's: 1.2 for HOI4D, 1 for Bridge."""
     actor_index: Annotated[int | None, _optional("N")] = None
     """For masks of numbers (palette index or grey value) in place of colours: the actor's number."""
     object_index: Annotated[int | None, _optional("N")] = None
@@ -64,7 +67,16 @@ class Clips:
         from mask2iv.generation.values import parse_size
 
         size = parse_size(self.size)
-        config = FolderConfig(size, self.frames, self.fps, self.take, self.fit, self.actor_index, self.object_index)
+        config = FolderConfig(
+            size=size,
+            num_frames=self.frames,
+            fps=self.fps,
+            take=self.take,
+            fit=self.fit,
+            fit_scale=self.fit_scale,
+            actor_index=self.actor_index,
+            object_index=self.object_index,
+        )
         sources, problems = find_sources(self.folder)
         return self._write(sources, problems, config)
 

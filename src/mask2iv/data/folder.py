@@ -20,11 +20,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mask2iv.contract import Clip, Label, Trajectory
+from mask2iv.contract import Clip, Fit, Label, Trajectory
 from mask2iv.data.captions import Description, describe, read_captions
 from mask2iv.data.masks import find_masks, name_of, read_masks
 from mask2iv.errors import InputError
-from mask2iv.media.fitting import fit_clip
+from mask2iv.media.fitting import check_fit, fit_clip
 from mask2iv.media.streams import VIDEO_SUFFIXES, is_video_name
 from mask2iv.media.videos import read_frames, scan_video
 
@@ -43,7 +43,9 @@ class FolderConfig:
             whatever speed; "start" takes them from the start at ``fps``; "windows" cuts as many clips at ``fps`` as
             fit. In all of them a frame is taken by its time stamp.
         fit: how a video of another aspect ratio gets the size: "crop" cuts it, with the masks in view where possible;
-            "pad" adds black borders; "stretch" changes the aspect ratio.
+            "pad" adds black borders; "stretch" changes the aspect ratio; "centre" makes the shorter side
+            ``fit_scale`` times the height and takes the middle, as the original code does.
+        fit_scale: of "centre" alone.
         actor_index, object_index: numbers (palette index or grey value) that the mask images hold instead of colours.
 
     Raises:
@@ -54,11 +56,13 @@ class FolderConfig:
     num_frames: int = 16
     fps: float = 8.0
     take: Literal["whole", "start", "windows"] = "whole"
-    fit: Literal["crop", "pad", "stretch"] = "crop"
+    fit: Fit = "crop"
+    fit_scale: float | None = None
     actor_index: int | None = None
     object_index: int | None = None
 
     def __post_init__(self) -> None:
+        check_fit(self.fit, self.fit_scale)
         if self.num_frames < 2:
             raise InputError("num_frames", f"must be at least 2, found {self.num_frames}")
         if not 0.01 <= self.fps <= 1000:
@@ -147,13 +151,13 @@ def read_clips(source: Source, config: FolderConfig) -> list[Clip]:
     info = scan_video(source.video)
     choices = choose_frames(info.times, info.fps, config)
     needed = sorted({index for frames in choices for index in frames})
-    size = _reading_size(info.size, config)
+    size = reading_size(info.size, config)
     labels = read_masks(masks, needed, info, size)
     video = read_frames(source.video, needed, size)
     clips = []
     for number, frames in enumerate(choices):
         rows = np.searchsorted(needed, frames)
-        part, trajectory = fit_clip(video[rows], labels[rows], config.size, config.fit)
+        part, trajectory = fit_clip(video[rows], labels[rows], config.size, config.fit, config.fit_scale or 1.0)
         if not (trajectory[0] == Label.OBJECT).any():
             raise InputError(
                 "masks",
@@ -229,10 +233,12 @@ def _nearest(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> list[in
     return [int(index) for index in np.searchsorted(between + 1e-6, wanted)]
 
 
-def _reading_size(size: tuple[int, int], config: FolderConfig) -> tuple[int, int]:
+def reading_size(size: tuple[int, int], config: FolderConfig) -> tuple[int, int]:
     """(H, W) to which frames of the video's ``size`` are reduced before :func:`fit_clip`; they are not enlarged."""
     if config.fit == "stretch":
         scales = [wanted / found for wanted, found in zip(config.size, size, strict=True)]
+    elif config.fit == "centre":
+        scales = [(config.fit_scale or 1.0) * config.size[0] / min(size)] * 2
     else:
         choose = max if config.fit == "crop" else min
         scales = [choose(wanted / found for wanted, found in zip(config.size, size, strict=True))] * 2

@@ -133,9 +133,11 @@ def _pasted(part: NDArray[Any], placement: Placement, first: int) -> NDArray[Any
     return np.pad(part, borders)
 
 
-def fit_clip(video: UInt8Array, labels: UInt8Array, size: tuple[int, int], fit: Fit) -> tuple[UInt8Array, UInt8Array]:
+def fit_clip(
+    video: UInt8Array, labels: UInt8Array, size: tuple[int, int], fit: Fit, scale: float = 1.0
+) -> tuple[UInt8Array, UInt8Array]:
     """Video uint8 [T, H, W, 3] and labels uint8 [T, H, W] at ``size`` (H, W); all frames are placed alike, for ``fit``
-    see :func:`place`. A crop is placed around the object, then the actor, of all frames."""
+    and ``scale`` see :func:`place`. A crop is placed around the object, then the actor, of all frames."""
     masks = [np.any(labels == Label.OBJECT, axis=0), np.any(is_actor(labels), axis=0)]
-    placement = place(labels.shape[1:], size, fit, masks=masks)
+    placement = place(labels.shape[1:], size, fit, scale, masks)
     return placed_image(video, placement), placed_mask(labels, placement)
