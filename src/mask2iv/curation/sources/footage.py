@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError, within
@@ -106,3 +107,21 @@ def _number(path: Path) -> int:
     """The last number in a picture's name."""
     digits = "".join(letter if letter.isdigit() else " " for letter in path.stem).split()
     return int(digits[-1])
+
+
+def frames_between(info: VideoInfo, start: float, stop: float | None) -> NDArray[np.intp]:
+    """Indices of the frames of a part of a recording.
+
+    Args:
+        info: of the recording.
+        start: seconds from the first frame.
+        stop: seconds, past the end; None: to the end.
+
+    Returns:
+        int [N], rising. Time stamps count up to a quarter of a frame early: containers round them.
+    """
+    slack = 0.25 / info.fps
+    inside = info.times >= start - slack
+    if stop is not None:
+        inside &= info.times < stop - slack
+    return np.flatnonzero(inside)
