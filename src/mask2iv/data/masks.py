@@ -51,7 +51,7 @@ def find_masks(video: Path, name: str, numbers: tuple[int, int] | None) -> MaskF
     Raises:
         InputError: none, several, or damaged ones.
     """
-    found = sorted(path for path in video.parent.iterdir() if _holds_masks(path, name))
+    found = masks_beside(video, name)
     if not found:
         raise InputError(
             _FIELD,
@@ -71,6 +71,11 @@ def find_masks(video: Path, name: str, numbers: tuple[int, int] | None) -> MaskF
         with open_labels(path, _FIELD) as archive:
             return MaskFrames(archive.shape[0], lambda indices: _of_archive(path, indices))
     return MaskFrames(len(scan_video(path, _FIELD).times), lambda indices: _of_video(path, indices))
+
+
+def masks_beside(video: Path, name: str) -> list[Path]:
+    """Files and folders that hold masks of a video, by name; none is opened. Arguments: see :func:`find_masks`."""
+    return sorted(path for path in video.parent.iterdir() if _holds_masks(path, name))
 
 
 def read_masks(masks: MaskFrames, indices: Sequence[int], info: VideoInfo, size: tuple[int, int]) -> UInt8Array:

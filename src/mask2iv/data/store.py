@@ -240,7 +240,7 @@ class ClipSet(Sequence[Clip]):
         self.size: tuple[int, int] = (height, width)
         self.num_frames: int = self.info["num_frames"]
         self.fps = float(self.info["fps"])
-        self.rows = _read_index(self.directory / "index.jsonl")
+        self.rows = read_index(self.directory / "index.jsonl")
         if len(self.rows) != self.info["num_clips"]:
             raise InputError(
                 str(self.directory / "index.jsonl"),
@@ -374,7 +374,12 @@ def read_header(directory: Path) -> dict[str, Any]:
     return dict(read_config(path, _Header, "ignore"))
 
 
-def _read_index(path: Path) -> list[dict[str, Any]]:
+def read_index(path: Path) -> list[dict[str, Any]]:
+    """The checked entries of an ``index.jsonl``; the clips' files are not looked at.
+
+    Raises:
+        InputError: missing, a damaged line, or a repeated clip id.
+    """
     rows = [dict(row) for row in read_records(path, _Entry)]
     if len({row["clip_id"] for row in rows}) != len(rows):
         raise InputError(str(path), "lists a clip_id twice")

@@ -30,6 +30,7 @@ _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "HEIC"),
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
 }
+_ORIENTATION = 0x0112
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 
 # What Pillow's decoders raise on damaged files besides OSError.
@@ -76,6 +77,23 @@ def open_image(source: str | os.PathLike[str] | Image.Image, field: str = "image
         raise InputError(field, f"{source} is too large: {reason(error)}") from error
     except _IMAGE_FAULTS as error:
         raise InputError(field, f"{_named(source)} cannot be read as an image: {reason(error)}") from error
+
+
+def picture_size(path: str | os.PathLike[str], field: str = "image") -> tuple[int, int]:
+    """(H, W) of an image file, upright. Only its header is read: what is damaged behind it is not seen.
+
+    Raises:
+        InputError: missing, empty, not an image, or of another format than :data:`FORMATS`.
+    """
+    require_file(Path(path), field)
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            return (image.width, image.height) if turned else (image.height, image.width)
+    except UnidentifiedImageError as error:
+        raise _unknown_format(Path(path), field) from error
+    except _IMAGE_FAULTS as error:
+        raise InputError(field, f"{path} cannot be read as an image: {reason(error)}") from error
 
 
 def _named(source: str | os.PathLike[str] | Image.Image) -> str:

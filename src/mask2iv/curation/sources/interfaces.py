@@ -149,16 +149,20 @@ class Source(Protocol):
     """A data set on disk.
 
     Attributes:
-        kind: "hoi4d", "bridge", "lerobot", "folder", "video".
+        kind: "hoi4d", "bridge", "lerobot", "clipset", "folder", "video".
         version: of its layout, or "".
         root: its folder or file.
         habits: of the paper.
     """
 
-    kind: str
-    version: str
-    root: Path
-    habits: Habits
+    @property
+    def kind(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def root(self) -> Path: ...
+    @property
+    def habits(self) -> Habits: ...
 
     def entries(self) -> Iterator[Recording | Problem]:
         """Recordings in an order that does not change, and what cannot be used.

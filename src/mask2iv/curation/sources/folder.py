@@ -1,0 +1,165 @@
+"""One's own videos: a folder of them with or without captions and masks, or a single file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mask2iv.contract import UInt8Array
+from mask2iv.curation.sources.footage import VideoFootage
+from mask2iv.curation.sources.interfaces import Habits, Problem, Recording, Segment
+from mask2iv.curation.sources.wording import noun_phrases, verb_of
+from mask2iv.data.captions import Description
+from mask2iv.data.folder import find_sources
+from mask2iv.data.masks import find_masks, masks_beside, name_of, read_masks
+from mask2iv.errors import InputError
+from mask2iv.files import require_file
+from mask2iv.media.streams import VIDEO_SUFFIXES, is_video_name
+from mask2iv.media.videos import VideoInfo
+
+Actor = Literal["hand", "robot"]
+_PHRASES = {"hand": ("hand",), "robot": ("robot gripper", "robot arm")}
+_CAPTION_FILES = ("captions.csv", "captions.jsonl")
+
+
+@dataclass(frozen=True)
+class MasksBeside:
+    """Masks beside a video. Implements :class:`~mask2iv.curation.sources.interfaces.GivenMasks`.
+
+    Attributes:
+        video: the file; name: of its masks, see :func:`mask2iv.data.masks.find_masks`.
+        numbers: what actor and object are in pictures that hold numbers in place of label colours.
+    """
+
+    video: Path
+    name: str
+    numbers: tuple[int, int] | None = None
+
+    def read(self, indices: Sequence[int], info: VideoInfo, size: tuple[int, int]) -> UInt8Array:
+        return read_masks(find_masks(self.video, self.name, self.numbers), indices, info, size)
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What is said of videos that nothing else describes.
+
+    Attributes:
+        caption: of each; "" for none.
+        object_phrase: what a detector is asked for: "red mug"; "" for what the caption names.
+        actor: "hand" or "robot".
+        mask_numbers: what actor and object are in mask pictures that hold numbers in place of label colours.
+    """
+
+    caption: str = ""
+    object_phrase: str = ""
+    actor: Actor = "hand"
+    mask_numbers: tuple[int, int] | None = None
+
+    def description(self) -> Description | None:
+        """Of a video without its own; None where neither a caption nor an object is given."""
+        if not (self.caption or self.object_phrase):
+            return None
+        nouns = noun_phrases(self.caption)
+        noun = self.object_phrase or (nouns[0] if nouns else "")
+        return Description(" ".join(self.caption.split()), verb_of(self.caption), noun, self.actor)
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """A folder of videos. Implements :class:`~mask2iv.curation.sources.interfaces.Source`.
+
+        NAME.mp4                       a video (also mov, mkv, webm, avi, m4v)
+        NAME_masks/, NAME_labels.mp4   its masks, if there are any: see mask2iv.data.folder
+        captions.csv, captions.jsonl   clip, caption, verb, object, actor; without it, `defaults` describe all videos
+
+    Attributes:
+        root: the folder.
+        defaults: for all videos where there is no captions file, and for those that it does not name.
+    """
+
+    root: Path
+    defaults: Defaults = Defaults()
+
+    kind = "folder"
+    version = ""
+
+    @property
+    def habits(self) -> Habits:
+        return Habits(self.defaults.actor, actor_phrases=_PHRASES[self.defaults.actor])
+
+    def entries(self) -> Iterator[Recording | Problem]:
+        """Videos by name.
+
+        Raises:
+            InputError: no folder, no video in it, or a captions file that cannot be read.
+        """
+        if not self.root.is_dir():
+            raise InputError("source", f"{self.root} is not a folder")
+        videos = sorted(path for path in self.root.iterdir() if _is_recording(path))
+        if not videos:
+            raise InputError("source", f"{self.root} holds no videos; expected NAME{', NAME'.join(VIDEO_SUFFIXES)}")
+        described: dict[str, Description] = {}
+        reasons: dict[str, str] = {}
+        if any((self.root / name).is_file() for name in _CAPTION_FILES):
+            found, reasons = find_sources(self.root)
+            described = {source.video.name: source.description for source in found}
+        default = self.defaults.description()
+        for video in videos:
+            description = described.get(video.name, default)
+            if description is None:
+                yield Problem(video.name, "no caption", reasons.pop(video.name, _NO_CAPTIONS))
+                continue
+            reasons.pop(video.name, None)
+            yield _recording(video, description, self.defaults)
+        for name, why in reasons.items():
+            yield Problem(name, "video missing", why)
+
+
+_NO_CAPTIONS = "there is no captions.csv or captions.jsonl, and no caption or object is given for all videos"
+
+
+@dataclass(frozen=True)
+class VideoSource:
+    """A single video file. Implements :class:`~mask2iv.curation.sources.interfaces.Source`.
+
+    Attributes:
+        root: the file.
+        defaults: describe it.
+    """
+
+    root: Path
+    defaults: Defaults = Defaults()
+
+    kind = "video"
+    version = ""
+
+    @property
+    def habits(self) -> Habits:
+        return Habits(self.defaults.actor, actor_phrases=_PHRASES[self.defaults.actor])
+
+    def entries(self) -> Iterator[Recording | Problem]:
+        """The video, or that it has no caption.
+
+        Raises:
+            InputError: no such file.
+        """
+        require_file(self.root, "source")
+        description = self.defaults.description()
+        if description is None:
+            yield Problem(self.root.name, "no caption", "give a caption, or the name of the object that is handled")
+        else:
+            yield _recording(self.root, description, self.defaults)
+
+
+def _is_recording(path: Path) -> bool:
+    return is_video_name(path) and not path.stem.endswith("_labels") and path.is_file()
+
+
+def _recording(video: Path, description: Description, defaults: Defaults) -> Recording:
+    name = name_of(video.stem)
+    masks = MasksBeside(video, name, defaults.mask_numbers) if masks_beside(video, name) else None
+    noun = defaults.object_phrase or description.object_name
+    segment = Segment("", description, masks=masks, phrases=(noun,) if noun else noun_phrases(description.caption))
+    return Recording(video.name, VideoFootage(video), (segment,), video.name)
