@@ -52,7 +52,7 @@ class GroundingDino(Detector):
             self.processor: Any = GroundingDinoProcessor.from_pretrained(place)
         except (OSError, ValueError) as error:
             raise InputError(
-                "weights grounding-dino", f"{place} is no Grounding DINO model: {reason(error)}"
+                "weights grounding-dino", f"{place} is not a Grounding DINO model: {reason(error)}"
             ) from error
         self.model.to(device)
         self.device, self.batch_size = device, batch_size

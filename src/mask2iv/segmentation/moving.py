@@ -1,0 +1,103 @@
+"""Boxes of what moves, where there is no detector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from mask2iv.contract import BoolArray, UInt8Array
+from mask2iv.errors import InputError
+from mask2iv.segmentation.flow import Float, flows, to_lab
+from mask2iv.segmentation.interfaces import Box, Detection, Detector
+
+FAR = 0.03
+"""Something moves if it gets this far from its first place, in diagonals."""
+GONE = 12.0
+"""Distance in Lab, as in :func:`mask2iv.segmentation.flow.to_lab`, by which its first place has changed then."""
+SAME = 18.0
+"""Distance by which it may itself look different then."""
+LEAST = 0.0008
+"""Smaller things are noise: a share of the picture."""
+
+
+class MotionDetector(Detector):
+    """What is in the first frame and moves away from there; it knows no words, and its camera is static.
+
+    The first frame's pixels are followed by optical flow. Those that get far, look the same there, and leave another
+    picture behind, are a moving thing; connected ones are one thing, so a hand that holds something from the beginning
+    is one with it.
+
+    Args:
+        most: boxes at most, of each video.
+    """
+
+    quality = "motion"
+
+    def __init__(self, most: int = 8) -> None:
+        self.most = most
+
+    def __call__(self, videos: Sequence[UInt8Array], phrases: Sequence[Sequence[str]]) -> list[list[Detection]]:
+        if len(videos) != len(phrases):
+            raise InputError("phrases", f"must be one list per video, {len(videos)}, found {len(phrases)}")
+        return [self._detect(video) for video in videos]
+
+    def _detect(self, video: UInt8Array) -> list[Detection]:
+        height, width = video.shape[1:3]
+        if len(video) < 2:
+            return []
+        moved, how_far = _moved(video)
+        _, pieces, stats, _ = cv2.connectedComponentsWithStats(moved.astype(np.uint8), connectivity=8)
+        found = []
+        for number, (left, top, w, h, area) in enumerate(stats.tolist()):
+            if not number or area < LEAST * height * width:
+                continue
+            # Flow is not exact at edges: some pixels around.
+            edge = 1 + round(0.05 * min(w, h))
+            x, y = max(left - edge, 0), max(top - edge, 0)
+            box: Box = (x, y, min(left + w + edge, width) - x, min(top + h + edge, height) - y)
+            far = float(np.median(how_far[pieces == number])) / (0.25 * float(np.hypot(height, width)))
+            found.append(Detection(box, round(min(far, 1.0), 4), ""))
+        return sorted(found, key=lambda one: (-one.score, one.box))[: self.most]
+
+
+def _spread_out(place: Float) -> BoolArray:
+    """Where followed pixels [H, W, 2] still lie side by side, bool [H, W].
+
+    What something pushes before it in the flow, as the ground before a moving thing, piles up at its edge.
+    """
+    smooth = cv2.blur(place, (5, 5))
+    down, across = np.gradient(smooth, axis=0), np.gradient(smooth, axis=1)
+    area = across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0]
+    spread: BoolArray = (area > 0.35) & (area < 3.0)
+    return spread
+
+
+def _moved(video: UInt8Array) -> tuple[BoolArray, Float]:
+    """Which pixels of the first frame show a thing that moves, bool [H, W], and how far in pixels it gets."""
+    height, width = video.shape[1:3]
+    first = to_lab(video[0])
+    rows, columns = np.indices((height, width)).astype(np.float32)
+    place = np.stack([columns, rows], axis=-1)
+    far, moved = np.zeros((height, width), np.float32), np.zeros((height, width), np.bool_)
+    least = FAR * float(np.hypot(height, width))
+    lost = np.zeros((height, width), np.bool_)
+    for frame, (forward, backward) in zip(video[1:], flows(video), strict=True):
+        step = cv2.remap(forward, place[..., 0], place[..., 1], cv2.INTER_LINEAR)
+        there = place + step
+        back = cv2.remap(backward, there[..., 0], there[..., 1], cv2.INTER_LINEAR)
+        # Flow that does not lead back was of something that was covered.
+        lost |= np.linalg.norm(step + back, axis=-1) > 1.5 + 0.1 * np.linalg.norm(step, axis=-1)
+        place = there
+        lab = to_lab(frame)
+        distance = np.hypot(place[..., 0] - columns, place[..., 1] - rows)
+        looks = cv2.remap(lab, place[..., 0], place[..., 1], cv2.INTER_LINEAR)
+        same = np.linalg.norm(looks - first, axis=-1) < SAME
+        gone = np.linalg.norm(lab - first, axis=-1) > GONE
+        now = (distance > least) & same & gone & ~lost & _spread_out(place)
+        far = np.where(now, np.maximum(far, distance), far)
+        moved |= now
+    kernel = np.ones((3, 3), np.uint8)
+    closed = cv2.morphologyEx(moved.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    return cv2.morphologyEx(closed, cv2.MORPH_OPEN, kernel).astype(np.bool_), far
