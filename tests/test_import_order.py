@@ -10,7 +10,7 @@ import mask2iv
 
 LEVELS = [
     {"errors"},
-    {"contract", "files", "extras"},
+    {"contract", "files", "extras", "devices"},
     {"parsing"},
     {"config"},
     {"manifest", "seeds", "scaling"},

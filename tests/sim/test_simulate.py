@@ -229,7 +229,7 @@ def test_an_interrupted_series_goes_on_and_ends_with_the_same_bytes(tmp_path: Pa
     with (tmp_path / "parts" / "unfinished.jsonl").open("a") as file:
         file.write('{"clip_id": "sim-')  # killed in the middle of a line
     assert write(tmp_path / "parts", clips[:2], False) == 1
-    with pytest.raises(InputError, match="unfinished clip set of other settings"):
+    with pytest.raises(InputError, match="clip set that was begun with other settings"):
         ClipSetWriter(tmp_path / "parts", (32, 64), 4, 8.0, {"seed": 4}, resume=True)
     kind = ((32, 64), config.num_frames, config.fps, {"seed": 3})
     with contextlib.suppress(ZeroDivisionError), ClipSetWriter(tmp_path / "parts", *kind, resume=True):

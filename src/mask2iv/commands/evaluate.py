@@ -121,10 +121,10 @@ class Evaluate:
 
         import torch
 
+        from mask2iv.devices import pick_device
         from mask2iv.evaluation.per_clip.measure import Measurer
         from mask2iv.evaluation.reports.report import brief, markdown
         from mask2iv.files import atomic_write, sha256_file
-        from mask2iv.generation.values import pick_device
 
         device = pick_device(self.device)
         if self.threads:

@@ -22,8 +22,8 @@ class Reproduce(TableOptions):
         self.check()
         import torch
 
+        from mask2iv.devices import pick_device
         from mask2iv.experiments.reproduction import Reproduction
-        from mask2iv.generation.values import pick_device
 
         device = pick_device(self.device)
         if self.threads:

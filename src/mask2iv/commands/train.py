@@ -84,7 +84,7 @@ class Train:
     def _plan(self, recipe: Recipe) -> None:
         import torch
 
-        from mask2iv.generation.values import pick_device
+        from mask2iv.devices import pick_device
         from mask2iv.training.estimates.duration import duration
         from mask2iv.training.estimates.estimate import estimate
 

@@ -155,23 +155,12 @@ class ClipSetWriter:
                 f"must have the clip set's size {list(self.size)}, {self.num_frames} frames, {self.fps} fps, found "
                 f"{list(found[0])}, {found[1]} frames, {found[2]} fps",
             )
-        row = {
-            "clip_id": clip.clip_id,
-            "caption": clip.caption,
-            "verb": clip.verb,
-            "object_name": clip.object_name,
-            "actor": clip.actor,
-            "contact": None if clip.contact is None else clip.contact.astype(int).tolist(),
-            "num_frames": self.num_frames,
-            "metadata": dict(clip.metadata),
-        }
+        row = clip_row(clip)
         try:
             line = index_line(row)
         except (TypeError, ValueError) as error:
             raise InputError(where, f"metadata must be JSON values: {reason(error)}") from error
-        folder = self.directory / "clips" / clip.clip_id
-        write_video(folder / "video.mp4", clip.video, self.fps, crf=VIDEO_CRF, pixel_format="yuv444p")
-        save_trajectory_file(clip.trajectory, folder / "labels.npz")
+        write_clip_files(self.directory / "clips" / clip.clip_id, clip)
         self._lines[clip.clip_id] = line
         self.rows.append(row)
         if self._journal is not None:
@@ -181,6 +170,26 @@ class ClipSetWriter:
         if not self._lines:
             raise InputError(str(self.directory), "no clip was added to this clip set")
         finish_set(self.directory, self._lines, self._header())
+
+
+def clip_row(clip: Clip) -> dict[str, Any]:
+    """A clip's entry in the index."""
+    return {
+        "clip_id": clip.clip_id,
+        "caption": clip.caption,
+        "verb": clip.verb,
+        "object_name": clip.object_name,
+        "actor": clip.actor,
+        "contact": None if clip.contact is None else clip.contact.astype(int).tolist(),
+        "num_frames": clip.trajectory.num_frames,
+        "metadata": dict(clip.metadata),
+    }
+
+
+def write_clip_files(folder: Path, clip: Clip) -> None:
+    """Write a clip's video and labels; the same clip gives the same bytes."""
+    write_video(folder / "video.mp4", clip.video, clip.fps, crf=VIDEO_CRF, pixel_format="yuv444p")
+    save_trajectory_file(clip.trajectory, folder / "labels.npz")
 
 
 def index_line(row: Mapping[str, Any]) -> str:

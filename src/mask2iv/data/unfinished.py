@@ -24,6 +24,7 @@ class Journal:
     Args:
         folder: of the clip set.
         head: what the set is: everything that its clips depend on.
+        name: of the file.
 
     Attributes:
         lines: index lines so far, in the order of writing.
@@ -32,8 +33,8 @@ class Journal:
         InputError: another process writes the set, or the folder holds an unfinished set of another kind.
     """
 
-    def __init__(self, folder: Path, head: Mapping[str, Any]) -> None:
-        self._path = folder / UNFINISHED
+    def __init__(self, folder: Path, head: Mapping[str, Any], name: str = UNFINISHED) -> None:
+        self._path = folder / name
         self._file: IO[bytes] = self._path.open("a+b")
         try:
             if not lock(self._file, wait=False):
@@ -60,7 +61,7 @@ class Journal:
         except ValueError as error:
             raise InputError(str(self._path), f"is damaged: {error}", "remove the folder") from error
         if not same:
-            problem = "holds an unfinished clip set of other settings"
+            problem = "holds a clip set that was begun with other settings"
             raise InputError(str(folder), problem, "remove it or choose another one")
         return [line.decode("utf-8") for line in lines]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mask2iv.contract import Placement, Trajectory, UInt8Array
+from mask2iv.devices import pick_device
 from mask2iv.errors import InputError
 from mask2iv.files import disk_faults, write_json
 from mask2iv.generation.acceleration import Acceleration, enough_memory
@@ -28,7 +29,6 @@ from mask2iv.generation.inputs import (
 )
 from mask2iv.generation.options import Fitting, GuidanceOptions, Output, Sampling, SceneOptions
 from mask2iv.generation.results import input_pictures, result_folder, write_filmstrip, write_trajectory
-from mask2iv.generation.values import pick_device
 from mask2iv.manifest import versions, weight_hashes
 from mask2iv.media.images import read_image, write_png
 from mask2iv.media.videos import write_video

@@ -1,14 +1,10 @@
-"""Sizes, numbers and devices, from text."""
+"""Sizes and numbers, from text."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from mask2iv.errors import InputError
-
-if TYPE_CHECKING:
-    import torch
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -33,22 +29,3 @@ def parse_numbers(text: str, count: int, field: str, form: str) -> tuple[int, ..
     if len(parts) != count or not all(re.fullmatch(r"-?\d{1,9}", part.strip()) for part in parts):
         raise InputError(field, f"expected {form} in pixels, found {text!r}")
     return tuple(int(part) for part in parts)
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called `name`; "auto" takes a GPU where there is one.
-
-    Raises:
-        InputError: unknown, or not there.
-    """
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError("device", f"{name!r} is not a device", "use auto, cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("device", f"no CUDA device is available for {name!r}", "use cpu")
-    return device

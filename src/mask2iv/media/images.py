@@ -215,6 +215,13 @@ def write_png(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
         Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, format="PNG")
 
 
+def encode_jpeg(image: UInt8Array, quality: int = 85) -> bytes:
+    """A picture uint8 [H, W, 3] as JPEG, to be looked at; same picture, same bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "jpeg", quality=quality)
+    return buffer.getvalue()
+
+
 def resize_image(
     image: UInt8Array, size: tuple[int, int], resample: Image.Resampling = Image.Resampling.BICUBIC
 ) -> UInt8Array:

@@ -1,0 +1,82 @@
+"""Masks where a source has none: detect, segment, track, and choose the manipulated object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mask2iv.contract import UInt8Array
+from mask2iv.curation.running.settings import FindingConfig
+from mask2iv.curation.selection import OFFICIAL, ROBUST, select_object, to_labels
+from mask2iv.curation.sources.interfaces import Habits
+from mask2iv.devices import pick_device
+from mask2iv.errors import InputError
+from mask2iv.segmentation.pretrained import load_detector, load_video_segmenter
+
+
+@dataclass(frozen=True)
+class Found:
+    """Masks of an action.
+
+    Attributes:
+        labels: uint8 [T, H, W].
+        facts: how they came about: for the clip's provenance.
+        problem: a short reason why there are none; "" where there are.
+    """
+
+    labels: UInt8Array
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+
+class Finder:
+    """Makes masks by the configured detector and segmenter.
+
+    Args:
+        config: which ones, and by what rules they are judged.
+        habits: of the source: what its actor is called.
+
+    Raises:
+        InputError: a model cannot be loaded.
+    """
+
+    def __init__(self, config: FindingConfig, habits: Habits) -> None:
+        neural = config.detector == "grounding-dino" or config.segmenter == "sam2"
+        device = pick_device(config.device) if neural else "cpu"
+        self._habits = habits
+        self._rules = OFFICIAL if config.rules == "official" else ROBUST
+        self._detector = load_detector(config.detector, config.detector_weights, device)
+        self._segmenter = load_video_segmenter(config.segmenter, config.segmenter_weights, device)
+
+    def __call__(self, video: UInt8Array, phrases: Sequence[str]) -> Found:
+        """Masks of actor and object.
+
+        Args:
+            video: uint8 [T, H, W, 3], an action.
+            phrases: what the object may be called.
+        """
+        detector, segmenter = self._detector, self._segmenter
+        actors = self._habits.actor_phrases
+        [detections] = detector([video], [(*phrases, *actors)])
+        empty = np.zeros(video.shape[:3], dtype=np.uint8)
+        if not detections:
+            return Found(empty, problem="nothing detected")
+        try:
+            tracks = segmenter(video, [detection.box for detection in detections])
+        except InputError:
+            return Found(empty, problem="nothing segmented")
+        choice = select_object(tracks, detections, actors, self._rules, phrases)
+        if choice.object is None:
+            return Found(empty, problem=choice.reason)
+        chosen = detections[choice.object]
+        facts: dict[str, Any] = {
+            "masks": f"{detector.quality}, {segmenter.quality}",
+            "chosen": choice.reason,
+            "detected": chosen.phrase,
+            "detection_score": round(float(chosen.score), 4),
+            "mean_mutual_iou": choice.scores[choice.object],
+        }
+        return Found(to_labels(tracks, choice), facts)

@@ -1,0 +1,106 @@
+"""``curation.jsonl``: what became of each recording. By it a run goes on, and a finished set is brought up to date."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import to_json
+
+from mask2iv.config import from_dict, plain
+from mask2iv.curation.running.outcomes import Outcome
+from mask2iv.curation.sources.interfaces import Recording
+from mask2iv.data.unfinished import Journal
+from mask2iv.errors import InputError, within
+from mask2iv.files import atomic_write, reason
+from mask2iv.parsing import parse_json
+
+LEDGER = "curation.jsonl"
+
+
+class Ledger:
+    """The ledger of one set. It is locked while it is open.
+
+    Args:
+        folder: of the clip set.
+        head: everything that the outcomes depend on, besides the recordings.
+
+    Attributes:
+        outcomes: recording -> what became of it.
+
+    Raises:
+        InputError: another process writes the set, or it was made with other settings.
+    """
+
+    def __init__(self, folder: Path, head: Mapping[str, Any]) -> None:
+        self.path = folder / LEDGER
+        self._head = plain(head)
+        self._noted = self.path.stat().st_mtime if self.path.is_file() else 0.0
+        self._journal = Journal(folder, head, LEDGER)
+        self.outcomes: dict[str, Outcome] = {}
+        for line in self._journal.lines:
+            with within(str(self.path)):
+                outcome = from_dict(Outcome, parse_json(line))
+            self.outcomes[outcome["recording"]] = outcome
+        self._journal.lines.clear()
+
+    def holds(self, recording: Recording) -> bool:
+        """Whether a recording is done and its footage has not changed since.
+
+        Sizes and times are compared; where a file is newer than the ledger, its contents.
+        """
+        noted = self.outcomes.get(recording.name)
+        if noted is None or not noted["sha256"]:
+            return False
+        try:
+            found = [os.stat(path) for path in recording.footage.files]
+        except OSError:
+            return False
+        if sum(file.st_size for file in found) != noted["bytes"]:
+            return False
+        return max((file.st_mtime for file in found), default=0.0) <= self._noted or (
+            digest_of(recording.footage.files) == noted["sha256"]
+        )
+
+    def add(self, outcome: Outcome) -> None:
+        """Note what became of a recording whose files are complete."""
+        self._journal.add(to_json(outcome).decode())
+        self._journal.lines.clear()
+        self.outcomes[outcome["recording"]] = outcome
+
+    def forget(self, recordings: Sequence[str]) -> None:
+        """Take recordings out."""
+        for name in recordings:
+            del self.outcomes[name]
+
+    def sort(self) -> None:
+        """Write the ledger anew, by the recordings' names: so it does not tell in which order they were done."""
+        with atomic_write(self.path) as temporary, temporary.open("wb") as file:
+            file.write(to_json(self._head) + b"\n")
+            for name in sorted(self.outcomes):
+                file.write(to_json(self.outcomes[name]) + b"\n")
+
+    def close(self) -> None:
+        """Unlock the set."""
+        self._journal.close(finished=False)
+
+
+def digest_of(files: Sequence[Path]) -> str:
+    """SHA-256 over the contents of files in their order.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    import hashlib
+
+    digest = hashlib.sha256()
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise InputError(str(path), f"cannot be read: {reason(error)}") from error
+    return digest.hexdigest()

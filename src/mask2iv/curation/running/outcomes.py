@@ -1,0 +1,52 @@
+"""What becomes of a recording: clips, and what is left out and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from typing_extensions import TypedDict
+
+
+class Kept(TypedDict):
+    """A clip that is good; its files are in the set."""
+
+    row: dict[str, Any]
+    """Its entry in the index."""
+    motion: float
+    """Its motion score."""
+
+
+class LeftOut(TypedDict):
+    """A clip, an action or a whole recording that is not in the set."""
+
+    name: str
+    """The clip's id, or the recording's or action's name."""
+    reasons: list[str]
+    """Short ones that are counted."""
+    details: str
+
+
+class Outcome(TypedDict):
+    """What became of one recording: a line of the ledger."""
+
+    recording: str
+    bytes: int
+    """Of its footage."""
+    sha256: str
+    """Of its footage; "" where it could not be read."""
+    kept: list[Kept]
+    left_out: list[LeftOut]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a worker gives back.
+
+    Attributes:
+        outcome: for the ledger.
+        files: contents of the files to be written, by their place in the set.
+    """
+
+    outcome: Outcome
+    files: dict[str, bytes]
