@@ -102,6 +102,7 @@ MISSING = {
     "render": ["--image", "absent", "--trajectory", "absent", "--out", "out"],
     "train": ["vae", "--data", "absent", "--out", "out"],
     "clips": ["absent", "--out", "out"],
+    "doctor": ["absent"],
     "join": ["absent", "absent", "--out", "out"],
     "simulate": ["--out", "absent/file"],
     "bench": ["--model", "absent"],
