@@ -199,7 +199,7 @@ def _examine_recording(recording: Recording, habits: Habits, tally: _Tally, show
         tally.verbs[segment.description.verb] += 1
         tally.objects[segment.description.object_name] += 1
         if shown:
-            tally.samples.append((f"{name}: {segment.description.caption}", sample))
+            tally.samples.append((f"{segment.description.caption or 'no caption'}: {name}", sample))
             shown = False
 
 
