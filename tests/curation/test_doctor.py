@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -104,3 +105,15 @@ def test_real_clips_are_read(name: str, frames: int | None, tmp_path: Path) -> N
     assert main([*arguments, "--json", str(tmp_path / "found.json")]) == 0
     record = json.loads((tmp_path / "found.json").read_text())
     assert frames in (None, record["frames"])
+
+
+@pytest.mark.parametrize(("frames", "actions"), [(297, 2), (200, 1)])
+def test_a_video_may_lack_a_few_frames_but_not_the_action(
+    trees: ModuleType, frames: int, actions: int, tmp_path: Path
+) -> None:
+    name = "ZY20210800001/H1/C2/N1/S1/s1/T1"
+    events = (("Push", 2.0, 5.0), ("Pull", 15.0, 20.0))
+    trees.write_hoi4d_sequence(tmp_path, name, events, frames=frames)
+    found = examine(Hoi4dSource(tmp_path))
+    assert found.actions == actions
+    assert [one.reason for one in found.skipped] == ["action ends after the video"] * (2 - actions)

@@ -76,3 +76,12 @@ def test_frames_of_an_action_end_before_its_stop_whatever_containers_round() -> 
     assert frames_between(info, 7 / 15, 23 / 15).tolist() == list(range(7, 23))
     assert frames_between(info, 298 / 15, None).tolist() == [298, 299]
     assert frames_between(info, 21.0, 22.0).tolist() == []
+
+
+def test_the_size_of_pictures_that_lie_on_their_side_is_the_upright_one(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (16, 8)).save(tmp_path / "im_0.jpg", exif=exif)
+    footage = PictureFootage(tmp_path, 5.0)
+    assert footage.scan().size == (16, 8)
+    assert footage.read([0], (16, 8)).shape == (1, 16, 8, 3)
