@@ -6,7 +6,7 @@ import importlib.util
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -48,6 +48,26 @@ def checkpoints() -> ModuleType:
 def encoding() -> ModuleType:
     """A writer of videos as cameras and programs write them, tests/media/encoding.py."""
     return _module(TESTS / "media" / "encoding.py")
+
+
+@pytest.fixture(scope="session")
+def trees() -> ModuleType:
+    """Builders of miniature HOI4D and BridgeData V2 trees, tests/curation/trees.py."""
+    return _module(TESTS / "curation" / "trees.py")
+
+
+@pytest.fixture(scope="session")
+def hoi4d(trees: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Mapping[str, str]]:
+    """A HOI4D tree with every trap, and the names of its sequences; not to be changed."""
+    root = tmp_path_factory.mktemp("hoi4d")
+    return root, trees.write_hoi4d(root)
+
+
+@pytest.fixture(scope="session")
+def bridge(trees: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Mapping[str, str]]:
+    """A BridgeData V2 tree with every trap, and the names of its trajectories; not to be changed."""
+    root = tmp_path_factory.mktemp("bridge")
+    return root, trees.write_bridge(root)
 
 
 def make_clip(index: int) -> Clip:

@@ -31,7 +31,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     left_with(0, name, "--help")
     shown = capsys.readouterr().out
     assert shown.startswith(f"usage: mask2iv {name}")
-    assert ("--out" in shown) == (name != "bench"), "bench writes no files"
+    assert ("--out" in shown) == (name not in ("bench", "doctor")), "these write no data"
 
 
 def test_help_of_generate_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,6 +102,7 @@ MISSING = {
     "render": ["--image", "absent", "--trajectory", "absent", "--out", "out"],
     "train": ["vae", "--data", "absent", "--out", "out"],
     "clips": ["absent", "--out", "out"],
+    "doctor": ["absent"],
     "join": ["absent", "absent", "--out", "out"],
     "simulate": ["--out", "absent/file"],
     "bench": ["--model", "absent"],

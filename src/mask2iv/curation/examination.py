@@ -20,6 +20,8 @@ from mask2iv.media.videos import VideoInfo
 
 SHEET_ROWS = 24
 """Recordings shown on a sheet."""
+_LATE = 0.25
+"""Seconds by which an action may end after its video: some lack their last frames."""
 _TILE = (120, 192)
 """(H, W) of a picture on it."""
 
@@ -199,7 +201,7 @@ def _examine_recording(recording: Recording, habits: Habits, tally: _Tally, show
         tally.verbs[segment.description.verb] += 1
         tally.objects[segment.description.object_name] += 1
         if shown:
-            tally.samples.append((f"{name}: {segment.description.caption}", sample))
+            tally.samples.append((f"{segment.description.caption or 'no caption'}: {name}", sample))
             shown = False
 
 
@@ -212,7 +214,7 @@ def _check_pictures(recording: Recording, info: VideoInfo) -> None:
 def _segment_problem(name: str, segment: Segment, info: VideoInfo, habits: Habits) -> Problem | None:
     frames = len(frames_between(info, segment.start, segment.stop))
     end = float(info.times[-1]) + 1 / info.fps
-    if segment.stop is not None and segment.stop > end + 0.5 / info.fps:
+    if segment.stop is not None and segment.stop > end + _LATE:
         return Problem(
             name, "action ends after the video", f"it ends at {segment.stop:.2f} s, the video has {end:.2f} s"
         )
