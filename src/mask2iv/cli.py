@@ -41,6 +41,10 @@ COMMANDS = {
     "render": ("mask2iv.commands.generate:Render", "stage 2 alone: render a video along a mask trajectory"),
     "train": ("mask2iv.commands.train:Train", "train one component of a model folder"),
     "clips": ("mask2iv.commands.clips:Clips", "make a clip set from a folder of your own videos, masks and captions"),
+    "curate": (
+        "mask2iv.commands.curate:Curate",
+        "make a clip set of raw recordings: HOI4D, BridgeData V2, your videos",
+    ),
     "doctor": ("mask2iv.commands.doctor:Doctor", "say what a data set holds, and what of it cannot be used and why"),
     "join": ("mask2iv.commands.join:Join", "make one clip set of several"),
     "simulate": ("mask2iv.commands.simulate:Simulate", "make a set of simulated interactions with exact masks"),

@@ -24,7 +24,7 @@ from mask2iv.contract import Clip, Fit, Label, Trajectory
 from mask2iv.data.captions import Description, describe, read_captions
 from mask2iv.data.masks import find_masks, name_of, read_masks
 from mask2iv.errors import InputError
-from mask2iv.media.fitting import check_fit, fit_clip
+from mask2iv.media.fitting import check_fit, fit_clip, reduced_size
 from mask2iv.media.streams import VIDEO_SUFFIXES, is_video_name
 from mask2iv.media.videos import read_frames, scan_video
 
@@ -151,13 +151,15 @@ def read_clips(source: Source, config: FolderConfig) -> list[Clip]:
     info = scan_video(source.video)
     choices = choose_frames(info.times, info.fps, config)
     needed = sorted({index for frames in choices for index in frames})
-    size = reading_size(info.size, config)
+    size = reduced_size(info.size, config.size, config.fit, config.fit_scale or 1.0)
     labels = read_masks(masks, needed, info, size)
     video = read_frames(source.video, needed, size)
     clips = []
     for number, frames in enumerate(choices):
         rows = np.searchsorted(needed, frames)
-        part, trajectory = fit_clip(video[rows], labels[rows], config.size, config.fit, config.fit_scale or 1.0)
+        part, trajectory = fit_clip(
+            video[rows], labels[rows], config.size, config.fit, config.fit_scale or 1.0, info.size
+        )
         if not (trajectory[0] == Label.OBJECT).any():
             raise InputError(
                 "masks",
@@ -231,16 +233,3 @@ def _nearest(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> list[in
     between = (times[1:] + times[:-1]) / 2
     # Rounding errors must not decide between two frames.
     return [int(index) for index in np.searchsorted(between + 1e-6, wanted)]
-
-
-def reading_size(size: tuple[int, int], config: FolderConfig) -> tuple[int, int]:
-    """(H, W) to which frames of the video's ``size`` are reduced before :func:`fit_clip`; they are not enlarged."""
-    if config.fit == "stretch":
-        scales = [wanted / found for wanted, found in zip(config.size, size, strict=True)]
-    elif config.fit == "centre":
-        scales = [(config.fit_scale or 1.0) * config.size[0] / min(size)] * 2
-    else:
-        choose = max if config.fit == "crop" else min
-        scales = [choose(wanted / found for wanted, found in zip(config.size, size, strict=True))] * 2
-    height, width = (max(1, round(min(1.0, scale) * side)) for scale, side in zip(scales, size, strict=True))
-    return height, width

@@ -134,10 +134,45 @@ def _pasted(part: NDArray[Any], placement: Placement, first: int) -> NDArray[Any
 
 
 def fit_clip(
-    video: UInt8Array, labels: UInt8Array, size: tuple[int, int], fit: Fit, scale: float = 1.0
+    video: UInt8Array,
+    labels: UInt8Array,
+    size: tuple[int, int],
+    fit: Fit,
+    scale: float = 1.0,
+    source: tuple[int, int] | None = None,
 ) -> tuple[UInt8Array, UInt8Array]:
-    """Video uint8 [T, H, W, 3] and labels uint8 [T, H, W] at ``size`` (H, W); all frames are placed alike, for ``fit``
-    and ``scale`` see :func:`place`. A crop is placed around the object, then the actor, of all frames."""
+    """A clip at another size; all of its frames are placed alike.
+
+    Args:
+        video: uint8 [T, H, W, 3].
+        labels: uint8 [T, H, W]. A crop is placed around the object, then the actor, of all frames.
+        size, fit, scale: see :func:`place`.
+        source: (H, W) of the video before it was reduced, see :func:`reduced_size`; by default it was not.
+
+    Returns:
+        Video and labels at ``size``.
+    """
+    found = (labels.shape[1], labels.shape[2])
+    if fit == "centre" and source is not None:
+        placement = place(source, size, fit, scale)
+        if placement.scaled == found:
+            # It is reduced already: a second time would round differently.
+            return _pasted(video, placement, 1), _pasted(labels, placement, 1)
     masks = [np.any(labels == Label.OBJECT, axis=0), np.any(is_actor(labels), axis=0)]
-    placement = place(labels.shape[1:], size, fit, scale, masks)
+    placement = place(found, size, fit, scale, masks)
     return placed_image(video, placement), placed_mask(labels, placement)
+
+
+def reduced_size(source: tuple[int, int], size: tuple[int, int], fit: Fit, scale: float = 1.0) -> tuple[int, int]:
+    """(H, W) to which frames of the size ``source`` may be reduced as they are decoded, before :func:`fit_clip`.
+
+    They are not enlarged. Other arguments: see :func:`place`.
+    """
+    if fit == "centre":
+        scaled = place(source, size, fit, scale).scaled
+        return scaled if scaled[0] <= source[0] and scaled[1] <= source[1] else source
+    scales = [wanted / found for wanted, found in zip(size, source, strict=True)]
+    if fit != "stretch":
+        scales = [max(scales) if fit == "crop" else min(scales)] * 2
+    height, width = (max(1, round(min(1.0, scale) * side)) for scale, side in zip(scales, source, strict=True))
+    return height, width

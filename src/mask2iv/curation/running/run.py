@@ -126,7 +126,8 @@ class _Run:
         """Recordings that are not done yet."""
         for entry in self._source.entries():
             if isinstance(entry, Problem):
-                self._problems.append({"name": entry.name, "reasons": [entry.reason], "details": entry.details})
+                details = entry.details.replace(f"{self._source.root}{os.sep}", "")
+                self._problems.append({"name": entry.name, "reasons": [entry.reason], "details": details})
                 continue
             if limit is not None and len(self._seen) >= limit:
                 return
@@ -156,8 +157,12 @@ class _Run:
                 self._result.failures[name] = result
                 return
             left_out: LeftOut = {"name": name, "reasons": ["cannot be read"], "details": result.problem}
-            self._ledger.add({"recording": name, "bytes": 0, "sha256": "", "kept": [], "left_out": [left_out]})
-            return
+            result = Finished(
+                {"recording": name, "bytes": 0, "sha256": "", "kept": [], "left_out": [left_out]}, files={}
+            )
+        # The same recordings elsewhere give the same set.
+        for entry in result.outcome["left_out"]:
+            entry["details"] = entry["details"].replace(f"{self._source.root}{os.sep}", "")
         if name in self._ledger.outcomes:
             self._remove_files(self._ledger.outcomes[name])
         for kept in result.outcome["kept"]:

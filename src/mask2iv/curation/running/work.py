@@ -20,11 +20,11 @@ from mask2iv.curation.running.settings import CurationConfig
 from mask2iv.curation.selection import check_gates, motion_score
 from mask2iv.curation.sources.footage import frames_between
 from mask2iv.curation.sources.interfaces import Habits, Recording, Segment
-from mask2iv.data.folder import choose_frames, reading_size
+from mask2iv.data.folder import choose_frames
 from mask2iv.data.store import clip_row, write_clip_files
 from mask2iv.errors import InputError
 from mask2iv.filmstrip import overlay
-from mask2iv.media.fitting import fit_clip
+from mask2iv.media.fitting import fit_clip, reduced_size
 from mask2iv.media.images import encode_jpeg, resize_image, resize_mask
 from mask2iv.media.videos import VideoInfo
 
@@ -76,7 +76,8 @@ def make_clips(config: CurationConfig, finder: Finder, chore: Chore) -> Finished
             outcome["left_out"].append(why.entry(name))
     if parts:
         needed = sorted({index for part in parts for index in part.needed})
-        size = reading_size(info.size, config.cut)
+        cut = config.cut
+        size = reduced_size(info.size, cut.size, cut.fit, cut.fit_scale or 1.0)
         video = recording.footage.read(needed, size)
         for part in parts:
             rows = np.searchsorted(needed, part.needed)
@@ -156,7 +157,7 @@ def _work_on(
         name = part.name if len(part.choices) == 1 else f"{part.name}-{number:03d}"
         rows = np.searchsorted(part.needed, frames)
         cut = config.cut
-        pictures, labels = fit_clip(video[rows], found.labels[rows], cut.size, cut.fit, cut.fit_scale or 1.0)
+        pictures, labels = fit_clip(video[rows], found.labels[rows], cut.size, cut.fit, cut.fit_scale or 1.0, info.size)
         if reasons := check_gates(labels, config.gates):
             outcome["left_out"].append({"name": name, "reasons": reasons, "details": ""})
             finished.files[f"{REJECTED}/{name}.jpg"] = _strip(pictures, labels)
