@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from mask2iv.contract import UInt8Array
+from mask2iv.contract import Label, UInt8Array
 from mask2iv.curation.running.settings import FindingConfig
 from mask2iv.curation.selection import OFFICIAL, ROBUST, select_object, to_labels
 from mask2iv.curation.sources.interfaces import Habits
 from mask2iv.devices import pick_device
 from mask2iv.errors import InputError
+from mask2iv.segmentation.motion import resegment
 from mask2iv.segmentation.pretrained import load_detector, load_video_segmenter
 
 
@@ -79,4 +80,10 @@ class Finder:
             "detection_score": round(float(chosen.score), 4),
             "mean_mutual_iou": choice.scores[choice.object],
         }
-        return Found(to_labels(tracks, choice), facts)
+        labels = to_labels(tracks, choice)
+        if choice.actor is None and (labels[0] == Label.OBJECT).any():
+            # It comes into the picture later, where the first frame's detections cannot have it.
+            late = resegment(video, labels[0]).actor & (labels == Label.BACKGROUND)
+            labels[late] = Label.ACTOR
+            facts["actor"] = "by motion, from a static camera"
+        return Found(labels, facts)
