@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -151,16 +152,22 @@ class VideoStream:
 
 
 @contextmanager
-def open_stream(path: Path, field: str) -> Iterator[VideoStream]:
+def open_stream(path: Path, field: str, content: bytes | None = None) -> Iterator[VideoStream]:
     """Opens the best video stream of a file; errors of decoding within the block are told as the file's.
+
+    Args:
+        path, field: the file, and the name of the input in messages.
+        content: the file's bytes, where they lie within another file; ``path`` only names them then.
 
     Raises:
         InputError: missing, not a video, without a video stream, truncated, or with frames above
             :data:`MAX_IMAGE_PIXELS`.
     """
-    require_file(path, field)
+    if content is None:
+        require_file(path, field)
+    source = os.path.abspath(path) if content is None else io.BytesIO(content)
     try:
-        with av.open(os.path.abspath(path), metadata_errors="replace") as container:
+        with av.open(source, metadata_errors="replace") as container:
             if not _CONTAINERS & set(container.format.name.split(",")):
                 raise InputError(
                     field, f"{path} is not a video", "use mp4, mov, mkv, webm, avi, gif or a similar format"

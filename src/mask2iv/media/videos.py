@@ -57,13 +57,16 @@ class VideoInfo:
     stored_size: tuple[int, int]
 
 
-def read_video(path: str | os.PathLike[str], max_frames: int | None = None, field: str = "video") -> Video:
+def read_video(
+    path: str | os.PathLike[str], max_frames: int | None = None, field: str = "video", content: bytes | None = None
+) -> Video:
     """A whole video, upright and in square pixels, in sRGB (:mod:`mask2iv.media.colour`).
 
     Args:
         path: a video or GIF file, or a folder of numbered images (with rate :data:`FOLDER_FPS`).
         max_frames: read at most this many, from the start.
         field: name of the input in messages.
+        content: the file's bytes, where they lie within another file; ``path`` only names them then.
 
     Raises:
         InputError: missing, truncated, without frames, not a video, frames of different sizes, colours that cannot be
@@ -72,7 +75,7 @@ def read_video(path: str | os.PathLike[str], max_frames: int | None = None, fiel
     path = Path(path)
     if max_frames is not None and max_frames < 1:
         raise InputError("max_frames", f"must be at least 1, found {max_frames}")
-    if os.path.isdir(path):
+    if content is None and os.path.isdir(path):
         paths = numbered_files(path, IMAGE_SUFFIXES)[:max_frames]
         frames = _collected((read_image(frame, field) for frame in paths), field, path)
         return Video(frames, FOLDER_FPS, np.arange(len(frames)) / FOLDER_FPS)
@@ -86,7 +89,7 @@ def read_video(path: str | os.PathLike[str], max_frames: int | None = None, fiel
             if len(times) == max_frames:
                 return
 
-    with open_stream(path, field) as file:
+    with open_stream(path, field, content) as file:
         frames = _collected(pictures(), field, path)
     return Video(frames, file.mean_rate(times), np.array(times))
 
