@@ -91,16 +91,19 @@ class VideoStream:
     rate: float | None
     pixel_aspect: Fraction
 
-    def frames(self) -> Iterator[Decoded]:
-        """All frames in the order they are shown.
+    def frames(self, since: float | None = None) -> Iterator[Decoded]:
+        """The frames in the order they are shown.
+
+        Args:
+            since: those shown from this time on, and with times as the file stamps them; None: all, the first at 0.
 
         Raises:
             InputError: the file is damaged, its frame size changes, or it states neither times nor a rate.
         """
-        start: float | None = None
+        start = None if since is None else 0.0
         first: tuple[int, int] | None = None
         view = View()
-        for index, frame in enumerate(self._decoded()):
+        for index, frame in enumerate(self._decoded(since)):
             size = frame.height, frame.width
             if first is None:
                 # Of the first frame alone: a frame that was asked for its side data is part of a ring of references,
@@ -143,9 +146,28 @@ class VideoStream:
                 self.field, f"a frame of {self.path} has more than {MAX_IMAGE_PIXELS // 1_000_000} megapixels"
             )
 
-    def _decoded(self) -> Iterator[Any]:
+    def stamps(self, since: float) -> Iterator[tuple[float, float]]:
+        """When the frames are shown, and when they are decoded, in the order they are stored; nothing is decoded.
+
+        They begin at the key frame before ``since``.
+        """
+        self._seek(since)
+        for packet in self.container.demux(self.stream):
+            if packet.pts is not None:
+                decoded_at = packet.pts if packet.dts is None else packet.dts
+                yield float(packet.pts * packet.time_base), float(decoded_at * packet.time_base)
+
+    def _seek(self, since: float) -> None:
+        if since > 0:
+            self.container.seek(int(since / self.stream.time_base), stream=self.stream)
+
+    def _decoded(self, since: float | None) -> Iterator[Any]:
+        if since is not None:
+            self._seek(since)
         for packet in self.container.demux(self.stream):
             for frame in packet.decode():
+                if since is not None and frame.pts is not None and frame.time < since:
+                    continue
                 if packet.is_corrupt or frame.is_corrupt:
                     raise InputError(self.field, f"{self.path} is damaged or truncated", "re-encode or copy it again")
                 yield frame

@@ -1,0 +1,106 @@
+"""Videos encoded frame by frame: same frames, same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import numpy as np
+
+from mask2iv.contract import UInt8Array
+
+_AV1_ENCODER = "libsvtav1"
+_AV1_LEAST = 64
+"""Least side that the AV1 encoder takes."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How pictures are encoded.
+
+    Attributes:
+        codec: name of FFmpeg's encoder.
+        pixel_format: "yuv420p" needs even sides.
+        options: of the encoder.
+    """
+
+    codec: str
+    pixel_format: str
+    options: Mapping[str, str]
+
+    @staticmethod
+    def h264(crf: int, pixel_format: str, keyframes: int | None = None) -> Encoding:
+        """H.264; ``keyframes`` is the distance between frames that are decoded by themselves."""
+        # No B-frames: with them x264 reads uninitialised memory, and its output depends on it.
+        options = {"crf": str(crf), "bf": "0"}
+        return Encoding("libx264", pixel_format, options | ({} if keyframes is None else {"g": str(keyframes)}))
+
+    @staticmethod
+    def av1(crf: int, keyframes: int) -> Encoding:
+        """AV1 by SVT, one thread; see :func:`takes_av1`."""
+        options = {"crf": str(crf), "g": str(keyframes), "preset": "10", "svtav1-params": "lp=1"}
+        return Encoding(_AV1_ENCODER, "yuv420p", options)
+
+
+@cache
+def _has_av1() -> bool:
+    try:
+        av.codec.Codec(_AV1_ENCODER, "w")
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def takes_av1(size: tuple[int, int]) -> bool:
+    """Whether pictures of this size (H, W) can be encoded as AV1 here, without a border."""
+    return _has_av1() and all(side >= _AV1_LEAST and side % 2 == 0 for side in size)
+
+
+class Encoder:
+    """Writes an mp4 file (BT.709, index up front) frame by frame; use as a context manager.
+
+    Args:
+        path: the file.
+        size: (H, W) of the frames.
+        rate: frames per second.
+        encoding: how.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], rate: Fraction, encoding: Encoding) -> None:
+        # Same frames, same bytes: bit-exact muxing leaves out the library's version, and one thread fixes the order of
+        # decisions.
+        options = {"movflags": "+faststart", "fflags": "+bitexact"}
+        self._container: Any = av.open(str(path), "w", format="mp4", options=options)
+        stream: Any = self._container.add_stream(encoding.codec, rate=rate, options=dict(encoding.options))
+        stream.height, stream.width = size
+        stream.pix_fmt = self._format = encoding.pixel_format
+        self._stream, context = stream, stream.codec_context
+        context.thread_count = 1
+        # Without these tags a player guesses the colour matrix from the picture's size.
+        context.colorspace = context.color_primaries = context.color_trc = 1
+        context.color_range = 1
+
+    def add(self, frames: UInt8Array) -> None:
+        """Encodes uint8 [T, H, W, 3]."""
+        for pixels in frames:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            frame = frame.reformat(format=self._format, dst_colorspace="ITU709", interpolation="AREA")
+            self._container.mux(self._stream.encode(frame))
+
+    def __enter__(self) -> Encoder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._container.mux(self._stream.encode(None))
+        finally:
+            self._container.close()
