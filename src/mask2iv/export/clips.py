@@ -63,7 +63,7 @@ def opened(folder: Path) -> Iterator[list[ClipSet]]:
         InputError: none of these, damaged, or sets of different size, length or rate.
     """
     splits = split_folders(folder)
-    found = [] if splits else _results(folder)
+    found = {} if splits else _results(folder)
     if found:
         with tempfile.TemporaryDirectory(prefix="mask2iv-") as temporary:
             yield [_as_set(found, Path(temporary) / "clips")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
@@ -57,12 +57,11 @@ def export_lerobot(clips: Sequence[Exported], out: Path, codec: Codec = "auto", 
     if not float(first.fps).is_integer():
         raise InputError("fps", f"LeRobot data sets have a whole number of frames per second, found {first.fps:g}")
     encoding = _encoding(first.size, codec, crf)
-    with atomic_directory(out) as folder, disk_faults(out), ExitStack() as stack:
+    with atomic_directory(out) as folder, disk_faults(out):
         writer = _Writer(folder, first.size, int(first.fps), encoding)
-        stack.enter_context(writer.open())
-        for number, one in enumerate(tqdm(clips, unit="clip", desc="lerobot")):
-            writer.add(number, one)
-        stack.close()
+        with writer.files():
+            for number, one in enumerate(tqdm(clips, unit="clip", desc="lerobot")):
+                writer.add(number, one)
         writer.finish(clips)
 
 
@@ -102,7 +101,7 @@ class _Writer:
         self._table: tuple[int, int, Any] | None = None
 
     @contextmanager
-    def open(self) -> Iterator[None]:
+    def files(self) -> Iterator[None]:
         """Closes the open files at the end of the block."""
         try:
             yield
@@ -173,7 +172,7 @@ class _Writer:
     def _info(self, clips: Sequence[Exported], made: str) -> dict[str, Any]:
         height, width = self._size
         shape = {"shape": [height, width, 3], "names": ["height", "width", "channels"]}
-        video = {"video.height": height, "video.width": width}
+        video: dict[str, Any] = {"video.height": height, "video.width": width}
         video |= {"video.codec": "av1" if "av1" in self._encoding.codec else "h264"}
         video |= {"video.pix_fmt": self._encoding.pixel_format, "video.fps": self._fps, "video.channels": 3}
         video |= {"video.g": _KEYFRAMES, "video.crf": int(self._encoding.options["crf"])}
@@ -181,8 +180,7 @@ class _Writer:
         features: dict[str, Any] = {layout.CAMERA: {"dtype": "video", **shape, "info": video}}
         features[layout.MASKS] = {"dtype": "image", **shape}
         for name in layout.COLUMNS:
-            dtype = "float32" if name == "timestamp" else "int64"
-            features[name] = {"dtype": dtype, "shape": [1], "names": None}
+            features[name] = {"dtype": _dtype(name), "shape": [1], "names": None}
         return {
             "codebase_version": layout.VERSION,
             "robot_type": "simulated" if made == "all" else None,
@@ -215,7 +213,7 @@ class _Writer:
 
     def _add_video(self, frames: UInt8Array) -> tuple[int, int]:
         """Number of the video file, and the first frame's number in it."""
-        if self._video is not None and self._path_of_video(self._video[0]).stat().st_size >= _VIDEO_MB * 2**20:
+        if self._video is not None and self._video[2].size >= _VIDEO_MB * 2**20:
             index = self._video[0] + 1
             self._close_video()
         else:
@@ -285,14 +283,16 @@ def _splits(clips: Sequence[Exported]) -> dict[str, str]:
     return found
 
 
+def _dtype(column: str) -> str:
+    return "float32" if column == "timestamp" else "int64"
+
+
 def _schema(arrow: Any) -> Any:
     """Of the tables of frames; `datasets` finds there that the masks are pictures."""
     picture = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
-    kinds = {name: arrow.float32() if name == "timestamp" else arrow.int64() for name in layout.COLUMNS}
+    kinds = {name: getattr(arrow, _dtype(name))() for name in layout.COLUMNS}
     features: dict[str, Any] = {layout.MASKS: {"_type": "Image"}}
-    features |= {
-        name: {"dtype": "float32" if name == "timestamp" else "int64", "_type": "Value"} for name, kind in kinds.items()
-    }
+    features |= {name: {"dtype": _dtype(name), "_type": "Value"} for name in layout.COLUMNS}
     described = json.dumps({"info": {"features": features}})
     return arrow.schema([(layout.MASKS, picture), *kinds.items()], metadata={"huggingface": described})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -45,6 +44,6 @@ def of_pictures(counts: Counts, frames: int) -> dict[str, Any]:
 def of_numbers(values: NDArray[Any]) -> dict[str, Any]:
     """Statistics of numbers [N]: lists of one number, and ``count``."""
     wide = values.astype(np.float64)
-    found: Mapping[str, Any] = {"min": wide.min(), "max": wide.max(), "mean": wide.mean(), "std": wide.std()}
+    found: dict[str, Any] = {"min": wide.min(), "max": wide.max(), "mean": wide.mean(), "std": wide.std()}
     found |= {name: np.quantile(wide, share) for name, share in QUANTILES.items()}
     return {**{name: [float(value)] for name, value in found.items()}, "count": [len(wide)]}

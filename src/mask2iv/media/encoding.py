@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -44,7 +45,9 @@ class Encoding:
     @staticmethod
     def av1(crf: int, keyframes: int) -> Encoding:
         """AV1 by SVT, one thread; see :func:`takes_av1`."""
-        options = {"crf": str(crf), "g": str(keyframes), "preset": "10", "svtav1-params": "lp=1"}
+        # The library prints its settings unless it is told to print errors alone.
+        os.environ.setdefault("SVT_LOG", "1")
+        options = {"crf": str(crf), "g": str(keyframes), "preset": "8", "svtav1-params": "lp=1"}
         return Encoding(_AV1_ENCODER, "yuv420p", options)
 
 
@@ -70,6 +73,9 @@ class Encoder:
         size: (H, W) of the frames.
         rate: frames per second.
         encoding: how.
+
+    Attributes:
+        size: bytes of the pictures so far.
     """
 
     def __init__(self, path: Path, size: tuple[int, int], rate: Fraction, encoding: Encoding) -> None:
@@ -80,6 +86,7 @@ class Encoder:
         stream: Any = self._container.add_stream(encoding.codec, rate=rate, options=dict(encoding.options))
         stream.height, stream.width = size
         stream.pix_fmt = self._format = encoding.pixel_format
+        self.size = 0
         self._stream, context = stream, stream.codec_context
         context.thread_count = 1
         # Without these tags a player guesses the colour matrix from the picture's size.
@@ -91,7 +98,12 @@ class Encoder:
         for pixels in frames:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
             frame = frame.reformat(format=self._format, dst_colorspace="ITU709", interpolation="AREA")
-            self._container.mux(self._stream.encode(frame))
+            self._mux(frame)
+
+    def _mux(self, frame: Any) -> None:
+        for packet in self._stream.encode(frame):
+            self.size += packet.size
+            self._container.mux(packet)
 
     def __enter__(self) -> Encoder:
         return self
@@ -101,6 +113,6 @@ class Encoder:
     ) -> None:
         try:
             if kind is None:
-                self._container.mux(self._stream.encode(None))
+                self._mux(None)
         finally:
             self._container.close()

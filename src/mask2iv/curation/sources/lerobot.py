@@ -229,7 +229,7 @@ class LeRobotSource:
         table = read_columns(data, ["episode_index", "frame_index", "task_index"], _FIELD)
         rows = zip(table["episode_index"], table["frame_index"], table["task_index"], strict=True)
         mine = [(frame, task) for episode, frame, task in rows if episode == number]
-        segments = []
+        segments: list[Segment] = []
         for task, run in groupby(mine, key=lambda one: one[1]):
             frames = [frame for frame, _ in run]
             if task not in names:
