@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mask2iv.curation.sources.interfaces import Recording
+from mask2iv.curation.sources.lerobot import LeRobotSource
 from mask2iv.errors import InputError
 from mask2iv.export.clips import listed, opened
 from mask2iv.export.lerobot import export_lerobot
@@ -45,6 +47,25 @@ print(json.dumps({"lerobot": metadata.version("lerobot"), "torch": metadata.vers
                   "tasks": [row["task"] for row in rows], "fps": data.fps, "episodes": data.num_episodes,
                   "features": list(data.features), "mean_shape": list(np.shape(mean)), "backend": data._video_backend
                   if hasattr(data, "_video_backend") else None}))
+"""
+
+# Writes a data set as users of lerobot do: two cameras, one of them as pictures, two tasks within an episode.
+WRITER = """
+import sys
+import numpy as np
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+shape = {"shape": (96, 128, 3), "names": ["height", "width", "channels"]}
+features = {"observation.images.top": {"dtype": "video", **shape}, "observation.images.wrist": {"dtype": "image", **shape},
+            "action": {"dtype": "float32", "shape": (2,), "names": ["x", "y"]}}
+data = LeRobotDataset.create("local/check", fps=10, features=features, root=sys.argv[1], use_videos=True)
+for episode in range(3):
+    for frame in range(8 + episode):
+        picture = np.full((96, 128, 3), 40 * episode + 10 * frame, dtype=np.uint8)
+        data.add_frame({"observation.images.top": picture, "observation.images.wrist": 255 - picture,
+                        "action": np.zeros(2, dtype=np.float32),
+                        "task": "open the drawer" if episode == 2 and frame < 4 else "put the cup in it"})
+    data.save_episode()
+data.finalize()
 """
 
 
@@ -90,6 +111,33 @@ def check(clips_folder: Path, interpreter: Path, codec: str, limit: int | None) 
         return {**said, "codec": video, "tasks": tasks, "frames": start, "psnr": [min(noise), float(np.mean(noise))]}
 
 
+def check_source(interpreter: Path) -> dict[str, object]:
+    """Reads a data set that lerobot wrote; raises AssertionError where it differs from what was written."""
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary) / "set"
+        done = subprocess.run([str(interpreter), "-c", WRITER, str(root)], capture_output=True, text=True)
+        if done.returncode:
+            raise InputError("lerobot", f"cannot write a data set: {done.stderr[-2000:]}")
+        worst = 0.0
+        for camera in ("observation.images.top", "observation.images.wrist"):
+            found = list(LeRobotSource(root, camera).entries())
+            assert len(found) == 3
+            for episode, recording in enumerate(found):
+                assert isinstance(recording, Recording), recording
+                info, count = recording.footage.scan(), 8 + episode
+                assert (len(info.times), info.size, info.fps) == (count, (96, 128), 10.0)
+                frames = [0, 3, count - 1]
+                grey = np.array([40 * episode + 10 * frame for frame in frames])
+                grey = grey if camera.endswith("top") else 255 - grey
+                read = recording.footage.read(frames, info.size).astype(float)
+                worst = max(worst, float(np.abs(read - grey[:, None, None, None]).max()))
+                told = [(one.start, one.stop, one.description.caption) for one in recording.segments]
+                two = [(0.0, 0.4, "open the drawer"), (0.4, 1.0, "put the cup in it")]
+                assert told == (two if episode == 2 else [(0.0, None, "put the cup in it")]), told
+        assert worst <= 6, worst
+        return {"read": "a data set written by lerobot", "largest difference": worst}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("clips", type=Path)
@@ -98,6 +146,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     arguments = parser.parse_args()
     interpreter = environment(arguments.env.absolute(), arguments.python)
+    print(json.dumps(check_source(interpreter)))
     for codec in ("auto", "h264"):
         print(json.dumps(check(arguments.clips, interpreter, codec, arguments.limit)))
 

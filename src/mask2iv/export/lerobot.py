@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
@@ -71,9 +72,12 @@ def _encoding(size: tuple[int, int], codec: Codec, crf: int | None) -> Encoding:
     if codec == "av1" and not takes_av1(size):
         raise InputError("codec", f"{size[1]}x{size[0]} cannot be encoded as AV1 here", "take h264")
     if codec == "av1" or (codec == "auto" and takes_av1(size)):
-        return Encoding.av1(crf or _CRF["av1"], _KEYFRAMES)
-    even = all(side % 2 == 0 for side in size)
-    return Encoding.h264(crf or _CRF["h264"], "yuv420p" if even else "yuv444p", _KEYFRAMES)
+        encoding = Encoding.av1(crf or _CRF["av1"], _KEYFRAMES)
+    else:
+        even = all(side % 2 == 0 for side in size)
+        encoding = Encoding.h264(crf or _CRF["h264"], "yuv420p" if even else "yuv444p", _KEYFRAMES)
+    # PyAV, by which the lerobot package decodes, takes this matrix whatever a file says: 3 dB at stake.
+    return replace(encoding, bt601=True)
 
 
 class _Writer:

@@ -19,6 +19,8 @@ from mask2iv.contract import UInt8Array
 _AV1_ENCODER = "libsvtav1"
 _AV1_LEAST = 64
 """Least side that the AV1 encoder takes."""
+_BT709, _BT601 = 1, 6
+"""Code points of ITU-T H.273 for matrix, transfer and primaries."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,14 @@ class Encoding:
         codec: name of FFmpeg's encoder.
         pixel_format: "yuv420p" needs even sides.
         options: of the encoder.
+        bt601: with the colour matrix of standard definition, which programs that ignore a file's tags take for small
+            pictures; else BT.709.
     """
 
     codec: str
     pixel_format: str
     options: Mapping[str, str]
+    bt601: bool = False
 
     @staticmethod
     def h264(crf: int, pixel_format: str, keyframes: int | None = None) -> Encoding:
@@ -66,7 +71,7 @@ def takes_av1(size: tuple[int, int]) -> bool:
 
 
 class Encoder:
-    """Writes an mp4 file (BT.709, index up front) frame by frame; use as a context manager.
+    """Writes an mp4 file (index up front) frame by frame; use as a context manager.
 
     Args:
         path: the file.
@@ -90,14 +95,15 @@ class Encoder:
         self._stream, context = stream, stream.codec_context
         context.thread_count = 1
         # Without these tags a player guesses the colour matrix from the picture's size.
-        context.colorspace = context.color_primaries = context.color_trc = 1
+        context.colorspace = context.color_primaries = context.color_trc = _BT601 if encoding.bt601 else _BT709
+        self._matrix = "ITU601" if encoding.bt601 else "ITU709"
         context.color_range = 1
 
     def add(self, frames: UInt8Array) -> None:
         """Encodes uint8 [T, H, W, 3]."""
         for pixels in frames:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            frame = frame.reformat(format=self._format, dst_colorspace="ITU709", interpolation="AREA")
+            frame = frame.reformat(format=self._format, dst_colorspace=self._matrix, interpolation="AREA")
             self._mux(frame)
 
     def _mux(self, frame: Any) -> None:
