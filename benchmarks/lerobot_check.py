@@ -55,7 +55,8 @@ import sys
 import numpy as np
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 shape = {"shape": (96, 128, 3), "names": ["height", "width", "channels"]}
-features = {"observation.images.top": {"dtype": "video", **shape}, "observation.images.wrist": {"dtype": "image", **shape},
+features = {"observation.images.top": {"dtype": "video", **shape},
+            "observation.images.wrist": {"dtype": "image", **shape},
             "action": {"dtype": "float32", "shape": (2,), "names": ["x", "y"]}}
 data = LeRobotDataset.create("local/check", fps=10, features=features, root=sys.argv[1], use_videos=True)
 for episode in range(3):

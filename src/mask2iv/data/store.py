@@ -316,7 +316,8 @@ class ClipSet(Sequence[Clip]):
     def where(self, clip_ids: Collection[str]) -> ClipSet:
         """The clips with these ids, in the set's order, still read on demand."""
         part = copy.copy(self)
-        part.rows = [row for row in self.rows if row["clip_id"] in set(clip_ids)]
+        wanted = set(clip_ids)
+        part.rows = [row for row in self.rows if row["clip_id"] in wanted]
         return part
 
     def digests(self) -> Iterator[tuple[str, str, str]]:

@@ -30,20 +30,25 @@ class Exported:
     """A clip to be exported.
 
     Attributes:
-        row: its entry of the index.
         clips: the set that holds it.
+        index: its place there.
         split: its split; None where there are none.
         synthetic: whether a simulator or a model made it.
     """
 
-    row: Mapping[str, Any]
     clips: ClipSet
+    index: int
     split: str | None
     synthetic: bool
 
+    @property
+    def row(self) -> Mapping[str, Any]:
+        """Its entry of the set's index."""
+        return self.clips.rows[self.index]
+
     def read(self) -> Clip:
         """The clip. Raises InputError where it is damaged."""
-        clip: Clip = self.clips.where([self.row["clip_id"]])[0]
+        clip: Clip = self.clips[self.index]
         return clip
 
 
@@ -83,13 +88,13 @@ def listed(sets: Sequence[ClipSet]) -> list[Exported]:
     found: dict[str, Exported] = {}
     for clips in sets:
         made = made_by_program(clips.info["provenance"])
-        for row in clips.rows:
+        for index, row in enumerate(clips.rows):
             split = row["metadata"].get("split", clips.directory.name if len(sets) > 1 else None)
             if row["clip_id"] in found:
                 other = found[row["clip_id"]].clips.directory
                 raise InputError("clips", f"{other} and {clips.directory} both hold a clip {row['clip_id']}")
             synthetic = made or row["metadata"].get("synthetic") is True
-            found[row["clip_id"]] = Exported(row, clips, None if split is None else str(split), synthetic)
+            found[row["clip_id"]] = Exported(clips, index, None if split is None else str(split), synthetic)
     return sorted(found.values(), key=lambda one: (_rank(one.split), one.row["clip_id"]))
 
 
