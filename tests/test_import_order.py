@@ -18,7 +18,7 @@ LEVELS = [
     {"trajectories"},
     {"filmstrip", "checkpoint", "segmentation"},
     {"models", "data", "diffusion", "sim"},
-    {"prompts", "stages", "curation"},
+    {"prompts", "stages", "curation", "export"},
     {"backbones"},
     {"pipelines"},
     {"official"},

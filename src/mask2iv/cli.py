@@ -53,6 +53,7 @@ COMMANDS = {
     "compare": ("mask2iv.commands.compare:Compare", "put several evaluations into one table, with paired differences"),
     "reproduce": ("mask2iv.commands.reproduce:Reproduce", "make the paper's tables: train, evaluate, compare"),
     "import": ("mask2iv.commands.official:Import", "make a model folder from an original checkpoint"),
+    "export": ("mask2iv.commands.export:Export", "write clips for other programs: LeRobot, tar shards, frames, masks"),
     "export-official": (
         "mask2iv.commands.official:ExportOfficial",
         "write a stage in the original checkpoints' layout",

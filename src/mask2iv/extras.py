@@ -21,12 +21,13 @@ EXTRAS = {
 """Optional library -> the extra that installs it."""
 
 
-def require(module: str, what: str) -> Any:
+def require(module: str, what: str, extra: str | None = None) -> Any:
     """Import a module of an optional library.
 
     Args:
         module: for example "torchao.quantization"; its library is one of :data:`EXTRAS`.
         what: the feature that needs it, as the user knows it.
+        extra: the extra to name, where several install the library.
 
     Raises:
         InputError: the library is not installed.
@@ -38,10 +39,10 @@ def require(module: str, what: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != library:
             raise
-        raise missing(library, what) from error
+        raise missing(library, what, extra) from error
     return importlib.import_module(module)
 
 
-def missing(library: str, what: str) -> InputError:
+def missing(library: str, what: str, extra: str | None = None) -> InputError:
     """The error that names the extra which installs a library."""
-    return InputError(what, f"needs {library}", f'pip install ".[{EXTRAS[library]}]" in the checkout')
+    return InputError(what, f"needs {library}", f'pip install ".[{extra or EXTRAS[library]}]" in the checkout')

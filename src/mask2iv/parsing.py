@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import math
 import os
 import re
@@ -105,7 +106,10 @@ def read_text_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def read_arrays(
-    path: str | os.PathLike[str], wanted: Collection[str] | None = None, max_bytes: int = MAX_ARRAY_BYTES
+    path: str | os.PathLike[str],
+    wanted: Collection[str] | None = None,
+    max_bytes: int = MAX_ARRAY_BYTES,
+    content: bytes | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Arrays of an ``.npz`` file by name.
 
@@ -113,13 +117,14 @@ def read_arrays(
         path: the file.
         wanted: names that must be there; None for all that are.
         max_bytes: most bytes of all of them when expanded. A small file can expand to gigabytes.
+        content: the file's bytes, where they lie within another file; ``path`` only names them then.
 
     Raises:
         InputError: missing, damaged, above ``max_bytes``, without a wanted array, or with Python objects in it.
     """
     try:
         # Pickled objects are refused: they could run code.
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(path if content is None else io.BytesIO(content), allow_pickle=False) as archive:
             names = archive.files if wanted is None else list(wanted)
             missing = [name for name in names if name not in archive.files]
             if missing:

@@ -165,7 +165,7 @@ def half_a_caption(folder: Path) -> None:
         (spoil_video, "array.mp4: video: "),
         (spoil_object, "array.mp4: masks: no object in frame 0"),
         (spoil_colours, "label video.mp4: masks: frame 0 of label video_labels.mp4 has the colour"),
-        (no_masks, "this program does not segment videos yet"),
+        (no_masks, "mask2iv curate makes them"),
         (no_caption, "array.mp4: captions: the captions file has no line for it; add one"),
         (no_video, "array: the captions file names it, but there is no such video"),
         (bad_actor, "array.mp4: actor: must be hand or robot, found 'dog'"),

@@ -25,7 +25,8 @@ from mask2iv.curation.running.settings import CurationConfig
 from mask2iv.curation.running.splits import split_of
 from mask2iv.curation.sources.interfaces import Source
 from mask2iv.data.folder import FolderConfig
-from mask2iv.data.store import ClipSet, open_split
+from mask2iv.data.splits import open_split
+from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.media.images import write_png
 from mask2iv.media.videos import write_video

@@ -14,7 +14,8 @@ import pytest
 
 from mask2iv.cli import main
 from mask2iv.contract import Label, Trajectory
-from mask2iv.data.store import ClipSet, ClipSetWriter, open_split
+from mask2iv.data.splits import open_split
+from mask2iv.data.store import ClipSet, ClipSetWriter
 from mask2iv.errors import InputError
 from mask2iv.evaluation.measures.fidelity import GRADIENTS
 from mask2iv.evaluation.measures.metrics import psnr

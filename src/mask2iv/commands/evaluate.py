@@ -92,7 +92,7 @@ class Evaluate:
 
     def run(self) -> None:
         self._check()
-        from mask2iv.data.store import open_split
+        from mask2iv.data.splits import open_split
         from mask2iv.evaluation.networks.weights import choose_metrics, parse_weights
         from mask2iv.evaluation.per_clip.answers import EvaluationConfig
 

@@ -24,14 +24,7 @@ def join_clip_sets(sets: Sequence[ClipSet], out: Path) -> None:
     """
     first = sets[0]
     for other in sets[1:]:
-        for name in ("size", "num_frames", "fps"):
-            found, wanted = getattr(other, name), getattr(first, name)
-            if found != wanted:
-                raise InputError(
-                    str(other.directory),
-                    f"this clip set has {name} {found}, {first.directory} has {wanted}",
-                    "all sets must have the same",
-                )
+        check_alike(first, other)
     owner: dict[str, ClipSet] = {}
     for one in sets:
         for clip_id in one.ids:
@@ -44,3 +37,15 @@ def join_clip_sets(sets: Sequence[ClipSet], out: Path) -> None:
         for clip_id, one in owner.items():
             copy_linked(one.directory / "clips" / clip_id, target / "clips" / clip_id)
         finish_set(target, lines, set_header(first.size, first.num_frames, first.fps, {"joined": sources}))
+
+
+def check_alike(first: ClipSet, other: ClipSet) -> None:
+    """Raises InputError unless two sets have the same size, number of frames and frame rate."""
+    for name in ("size", "num_frames", "fps"):
+        found, wanted = getattr(other, name), getattr(first, name)
+        if found != wanted:
+            raise InputError(
+                str(other.directory),
+                f"this clip set has {name} {found}, {first.directory} has {wanted}",
+                "all sets must have the same",
+            )

@@ -15,7 +15,7 @@ import copy
 import json
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Literal
@@ -28,7 +28,7 @@ from mask2iv.config import from_dict, read_config, read_records
 from mask2iv.contract import Clip, UInt8Array
 from mask2iv.data.unfinished import UNFINISHED, Journal
 from mask2iv.errors import InputError, within
-from mask2iv.files import atomic_write, reason, write_json
+from mask2iv.files import atomic_write, reason, sha256_file, write_json
 from mask2iv.media.videos import read_video, write_video
 from mask2iv.parsing import parse_json
 from mask2iv.trajectories.storage import load_trajectory, save_trajectory_file
@@ -36,23 +36,29 @@ from mask2iv.trajectories.storage import load_trajectory, save_trajectory_file
 FORMAT = "mask2iv-clipset"
 VERSION = 1
 VIDEO_CRF = 8
+CLIP_FILES = ("video.mp4", "labels.npz")
 SIMULATOR = "mask2iv simulate"
 """The generator in the provenance of simulated clips."""
 CLIP_ID = r"^[A-Za-z0-9_-]{1,200}$"
-_Count = Annotated[int, Field(gt=0, le=100_000_000)]
+Count = Annotated[int, Field(gt=0, le=100_000_000)]
 _Side = Annotated[int, Field(gt=0, le=16_384)]
 
 
-class _Header(TypedDict):
+class SetHeader(TypedDict):
+    """What is said of all clips."""
+
+    fps: Annotated[float, Field(gt=0, le=1000)]
+    size: tuple[_Side, _Side]
+    num_frames: Count
+    num_clips: Count
+    provenance: dict[str, Any]
+
+
+class _Header(SetHeader):
     """``clipset.json``."""
 
     format: Literal["mask2iv-clipset"]
     version: Literal[1]
-    fps: Annotated[float, Field(gt=0, le=1000)]
-    size: tuple[_Side, _Side]
-    num_frames: _Count
-    num_clips: _Count
-    provenance: dict[str, Any]
 
 
 class _Entry(TypedDict):
@@ -66,11 +72,6 @@ class _Entry(TypedDict):
     contact: list[Literal[0, 1]] | list[bool] | None
     num_frames: int
     metadata: dict[str, Any]
-
-
-def _check_clip_id(clip_id: str) -> None:
-    if not re.fullmatch(CLIP_ID, clip_id):
-        raise InputError("clip_id", f"must be 1 to 200 letters, digits, - and _, found {clip_id!r}")
 
 
 class ClipSetWriter:
@@ -145,7 +146,8 @@ class ClipSetWriter:
             InputError: a bad or repeated clip_id, another size, length or rate, or metadata that is not JSON.
         """
         where = f"clip {clip.clip_id}"
-        _check_clip_id(clip.clip_id)
+        if not re.fullmatch(CLIP_ID, clip.clip_id):
+            raise InputError("clip_id", f"must be 1 to 200 letters, digits, - and _, found {clip.clip_id!r}")
         if clip.clip_id in self._lines:
             raise InputError("clip_id", f"must be unique in the clip set, found {clip.clip_id} twice")
         found = (clip.trajectory.size, clip.trajectory.num_frames, clip.fps)
@@ -242,9 +244,11 @@ class ClipSet(Sequence[Clip]):
             missing.
     """
 
+    HEADER = "clipset.json"
+
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
-        self.info = read_header(self.directory)
+        self.info = self._read_header()
         height, width = self.info["size"]
         self.size: tuple[int, int] = (height, width)
         self.num_frames: int = self.info["num_frames"]
@@ -253,11 +257,14 @@ class ClipSet(Sequence[Clip]):
         if len(self.rows) != self.info["num_clips"]:
             raise InputError(
                 str(self.directory / "index.jsonl"),
-                f"lists {len(self.rows)} clips but clipset.json says {self.info['num_clips']}",
+                f"lists {len(self.rows)} clips but {self.HEADER} says {self.info['num_clips']}",
                 "copy the clip set again",
             )
+        self._check_files()
+
+    def _check_files(self) -> None:
         for row in self.rows:
-            for name in ("video.mp4", "labels.npz"):
+            for name in CLIP_FILES:
                 if not (self._folder(row) / name).is_file():
                     raise InputError(
                         str(self.directory), f"clip {row['clip_id']} lacks its file {self._folder(row) / name}"
@@ -282,14 +289,14 @@ class ClipSet(Sequence[Clip]):
             return [self[i] for i in range(*index.indices(len(self)))]
         row = self.rows[index]
         folder = self._folder(row)
-        trajectory = load_trajectory(folder / "labels.npz")
+        trajectory = load_trajectory(folder / "labels.npz", self._content(row, "labels.npz"))
         found = (trajectory.size, trajectory.num_frames, trajectory.fps)
         if found != (self.size, self.num_frames, self.fps):
             raise InputError(str(folder / "labels.npz"), "does not have the clip set's size, length and frame rate")
         contact = row["contact"]
         return Clip(
             clip_id=row["clip_id"],
-            video=self._video(folder / "video.mp4"),
+            video=self._video(folder / "video.mp4", self._content(row, "video.mp4")),
             trajectory=trajectory,
             caption=row["caption"],
             verb=row["verb"],
@@ -318,14 +325,47 @@ class ClipSet(Sequence[Clip]):
     def where(self, clip_ids: Collection[str]) -> ClipSet:
         """The clips with these ids, in the set's order, still read on demand."""
         part = copy.copy(self)
-        part.rows = [row for row in self.rows if row["clip_id"] in set(clip_ids)]
+        wanted = set(clip_ids)
+        part.rows = [row for row in self.rows if row["clip_id"] in wanted]
         return part
+
+    def digests(self) -> Iterator[tuple[str, str, str]]:
+        """Clip id, name and SHA-256 of each file of each clip.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        for row in self.rows:
+            for name in CLIP_FILES:
+                yield row["clip_id"], name, self._digest(row, name)
+
+    def contents(self, clip_id: str, name: str) -> bytes:
+        """Bytes of a clip's file, one of :data:`CLIP_FILES`.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        path = self._folder({"clip_id": clip_id}) / name
+        try:
+            return self._content({"clip_id": clip_id}, name) or path.read_bytes()
+        except OSError as error:
+            raise InputError(str(path), f"cannot be read: {reason(error)}") from error
+
+    def _digest(self, row: Mapping[str, Any], name: str) -> str:
+        return sha256_file(self._folder(row) / name)
 
     def _folder(self, row: Mapping[str, Any]) -> Path:
         return self.directory / "clips" / str(row["clip_id"])
 
-    def _video(self, path: Path) -> UInt8Array:
-        video = read_video(path).frames
+    def _read_header(self) -> dict[str, Any]:
+        return read_header(self.directory)
+
+    def _content(self, row: Mapping[str, Any], name: str) -> bytes | None:
+        """Bytes of a clip's file where it lies within another one; None where it is a file."""
+        return None
+
+    def _video(self, path: Path, content: bytes | None) -> UInt8Array:
+        video = read_video(path, content=content).frames
         if video.shape[:3] != (self.num_frames, *self.size):
             raise InputError(
                 str(path),
@@ -341,30 +381,6 @@ def _simulated(provenance: Mapping[str, Any]) -> bool:
     return provenance.get("generator") == SIMULATOR
 
 
-def open_split(directory: str | os.PathLike[str], split: str | None = None) -> ClipSet:
-    """A clip set or one of its splits: the set in ``directory/split``, or the clips whose metadata name the split.
-
-    Raises:
-        InputError: no such set or split; the message lists the splits that exist.
-    """
-    if split is None:
-        return ClipSet(directory)
-    root = Path(directory)
-    if (root / split / "clipset.json").is_file():
-        return ClipSet(root / split)
-    folders = sorted(path.parent.name for path in root.glob("*/clipset.json"))
-    if folders and not (root / "clipset.json").is_file():
-        raise InputError(f"split {split!r}", f"{root} has {', '.join(folders)}")
-    clips = ClipSet(root)
-    named = [row["clip_id"] for row in clips.rows if row["metadata"].get("split") == split]
-    if not named:
-        there = sorted({str(row["metadata"]["split"]) for row in clips.rows if "split" in row["metadata"]})
-        raise InputError(
-            f"split {split!r}", f"{root} has {', '.join(there) or 'no splits'}", "" if there else "leave it out"
-        )
-    return clips.where(named)
-
-
 def read_header(directory: Path) -> dict[str, Any]:
     """The checked contents of ``clipset.json``; nothing else of the set is read.
 
@@ -377,7 +393,9 @@ def read_header(directory: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(
             str(directory),
-            "has no clipset.json: it is not a clip set, or its writing was interrupted",
+            "has no clipset.json: it holds shards"
+            if (directory / "shards.json").is_file()
+            else "has no clipset.json: it is not a clip set, or its writing was interrupted",
             "write it again",
         )
     return dict(read_config(path, _Header, "ignore"))

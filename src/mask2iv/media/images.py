@@ -48,12 +48,15 @@ _IMAGE_FAULTS = (
 )
 
 
-def open_image(source: str | os.PathLike[str] | Image.Image, field: str = "image") -> Image.Image:
+def open_image(
+    source: str | os.PathLike[str] | Image.Image, field: str = "image", content: bytes | None = None
+) -> Image.Image:
     """A decoded image, turned upright by its EXIF orientation, in its Pillow mode.
 
     Args:
         source: a file of one of :data:`FORMATS`, or a Pillow image. An animation gives its first frame.
         field: name of the input in messages.
+        content: the file's bytes, where they lie within another file; ``source`` only names them then.
 
     Raises:
         InputError: missing, empty, truncated, not an image, of another format, or above :data:`MAX_IMAGE_PIXELS`.
@@ -64,15 +67,16 @@ def open_image(source: str | os.PathLike[str] | Image.Image, field: str = "image
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             if isinstance(source, Image.Image):
                 return _upright(source, field, source)
-            require_file(Path(source), field)
-            if Path(source).stat().st_size == 0:
-                raise InputError(field, f"{source} is an empty file")
-            with Image.open(source, formats=FORMATS) as image:
+            if content is None:
+                require_file(Path(source), field)
+                if Path(source).stat().st_size == 0:
+                    raise InputError(field, f"{source} is an empty file")
+            with Image.open(source if content is None else io.BytesIO(content), formats=FORMATS) as image:
                 return _upright(image, field, source)
     except InputError:
         raise
     except UnidentifiedImageError as error:
-        raise _unknown_format(Path(str(source)), field) from error
+        raise _unknown_format(Path(str(source)), field, content) from error
     except Image.DecompressionBombError as error:
         raise InputError(field, f"{source} is too large: {reason(error)}") from error
     except _IMAGE_FAULTS as error:
@@ -112,9 +116,12 @@ def _upright(image: Image.Image, field: str, source: str | os.PathLike[str] | Im
     return ImageOps.exif_transpose(image)
 
 
-def _unknown_format(path: Path, field: str) -> InputError:
-    with path.open("rb") as file:
-        start = file.read(12)
+def _unknown_format(path: Path, field: str, content: bytes | None = None) -> InputError:
+    if content is None:
+        with path.open("rb") as file:
+            start = file.read(12)
+    else:
+        start = content[:12]
     brand = _BRANDS.get(start[8:12]) if start[4:8] == b"ftyp" else None
     if brand is not None:
         remedy = "save it as JPEG or PNG"
@@ -125,7 +132,9 @@ def _unknown_format(path: Path, field: str) -> InputError:
     return InputError(field, f"{path} cannot be read as an image: {known}", "save it as PNG or JPEG")
 
 
-def read_image(source: str | os.PathLike[str] | Image.Image, field: str = "image") -> UInt8Array:
+def read_image(
+    source: str | os.PathLike[str] | Image.Image, field: str = "image", content: bytes | None = None
+) -> UInt8Array:
     """An image file, or a Pillow image, as uint8 [H, W, 3]: upright by its EXIF orientation; of an animation, the first
     frame.
 
@@ -133,10 +142,13 @@ def read_image(source: str | os.PathLike[str] | Image.Image, field: str = "image
     Transparent parts are blended onto white, as viewers do. 16-bit and float images are scaled to 8 bits by their range
     (65535; 1.0, or 255 where brighter).
 
+    Args:
+        source, field, content: see :func:`open_image`.
+
     Raises:
         InputError: as :func:`open_image`, or values beyond these ranges.
     """
-    image, alpha = split_alpha(open_image(source, field))
+    image, alpha = split_alpha(open_image(source, field, content))
     if image.mode == "F" or image.mode.startswith("I"):
         profile = image.info.get("icc_profile")
         image = Image.fromarray(_scaled_to_bytes(np.asarray(image), field, source))

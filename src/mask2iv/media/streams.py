@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -90,16 +91,19 @@ class VideoStream:
     rate: float | None
     pixel_aspect: Fraction
 
-    def frames(self) -> Iterator[Decoded]:
-        """All frames in the order they are shown.
+    def frames(self, since: float | None = None) -> Iterator[Decoded]:
+        """The frames in the order they are shown.
+
+        Args:
+            since: those shown from this time on, and with times as the file stamps them; None: all, the first at 0.
 
         Raises:
             InputError: the file is damaged, its frame size changes, or it states neither times nor a rate.
         """
-        start: float | None = None
+        start = None if since is None else 0.0
         first: tuple[int, int] | None = None
         view = View()
-        for index, frame in enumerate(self._decoded()):
+        for index, frame in enumerate(self._decoded(since)):
             size = frame.height, frame.width
             if first is None:
                 # Of the first frame alone: a frame that was asked for its side data is part of a ring of references,
@@ -142,25 +146,50 @@ class VideoStream:
                 self.field, f"a frame of {self.path} has more than {MAX_IMAGE_PIXELS // 1_000_000} megapixels"
             )
 
-    def _decoded(self) -> Iterator[Any]:
+    def stamps(self, since: float) -> Iterator[tuple[float, float]]:
+        """When the frames are shown, and when they are decoded, in the order they are stored; nothing is decoded.
+
+        They begin at the key frame before ``since``.
+        """
+        self._seek(since)
+        for packet in self.container.demux(self.stream):
+            if packet.pts is not None:
+                decoded_at = packet.pts if packet.dts is None else packet.dts
+                yield float(packet.pts * packet.time_base), float(decoded_at * packet.time_base)
+
+    def _seek(self, since: float) -> None:
+        if since > 0:
+            self.container.seek(int(since / self.stream.time_base), stream=self.stream)
+
+    def _decoded(self, since: float | None) -> Iterator[Any]:
+        if since is not None:
+            self._seek(since)
         for packet in self.container.demux(self.stream):
             for frame in packet.decode():
+                if since is not None and frame.pts is not None and frame.time < since:
+                    continue
                 if packet.is_corrupt or frame.is_corrupt:
                     raise InputError(self.field, f"{self.path} is damaged or truncated", "re-encode or copy it again")
                 yield frame
 
 
 @contextmanager
-def open_stream(path: Path, field: str) -> Iterator[VideoStream]:
+def open_stream(path: Path, field: str, content: bytes | None = None) -> Iterator[VideoStream]:
     """Opens the best video stream of a file; errors of decoding within the block are told as the file's.
+
+    Args:
+        path, field: the file, and the name of the input in messages.
+        content: the file's bytes, where they lie within another file; ``path`` only names them then.
 
     Raises:
         InputError: missing, not a video, without a video stream, truncated, or with frames above
             :data:`MAX_IMAGE_PIXELS`.
     """
-    require_file(path, field)
+    if content is None:
+        require_file(path, field)
+    source = os.path.abspath(path) if content is None else io.BytesIO(content)
     try:
-        with av.open(os.path.abspath(path), metadata_errors="replace") as container:
+        with av.open(source, metadata_errors="replace") as container:
             if not _CONTAINERS & set(container.format.name.split(",")):
                 raise InputError(
                     field, f"{path} is not a video", "use mp4, mov, mkv, webm, avi, gif or a similar format"

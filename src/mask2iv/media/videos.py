@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import av
 import numpy as np
@@ -17,6 +17,7 @@ from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_write, numbered_files, reason
 from mask2iv.media.colour import to_srgb
+from mask2iv.media.encoding import Encoder, Encoding
 from mask2iv.media.images import IMAGE_SUFFIXES, read_image, resize_image
 from mask2iv.media.streams import open_stream, size_changed
 
@@ -57,13 +58,16 @@ class VideoInfo:
     stored_size: tuple[int, int]
 
 
-def read_video(path: str | os.PathLike[str], max_frames: int | None = None, field: str = "video") -> Video:
+def read_video(
+    path: str | os.PathLike[str], max_frames: int | None = None, field: str = "video", content: bytes | None = None
+) -> Video:
     """A whole video, upright and in square pixels, in sRGB (:mod:`mask2iv.media.colour`).
 
     Args:
         path: a video or GIF file, or a folder of numbered images (with rate :data:`FOLDER_FPS`).
         max_frames: read at most this many, from the start.
         field: name of the input in messages.
+        content: the file's bytes, where they lie within another file; ``path`` only names them then.
 
     Raises:
         InputError: missing, truncated, without frames, not a video, frames of different sizes, colours that cannot be
@@ -72,7 +76,7 @@ def read_video(path: str | os.PathLike[str], max_frames: int | None = None, fiel
     path = Path(path)
     if max_frames is not None and max_frames < 1:
         raise InputError("max_frames", f"must be at least 1, found {max_frames}")
-    if os.path.isdir(path):
+    if content is None and os.path.isdir(path):
         paths = numbered_files(path, IMAGE_SUFFIXES)[:max_frames]
         frames = _collected((read_image(frame, field) for frame in paths), field, path)
         return Video(frames, FOLDER_FPS, np.arange(len(frames)) / FOLDER_FPS)
@@ -86,7 +90,7 @@ def read_video(path: str | os.PathLike[str], max_frames: int | None = None, fiel
             if len(times) == max_frames:
                 return
 
-    with open_stream(path, field) as file:
+    with open_stream(path, field, content) as file:
         frames = _collected(pictures(), field, path)
     return Video(frames, file.mean_rate(times), np.array(times))
 
@@ -134,9 +138,7 @@ def read_frames(
         InputError: see :func:`read_video`; the pixels kept are counted.
     """
     path = Path(path)
-    if len(indices) * size[0] * size[1] > MAX_VIDEO_PIXELS:
-        fit = MAX_VIDEO_PIXELS // (size[0] * size[1])
-        raise _too_many_pixels(field, path, fit, size)
+    check_kept_pixels(path, len(indices), size, field)
     kept = np.empty((len(indices), *size, 3), dtype=np.uint8)
     for row, picture in enumerate(stored_frames(path, indices, field)):
         kept[row] = resize_image(picture, size)
@@ -164,6 +166,12 @@ def stored_frames(path: Path, indices: Sequence[int], field: str) -> Iterator[UI
                 yield decoded.view.upright(to_srgb(decoded.frame, field, path))
     if missing:
         raise InputError(field, f"{path} has no frame {missing[0]}")
+
+
+def check_kept_pixels(path: Path, count: int, size: tuple[int, int], field: str) -> None:
+    """Raises InputError where this many frames of ``size`` (H, W) are more than :data:`MAX_VIDEO_PIXELS`."""
+    if count * size[0] * size[1] > MAX_VIDEO_PIXELS:
+        raise _too_many_pixels(field, path, MAX_VIDEO_PIXELS // (size[0] * size[1]), size)
 
 
 def _collected(frames: Iterable[UInt8Array], field: str, path: Path) -> UInt8Array:
@@ -226,25 +234,8 @@ def write_video(
         frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
     with atomic_write(path) as temporary:
         try:
-            _encode(temporary, frames, Fraction(fps).limit_denominator(1001), crf, pixel_format)
+            rate, encoding = Fraction(fps).limit_denominator(1001), Encoding.h264(crf, pixel_format)
+            with Encoder(temporary, (frames.shape[1], frames.shape[2]), rate, encoding) as encoder:
+                encoder.add(frames)
         except av.FFmpegError as error:
             raise InputError(str(path), f"this video cannot be written: {reason(error)}") from error
-
-
-def _encode(path: Path, frames: UInt8Array, rate: Fraction, crf: int, pixel_format: str) -> None:
-    # Same frames, same bytes: bit-exact muxing leaves out the library's version, and one thread fixes the order of
-    # decisions. No B-frames: with them x264 reads uninitialised memory, and its output depends on it.
-    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container:
-        stream: Any = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "bf": "0"})
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = pixel_format
-        context = stream.codec_context
-        context.thread_count = 1
-        # Without these tags a player guesses the colour matrix from the picture's size.
-        context.colorspace = context.color_primaries = context.color_trc = 1
-        context.color_range = 1
-        for pixels in frames:
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            frame = frame.reformat(format=pixel_format, dst_colorspace="ITU709", interpolation="AREA")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))

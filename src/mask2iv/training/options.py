@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from mask2iv.data.splits import open_clips
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError, within
 from mask2iv.pipelines.folder import model_folder, read_index
@@ -42,7 +43,7 @@ class TrainingOptions:
     ]
     """What to train. Later components need the earlier ones in --out."""
     data: Path
-    """Clip set to train on."""
+    """Clip set to train on, or shards of one (export webdataset)."""
     out: Path
     """Model folder; components trained before are read from it, the new one is written into it."""
     held_out: Path | None = None
@@ -73,10 +74,10 @@ class TrainingOptions:
             InputError: a set that cannot be read, or a limit that it does not have.
         """
         with within("data"):
-            every = ClipSet(self.data)
+            every = open_clips(self.data)
         if self.held_out is not None:
             with within("held_out"):
-                count, held_out = len(every), ClipSet(self.held_out)
+                count, held_out = len(every), open_clips(self.held_out)
         else:
             count = held_out_start(every)
             held_out = every.subset(count, len(every))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import zipfile
@@ -43,16 +44,21 @@ class LabelArchive:
 
 
 @contextmanager
-def open_labels(path: Path, field: str) -> Iterator[LabelArchive]:
+def open_labels(path: Path, field: str, content: bytes | None = None) -> Iterator[LabelArchive]:
     """Opens an ``.npz`` file for reading frame by frame: ``labels``, integers [T, H, W], and maybe ``fps``.
+
+    Args:
+        path, field: the file, and the name of the input in messages.
+        content: the file's bytes, where they lie within another file; ``path`` only names them then.
 
     Raises:
         InputError: missing, damaged (also while frames are read), or without such labels.
     """
-    if path.suffix.lower() != ".npz" or not os.path.isfile(path):
+    if path.suffix.lower() != ".npz" or (content is None and not os.path.isfile(path)):
         raise InputError(field, f"{path} is neither a folder of PNG frames nor an .npz file")
+    source = path if content is None else io.BytesIO(content)
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(_LABELS_MEMBER) as file:
+        with zipfile.ZipFile(source) as archive, archive.open(_LABELS_MEMBER) as file:
             shape, columns_first, dtype = _array_header(file)
             if len(shape) != 3 or dtype.kind not in "biu":
                 raise InputError(field, f"{path}: labels must be uint8 [T, H, W], found {dtype} {list(shape)}")

@@ -33,3 +33,47 @@ def rle_decode(rle: dict[str, list[int]]) -> BoolArray:
         raise InputError("rle", f"run lengths do not add up to the {height}x{width} pixels of their size")
     pixels = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return pixels.reshape((height, width), order="F")
+
+
+def rle_compress(mask: BoolArray) -> str:
+    """Run lengths of a mask, bool [H, W], as the text that pycocotools writes.
+
+    From the third count on it is the difference to the count two before that is written, each number in groups of five
+    bits, the lowest first, with a sixth bit where more follow, from the character "0" on.
+    """
+    counts = rle_encode(mask)["counts"]
+    text = bytearray()
+    for index, count in enumerate(counts):
+        number = count - counts[index - 2] if index > 2 else count
+        while True:
+            group, number = number & 31, number >> 5
+            # The sign is the highest bit of the last group.
+            more = number != (-1 if group & 16 else 0)
+            text.append(48 + (group | 32 if more else group))
+            if not more:
+                break
+    return text.decode("ascii")
+
+
+def rle_expand(text: str, size: tuple[int, int]) -> BoolArray:
+    """The mask, bool [H, W], of a text that :func:`rle_compress` or pycocotools wrote.
+
+    Raises:
+        InputError: other characters, or counts that do not fit the size.
+    """
+    counts: list[int] = []
+    number = shift = 0
+    for character in text:
+        group = ord(character) - 48
+        if not 0 <= group < 64 or shift > 40:
+            raise InputError("rle", f"no compressed run lengths: {text[:40]!r}")
+        number |= (group & 31) << shift
+        shift += 5
+        if not group & 32:
+            if group & 16:
+                number -= 1 << shift
+            counts.append(number + (counts[-2] if len(counts) > 2 else 0))
+            number = shift = 0
+    if shift:
+        raise InputError("rle", "compressed run lengths are cut off")
+    return rle_decode({"size": list(size), "counts": counts})

@@ -84,7 +84,7 @@ def save_trajectory_folder(trajectory: Trajectory, directory: str | os.PathLike[
         write_json(folder / "trajectory.json", header)
 
 
-def load_trajectory(path: str | os.PathLike[str]) -> Trajectory:
+def load_trajectory(path: str | os.PathLike[str], content: bytes | None = None) -> Trajectory:
     """Reads a trajectory: a ``.npz`` file, or a folder of numbered PNGs in the label colours.
 
     The frame rate is that of the file, or of the folder's ``trajectory.json``; :data:`DEFAULT_FPS` where there is none.
@@ -92,19 +92,23 @@ def load_trajectory(path: str | os.PathLike[str]) -> Trajectory:
     ``trajectory.json`` says "colours": "channels", any colour is read, as by
     :func:`mask2iv.contract.channels_to_labels`, and kept as ``painted``.
 
+    Args:
+        path: the file or folder.
+        content: the file's bytes, where they lie within another file; ``path`` only names them then.
+
     Raises:
         InputError: missing, damaged or empty; frames of different sizes; a gap in the numbering; a colour or value that
             is no label.
     """
     path = Path(path)
-    if os.path.isdir(path):
+    if content is None and os.path.isdir(path):
         return _load_folder(path)
-    with open_labels(path, "trajectory") as archive:
+    with open_labels(path, "trajectory", content) as archive:
         if math.prod(archive.shape) > MAX_TRAJECTORY_PIXELS:
             raise InputError("trajectory", f"{path} holds more than {MAX_TRAJECTORY_PIXELS:,} pixels")
         labels = np.stack(list(archive.frames())) if archive.shape[0] else np.zeros(archive.shape, dtype=np.uint8)
     with within("trajectory"):
-        further = read_arrays(path, archive.names & {"painted", "placement"}, 3 * MAX_TRAJECTORY_PIXELS)
+        further = read_arrays(path, archive.names & {"painted", "placement"}, 3 * MAX_TRAJECTORY_PIXELS, content)
         placement = None
         if "placement" in further:
             placement = _placement(str(further["placement"]), path)

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mask2iv.contract import UInt8Array
 from mask2iv.curation.sources.footage import VideoFootage
 from mask2iv.curation.sources.interfaces import Habits, Problem, Recording, Segment
 from mask2iv.curation.sources.wording import noun_phrases, verb_of
 from mask2iv.data.captions import Description
 from mask2iv.data.folder import find_sources
-from mask2iv.data.masks import find_masks, masks_beside, name_of, read_masks
+from mask2iv.data.masks import MasksBeside, masks_beside, name_of
 from mask2iv.errors import InputError
 from mask2iv.files import require_file
 from mask2iv.media.streams import VIDEO_SUFFIXES, is_video_name
-from mask2iv.media.videos import VideoInfo
 
 Actor = Literal["hand", "robot"]
 _PHRASES = {"hand": ("hand",), "robot": ("robot gripper", "robot arm")}
 _CAPTION_FILES = ("captions.csv", "captions.jsonl")
-
-
-@dataclass(frozen=True)
-class MasksBeside:
-    """Masks beside a video. Implements :class:`~mask2iv.curation.sources.interfaces.GivenMasks`.
-
-    Attributes:
-        video: the file; name: of its masks, see :func:`mask2iv.data.masks.find_masks`.
-        numbers: what actor and object are in pictures that hold numbers in place of label colours.
-    """
-
-    video: Path
-    name: str
-    numbers: tuple[int, int] | None = None
-
-    def read(self, indices: Sequence[int], info: VideoInfo, size: tuple[int, int]) -> UInt8Array:
-        return read_masks(find_masks(self.video, self.name, self.numbers), indices, info, size)
 
 
 @dataclass(frozen=True)
@@ -159,7 +140,7 @@ def _is_recording(path: Path) -> bool:
 
 def _recording(video: Path, description: Description, defaults: Defaults) -> Recording:
     name = name_of(video.stem)
-    masks = MasksBeside(video, name, defaults.mask_numbers) if masks_beside(video, name) else None
+    masks = MasksBeside(video, defaults.mask_numbers) if masks_beside(video, name) else None
     noun = defaults.object_phrase or description.object_name
     segment = Segment("", description, masks=masks, phrases=(noun,) if noun else noun_phrases(description.caption))
     return Recording(video.name, VideoFootage(video), (segment,), video.name)

@@ -28,7 +28,7 @@ class SourceOptions:
     find_masks: bool = False
     """HOI4D: take sequences without masks too; they must be found."""
     cameras: tuple[str, ...] = ()
-    """BridgeData V2, LeRobot: names of cameras. By default images0, or the data set's first one."""
+    """BridgeData V2, LeRobot: names of cameras. By default images0, or the only one."""
     min_confidence: float | None = None
     """BridgeData V2: instructions of a lower stated confidence are left out; 0.4 by default."""
     caption: str = ""
@@ -36,7 +36,7 @@ class SourceOptions:
     object_phrase: str = ""
     """Own videos: the object that is handled, as a detector is asked for it: "red mug"."""
     actor: Literal["hand", "robot"] | None = None
-    """Own videos: who handles it; a hand by default."""
+    """Own videos, LeRobot: who handles it. A hand by default, of LeRobot a robot."""
     actor_index: int | None = None
     """Own videos whose masks hold numbers in place of colours: the actor's number."""
     object_index: int | None = None

@@ -28,7 +28,8 @@ _BELONGS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("sequences", "test_list", "find_masks"), _HOI4D),
     "cameras": (*_BRIDGE, *_LEROBOT),
     "min_confidence": _BRIDGE,
-    **dict.fromkeys(("caption", "object_phrase", "actor", "actor_index", "object_index"), _OWN),
+    **dict.fromkeys(("caption", "object_phrase", "actor_index", "object_index"), _OWN),
+    "actor": (*_OWN, *_LEROBOT),
 }
 """Option -> kinds of sources that it says something of."""
 
@@ -104,9 +105,13 @@ def _defaults(given: SourceOptions) -> Defaults:
     return Defaults(given.caption, given.object_phrase, given.actor or "hand", numbers)
 
 
-def _lerobot(root: Path, options: SourceOptions) -> Source:
-    # The place of mask2iv.curation.sources.lerobot.LeRobotSource(root, camera).
-    raise InputError("source", f"{root} is a LeRobot data set, which cannot be read yet")
+def _lerobot(root: Path, given: SourceOptions) -> Source:
+    # Imported here: it needs pyarrow, which is optional.
+    from mask2iv.curation.sources.lerobot import LeRobotSource
+
+    if len(given.cameras) > 1:
+        raise InputError("cameras", f"one is taken of a LeRobot data set, found {', '.join(given.cameras)}")
+    return LeRobotSource(root, given.cameras[0] if given.cameras else None, given.actor or "robot")
 
 
 _OPENERS: Mapping[str, Callable[[Path, SourceOptions], Source]] = {

@@ -13,8 +13,7 @@ from torch import nn
 
 from mask2iv.backbones.dynamicrafter.conditions import ConditionEncoder
 from mask2iv.data.dataset import ClipItem, collate
-from mask2iv.data.store import ClipSet
-from mask2iv.files import sha256_file
+from mask2iv.data.store import CLIP_FILES, ClipSet
 from mask2iv.seeds import generator_of
 from mask2iv.training.inputs.clips import ClipMemory
 from mask2iv.training.inputs.shards import Shards, build_shards
@@ -79,10 +78,10 @@ class EncodedSource(Protocol):
 def cache_key(clips: ClipSet, modules: Iterable[nn.Module], settings: str) -> str:
     """Hash of everything the cached numbers depend on."""
     digest = hashlib.sha256(f"{_LAYOUT} {settings}".encode())
-    for clip_id in clips.ids:
-        digest.update(clip_id.encode())
-        for name in ("video.mp4", "labels.npz"):
-            digest.update(sha256_file(Path(clips.directory) / "clips" / clip_id / name).encode())
+    for clip_id, name, sha256 in clips.digests():
+        if name == CLIP_FILES[0]:
+            digest.update(clip_id.encode())
+        digest.update(sha256.encode())
     for module in modules:
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(name.encode())

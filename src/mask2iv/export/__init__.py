@@ -1,0 +1,1 @@
+"""Clips in the layouts of other programs: LeRobot, tar shards, frames, masks."""

@@ -1,0 +1,217 @@
+"""LeRobot data sets of other programs: layouts of versions 2 and 3, several cameras and tasks, and damage."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mask2iv.contract import UInt8Array
+from mask2iv.curation.sources.interfaces import Problem, Recording
+from mask2iv.curation.sources.lerobot import LeRobotSource
+from mask2iv.errors import InputError
+from mask2iv.media.videos import write_video
+
+arrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+SIZE, FPS = (32, 48), 5
+LENGTHS = (4, 6, 5)
+TOP, WRIST = "observation.images.top", "observation.images.wrist"
+
+
+def frame(episode: int, index: int) -> UInt8Array:
+    return np.full((*SIZE, 3), 50 * episode + 8 * index + 20, dtype=np.uint8)
+
+
+def jpeg(picture: UInt8Array) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(255 - picture).save(buffer, format="JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def info(root: Path, version: str, **paths: Any) -> None:
+    shape = {"shape": [*SIZE, 3], "names": ["height", "width", "channels"]}
+    features = {TOP: {"dtype": "video", **shape}, WRIST: {"dtype": "image", **shape}}
+    features |= {"action": {"dtype": "float32", "shape": [2], "names": None}}
+    value = {"codebase_version": version, "fps": FPS, "features": features, "total_episodes": 3, **paths}
+    (root / "meta").mkdir(parents=True, exist_ok=True)
+    (root / "meta/info.json").write_text(json.dumps(value))
+
+
+def rows(episode: int) -> dict[str, list[Any]]:
+    """Episode 1 changes its task after two frames."""
+    count = LENGTHS[episode]
+    return {
+        "frame_index": list(range(count)),
+        "episode_index": [episode] * count,
+        "task_index": [1 if episode == 1 and index < 2 else 0 for index in range(count)],
+        WRIST: [{"bytes": jpeg(frame(episode, index)), "path": None} for index in range(count)],
+    }
+
+
+@pytest.fixture
+def third(tmp_path: Path) -> Path:
+    """Version 3.0: one video file and one table for all episodes."""
+    root = tmp_path / "third"
+    paths = {
+        "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
+        "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
+        "splits": {"train": "0:2", "val": "2:3"},
+    }
+    info(root, "v3.0", **paths)
+    parts = [np.stack([frame(one, index) for index in range(LENGTHS[one])]) for one in range(3)]
+    write_video(root / "videos" / TOP / "chunk-000" / "file-000.mp4", np.concatenate(parts), FPS)
+    data = root / "data/chunk-000/file-000.parquet"
+    data.parent.mkdir(parents=True)
+    tables = [arrow.Table.from_pydict(rows(one)) for one in range(3)]
+    with parquet.ParquetWriter(data, tables[0].schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+    starts = np.cumsum([0, *LENGTHS[:-1]]) / FPS
+    tasks = [["pick up the cup"], ["open the drawer", "pick up the cup"], ["pick up the cup"]]
+    episodes = {"episode_index": [0, 1, 2], "length": LENGTHS, "tasks": tasks}
+    episodes |= {f"data/{name}_index": [0, 0, 0] for name in ("chunk", "file")}
+    episodes |= {f"videos/{TOP}/{name}_index": [0, 0, 0] for name in ("chunk", "file")}
+    episodes |= {f"videos/{TOP}/from_timestamp": starts.tolist()}
+    place = root / "meta/episodes/chunk-000/file-000.parquet"
+    place.parent.mkdir(parents=True)
+    parquet.write_table(arrow.Table.from_pydict(episodes), place)
+    named = {"task_index": [0, 1], "__index_level_0__": ["pick up the cup", "open the drawer"]}
+    parquet.write_table(arrow.Table.from_pydict(named), root / "meta/tasks.parquet")
+    return root
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    """Version 2.1: files for each episode."""
+    root = tmp_path / "second"
+    paths = {
+        "data_path": "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet",
+        "video_path": "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
+    }
+    info(root, "v2.1", chunks_size=2, **paths)
+    lines = []
+    for one in range(3):
+        chunk = f"chunk-{one // 2:03d}"
+        pictures = np.stack([frame(one, index) for index in range(LENGTHS[one])])
+        write_video(root / "videos" / chunk / TOP / f"episode_{one:06d}.mp4", pictures, FPS)
+        data = root / "data" / chunk / f"episode_{one:06d}.parquet"
+        data.parent.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(arrow.Table.from_pydict(rows(one)), data)
+        tasks = ["open the drawer", "pick up the cup"] if one == 1 else ["pick up the cup"]
+        lines.append(json.dumps({"episode_index": one, "tasks": tasks, "length": LENGTHS[one]}))
+    (root / "meta/episodes.jsonl").write_text("\n".join(lines))
+    named = ({"task_index": 0, "task": "pick up the cup"}, {"task_index": 1, "task": "open the drawer"})
+    (root / "meta/tasks.jsonl").write_text("\n".join(map(json.dumps, named)))
+    return root
+
+
+def entries(root: Path, camera: str = TOP) -> list[Recording | Problem]:
+    return list(LeRobotSource(root, camera).entries())
+
+
+@pytest.mark.parametrize("version", ["second", "third"])
+@pytest.mark.parametrize("camera", [TOP, WRIST])
+def test_episodes_are_recordings(version: str, camera: str, request: pytest.FixtureRequest) -> None:
+    root = request.getfixturevalue(version)
+    found = entries(root, camera)
+    assert [one.name for one in found] == ["episode-000000", "episode-000001", "episode-000002"]
+    for episode, recording in enumerate(found):
+        assert isinstance(recording, Recording)
+        scanned = recording.footage.scan()
+        assert (scanned.size, scanned.fps) == (SIZE, FPS)
+        np.testing.assert_allclose(scanned.times, np.arange(LENGTHS[episode]) / FPS, atol=1e-3)
+        wanted = [1, LENGTHS[episode] - 1]
+        read = recording.footage.read(wanted, (16, 24)).astype(int)
+        for row, index in enumerate(wanted):
+            shown = frame(episode, index)[:16, :24].astype(int)
+            assert abs(read[row] - (shown if camera == TOP else 255 - shown)).max() <= 4
+        parts = [(one.key, one.start, one.stop, one.description.caption) for one in recording.segments]
+        if episode == 1:
+            assert parts == [("000", 0.0, 0.4, "open the drawer"), ("001", 0.4, 1.2, "pick up the cup")]
+        else:
+            assert parts == [("", 0.0, None, "pick up the cup")]
+        assert all(one.masks is None and one.description.actor == "robot" for one in recording.segments)
+        split = (None, None, None) if version == "second" else ("train", "train", "validation")
+        assert {one.split for one in recording.segments} == {split[episode]}
+    assert len({one.group for one in found if isinstance(one, Recording)}) == 3
+
+
+def test_a_camera_is_chosen(third: Path) -> None:
+    with pytest.raises(InputError, match=rf"camera: .* has {TOP}, {WRIST}; choose one"):
+        LeRobotSource(third)
+    with pytest.raises(InputError, match=r"has no 'side'; it has observation"):
+        LeRobotSource(third, "side")
+
+
+def test_what_is_missing_or_damaged_is_a_problem_or_one_line(third: Path, second: Path) -> None:
+    (second / "videos/chunk-000" / TOP / "episode_000001.mp4").unlink()
+    found = entries(second)
+    assert [type(one) for one in found] == [Recording, Problem, Recording]
+    assert found[1].reason == "file missing"  # type: ignore[union-attr]
+    episodes = second / "meta/episodes.jsonl"
+    lines = (
+        episodes.read_text()
+        .replace('"length": 4', '"length": 0')
+        .replace('["pick up the cup"], "length": 5', '[" "], "length": 5')
+    )
+    episodes.write_text(lines)
+    assert [one.reason for one in entries(second) if isinstance(one, Problem)] == [
+        "damaged",
+        "file missing",
+        "no caption",
+    ]
+
+    video = third / "videos" / TOP / "chunk-000/file-000.mp4"
+    good = video.read_bytes()
+    video.write_bytes(good[: len(good) // 2])
+    [first, *_] = entries(third)
+    assert isinstance(first, Recording)
+    with pytest.raises(InputError, match=r"file-000\.mp4"):
+        first.footage.read([0, 3], SIZE)
+    write_video(video, np.stack([frame(0, index) for index in range(6)]), FPS)
+    cut = entries(third)[1]
+    assert isinstance(cut, Recording)
+    with pytest.raises(InputError, match=r"has 2 frames from 0\.8 s on, 6 were expected"):
+        cut.footage.scan()
+    with pytest.raises(InputError, match=r"has no frame 5 from 0\.8 s on"):
+        cut.footage.read([0, 5], SIZE)
+
+    data = third / "data/chunk-000/file-000.parquet"
+    data.write_bytes(data.read_bytes()[:-100])
+    [first, second_one, _] = entries(third, WRIST)
+    assert isinstance(second_one, Problem)  # its tasks are in the table
+    assert isinstance(first, Recording)
+    with pytest.raises(InputError, match="cannot be read as a table") as caught:
+        first.footage.read([0], SIZE)
+    assert "\n" not in str(caught.value)
+    (third / "meta/episodes/chunk-000/file-000.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="cannot be read as a table"):
+        entries(third)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"codebase_version": "v1.6"}, "codebase_version.*expected v3.0"),
+        ({"fps": 0}, "fps"),
+        ({"features": {}}, "no pictures"),
+        ({"features": None}, "features"),
+    ],
+)
+def test_an_unusable_description_is_refused(changes: dict[str, Any], message: str, third: Path) -> None:
+    path = third / "meta/info.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(InputError, match=message):
+        LeRobotSource(third, TOP)
+
+
+@pytest.mark.parametrize("template", ["../{video_key}.mp4", "/etc/{video_key}", "a/{chunk_index.real}", "{other}.mp4"])
+def test_templates_cannot_lead_elsewhere(template: str, third: Path) -> None:
+    path = third / "meta/info.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"video_path": template}))
+    assert all(isinstance(one, Problem) for one in entries(third))
