@@ -44,10 +44,10 @@ class DrawnFootage:
     def files(self) -> tuple[Path, ...]:
         return (self.file,)
 
-    def scan(self) -> VideoInfo:
+    def scan(self, whole: bool = True) -> VideoInfo:
         return VideoInfo(np.arange(8) / 8.0, 8.0, SIZE, SIZE)
 
-    def read(self, indices: Sequence[int], size: tuple[int, int]) -> UInt8Array:
+    def read(self, indices: Sequence[int], size: tuple[int, int], info: VideoInfo | None = None) -> UInt8Array:
         once = self.file.with_suffix(".kill-once")
         if once.exists() or self.file.with_suffix(".kill").exists():
             once.unlink(missing_ok=True)

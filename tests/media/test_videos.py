@@ -15,7 +15,7 @@ from PIL import Image
 from mask2iv.errors import InputError
 from mask2iv.media import videos
 from mask2iv.media.images import resize_image, write_png
-from mask2iv.media.videos import read_frames, read_video, scan_video, write_video
+from mask2iv.media.videos import read_frames, read_video, scan_stamps, scan_video, write_video
 
 
 def moving_square(frames: int = 9, height: int = 48, width: int = 64) -> np.ndarray:
@@ -118,6 +118,23 @@ def test_time_stamps_are_those_of_the_file(name: str, encoding: ModuleType, tmp_
     assert read_video(path).times == pytest.approx(times, abs=1e-3)
     assert scan_video(path).times == pytest.approx(times, abs=1e-3)
     assert scan_video(path).fps == pytest.approx(5 / 1.3, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.avi", "v.mov"])
+def test_stamps_alone_tell_what_decoding_does(name: str, encoding: ModuleType, tmp_path: Path) -> None:
+    """In an avi the stamps are even."""
+    times = np.arange(9) / 10 if name.endswith("avi") else np.array([0, 0.1, 0.2, 0.5, 0.6, 0.7, 1.2, 1.3, 1.4])
+    path = encoding.encode(tmp_path / name, moving_square(), times=times, pixel_aspect=Fraction(3, 2))
+    whole, stamps = scan_video(path), scan_stamps(path)
+    assert (stamps.size, stamps.stored_size) == (whole.size, whole.stored_size)
+    assert stamps.times == pytest.approx(whole.times, abs=1e-6)
+    assert stamps.fps == pytest.approx(whole.fps)
+    frames = read_frames(path, [1, 4, 8], (48, 64), times=stamps.times)
+    assert (frames == read_frames(path, [1, 4, 8], (48, 64))).all()
+    late = stamps.times.copy()
+    late[4] += 0.02
+    with pytest.raises(InputError, match=r"frame 4 of .* is not shown when the file's time stamps say; re-encode it"):
+        read_frames(path, [1, 4, 8], (48, 64), times=late)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])

@@ -157,6 +157,17 @@ class VideoStream:
                 decoded_at = packet.pts if packet.dts is None else packet.dts
                 yield float(packet.pts * packet.time_base), float(decoded_at * packet.time_base)
 
+    def all_stamps(self) -> list[float] | None:
+        """When the frames are shown, rising; nothing is decoded. None: the container does not say, or says it of frames
+        that are not shown."""
+        times = []
+        for packet in self.container.demux(self.stream):
+            if packet.size and (packet.pts is None or packet.is_discard or packet.is_corrupt):
+                return None
+            if packet.size:
+                times.append(float(packet.pts * packet.time_base))
+        return sorted(times) if times and len(set(times)) == len(times) else None
+
     def _seek(self, since: float) -> None:
         if since > 0:
             self.container.seek(int(since / self.stream.time_base), stream=self.stream)

@@ -23,6 +23,7 @@ from mask2iv.media.streams import open_stream, size_changed
 
 MAX_VIDEO_PIXELS = 1_000_000_000
 """Most pixels kept of a video over all its frames (3 GB as an array): 480 frames of 1920x1080."""
+_SAME_TIME = 1e-3
 FOLDER_FPS = 8.0
 """Frame rate reported for a folder of frames, which does not state one."""
 
@@ -120,8 +121,35 @@ def scan_video(path: str | os.PathLike[str], field: str = "video") -> VideoInfo:
     return VideoInfo(np.array(times), file.mean_rate(times), size, stored_size)
 
 
+def scan_stamps(path: str | os.PathLike[str], field: str = "video") -> VideoInfo:
+    """What a video file holds, by the time stamps of its container: one frame is decoded.
+
+    Give the times to :func:`read_frames`, which finds out where frames do not keep them. Files without stamps that can
+    be trusted are decoded (:func:`scan_video`).
+
+    Raises:
+        InputError: see :func:`scan_video`; damage within the file is not seen.
+    """
+    path = Path(path)
+    with open_stream(path, field) as file:
+        first = next(file.frames(), None)
+        if first is None:
+            raise InputError(field, f"{path} has no frames")
+        size, stored = file.square_size(first), first.view.size(first.frame.height, first.frame.width)
+    with open_stream(path, field) as file:
+        stamps = file.all_stamps()
+        if stamps is None:
+            return scan_video(path, field)
+        times = np.array(stamps) - stamps[0]
+        return VideoInfo(times, file.mean_rate(times.tolist()), size, stored)
+
+
 def read_frames(
-    path: str | os.PathLike[str], indices: Sequence[int], size: tuple[int, int], field: str = "video"
+    path: str | os.PathLike[str],
+    indices: Sequence[int],
+    size: tuple[int, int],
+    field: str = "video",
+    times: NDArray[np.float64] | None = None,
 ) -> UInt8Array:
     """Some frames of a video file, resized as they are decoded: no other frame is kept.
 
@@ -130,31 +158,35 @@ def read_frames(
         indices: of the frames, rising.
         size: (H, W) of the result.
         field: name of the input in messages.
+        times: of all frames, as :func:`scan_stamps` found them.
 
     Returns:
         uint8 [len(indices), H, W, 3], upright, in sRGB.
 
     Raises:
-        InputError: see :func:`read_video`; the pixels kept are counted.
+        InputError: see :func:`read_video`; the pixels kept are counted. Or a frame is shown at another time.
     """
     path = Path(path)
     check_kept_pixels(path, len(indices), size, field)
     kept = np.empty((len(indices), *size, 3), dtype=np.uint8)
-    for row, picture in enumerate(stored_frames(path, indices, field)):
+    for row, picture in enumerate(stored_frames(path, indices, field, times)):
         kept[row] = resize_image(picture, size)
     return kept
 
 
-def stored_frames(path: Path, indices: Sequence[int], field: str) -> Iterator[UInt8Array]:
+def stored_frames(
+    path: Path, indices: Sequence[int], field: str, times: NDArray[np.float64] | None = None
+) -> Iterator[UInt8Array]:
     """Some frames of a video file one by one, uint8 [H, W, 3], upright, in sRGB, in pixels as stored.
 
     Args:
         path: the file.
         indices: of the frames, rising.
         field: name of the input in messages.
+        times: see :func:`read_frames`.
 
     Raises:
-        InputError: the file cannot be read, or has fewer frames.
+        InputError: the file cannot be read, has fewer frames, or a frame is shown at another time.
     """
     missing = list(indices)
     with open_stream(path, field) as file:
@@ -163,6 +195,10 @@ def stored_frames(path: Path, indices: Sequence[int], field: str) -> Iterator[UI
                 return
             if index == missing[0]:
                 del missing[0]
+                if times is not None and abs(decoded.time - times[index]) > _SAME_TIME:
+                    raise InputError(
+                        field, f"frame {index} of {path} is not shown when the file's time stamps say", "re-encode it"
+                    )
                 yield decoded.view.upright(to_srgb(decoded.frame, field, path))
     if missing:
         raise InputError(field, f"{path} has no frame {missing[0]}")

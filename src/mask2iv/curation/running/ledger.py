@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from mask2iv.curation.running.outcomes import Outcome
 from mask2iv.curation.sources.interfaces import Recording
 from mask2iv.data.unfinished import Journal
 from mask2iv.errors import InputError, within
-from mask2iv.files import atomic_write, reason
+from mask2iv.files import atomic_write, reason, sha256_file
 from mask2iv.parsing import parse_json
 
 LEDGER = "curation.jsonl"
@@ -93,14 +95,23 @@ def digest_of(files: Sequence[Path]) -> str:
     Raises:
         InputError: one cannot be read.
     """
-    import hashlib
-
+    if len(files) == 1:
+        # Several recordings may lie in one large file.
+        status = os.stat(files[0])
+        return _digest_of_file(files[0], status.st_size, status.st_mtime_ns)
     digest = hashlib.sha256()
     for path in files:
-        try:
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-        except OSError as error:
-            raise InputError(str(path), f"cannot be read: {reason(error)}") from error
+        digest.update(_contents(path))
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=16)
+def _digest_of_file(path: Path, size: int, changed: int) -> str:
+    return sha256_file(path)
+
+
+def _contents(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read: {reason(error)}") from error

@@ -66,7 +66,7 @@ def make_clips(config: CurationConfig, finder: Finder, chore: Chore) -> Finished
         "left_out": [],
     }
     finished = Finished(outcome, {})
-    info = recording.footage.scan()
+    info = recording.footage.scan(whole=False)
     parts: list[_Part] = []
     for segment in recording.segments:
         name = "-".join(part for part in (chore.clip_id, segment.key) if part)
@@ -78,7 +78,7 @@ def make_clips(config: CurationConfig, finder: Finder, chore: Chore) -> Finished
         needed = sorted({index for part in parts for index in part.needed})
         cut = config.cut
         size = reduced_size(info.size, cut.size, cut.fit, cut.fit_scale or 1.0)
-        video = recording.footage.read(needed, size)
+        video = recording.footage.read(needed, size, info)
         for part in parts:
             rows = np.searchsorted(needed, part.needed)
             _work_on(part, video[rows], info, recording, config, finder, finished)

@@ -13,7 +13,7 @@ from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError, within
 from mask2iv.files import numbered_files
 from mask2iv.media.images import IMAGE_SUFFIXES, picture_size, read_image, resize_image
-from mask2iv.media.videos import MAX_VIDEO_PIXELS, VideoInfo, read_frames, scan_video
+from mask2iv.media.videos import MAX_VIDEO_PIXELS, VideoInfo, read_frames, scan_stamps, scan_video
 
 _FIELD = "video"
 
@@ -28,12 +28,12 @@ class VideoFootage:
     def files(self) -> tuple[Path, ...]:
         return (self.path,)
 
-    def scan(self) -> VideoInfo:
-        """Every frame is decoded, so a file that is damaged anywhere is found here."""
-        return scan_video(self.path, _FIELD)
+    def scan(self, whole: bool = True) -> VideoInfo:
+        """With `whole` every frame is decoded."""
+        return scan_video(self.path, _FIELD) if whole else scan_stamps(self.path, _FIELD)
 
-    def read(self, indices: Sequence[int], size: tuple[int, int]) -> UInt8Array:
-        return read_frames(self.path, indices, size, _FIELD)
+    def read(self, indices: Sequence[int], size: tuple[int, int], info: VideoInfo | None = None) -> UInt8Array:
+        return read_frames(self.path, indices, size, _FIELD, None if info is None else info.times)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class PictureFootage:
             )
         return paths
 
-    def scan(self) -> VideoInfo:
+    def scan(self, whole: bool = True) -> VideoInfo:
         """Only the headers of the pictures are read; a picture that is damaged behind its header is found by `read`.
 
         Raises:
@@ -90,7 +90,7 @@ class PictureFootage:
             size = found
         return VideoInfo(np.arange(len(paths)) / self.fps, self.fps, size, size)
 
-    def read(self, indices: Sequence[int], size: tuple[int, int]) -> UInt8Array:
+    def read(self, indices: Sequence[int], size: tuple[int, int], info: VideoInfo | None = None) -> UInt8Array:
         if len(indices) * size[0] * size[1] > MAX_VIDEO_PIXELS:
             raise InputError(_FIELD, f"more than {MAX_VIDEO_PIXELS:,} pixels are asked for of {self.folder}")
         paths = self.files

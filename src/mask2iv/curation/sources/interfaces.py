@@ -22,26 +22,30 @@ class Footage(Protocol):
         """What is read; a change of any of them is a change of the recording."""
         ...
 
-    def scan(self) -> VideoInfo:
+    def scan(self, whole: bool = True) -> VideoInfo:
         """Times, rate and size.
+
+        Args:
+            whole: look at all pictures, so that damage anywhere is found; else what headers and time stamps say.
 
         Raises:
             InputError: the pictures are missing or damaged.
         """
         ...
 
-    def read(self, indices: Sequence[int], size: tuple[int, int]) -> UInt8Array:
+    def read(self, indices: Sequence[int], size: tuple[int, int], info: VideoInfo | None = None) -> UInt8Array:
         """Some frames, resized as they are decoded; no other frame is kept.
 
         Args:
             indices: of the frames, rising.
             size: (H, W) of the result.
+            info: what was scanned, with which the frames must agree; None: it was scanned whole, or not at all.
 
         Returns:
             uint8 [len(indices), H, W, 3], upright, in sRGB.
 
         Raises:
-            InputError: a frame is missing or damaged.
+            InputError: a frame is missing, damaged, or of another time.
         """
         ...
 

@@ -73,10 +73,10 @@ class VideoPart:
     def files(self) -> tuple[Path, ...]:
         return (self.path,)
 
-    def scan(self) -> VideoInfo:
+    def scan(self, whole: bool = True) -> VideoInfo:
         return scan_part(self.path, self.start, self.count, self.fps, _FIELD)
 
-    def read(self, indices: Sequence[int], size: tuple[int, int]) -> UInt8Array:
+    def read(self, indices: Sequence[int], size: tuple[int, int], info: VideoInfo | None = None) -> UInt8Array:
         return read_part(self.path, self.start, indices, self.fps, size, _FIELD)
 
 
@@ -102,12 +102,12 @@ class TablePictures:
     def files(self) -> tuple[Path, ...]:
         return (self.path,)
 
-    def scan(self) -> VideoInfo:
+    def scan(self, whole: bool = True) -> VideoInfo:
         [last] = self.pictures([self.count - 1])
         size = (last.shape[0], last.shape[1])
         return VideoInfo(np.arange(self.count) / self.fps, self.fps, size, size)
 
-    def read(self, indices: Sequence[int], size: tuple[int, int]) -> UInt8Array:
+    def read(self, indices: Sequence[int], size: tuple[int, int], info: VideoInfo | None = None) -> UInt8Array:
         check_kept_pixels(self.path, len(indices), size, _FIELD)
         kept = np.empty((len(indices), *size, 3), dtype=np.uint8)
         for row, picture in enumerate(self.pictures(indices)):
