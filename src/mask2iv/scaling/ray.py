@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from mask2iv.errors import InputError
 from mask2iv.extras import require
 from mask2iv.files import reason
-from mask2iv.scaling.interfaces import ATTEMPTS, Begin, Crew, Failure, Item, Queue, Result, Task
+from mask2iv.scaling.interfaces import ATTEMPTS, Begin, Crew, Failure, Item, Queue, Result, Results, Task
 from mask2iv.scaling.processes import DIED
 
 LOCAL = "local"
@@ -90,7 +90,7 @@ class RayCrew(Crew):
             self._ray.shutdown()
             raise InputError("ray", f"a local Ray would listen on {found}", "install the version in constraints.txt")
 
-    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result | Failure]]:
+    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Results[Item, Result]:
         queue, busy = Queue(items), dict[Any, tuple[Any, Task[Item]]]()
         task: Task[Item] | None = None
         staff = _Staff(self._ray, begin, self.size, self._gpus)
