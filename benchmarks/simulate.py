@@ -7,6 +7,8 @@ import resource
 import time
 from collections import Counter
 
+from mask2iv.generation.values import parse_size
+from mask2iv.scaling.choice import crew_of
 from mask2iv.sim import SimConfig, simulate_clips
 from mask2iv.sim.benchmark import BENCHMARKS
 from mask2iv.sim.choreography.actions import ACTOR_MIXES
@@ -18,15 +20,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--ray", help="address of a Ray cluster, or local")
+    parser.add_argument("--size", default="160x256", help="HEIGHTxWIDTH")
     parser.add_argument("--actor", choices=tuple(ACTOR_MIXES), default="both")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--benchmark", choices=tuple(BENCHMARKS), help="clips like its training split's")
     args = parser.parse_args()
-    config = BENCHMARKS[args.benchmark].config("train") if args.benchmark else SimConfig(actor=args.actor)
+    height, width = parse_size(args.size)
+    config = SimConfig(height=height, width=width, actor=args.actor)
+    if args.benchmark:
+        config = BENCHMARKS[args.benchmark].config("train", height, width)
+    start = time.perf_counter()
+    crew = None if args.workers == 1 and args.ray is None else crew_of(args.workers, args.ray)
     rejected: Counter[str] = Counter()
     verbs: Counter[str] = Counter()
-    start = time.perf_counter()
-    for clip, counts in simulate_clips(config, args.seed, range(args.clips), args.workers):
+    for clip, counts in simulate_clips(config, args.seed, range(args.clips), crew):
         rejected.update(counts)
         verbs[clip.verb] += 1
     seconds = time.perf_counter() - start

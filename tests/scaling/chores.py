@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from mask2iv.errors import InputError
+from mask2iv.scaling.interfaces import Begin, Crew, Item, Result, Results
 
 DEADLY, WRONG, BROKEN = 7, 11, 13
 """Items whose worker dies, that cannot be used, and that meet a defect."""
@@ -47,3 +49,41 @@ def _die_once(folder: Path, item: int) -> int:
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return item * item
+
+
+@dataclass(frozen=True)
+class DeadlyCrew:
+    """A crew that does real work and whose workers die at some items.
+
+    Args:
+        crew: does the work.
+        folder: notes deaths, so that there are no more than there shall be.
+        deadly: part of the text of an item whose worker dies before it works on it.
+        deaths: how often in all.
+    """
+
+    crew: Crew
+    folder: Path
+    deadly: str
+    deaths: int = 1
+
+    @property
+    def size(self) -> int:
+        return self.crew.size
+
+    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Results[Item, Result]:
+        return self.crew.work(partial(_begin_deadly, begin, self.folder, self.deadly, self.deaths), items)
+
+
+def _begin_deadly(begin: Begin[Item, Result], folder: Path, deadly: str, deaths: int) -> Callable[[Item], Result]:
+    call = begin()
+
+    def work(item: Item) -> Result:
+        mark = folder / "deaths.txt"
+        before = mark.stat().st_size if mark.exists() else 0
+        if deadly in str(item) and before < deaths:
+            mark.write_text("+" * (before + 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(item)
+
+    return work

@@ -69,7 +69,7 @@ def test_items_are_asked_for_as_they_are_needed(tmp_path: Path) -> None:
     results = ProcessCrew(2).work(partial(chores.begin, tmp_path), items())
     next(results)
     assert len(asked) <= 3
-    results.close()  # type: ignore[attr-defined]
+    results.close()
 
 
 def test_results_in_order_whatever_order_they_get_done_in() -> None:

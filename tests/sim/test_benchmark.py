@@ -30,7 +30,7 @@ def made() -> dict[tuple[str, str], list[Clip]]:
         for split in SPLITS:
             record = read_record(benchmark, split)
             found[name, split] = [
-                clip for clip, _ in benchmark_clips(benchmark, split, 1 + (split == "test"), SIZE, 1, record)
+                clip for clip, _ in benchmark_clips(benchmark, split, 1 + (split == "test"), SIZE, None, record)
             ]
     return found
 
@@ -112,7 +112,7 @@ def test_clip_off_the_record_is_named() -> None:
     benchmark = BENCHMARKS["sim-robot"]
     wrong = [Entry(read_record(benchmark, "test")[0].draw, "0" * 16)]
     with pytest.raises(InputError, match="sim-robot-test-000000"):
-        list(benchmark_clips(benchmark, "test", 1, SIZE, 1, wrong))
+        list(benchmark_clips(benchmark, "test", 1, SIZE, None, wrong))
 
 
 def test_command_makes_and_checks_a_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

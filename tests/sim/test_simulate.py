@@ -18,6 +18,7 @@ pytest.importorskip("mujoco", reason="the sim extra is not installed")
 from mask2iv.contract import Clip, Label
 from mask2iv.data.store import ClipSetWriter
 from mask2iv.errors import InputError
+from mask2iv.scaling.processes import ProcessCrew
 from mask2iv.sim import ACTIONS_OF, Renderer, SimConfig, contact_sheet, simulate_clip, simulate_clips, vocabulary
 
 SMALL = {"height": 64, "width": 96, "num_frames": 16}
@@ -151,7 +152,7 @@ def test_objects_can_be_restricted(renderer: Renderer) -> None:
 def test_same_seed_gives_same_bytes_in_other_processes(renderer: Renderer) -> None:
     config = SimConfig(**SMALL)
     here = [simulate_clip(config, 3, index, renderer)[0] for index in (0, 1)]
-    there = [clip for clip, _ in simulate_clips(config, 3, (0, 1), workers=2)]
+    there = [clip for clip, _ in simulate_clips(config, 3, (0, 1), ProcessCrew(2))]
     for a, b in zip(here, there, strict=True):
         assert a.clip_id == b.clip_id
         assert a.caption == b.caption
@@ -209,7 +210,7 @@ def test_missing_mujoco_is_one_clear_error() -> None:
 
 def test_an_interrupted_series_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
     config = SimConfig(height=32, width=64)
-    clips = [clip for clip, _ in simulate_clips(config, 3, range(3), 1)]
+    clips = [clip for clip, _ in simulate_clips(config, 3, range(3))]
 
     def write(folder: Path, given: list[Clip], finish: bool) -> int:
         """Add the clips that are missing; returns how many were there."""

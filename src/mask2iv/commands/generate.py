@@ -58,12 +58,22 @@ class Generate:
     differ by rounding from those computed alone."""
     samples: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """How many different results; sample i has the seed --seed + i."""
+    workers: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """With --jobs: how many processes, or Ray actors, each with a model of its own; 0 for one per core, or per GPU."""
+    ray: Annotated[str | None, optional("ADDRESS")] = None
+    """With --jobs: work on this Ray cluster ("auto", HOST:PORT), whose nodes see this folder, --jobs, --model and --out
+    at the same paths (a shared file system), and write the results there; "local" for one started here."""
+    gpus_per_worker: Annotated[float, tyro.conf.arg(metavar="G")] = 0.0
+    """With --ray: share of a GPU for each actor; 0 computes on processors."""
 
     def run(self) -> int:
         how = (self.fitting, self.guidance, self.sampling, self.acceleration, self.output)
         if self.jobs is None:
             from mask2iv.generation.run import generate
 
+            for name, usual in (("workers", 1), ("ray", None), ("gpus_per_worker", 0.0)):
+                if getattr(self, name) != usual:
+                    raise InputError(name, "is for many scenes", "give --jobs, or leave it out")
             generate(self.scene, *how, self.samples, self.batch_size)
             return 0
         given = [field.name for field in fields(SceneOptions) if getattr(self.scene, field.name) is not None]
@@ -71,9 +81,10 @@ class Generate:
         if given:
             flags = ", ".join("--" + name.replace("_", "-") for name in given)
             raise InputError("jobs", "the file says what each job is", f"leave out {flags}")
-        from mask2iv.generation.jobs import run_jobs
+        from mask2iv.generation.jobs import Workers, run_jobs
 
-        return run_jobs(self.jobs, *how, self.batch_size)
+        workers = Workers(self.workers, self.ray, self.gpus_per_worker)
+        return run_jobs(self.jobs, *how, self.batch_size, workers)
 
 
 @dataclass(frozen=True)

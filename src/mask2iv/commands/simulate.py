@@ -22,6 +22,8 @@ from mask2iv.data.store import SIMULATOR, ClipSetWriter
 from mask2iv.errors import InputError
 from mask2iv.files import disk_faults
 from mask2iv.generation.values import parse_size
+from mask2iv.scaling.choice import crew_of
+from mask2iv.scaling.interfaces import Crew
 from mask2iv.sim import SimConfig, simulate_clips
 from mask2iv.sim.benchmark import BENCHMARKS, CLIPS, Entry, benchmark_clips, digest, read_record
 from mask2iv.sim.world.assets.catalogue import HOUSEHOLD, OBJECTS
@@ -64,7 +66,9 @@ class Simulate:
     noise: float = 0.0
     """Share of clips with sensor noise."""
     workers: int = 0
-    """Processes; 0 for one per core."""
+    """Processes, or Ray actors; 0 for one per core."""
+    ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="")] = None
+    """Work on this Ray cluster ("auto", HOST:PORT); "local" for one started here. The clips are written here."""
     max_minutes: float | None = None
     """Stop after this time, with the clips made until then (at least one)."""
 
@@ -91,10 +95,10 @@ class Simulate:
             blur=self.blur,
             noise=self.noise,
         )
-        count = self.clips or 64
+        count, crew = self.clips or 64, self._crew()
 
         def make(done: Rows) -> Iterator[tuple[Clip, dict[str, int]]]:
-            return simulate_clips(config, self.seed, range(len(done), count), self._processes())
+            return simulate_clips(config, self.seed, range(len(done), count), crew)
 
         self._write(config, {"seed": self.seed}, make, count)
 
@@ -102,7 +106,7 @@ class Simulate:
         assert self.benchmark is not None
         if self.split is None:
             raise InputError(f"benchmark {self.benchmark}", "needs a split", f"give --split: {', '.join(CLIPS)}")
-        own = {"out", "clips", "benchmark", "split", "size", "workers", "max_minutes"}
+        own = {"out", "clips", "benchmark", "split", "size", "workers", "ray", "max_minutes"}
         fixed = [field for field in fields(self) if field.name not in own]
         changed = [f"--{field.name}" for field in fixed if getattr(self, field.name) != field.default]
         if changed:
@@ -112,13 +116,16 @@ class Simulate:
             raise InputError("split train", "has no fixed number of clips", "give --clips")
         benchmark = BENCHMARKS[self.benchmark]
         config, record = benchmark.config(self.split, *size), read_record(benchmark, self.split)
-        make = partial(benchmark_clips, benchmark, self.split, count, size, self._processes(), record)
+        make = partial(benchmark_clips, benchmark, self.split, count, size, self._crew(), record)
         provenance = {"benchmark": benchmark.name, "split": self.split, "seed": benchmark.series(self.split)}
         rows = self._write(config, provenance, make, count)
         print(_verdict(benchmark.name, self.split, len(rows), record, reduce(digest, rows, "")))
 
-    def _processes(self) -> int:
-        return self.workers or os.cpu_count() or 1
+    def _crew(self) -> Crew | None:
+        """Who makes the clips; None: this process, which need not start another one."""
+        if self.ray is None and (self.workers or os.cpu_count()) == 1:
+            return None
+        return crew_of(self.workers, self.ray)
 
     def _write(
         self,

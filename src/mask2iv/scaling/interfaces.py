@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from mask2iv.errors import InputError
 
@@ -44,6 +44,10 @@ class Failure:
         place = f" ({last[0].name}, line {last[0].lineno})" if last else ""
         text = " ".join(str(error).split())
         return Failure(f"{type(error).__name__}: {text}{place}", False, "".join(traceback.format_exception(error)))
+
+
+Results: TypeAlias = Generator[tuple[Item, Result | Failure], None, None]
+"""Items with their results. Closing it ends the workers."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class Crew(Protocol):
 
     size: int
 
-    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result | Failure]]:
+    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Results[Item, Result]:
         """Work on all items, in whatever order they get done.
 
         A worker that dies is replaced. Its item, like one that raised an exception, is tried again before its

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from mask2iv.contract import Clip
 from mask2iv.errors import InputError
+from mask2iv.scaling.interfaces import Crew
 from mask2iv.sim.config import SimConfig
 from mask2iv.sim.generate import simulate_clips
 from mask2iv.sim.world.assets.catalogue import OBJECTS
@@ -131,26 +132,30 @@ def benchmark_clips(
     split: str,
     count: int,
     size: tuple[int, int],
-    workers: int,
+    crew: Crew | None,
     record: list[Entry],
     done: Sequence[Mapping[str, Any]] = (),
 ) -> Iterator[tuple[Clip, dict[str, int]]]:
     """Make the first `count` clips of a split and compare each with the record, as far as it goes.
 
     Args:
+        benchmark, split, count, size: what to make.
+        crew: who makes the clips; None: this process.
+        record: of the split.
         done: index entries of the first clips, which are there already.
 
     Yields:
         The clip, and how many draws were rejected before it by reason.
 
     Raises:
-        InputError: a bad size or split, or a clip that differs from the record.
+        InputError: a bad size or split, or a clip that differs from the record; and those of
+            :func:`~mask2iv.sim.generate.simulate_clips`.
     """
     config, so_far = benchmark.config(split, *size), ""
     draws = [entry.draw for entry in record]
     for row in done:
         so_far = digest(so_far, row)
-    made = simulate_clips(config, benchmark.series(split), range(len(done), count), workers, draws)
+    made = simulate_clips(config, benchmark.series(split), range(len(done), count), crew, draws)
     for index, (clip, rejected) in enumerate(made, start=len(done)):
         named = benchmark.named(clip, split)
         so_far = digest(so_far, vars(named))

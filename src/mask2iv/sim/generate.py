@@ -1,17 +1,18 @@
-"""One clip from (configuration, seed, index), or many clips from several processes."""
+"""One clip from (configuration, seed, index), or many clips from a crew."""
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from mask2iv.contract import Clip, Label, Trajectory
 from mask2iv.errors import InputError
+from mask2iv.scaling.interfaces import Crew, Failure, in_order
 from mask2iv.sim.choreography.actions import ACTIONS_OF, ACTOR_MIXES, possible_verbs
 from mask2iv.sim.choreography.actors import Actor, Hand, Robot, Unreachable
 from mask2iv.sim.choreography.grasp import Implausible, Scene, plan_grasp
@@ -269,49 +270,47 @@ def _draw_actor(rng: Rng, task: Task, name: str) -> Actor:
     return Robot.draw(rng, vec(across * rng.uniform(0.5, 0.64), rng.uniform(-0.05, 0.2), 0))
 
 
-_worker_renderer: Renderer | None = None
+_Job = tuple[int, int, int | None]
+"""Place in the order, index, and, where it is known, draw of a clip."""
+_Made = tuple[Clip, dict[str, int]]
 
 
-def _simulate_in_worker(config: SimConfig, seed: int, index: int, draw: int | None) -> tuple[Clip, dict[str, int]]:
-    global _worker_renderer
-    if _worker_renderer is None:
-        _worker_renderer = Renderer(config.height, config.width)
-    return simulate_clip(config, seed, index, _worker_renderer, draw)
+def _begin(config: SimConfig, seed: int) -> Callable[[_Job], _Made]:
+    """A worker of :func:`simulate_clips`, with its own renderer."""
+    renderer = Renderer(config.height, config.width)
+    return lambda job: simulate_clip(config, seed, job[1], renderer, job[2])
 
 
 def simulate_clips(
-    config: SimConfig, seed: int, indices: Iterable[int], workers: int, draws: Sequence[int] = ()
+    config: SimConfig, seed: int, indices: Iterable[int], crew: Crew | None = None, draws: Sequence[int] = ()
 ) -> Iterator[tuple[Clip, dict[str, int]]]:
-    """Yield :func:`simulate_clip` for each index, in order, from `workers` processes.
+    """Yield :func:`simulate_clip` for each index, in order.
 
     Args:
+        config, seed, indices: see :func:`simulate_clip`.
+        crew: who makes the clips; None: this process. The same clips, to the byte.
         draws: known draws of index 0, 1, ...; those of later indices are searched for.
 
     Raises:
-        InputError: workers < 1.
+        InputError: a clip cannot be made, or the workers that it was given to died; names its index.
+        RuntimeError: a defect that a worker met.
     """
-    if workers < 1:
-        raise InputError("workers", f"must be at least 1, found {workers}")
-    jobs = ((config, seed, index, draws[index] if index < len(draws) else None) for index in indices)
-    if workers == 1:
+    jobs = ((place, i, draws[i] if i < len(draws) else None) for place, i in enumerate(indices))
+    if crew is None:
         renderer = Renderer(config.height, config.width)
         try:
-            for _, _, index, draw in jobs:
+            for _, index, draw in jobs:
                 yield simulate_clip(config, seed, index, renderer, draw)
         finally:
             renderer.close()
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        waiting: list[Future[tuple[Clip, dict[str, int]]]] = []
-        try:
-            # A short queue, so that finished clips do not pile up in memory when the consumer is slow.
-            for job in jobs:
-                waiting.append(pool.submit(_simulate_in_worker, *job))
-                if len(waiting) > 3 * workers:
-                    yield waiting.pop(0).result()
-            for future in waiting:
-                yield future.result()
-        finally:
-            # When the consumer stops early, start no further clips.
-            pool.shutdown(wait=False, cancel_futures=True)
+    # Closed, so that no worker goes on when the consumer stops early.
+    with closing(crew.work(partial(_begin, config, seed), jobs)) as results:
+        for (_, index, _), made in in_order(results, lambda job: job[0]):
+            if not isinstance(made, Failure):
+                yield made
+            elif made.details:
+                raise RuntimeError(f"clip {index}: {made.problem}\n{made.details}")
+            else:
+                remedy = "" if made.expected else "what is done is kept; the same command goes on from there"
+                raise InputError(f"clip {index}", made.problem, remedy)
