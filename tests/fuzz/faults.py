@@ -175,8 +175,6 @@ class Disturbed:
         return wait
 
     def _run(self, folder: Path, log: Path) -> None:
-        from mask2iv.cli import main as command
-
         os.setsid()
         os.chdir(folder)
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -184,7 +182,7 @@ class Disturbed:
             os.dup2(descriptor, stream)
         status = 70
         try:
-            status = command(self.target.argv)
+            status = self.program(self.target.argv)
         except BaseException:  # noqa: BLE001  shown as what it is
             import traceback
 
