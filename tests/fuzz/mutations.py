@@ -33,6 +33,16 @@ ODD_VALUES = (
     *("1,2", "1,2,3,4", "-5,-5,10,10", "60,30,9000,9000", "9" * 22 + ",1"),
 )
 """Values of flags."""
+ODD_LINES = (
+    *("", "x" * 200_000, "a\x00b", "é" * 300, "../../etc/passwd", "\x1b[2J", "a\u2028b"),
+    *("confidence: nan", "confidence: 1e999", "confidence: " + "9" * 5000),
+)
+"""Of texts."""
+ODD_CELLS: tuple[Any, ...] = (
+    *(None, -1, 10**9, 2**62, 0.5, float("nan"), "x", b"\xff", "é" * 9000, True, [], ["a"], [None], [[1]], {"a": 1}),
+    *({"bytes": b"x", "path": "/etc/passwd"}, {"bytes": None, "path": "../x.png"}),
+)
+"""Of tables."""
 FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "PPM", "EPS", "PDF", "ICO", "TGA")
 
 
@@ -176,8 +186,7 @@ def _png_of_size(width: int, height: int, png: bytes) -> bytes:
 
 def _text(path: Path, rng: random.Random) -> str:
     lines = path.read_text(encoding="utf-8").splitlines() or [""]
-    odd = rng.choice(["", "x" * 200_000, "a\x00b", "é" * 300, "../../etc/passwd", "confidence: nan", "confidence: 1e999",
-                      "confidence: " + "9" * 5000, "\x1b[2J", "a\u2028b"])  # fmt: skip
+    odd = rng.choice(ODD_LINES)
     lines[rng.randrange(len(lines))] = odd
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return f"a line {odd[:20]!r}"
@@ -239,8 +248,7 @@ def _parquet(path: Path, rng: random.Random, traps: Path) -> str:
     elif kind < 0.65:
         table, said = table.slice(0, rng.choice([0, 1])), "cut"
     else:
-        odd = rng.choice([None, -1, 10**9, 2**62, 0.5, float("nan"), "x", b"\xff", [], ["a"], [None], [[1]], {"a": 1}, True,
-                          {"bytes": b"x", "path": "/etc/passwd"}, {"bytes": None, "path": "../x.png"}, "é" * 9000])  # fmt: skip
+        odd = rng.choice(ODD_CELLS)
         values = arrow.array([odd] * rows)
         if rng.random() < 0.3 and isinstance(odd, int) and not isinstance(odd, bool):
             values = values.cast(rng.choice([arrow.timestamp("ns"), arrow.duration("s"), arrow.float64()]))
