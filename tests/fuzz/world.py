@@ -67,7 +67,7 @@ def _curate(source: str, mutated: tuple[str, ...], *more: str, size: str = "32x6
 
 def _doctor(source: str, mutated: tuple[str, ...], *more: str) -> Target:
     argv = ["doctor", source, "--sheet", "out/sheet.png", "--json", "out/found.json", *more]
-    return Target(argv, (source,), mutated, flags=("--limit", "--source.cameras", "--source.kind"))
+    return Target(argv, (source,), mutated, flags=("--limit", "--cameras", "--kind"))
 
 
 def _export(form: str, clips: str, mutated: tuple[str, ...], *more: str) -> Target:
@@ -76,8 +76,8 @@ def _export(form: str, clips: str, mutated: tuple[str, ...], *more: str) -> Targ
 
 CURATING = (
     "--fps", "--take", "--fit", "--fit-scale", "--min-frames", "--max-frames", "--motion-share", "--validation",
-    "--test", "--split-seed", "--limit", "--source.cameras", "--source.kind", "--source.min-confidence",
-    "--source.actor-index", "--source.test-list",
+    "--test", "--split-seed", "--limit", "--cameras", "--kind", "--min-confidence",
+    "--actor-index", "--test-list",
 )  # fmt: skip
 BRIDGE = ("bridge/**/*.jpg", "bridge/**/lang.txt")
 HOI4D = ("hoi4d/**/*.mp4", "hoi4d/**/color.json", "hoi4d/**/0003*.png", "hoi4d/testset.txt")
@@ -159,11 +159,11 @@ TARGETS = {
                            "networks", "--limit", "1"),
     "curate-lerobot": _curate("lerobot", ("lerobot/**/*",)),
     "curate-tables": _curate("lerobot-third", ("lerobot-third/**/*.parquet", "lerobot-third/**/*.json"),
-                             "--source.cameras", "observation.images.wrist"),
+                             "--cameras", "observation.images.wrist"),
     "doctor-bridge": _doctor("bridge", BRIDGE),
     "doctor-hoi4d": _doctor("hoi4d", HOI4D),
     "doctor-masks": _doctor("masked", MASKED),
-    "doctor-lerobot": _doctor("lerobot-second", ("lerobot-second/**/*",), "--source.cameras", "observation.images.top"),
+    "doctor-lerobot": _doctor("lerobot-second", ("lerobot-second/**/*",), "--cameras", "observation.images.top"),
     "export-lerobot": _export("lerobot", "clips", CLIPS),
     "export-webdataset": _export("webdataset", "clips", CLIPS, "--shard-size", "60KB"),
     "export-frames": _export("frames", "clips", CLIPS),

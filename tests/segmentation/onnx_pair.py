@@ -1,12 +1,14 @@
 """A pair of tiny networks in MobileSAM's format, written without the onnx package.
 
-The encoder averages the picture; the decoder's mask is on everywhere. They test what surrounds networks.
+The encoder averages the picture; the decoder's mask is a block in its middle. They test what surrounds networks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 _FLOAT, _INT64 = 1, 7
 DECODER = {
@@ -29,9 +31,14 @@ def write_pair(folder: Path) -> Path:
     nodes = [
         node("Cast", ["orig_im_size"], ["size"], to=_INT64),
         node("Concat", ["ones", "size"], ["shape"], axis=0),
-        node("Expand", ["on", "shape"], ["masks"]),
+        node("Resize", ["block", "", "", "shape"], ["masks"], mode=b"nearest"),
     ]
-    constants = [tensor("ones", _INT64, [2], b"\1\0\0\0\0\0\0\0" * 2), tensor("on", _FLOAT, [1], b"\0\0\x80\x3f")]
+    block = np.zeros((1, 1, 8, 8), dtype="<f4")
+    block[..., 3:5, 3:5] = 1
+    constants = [
+        tensor("ones", _INT64, [2], np.ones(2, dtype="<i8").tobytes()),
+        tensor("block", _FLOAT, block.shape, block.tobytes()),
+    ]
     decoder = model(nodes, DECODER, {"masks": (1, 1, "height", "width")}, constants)
     (folder / "decoder.onnx").write_bytes(decoder)
     return folder
@@ -48,13 +55,15 @@ def model(
     return _number(1, 8) + _part(7, graph) + _part(8, _part(1, b"") + _number(2, 17))
 
 
-def node(kind: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: int | list[int]) -> bytes:
+def node(kind: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: int | bytes | list[int]) -> bytes:
     """A NodeProto."""
     text = b"".join(_part(1, name.encode()) for name in inputs) + b"".join(_part(2, name.encode()) for name in outputs)
     text += _part(4, kind.encode())
     for name, value in attributes.items():
         if isinstance(value, int):
             said = _number(3, value) + _number(20, 2)
+        elif isinstance(value, bytes):
+            said = _part(4, value) + _number(20, 3)
         else:
             said = b"".join(_number(8, one) for one in value) + _number(20, 7)
         text += _part(5, _part(1, name.encode()) + said)

@@ -67,7 +67,9 @@ def test_a_network_that_cannot_be_computed_is_told(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     image = np.full((48, 64, 3), 90, dtype=np.uint8)
     folder = write_pair(tmp_path / "pair")
-    assert OnnxSegmenter.from_folder(folder)(image, (3, 3, 9, 9)).all()
+    mask = OnnxSegmenter.from_folder(folder)(image, (3, 3, 9, 9))
+    assert mask[18:30, 24:40].all()
+    assert mask.sum() == 12 * 16
     # A decoder whose mask is the picture's size, one that takes another embedding, and one without masks.
     inputs = {**DECODER, "image_embeddings": (1, 256, 64, 64)}
     for decoder, message in (
