@@ -288,6 +288,43 @@ def test_a_source_without_usable_clips_says_why(drawn: DrawnSource, tmp_path: Pa
         run(drawn, tmp_path / "set", CurationConfig(cut=CONFIG.cut, min_frames=9))
 
 
+# --- a ledger that nobody vouches for
+
+
+def test_names_in_a_ledger_lead_nowhere_else(drawn: DrawnSource, tmp_path: Path) -> None:
+    """What is removed and moved lies in the set, whatever the ledger says."""
+    out, outside = tmp_path / "set", tmp_path / "outside"
+    (drawn.root / "fast.txt").write_text("9\n")  # left out, with a picture
+    run(drawn, out)
+    good = (out / "curation.jsonl").read_text()
+    outside.mkdir()
+    (outside / "kept").touch()
+    (tmp_path / "outside.jpg").touch()
+    (drawn.root / "step1.txt").write_text("2 \n")
+    (drawn.root / "fast.txt").write_text("9 \n")
+    (out / "curation.jsonl").write_text(good.replace('"clip_id":"step1"', '"clip_id":"../../outside"'))
+    with pytest.raises(InputError, match="clip_id"):
+        run(drawn, out)
+    for name in ("../../outside", str(outside)):
+        (out / "curation.jsonl").write_text(good.replace('"name":"fast"', f'"name":"{name}"'))
+        run(drawn, out)
+    (out / "curation.jsonl").write_text(good.replace('"group":', '"grouped":'))
+    with pytest.raises(InputError, match="clip step1: has no group"):
+        run(drawn, out)
+    assert (outside / "kept").exists()
+    assert (tmp_path / "outside.jpg").exists()
+
+
+@pytest.mark.parametrize("gone", ["clips/step2", "clips/step2/labels.npz", "skipped.jsonl", "clipset.json"])
+def test_what_is_gone_from_a_set_is_made_again(gone: str, drawn: DrawnSource, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    run(drawn, out)
+    before = contents(out)
+    shutil.rmtree(out / gone) if (out / gone).is_dir() else (out / gone).unlink()
+    assert run(drawn, out).new == gone.startswith("clips/")
+    assert contents(out) == before
+
+
 # --- splits
 
 

@@ -10,10 +10,12 @@ from tests.curation.lerobot_sets import FPS, LENGTHS, SIZE, TOP, WRIST, frame, w
 
 from mask2iv.curation.sources.interfaces import Problem, Recording
 from mask2iv.curation.sources.lerobot import LeRobotSource
+from mask2iv.data.parquet import episode_rows, read_columns
 from mask2iv.errors import InputError
 from mask2iv.media.videos import write_video
 
-pytest.importorskip("pyarrow.parquet")
+arrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
 
 
 @pytest.fixture
@@ -133,3 +135,50 @@ def test_templates_cannot_lead_elsewhere(template: str, third: Path) -> None:
     path = third / "meta/info.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"video_path": template}))
     assert all(isinstance(one, Problem) for one in entries(third))
+
+
+def many(path: Path, **columns: Any) -> None:
+    """A small table of a million rows, all alike."""
+    count = 10**6
+    values = {
+        name: arrow.DictionaryArray.from_arrays(arrow.array(np.zeros(count, np.int32)), arrow.array([value]))
+        if isinstance(value, str | bytes)
+        else np.full(count, value)
+        for name, value in columns.items()
+    }
+    parquet.write_table(arrow.table(values), path)
+    assert path.stat().st_size < 2**20
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_small_table_that_expands_to_gigabytes_is_refused(plain: bool, tmp_path: Path) -> None:
+    path, text = tmp_path / "many.parquet", "pick up the cup " * 2**12
+    many(path, task_index=0, task=text, episode_index=0, frame_index=0)
+    if plain:  # the file says nothing of how the column was held in memory
+        metadata = parquet.read_schema(path).metadata
+        path.write_bytes(path.read_bytes().replace(b"ARROW:schema", b"ARROW:scheme"))
+        assert b"ARROW:schema" in (metadata or {b"ARROW:schema": b""})
+    with pytest.raises(InputError, match="expands to more than 536,870,912 bytes"):
+        read_columns(path, ["task_index", "task"], "source", integers=["task_index"])
+    assert next(episode_rows(path, "task", 0, [0], "source")) == text
+    with pytest.raises(InputError, match="has 1,000,000 rows; at most 869,565 are read"):
+        read_columns(path, ["task_index"] * 23, "source")
+
+
+def test_columns_of_another_kind_are_told(third: Path) -> None:
+    path = third / "data/chunk-000/file-000.parquet"
+    table = parquet.read_table(path)
+    for values, message in (
+        (["x"] * len(table), "column 'frame_index' must hold integers, found string"),
+        ([[1]] * len(table), "column 'frame_index' must hold integers, found list<.*>"),
+        ([None] * len(table), "column 'frame_index' must hold integers, found null"),
+    ):
+        parquet.write_table(table.set_column(0, "frame_index", arrow.array(values)), path)
+        with pytest.raises(InputError, match=message):
+            list(episode_rows(path, WRIST, 0, [0], "source"))
+    parquet.write_table(table.append_column("frame_index", table.column(0)), path)
+    with pytest.raises(InputError, match="more than one column 'frame_index'"):
+        list(episode_rows(path, WRIST, 0, [0], "source"))
+    holes = arrow.array([None, *table.column("task_index").to_pylist()[1:]])
+    parquet.write_table(table.set_column(table.column_names.index("task_index"), "task_index", holes), path)
+    assert isinstance(entries(third)[1], Problem)

@@ -45,6 +45,7 @@ def build(root: Path, clips: Sequence[Clip], call: Callable[..., None], load: Ca
     call("export", "webdataset", "clips", "--out", "shards", "--shard-size", "60KB")
     _masks(root, clips, call, load(tests / "segmentation" / "onnx_pair.py"))
     call("curate", "bridge", "--out", "curated-half", "--size", "36x64", *CURATED, "--limit", "2")
+    call("curate", "bridge", "--out", "curated", "--size", "36x64", *CURATED)
 
 
 def _masks(root: Path, clips: Sequence[Clip], call: Callable[..., None], networks: ModuleType) -> None:

@@ -152,6 +152,7 @@ TARGETS = {
         ("out/*.json", "out/**/manifest.json", "out/evaluations/**/*.json*"), "tables"),
     "curate-bridge": _curate("bridge", BRIDGE, size="36x64"),
     "curate-again": _curate("bridge", ("out/*.json*", "out/clips/*/*"), size="36x64", before="curated-half"),
+    "curate-done": _curate("bridge", ("out/*.json*", "out/clips/*/*", "out/sheets/*"), size="36x64", before="curated"),
     "curate-hoi4d": _curate("hoi4d", HOI4D),
     "curate-videos": _curate("videos", OWN),
     "curate-masks": _curate("masked", MASKED),

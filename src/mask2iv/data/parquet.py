@@ -6,7 +6,7 @@ small batches, and what they came to is counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,11 +72,13 @@ def read_columns(path: Path, names: Sequence[str], field: str, integers: Sequenc
         size = 0
         for group in range(file.num_row_groups):
             for batch in _batches(file, group, names, path, field):
-                size += batch.nbytes
-                if size > MAX_TABLE_BYTES:
-                    raise InputError(field, f"{path} expands to more than {MAX_TABLE_BYTES:,} bytes")
                 for name in names:
-                    found[name] += batch.column(name).to_pylist()
+                    values = batch.column(name).to_pylist()
+                    # Not the batch's own size: equal values are one there, and as many here.
+                    size += _size(values)
+                    if size > MAX_TABLE_BYTES:
+                        raise InputError(field, f"{path} expands to more than {MAX_TABLE_BYTES:,} bytes")
+                    found[name] += values
         _check_integers(found, integers, path, field)
         return found
 
@@ -142,6 +144,15 @@ def _batches(file: Any, group: int, names: Sequence[str], path: Path, field: str
     # Each row may hold the largest value that there is.
     rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, size)))
     yield from file.iter_batches(rows, row_groups=[group], columns=list(names), use_threads=False)
+
+
+def _size(value: Any) -> int:
+    """Bytes of a column's values, about."""
+    if isinstance(value, (list, tuple)):
+        return sum(map(_size, value))
+    if isinstance(value, Mapping):
+        return sum(map(_size, value.values()))
+    return len(value) if isinstance(value, (str, bytes)) else 8
 
 
 def _belongs(place: str, names: Sequence[str]) -> bool:

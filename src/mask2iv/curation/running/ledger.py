@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic_core import to_json
 
 from mask2iv.config import from_dict, plain
 from mask2iv.curation.running.outcomes import Outcome
-from mask2iv.curation.sources.interfaces import Recording
+from mask2iv.curation.sources.interfaces import Recording, Split
 from mask2iv.data.unfinished import Journal
 from mask2iv.errors import InputError, within
 from mask2iv.files import atomic_write, reason
@@ -42,7 +42,7 @@ class Ledger:
         self.outcomes: dict[str, Outcome] = {}
         for line in self._journal.lines:
             with within(str(self.path)):
-                outcome = from_dict(Outcome, parse_json(line))
+                outcome = _checked(parse_json(line))
             self.outcomes[outcome["recording"]] = outcome
         self._journal.lines.clear()
 
@@ -85,6 +85,21 @@ class Ledger:
     def close(self) -> None:
         """Unlock the set."""
         self._journal.close(finished=False)
+
+
+def _checked(line: Any) -> Outcome:
+    """A line of the ledger. Names of clips become paths that are written and removed, so nothing else may stand there.
+
+    Raises:
+        InputError: another type, or a clip without a group, or of an unknown split.
+    """
+    outcome = from_dict(Outcome, line)
+    for kept in outcome["kept"]:
+        facts = kept["row"]["metadata"]
+        if not isinstance(facts.get("group"), str) or facts.get("split", "") not in (None, *get_args(Split)):
+            clip_id = kept["row"]["clip_id"]
+            raise InputError(f"clip {clip_id}", "has no group or an unknown split", "remove its line to make it again")
+    return outcome
 
 
 def digest_of(files: Sequence[Path]) -> str:
