@@ -309,7 +309,7 @@ def test_names_in_a_ledger_lead_nowhere_else(drawn: DrawnSource, tmp_path: Path)
         (out / "curation.jsonl").write_text(good.replace('"name":"fast"', f'"name":"{name}"'))
         run(drawn, out)
     (out / "curation.jsonl").write_text(good.replace('"group":', '"grouped":'))
-    with pytest.raises(InputError, match="clip step1: has no group"):
+    with pytest.raises(InputError, match="clip step1: has no group or masks"):
         run(drawn, out)
     assert (outside / "kept").exists()
     assert (tmp_path / "outside.jpg").exists()

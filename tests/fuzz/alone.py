@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from unittest.mock import patch
 
 from mask2iv.cli import main
@@ -15,7 +15,7 @@ class Here(Crew):
 
     size = 1
 
-    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result | Failure]]:
+    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Generator[tuple[Item, Result | Failure]]:
         call = begin()
         for item in items:
             result: Result | Failure

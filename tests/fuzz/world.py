@@ -175,6 +175,12 @@ TARGETS = {
         ["evaluate", "--predictions", "predictions", "--data", "shards", "--metrics", "psnr", "--threads", "1", "--out",
          "out"], ("shards", "predictions"), ("shards/*",)),
 }  # fmt: skip
+WITH_WORKERS = {
+    "curate": Target(
+        ["curate", "masked", "--out", "out", "--size", "32x64", "--frames", "4", "--motion-share", "0.3", "--workers",
+         "2"], ("masked",), ()),
+}  # fmt: skip
+"""Commands that start processes, to be disturbed; their files are mutated where they do the work alone."""
 
 
 def module(path: Path) -> ModuleType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -86,7 +86,7 @@ class Crew(Protocol):
 
     size: int
 
-    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result | Failure]]:
+    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Generator[tuple[Item, Result | Failure]]:
         """Work on all items, in whatever order they get done.
 
         A worker that dies is replaced. Its item, like one that raised an exception, is tried again before its
@@ -98,7 +98,7 @@ class Crew(Protocol):
             items: what to work on; pickled.
 
         Yields:
-            Each item with its result.
+            Each item with its result. Closing what yields them ends the workers, whatever they are doing.
 
         Raises:
             InputError: ``begin`` raised one.

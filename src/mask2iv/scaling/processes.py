@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class ProcessCrew(Crew):
             raise InputError("workers", f"must be 0 (one per core) or more, found {size}")
         self.size = size or os.cpu_count() or 1
 
-    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result | Failure]]:
+    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Generator[tuple[Item, Result | Failure]]:
         queue = Queue(items)
         busy: dict[Future[Any], tuple[_Lane, Task[Item]]] = {}
         free = [_Lane(begin) for _ in range(self.size)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from mask2iv.errors import InputError
@@ -59,7 +59,7 @@ class RayCrew(Crew):
                 "ray", f"no cluster answers at {address}: {reason(error)}", "start it: ray start"
             ) from error
 
-    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result | Failure]]:
+    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Generator[tuple[Item, Result | Failure]]:
         ray = self._ray
         actor = ray.remote(_Worker).options(num_cpus=1, num_gpus=self._gpus, max_restarts=-1, max_task_retries=0)
         queue = Queue(items)

@@ -96,9 +96,12 @@ def _checked(line: Any) -> Outcome:
     outcome = from_dict(Outcome, line)
     for kept in outcome["kept"]:
         facts = kept["row"]["metadata"]
-        if not isinstance(facts.get("group"), str) or facts.get("split", "") not in (None, *get_args(Split)):
+        named = isinstance(facts.get("group"), str) and isinstance(facts.get("masks"), str)
+        if not named or facts.get("split", "") not in (None, *get_args(Split)):
             clip_id = kept["row"]["clip_id"]
-            raise InputError(f"clip {clip_id}", "has no group or an unknown split", "remove its line to make it again")
+            raise InputError(
+                f"clip {clip_id}", "has no group or masks, or an unknown split", "remove its line to make it again"
+            )
     return outcome
 
 

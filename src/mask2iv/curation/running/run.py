@@ -123,7 +123,8 @@ class _Run:
     def work(self, crew: Crew, limit: int | None, prune: bool) -> Curation:
         chores = self._chores(limit)
         results = crew.work(partial(begin, self._config, self._source.habits), chores)
-        with tqdm(unit="recording", desc="curate") as bar:
+        # Closed at once where a result cannot be written: the workers end then, not some time later.
+        with closing(results), tqdm(unit="recording", desc="curate") as bar:
             for chore, result in results:
                 bar.update()
                 self._note(chore, result)
