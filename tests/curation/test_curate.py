@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from mask2iv.curation.running.run import Curation, curate
 from mask2iv.curation.running.settings import CurationConfig
 from mask2iv.curation.running.splits import split_of
 from mask2iv.curation.sources.interfaces import Source
+from mask2iv.curation.sources.recognise import open_source
 from mask2iv.data.folder import FolderConfig
 from mask2iv.data.splits import open_split
 from mask2iv.data.store import ClipSet
@@ -253,6 +255,16 @@ def test_a_recording_that_kills_its_worker_is_told_and_tried_again(drawn: DrawnS
     assert run(drawn, out).new == 1
     run(drawn, tmp_path / "undisturbed")
     assert contents(out) == contents(tmp_path / "undisturbed")
+
+
+def test_a_pipe_among_pictures_is_not_waited_for(tmp_path: Path, trees: ModuleType) -> None:
+    folder = trees.write_bridge_trajectory(tmp_path / "bridge" / "raw" / "traj_group0" / "traj0", frames=8)
+    (folder / "images0" / "im_3.jpg").unlink()
+    os.mkfifo(folder / "images0" / "im_3.jpg")
+    with pytest.raises(InputError, match=r"no clip is left of .*: cannot be read"):
+        run(open_source(tmp_path / "bridge"), tmp_path / "set", workers=1)
+    [entry] = json.loads((tmp_path / "set" / "curation.jsonl").read_text().splitlines()[1])["left_out"]
+    assert entry["details"].endswith("im_3.jpg: is not a file")
 
 
 def test_bad_clips_are_left_out_with_a_reason_and_a_picture(drawn: DrawnSource, tmp_path: Path) -> None:

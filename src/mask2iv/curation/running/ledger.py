@@ -14,7 +14,7 @@ from mask2iv.curation.running.outcomes import Outcome
 from mask2iv.curation.sources.interfaces import Recording, Split
 from mask2iv.data.unfinished import Journal
 from mask2iv.errors import InputError, within
-from mask2iv.files import atomic_write, reason
+from mask2iv.files import atomic_write, reason, require_regular
 from mask2iv.parsing import parse_json
 
 LEDGER = "curation.jsonl"
@@ -109,12 +109,13 @@ def digest_of(files: Sequence[Path]) -> str:
     """SHA-256 over the contents of files in their order.
 
     Raises:
-        InputError: one cannot be read.
+        InputError: one cannot be read, or is no file.
     """
     import hashlib
 
     digest = hashlib.sha256()
     for path in files:
+        require_regular(path)
         try:
             with path.open("rb") as file:
                 while block := file.read(1 << 20):
