@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -257,14 +257,31 @@ def test_a_recording_that_kills_its_worker_is_told_and_tried_again(drawn: DrawnS
     assert contents(out) == contents(tmp_path / "undisturbed")
 
 
-def test_a_pipe_among_pictures_is_not_waited_for(tmp_path: Path, trees: ModuleType) -> None:
+@pytest.mark.parametrize(
+    ("make", "message"), [(os.mkfifo, "is not a file"), (lambda path: path.symlink_to(path.name), "symbolic links")]
+)
+def test_a_picture_that_is_no_file_is_said(
+    make: Callable[[Path], None], message: str, tmp_path: Path, trees: ModuleType
+) -> None:
     folder = trees.write_bridge_trajectory(tmp_path / "bridge" / "raw" / "traj_group0" / "traj0", frames=8)
     (folder / "images0" / "im_3.jpg").unlink()
-    os.mkfifo(folder / "images0" / "im_3.jpg")
+    make(folder / "images0" / "im_3.jpg")
     with pytest.raises(InputError, match=r"no clip is left of .*: cannot be read"):
         run(open_source(tmp_path / "bridge"), tmp_path / "set", workers=1)
     [entry] = json.loads((tmp_path / "set" / "curation.jsonl").read_text().splitlines()[1])["left_out"]
-    assert entry["details"].endswith("im_3.jpg: is not a file")
+    assert "im_3.jpg: " in entry["details"]
+    assert message in entry["details"]
+
+
+def test_a_recording_that_has_lost_a_picture_goes_out_of_the_set(tmp_path: Path, trees: ModuleType) -> None:
+    for number in range(2):
+        trees.write_bridge_trajectory(tmp_path / f"bridge/raw/traj_group0/traj{number}", frames=8)
+    source, out = open_source(tmp_path / "bridge"), tmp_path / "set"
+    assert run(source, out, workers=1).clips == 2
+    (tmp_path / "bridge/raw/traj_group0/traj1/images0/im_3.jpg").unlink()
+    result = run(source, out, workers=1)
+    assert (result.new, result.clips) == (1, 1)
+    assert [entry["reasons"] for entry in result.left_out] == [["cannot be read"]]
 
 
 def test_bad_clips_are_left_out_with_a_reason_and_a_picture(drawn: DrawnSource, tmp_path: Path) -> None:

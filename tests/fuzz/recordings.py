@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import alone
 import numpy as np
 
 from mask2iv.contract import Clip, Label
@@ -44,8 +45,8 @@ def build(root: Path, clips: Sequence[Clip], call: Callable[..., None], load: Ca
     call("export", "lerobot", "clips", "--out", "lerobot")
     call("export", "webdataset", "clips", "--out", "shards", "--shard-size", "60KB")
     _masks(root, clips, call, load(tests / "segmentation" / "onnx_pair.py"))
-    call("curate", "bridge", "--out", "curated-half", "--size", "36x64", *CURATED, "--limit", "2")
-    call("curate", "bridge", "--out", "curated", "--size", "36x64", *CURATED)
+    for name, more in (("curated-half", ["--limit", "2"]), ("curated", [])):
+        assert alone.run(["curate", "bridge", "--out", name, "--size", "36x64", *CURATED, *more]) == 0
 
 
 def _masks(root: Path, clips: Sequence[Clip], call: Callable[..., None], networks: ModuleType) -> None:
