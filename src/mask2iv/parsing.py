@@ -82,22 +82,32 @@ def _holds_infinity(value: Any) -> bool:
     return any(map(_holds_infinity, value)) if isinstance(value, list) else value in (math.inf, -math.inf)
 
 
-def read_text_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Bytes of a small UTF-8 text file, without a byte order mark.
+def read_bytes(path: str | os.PathLike[str], max_bytes: int) -> bytes:
+    """Bytes of a file.
 
     Raises:
-        InputError: missing, no file, above :data:`MAX_JSON_BYTES`, or not UTF-8.
+        InputError: missing, no file, or above ``max_bytes``.
     """
     require_regular(path)
     try:
         with open(path, "rb") as file:
             # Reading takes memory for all that is asked for at once.
             size = os.fstat(file.fileno()).st_size
-            text = file.read(size) if size <= MAX_JSON_BYTES else b""
+            content = file.read(size) if size <= max_bytes else b""
     except OSError as error:
         raise InputError(str(path), f"cannot be read: {reason(error)}") from error
-    if size > MAX_JSON_BYTES:
-        raise InputError(str(path), f"has more than {MAX_JSON_BYTES // 2**20} MiB")
+    if size > max_bytes:
+        raise InputError(str(path), f"has more than {max_bytes // 2**20} MiB")
+    return content
+
+
+def read_text_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Bytes of a small UTF-8 text file, without a byte order mark.
+
+    Raises:
+        InputError: missing, no file, above :data:`MAX_JSON_BYTES`, or not UTF-8.
+    """
+    text = read_bytes(path, MAX_JSON_BYTES)
     try:
         text.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -122,6 +132,8 @@ def read_arrays(
     Raises:
         InputError: missing, damaged, above ``max_bytes``, without a wanted array, or with Python objects in it.
     """
+    if content is None:
+        require_regular(path)
     try:
         # Pickled objects are refused: they could run code.
         with np.load(path if content is None else io.BytesIO(content), allow_pickle=False) as archive:

@@ -1,113 +1,33 @@
 """LeRobot data sets of other programs: layouts of versions 2 and 3, several cameras and tasks, and damage."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from tests.curation.lerobot_sets import FPS, LENGTHS, SIZE, TOP, WRIST, frame, write_second, write_third
 
-from mask2iv.contract import UInt8Array
 from mask2iv.curation.sources.interfaces import Problem, Recording
 from mask2iv.curation.sources.lerobot import LeRobotSource
+from mask2iv.data.parquet import episode_rows, read_columns
 from mask2iv.errors import InputError
 from mask2iv.media.videos import write_video
 
 arrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 
-SIZE, FPS = (32, 48), 5
-LENGTHS = (4, 6, 5)
-TOP, WRIST = "observation.images.top", "observation.images.wrist"
-
-
-def frame(episode: int, index: int) -> UInt8Array:
-    return np.full((*SIZE, 3), 50 * episode + 8 * index + 20, dtype=np.uint8)
-
-
-def jpeg(picture: UInt8Array) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(255 - picture).save(buffer, format="JPEG", quality=95)
-    return buffer.getvalue()
-
-
-def info(root: Path, version: str, **paths: Any) -> None:
-    shape = {"shape": [*SIZE, 3], "names": ["height", "width", "channels"]}
-    features = {TOP: {"dtype": "video", **shape}, WRIST: {"dtype": "image", **shape}}
-    features |= {"action": {"dtype": "float32", "shape": [2], "names": None}}
-    value = {"codebase_version": version, "fps": FPS, "features": features, "total_episodes": 3, **paths}
-    (root / "meta").mkdir(parents=True, exist_ok=True)
-    (root / "meta/info.json").write_text(json.dumps(value))
-
-
-def rows(episode: int) -> dict[str, list[Any]]:
-    """Episode 1 changes its task after two frames."""
-    count = LENGTHS[episode]
-    return {
-        "frame_index": list(range(count)),
-        "episode_index": [episode] * count,
-        "task_index": [1 if episode == 1 and index < 2 else 0 for index in range(count)],
-        WRIST: [{"bytes": jpeg(frame(episode, index)), "path": None} for index in range(count)],
-    }
-
 
 @pytest.fixture
 def third(tmp_path: Path) -> Path:
-    """Version 3.0: one video file and one table for all episodes."""
-    root = tmp_path / "third"
-    paths = {
-        "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
-        "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
-        "splits": {"train": "0:2", "val": "2:3"},
-    }
-    info(root, "v3.0", **paths)
-    parts = [np.stack([frame(one, index) for index in range(LENGTHS[one])]) for one in range(3)]
-    write_video(root / "videos" / TOP / "chunk-000" / "file-000.mp4", np.concatenate(parts), FPS)
-    data = root / "data/chunk-000/file-000.parquet"
-    data.parent.mkdir(parents=True)
-    tables = [arrow.Table.from_pydict(rows(one)) for one in range(3)]
-    with parquet.ParquetWriter(data, tables[0].schema) as writer:
-        for table in tables:
-            writer.write_table(table)
-    starts = np.cumsum([0, *LENGTHS[:-1]]) / FPS
-    tasks = [["pick up the cup"], ["open the drawer", "pick up the cup"], ["pick up the cup"]]
-    episodes = {"episode_index": [0, 1, 2], "length": LENGTHS, "tasks": tasks}
-    episodes |= {f"data/{name}_index": [0, 0, 0] for name in ("chunk", "file")}
-    episodes |= {f"videos/{TOP}/{name}_index": [0, 0, 0] for name in ("chunk", "file")}
-    episodes |= {f"videos/{TOP}/from_timestamp": starts.tolist()}
-    place = root / "meta/episodes/chunk-000/file-000.parquet"
-    place.parent.mkdir(parents=True)
-    parquet.write_table(arrow.Table.from_pydict(episodes), place)
-    named = {"task_index": [0, 1], "__index_level_0__": ["pick up the cup", "open the drawer"]}
-    parquet.write_table(arrow.Table.from_pydict(named), root / "meta/tasks.parquet")
-    return root
+    """Version 3.0."""
+    return write_third(tmp_path / "third")
 
 
 @pytest.fixture
 def second(tmp_path: Path) -> Path:
-    """Version 2.1: files for each episode."""
-    root = tmp_path / "second"
-    paths = {
-        "data_path": "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet",
-        "video_path": "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
-    }
-    info(root, "v2.1", chunks_size=2, **paths)
-    lines = []
-    for one in range(3):
-        chunk = f"chunk-{one // 2:03d}"
-        pictures = np.stack([frame(one, index) for index in range(LENGTHS[one])])
-        write_video(root / "videos" / chunk / TOP / f"episode_{one:06d}.mp4", pictures, FPS)
-        data = root / "data" / chunk / f"episode_{one:06d}.parquet"
-        data.parent.mkdir(parents=True, exist_ok=True)
-        parquet.write_table(arrow.Table.from_pydict(rows(one)), data)
-        tasks = ["open the drawer", "pick up the cup"] if one == 1 else ["pick up the cup"]
-        lines.append(json.dumps({"episode_index": one, "tasks": tasks, "length": LENGTHS[one]}))
-    (root / "meta/episodes.jsonl").write_text("\n".join(lines))
-    named = ({"task_index": 0, "task": "pick up the cup"}, {"task_index": 1, "task": "open the drawer"})
-    (root / "meta/tasks.jsonl").write_text("\n".join(map(json.dumps, named)))
-    return root
+    """Version 2.1."""
+    return write_second(tmp_path / "second")
 
 
 def entries(root: Path, camera: str = TOP) -> list[Recording | Problem]:
@@ -215,3 +135,50 @@ def test_templates_cannot_lead_elsewhere(template: str, third: Path) -> None:
     path = third / "meta/info.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"video_path": template}))
     assert all(isinstance(one, Problem) for one in entries(third))
+
+
+def many(path: Path, **columns: Any) -> None:
+    """A small table of a million rows, all alike."""
+    count = 10**6
+    values = {
+        name: arrow.DictionaryArray.from_arrays(arrow.array(np.zeros(count, np.int32)), arrow.array([value]))
+        if isinstance(value, str | bytes)
+        else np.full(count, value)
+        for name, value in columns.items()
+    }
+    parquet.write_table(arrow.table(values), path)
+    assert path.stat().st_size < 2**20
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_small_table_that_expands_to_gigabytes_is_refused(plain: bool, tmp_path: Path) -> None:
+    path, text = tmp_path / "many.parquet", "pick up the cup " * 2**12
+    many(path, task_index=0, task=text, episode_index=0, frame_index=0)
+    if plain:  # the file says nothing of how the column was held in memory
+        metadata = parquet.read_schema(path).metadata
+        path.write_bytes(path.read_bytes().replace(b"ARROW:schema", b"ARROW:scheme"))
+        assert b"ARROW:schema" in (metadata or {b"ARROW:schema": b""})
+    with pytest.raises(InputError, match="expands to more than 536,870,912 bytes"):
+        read_columns(path, ["task_index", "task"], "source", integers=["task_index"])
+    assert next(episode_rows(path, "task", 0, [0], "source")) == text
+    with pytest.raises(InputError, match="has 1,000,000 rows; at most 869,565 are read"):
+        read_columns(path, ["task_index"] * 23, "source")
+
+
+def test_columns_of_another_kind_are_told(third: Path) -> None:
+    path = third / "data/chunk-000/file-000.parquet"
+    table = parquet.read_table(path)
+    for values, message in (
+        (["x"] * len(table), "column 'frame_index' must hold integers, found string"),
+        ([[1]] * len(table), "column 'frame_index' must hold integers, found list<.*>"),
+        ([None] * len(table), "column 'frame_index' must hold integers, found null"),
+    ):
+        parquet.write_table(table.set_column(0, "frame_index", arrow.array(values)), path)
+        with pytest.raises(InputError, match=message):
+            list(episode_rows(path, WRIST, 0, [0], "source"))
+    parquet.write_table(table.append_column("frame_index", table.column(0)), path)
+    with pytest.raises(InputError, match="more than one column 'frame_index'"):
+        list(episode_rows(path, WRIST, 0, [0], "source"))
+    holes = arrow.array([None, *table.column("task_index").to_pylist()[1:]])
+    parquet.write_table(table.set_column(table.column_names.index("task_index"), "task_index", holes), path)
+    assert isinstance(entries(third)[1], Problem)

@@ -1,6 +1,7 @@
 """Masks of other tools: what is exported comes back exactly; what tools write is understood."""
 
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,11 @@ def test_compressed_run_lengths_are_those_of_pycocotools() -> None:
         ([{"size": [H, W], "counts": "P"}], "cut off"),
         ([{"size": [H, W], "counts": [1, 2]}], "do not add up"),
         ([{"size": [10**6, 10**6], "counts": [10**12]}], "do not add up"),
+        ([{"size": [H, W], "counts": [2**62] * 4 + [H * W]}], "do not add up"),
+        ([{"size": [-H, -W], "counts": [H * W]}], "do not add up"),
         ([{"counts": [1]}], "size"),
+        ([None, {"size": [H], "counts": [1]}], "size"),
+        ({"9" * 5000: [None]}, "no known form"),
         ([[[0, 0, 5, 5]]], "masks"),
         ({"shapes": []}, "no known form"),
         ({"images": [{"id": 1}], "annotations": [{"image_id": 2, "segmentation": None}]}, "image_id"),
@@ -155,6 +160,13 @@ def test_damaged_run_lengths_are_said(value: Any, message: str, tmp_path: Path) 
     with pytest.raises(InputError, match=message) as caught:
         list(open_masks(path, None).read([0]))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["pipe.npy", "pipe.npz", "pipe.json", "pipe_labels.npz"])
+def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=name):
+        open_masks(tmp_path / name, None)
 
 
 def test_damaged_arrays_are_said(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ sys.path.insert(0, str(HERE))
 import run as fuzzing  # noqa: E402
 
 WRITERS = ("generate", "jobs", "clips", "join", "simulate", "evaluate", "train-vae", "import", "join-stages", "export",
-           "pack", "unpack", "reproduce")  # fmt: skip
+           "pack", "unpack", "reproduce", "curate", "export-lerobot", "export-webdataset")  # fmt: skip
 _TIMED = {
     *("manifest.json", "jobs-manifest.json", "metrics.json", "log.jsonl", "report.html", "per_clip.parquet"),
     *("import_report.json", "state.json", "protocol.json", "reproduce.json", "table-ablation.json"),
@@ -71,10 +71,11 @@ class Disturbed:
     """
 
     def __init__(self, name: str, world: Path, scratch: Path, rng: random.Random) -> None:
-        from world import TARGETS
+        from world import TARGETS, WITH_WORKERS
 
         self.name, self.world, self.scratch, self.rng = name, world, scratch, rng
-        target = TARGETS[name]
+        target = {**TARGETS, **WITH_WORKERS}[name]
+        self.workers = name in WITH_WORKERS
         # From the beginning, but for an evaluation that is half done.
         self.target = target if name == "evaluate" else replace(target, before="")
         self.findings: list[str] = []
@@ -92,6 +93,8 @@ class Disturbed:
         """Counts of what was done, and findings."""
         counts = {"seconds": round(self.seconds, 2), "kills": self.kills(kills), "disks": self.full_disks()}
         counts["pairs"] = self.twice()
+        if self.workers:
+            counts["workers killed"] = self.deaths(kills)
         return {**counts, "findings": self.findings}
 
     def kills(self, count: int) -> int:
@@ -134,6 +137,26 @@ class Disturbed:
         shutil.rmtree(folder)
         return 1
 
+    def deaths(self, count: int) -> int:
+        """Kill its workers, one or two in a run, at random moments: it ends as if nothing had been."""
+        done = 0
+        while done < count:
+            folder = self._prepared(self.scratch / "deaths")
+            pids: list[int] = []
+            wait = self._start(folder, started=pids.append)
+            for _ in range(min(self.rng.choice((1, 2)), count - done)):
+                time.sleep(self.rng.uniform(0, self.seconds / 2))
+                workers = workers_of(pids[0])
+                if workers:
+                    os.kill(self.rng.choice(workers), signal.SIGKILL)
+                    done += 1
+            status, said = wait()
+            if status != 0:
+                self.findings.append(f"{self.name}, a worker killed: {status}: {said[-300:]}")
+            self._compare(folder, f"after {done} workers were killed")
+            shutil.rmtree(folder)
+        return done
+
     def _finish(self, folder: Path, when: str) -> None:
         done = contents(folder / "out") == self.wanted
         status, said = self._start(folder)()
@@ -159,12 +182,15 @@ class Disturbed:
         time.sleep(self.rng.uniform(0, self.seconds))
         return wait(kill=True)[0] == -signal.SIGKILL
 
-    def _start(self, folder: Path, suffix: str = "") -> Callable[..., tuple[int, str]]:
+    def _start(
+        self, folder: Path, suffix: str = "", started: Callable[[int], None] = lambda _: None
+    ) -> Callable[..., tuple[int, str]]:
         """Start it; the result waits for its end, or kills it: exit status, and what it printed to stderr."""
         log = folder.with_name(f"{folder.name}{suffix}.log") if folder.parent == self.scratch else self.scratch / "log"
         child = os.fork()
         if child == 0:
             self._run(folder, log)
+        started(child)
 
         def wait(kill: bool = False) -> tuple[int, str]:
             if kill:
@@ -175,8 +201,6 @@ class Disturbed:
         return wait
 
     def _run(self, folder: Path, log: Path) -> None:
-        from mask2iv.cli import main as command
-
         os.setsid()
         os.chdir(folder)
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -184,7 +208,7 @@ class Disturbed:
             os.dup2(descriptor, stream)
         status = 70
         try:
-            status = command(self.target.argv)
+            status = self.target.program(self.target.argv)
         except BaseException:  # noqa: BLE001  shown as what it is
             import traceback
 
@@ -195,6 +219,15 @@ class Disturbed:
             os._exit(status)
 
 
+def workers_of(pid: int) -> list[int]:
+    """Processes that a process has started for work, by its own account."""
+    try:
+        children = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [one for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
+    except OSError:  # it has ended meanwhile
+        return []
+
+
 @contextmanager
 def disk(folder: Path, size: int) -> Any:
     """A disk of `size` bytes in memory; what is yielded enlarges it."""
@@ -203,7 +236,16 @@ def disk(folder: Path, size: int) -> Any:
     try:
         yield lambda: subprocess.run(["mount", "-o", "remount,size=2g", str(folder)], check=True)
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        # Python's helper processes are gone a moment after the command.
+        for last in (False,) * 50 + (True,):
+            if (
+                subprocess.run(
+                    ["umount", str(folder)], check=last, stderr=None if last else subprocess.DEVNULL
+                ).returncode
+                == 0
+            ):
+                break
+            time.sleep(0.1)
         folder.rmdir()
 
 

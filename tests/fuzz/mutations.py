@@ -10,6 +10,7 @@ import random
 import struct
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,16 @@ ODD_VALUES = (
     *("1,2", "1,2,3,4", "-5,-5,10,10", "60,30,9000,9000", "9" * 22 + ",1"),
 )
 """Values of flags."""
+ODD_LINES = (
+    *("", "x" * 200_000, "a\x00b", "é" * 300, "../../etc/passwd", "\x1b[2J", "a\u2028b"),
+    *("confidence: nan", "confidence: 1e999", "confidence: " + "9" * 5000),
+)
+"""Of texts."""
+ODD_CELLS: tuple[Any, ...] = (
+    *(None, -1, 10**9, 2**62, 0.5, float("nan"), "x", b"\xff", "é" * 9000, True, [], ["a"], [None], [[1]], {"a": 1}),
+    *({"bytes": b"x", "path": "/etc/passwd"}, {"bytes": None, "path": "../x.png"}),
+)
+"""Of tables."""
 FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "PPM", "EPS", "PDF", "ICO", "TGA")
 
 
@@ -43,8 +54,12 @@ def mutate(path: Path, rng: random.Random, traps: Path, sparse: bool = True) -> 
         ".json": _json_file,
         ".jsonl": _json_lines,
         ".csv": _table,
+        ".txt": _text,
         ".png": _picture,
+        ".jpg": _picture,
+        ".npy": _array,
         ".npz": _arrays,
+        ".parquet": partial(_parquet, traps=traps),
         ".safetensors": _safetensors,
         ".mp4": _video,
     }
@@ -111,7 +126,7 @@ def _change(holder: Any, key: Any, rng: random.Random) -> str:
         del holder[key]
         return f"{key!r} deleted"
     if kind < 0.2 and isinstance(holder, dict):
-        holder[rng.choice(["unknown", str(key) + "s", "", _SURROGATE])] = holder.pop(key)
+        holder[rng.choice(["unknown", str(key) + "s", "", _SURROGATE, "9" * 5000, "7"])] = holder.pop(key)
         return f"{key!r} renamed"
     if kind < 0.4 and isinstance(value, (int, float)) and not isinstance(value, bool):
         holder[key] = rng.choice([-value, value * 1000, value * 10**9, value + 1, value / 3, str(value), [value]])
@@ -138,7 +153,7 @@ def _table(path: Path, rng: random.Random) -> str:
 
 def _picture(path: Path, rng: random.Random) -> str:
     kind = rng.random()
-    if kind < 0.3:
+    if kind < 0.3 and path.suffix == ".png":
         width, height = rng.choice([(1, 1), (0, 0), (70_000, 70_000), (2**31 - 1, 2), (9000, 9000), (64, 1)])
         path.write_bytes(_png_of_size(width, height, path.read_bytes()))
         return f"its header says {width}x{height}"
@@ -169,6 +184,79 @@ def _png_of_size(width: int, height: int, png: bytes) -> bytes:
     return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
 
 
+def _text(path: Path, rng: random.Random) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines() or [""]
+    odd = rng.choice(ODD_LINES)
+    lines[rng.randrange(len(lines))] = odd
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return f"a line {odd[:20]!r}"
+
+
+_TYPES = (np.float64, np.int64, np.complex64, np.bool_, "S4", "U3", np.float16, "datetime64[s]", np.uint8)
+_SHAPES = ((), (0,), (3,), (4, 32), (4, 32, 64), (0, 32, 64), (4, 0, 64), (1, 1, 1, 1), (4, 16, 16))
+
+
+def _array(path: Path, rng: random.Random) -> str:
+    """Another array, or one whose header says so."""
+    dtype, shape = rng.choice(_TYPES), rng.choice(_SHAPES)
+    array = np.zeros(shape, dtype=dtype)
+    kind = rng.random()
+    if kind < 0.5:
+        np.save(path, array)
+        return f"{dtype} {shape}"
+    if kind < 0.6:
+        np.save(path, np.load(path) * rng.choice([3, 7, 255]))
+        return "other values"
+    claimed = rng.choice(
+        [(2**40,), (10**22, 1, 1), (-1, 32, 64), (2**20, 2**10, 2**10), (4, 32, 2**33), (4, 32, 10**9)]
+    )
+    descr = rng.choice(["|u1", "|O", "<M8[s]", "|V0", "|S1000000000", "<f8", [("a", "<i4"), ("b", "|O")], "|b1"])
+    with path.open("wb") as file:
+        header = {"descr": descr, "fortran_order": rng.random() < 0.3, "shape": claimed}
+        np.lib.format.write_array_header_2_0(file, header)
+        file.write(bytes(1000))
+    return f"header {descr} {claimed}"
+
+
+def _parquet(path: Path, rng: random.Random, traps: Path) -> str:
+    """A table with other columns or values, of very many rows, or with a damaged footer."""
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    kind = rng.random()
+    if kind < 0.15:
+        name = "tasks" if path.stem == "tasks" else "episodes" if "episodes" in path.parts else "data"
+        path.unlink()
+        os.link(traps / f"many-{name}.parquet", path)
+        return "very many rows"
+    if kind < 0.4:
+        data = bytearray(path.read_bytes())
+        for _ in range(rng.choice([1, 1, 2, 8])):
+            data[-rng.randrange(1, min(len(data), 3000))] = rng.randrange(256)
+        path.write_bytes(bytes(data))
+        return "footer changed"
+    with parquet.ParquetFile(path) as file:
+        table = file.read(use_threads=False)
+    index = rng.randrange(table.num_columns)
+    name, rows = table.column_names[index], table.num_rows
+    if kind < 0.5:
+        table, said = table.remove_column(index), "removed"
+    elif kind < 0.55:
+        table, said = table.rename_columns([one if one != name else "other" for one in table.column_names]), "renamed"
+    elif kind < 0.6:
+        table, said = table.append_column(name, table.column(index)), "twice"
+    elif kind < 0.65:
+        table, said = table.slice(0, rng.choice([0, 1])), "cut"
+    else:
+        odd = rng.choice(ODD_CELLS)
+        values = arrow.array([odd] * rows)
+        if rng.random() < 0.3 and isinstance(odd, int) and not isinstance(odd, bool):
+            values = values.cast(rng.choice([arrow.timestamp("ns"), arrow.duration("s"), arrow.float64()]))
+        table, said = table.set_column(index, name, values), f"{odd!r:.30}"
+    parquet.write_table(table, path)
+    return f"column {name!r} {said}"
+
+
 def _arrays(path: Path, rng: random.Random) -> str:
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
@@ -178,8 +266,7 @@ def _arrays(path: Path, rng: random.Random) -> str:
         del arrays[name]
         said = "deleted"
     elif kind < 0.5:
-        dtype = rng.choice([np.float64, np.int64, np.complex64, np.bool_, "S4", "U3", np.float16, "datetime64[s]"])
-        shape = rng.choice([(), (0,), (3,), (4, 32), (4, 32, 64), (0, 32, 64), (4, 0, 64), (1, 1, 1, 1)])
+        dtype, shape = rng.choice(_TYPES), rng.choice(_SHAPES)
         arrays[name], said = np.zeros(shape, dtype=dtype), f"{dtype} {shape}"
     elif kind < 0.7:
         array = arrays[name].copy()
@@ -187,6 +274,8 @@ def _arrays(path: Path, rng: random.Random) -> str:
         arrays[name], said = array, "one value"
     elif kind < 0.85:
         arrays[rng.choice(["a", "a b c d", "psnr", "../x", "psnr model x"])], said = arrays.pop(name), "renamed"
+    elif kind < 0.9:
+        arrays["9" * 5000], said = arrays.pop(name), "named by a long number"
     else:
         arrays[name], said = np.full(arrays[name].shape, np.nan), "NaN"
     with path.open("wb") as file:

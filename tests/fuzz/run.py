@@ -118,7 +118,7 @@ def one(name: str, number: int, world: Path, scratch: Path) -> Any:
     # Whoever packs gigabytes wants them packed.
     traps = world / "traps"
     changes += [f"{path.relative_to(folder)}: {mutations.mutate(path, rng, traps, name != 'pack')}" for path in chosen]
-    outcome = sandbox.run(argv, folder)
+    outcome = sandbox.run(argv, folder, target.program)
     for path in (folder, folder.with_name("case-logs")):
         shutil.rmtree(path)
     return outcome, changes

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,19 +41,21 @@ class Outcome:
     stderr: str = ""
 
 
-def run(argv: list[str], folder: Path) -> Outcome:
-    """Run a command line in `folder`, whose ``out`` it may write to."""
+def run(argv: list[str], folder: Path, program: Callable[[list[str]], int] | None = None) -> Outcome:
+    """Run a command line in `folder`, whose ``out`` it may write to; by default by the command itself."""
     before = _listing(folder)
     logs = folder.with_name(f"{folder.name}-logs")
     logs.mkdir()
     started = time.monotonic()
     child = os.fork()
     if child == 0:
-        _case(argv, folder, logs)  # does not return
+        _case(argv, folder, logs, program or main)  # does not return
     status, usage, hung = _wait(child, started)
     seconds = time.monotonic() - started
     peak = usage.ru_maxrss * 1024
-    stderr = (logs / "stderr").read_text(errors="replace") if (logs / "stderr").is_file() else ""
+    stdout, stderr = (
+        path.read_text(errors="replace") if path.is_file() else "" for path in (logs / "stdout", logs / "stderr")
+    )
     faults = (logs / "faults").read_text().splitlines() if (logs / "faults").is_file() else []
     if hung:
         faults.append(f"hang: more than {LIMIT_SECONDS:.0f} s")
@@ -60,7 +63,7 @@ def run(argv: list[str], folder: Path) -> Outcome:
         faults.append(f"traceback: {stderr.strip().splitlines()[-1][:300]}")
     elif status not in (0, 2, 3):
         faults.append(f"ended with {status}")
-    if status == 2 and not stderr.rstrip().splitlines()[-1:][0:1]:
+    if status == 2 and not (stdout + stderr).strip():
         faults.append("exit status 2 without a message")
     if peak > LIMIT_BYTES:
         faults.append(f"memory: {peak / 2**30:.1f} GiB")
@@ -86,7 +89,7 @@ def _wait(child: int, started: float) -> tuple[int, Any, bool]:
         time.sleep(0.005)
 
 
-def _case(argv: list[str], folder: Path, logs: Path) -> None:
+def _case(argv: list[str], folder: Path, logs: Path, program: Callable[[list[str]], int]) -> None:
     status = TRACEBACK
     try:
         os.chdir(folder)
@@ -95,7 +98,7 @@ def _case(argv: list[str], folder: Path, logs: Path) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (_HARD_BYTES, _HARD_BYTES))
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**31, 2**31))
         _watch(folder, logs / "faults")
-        status = main(argv)
+        status = program(argv)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
     except BaseException:  # noqa: BLE001  every one of them is a finding

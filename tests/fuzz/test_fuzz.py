@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("mujoco", reason="the sim extra is not installed")
+pytest.importorskip("pyarrow", reason="the data extra is not installed")
 HERE = Path(__file__).parent
 
 

@@ -12,6 +12,7 @@ import pickle
 import shutil
 import sys
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +28,11 @@ from mask2iv.trajectories.labels import labels_to_rgb
 from mask2iv.trajectories.storage import save_trajectory_file
 
 TESTS = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parent))
+import alone  # noqa: E402
+import recordings  # noqa: E402
+from recordings import CURATED  # noqa: E402
+
 SCENE = ["--image", "scene/image.png", "--object-mask", "scene/object.png"]
 PROMPT = "a hand pushing a box to the left"
 FAST = ["--steps", "1", "--threads", "1"]
@@ -42,6 +48,7 @@ class Target:
         mutated: glob patterns of those that are mutated, below the world.
         before: a folder that becomes ``out`` before the run, for commands that resume.
         flags: flags that get odd values now and then. Those that merely ask for much work are not among them.
+        program: runs the arguments.
     """
 
     argv: list[str]
@@ -49,8 +56,33 @@ class Target:
     mutated: tuple[str, ...]
     before: str = ""
     flags: tuple[str, ...] = ()
+    program: Callable[[list[str]], int] = main
 
 
+def _curate(source: str, mutated: tuple[str, ...], *more: str, size: str = "32x64", before: str = "") -> Target:
+    argv = ["curate", source, "--out", "out", "--size", size, *CURATED, *more]
+    inputs = (source, "networks") if "networks" in more else (source,)
+    return Target(argv, inputs, mutated, before, CURATING, alone.run)
+
+
+def _doctor(source: str, mutated: tuple[str, ...], *more: str) -> Target:
+    argv = ["doctor", source, "--sheet", "out/sheet.png", "--json", "out/found.json", *more]
+    return Target(argv, (source,), mutated, flags=("--limit", "--cameras", "--kind"))
+
+
+def _export(form: str, clips: str, mutated: tuple[str, ...], *more: str) -> Target:
+    return Target(["export", form, clips, "--out", "out", *more], (clips,), mutated, flags=("--limit", "--shard-size"))
+
+
+CURATING = (
+    "--fps", "--take", "--fit", "--fit-scale", "--min-frames", "--max-frames", "--motion-share", "--validation",
+    "--test", "--split-seed", "--limit", "--cameras", "--kind", "--min-confidence",
+    "--actor-index", "--test-list",
+)  # fmt: skip
+BRIDGE = ("bridge/**/*.jpg", "bridge/**/lang.txt")
+HOI4D = ("hoi4d/**/*.mp4", "hoi4d/**/color.json", "hoi4d/**/0003*.png", "hoi4d/testset.txt")
+OWN = ("videos/*", "videos/v0_masks/*")
+MASKED = ("masked/*.*", "masked/*_masks/*", "masked/*_masks/*/*")
 ASKED = (
     "--prompt", "--seed", "--size", "--guidance-scale", "--target-guidance-scale", "--fit", "--fit-scale",
     "--object-point", "--object-box", "--sampler", "--device", "--dtype",
@@ -118,7 +150,37 @@ TARGETS = {
         ["reproduce", "table-ablation", "--data", "clips", "--scale", "tiny", "--out", "out", "--rows",
          "interdyn", "--threads", "1"], ("clips",),
         ("out/*.json", "out/**/manifest.json", "out/evaluations/**/*.json*"), "tables"),
+    "curate-bridge": _curate("bridge", BRIDGE, size="36x64"),
+    "curate-again": _curate("bridge", ("out/*.json*", "out/clips/*/*"), size="36x64", before="curated-half"),
+    "curate-done": _curate("bridge", ("out/*.json*", "out/clips/*/*", "out/sheets/*"), size="36x64", before="curated"),
+    "curate-hoi4d": _curate("hoi4d", HOI4D),
+    "curate-videos": _curate("videos", OWN),
+    "curate-masks": _curate("masked", MASKED),
+    "curate-onnx": _curate("videos", ("networks/*",), "--remake-masks", "--segmenter", "onnx", "--segmenter-weights",
+                           "networks", "--limit", "1"),
+    "curate-lerobot": _curate("lerobot", ("lerobot/**/*",)),
+    "curate-tables": _curate("lerobot-third", ("lerobot-third/**/*.parquet", "lerobot-third/**/*.json"),
+                             "--cameras", "observation.images.wrist"),
+    "doctor-bridge": _doctor("bridge", BRIDGE),
+    "doctor-hoi4d": _doctor("hoi4d", HOI4D),
+    "doctor-masks": _doctor("masked", MASKED),
+    "doctor-lerobot": _doctor("lerobot-second", ("lerobot-second/**/*",), "--cameras", "observation.images.top"),
+    "export-lerobot": _export("lerobot", "clips", CLIPS),
+    "export-webdataset": _export("webdataset", "clips", CLIPS, "--shard-size", "60KB"),
+    "export-frames": _export("frames", "clips", CLIPS),
+    "export-masks": _export("masks", "clips", CLIPS, "--to", "coco"),
+    "export-results": _export("masks", "jobs-done", ("jobs-done/*/*", "jobs-done/*/trajectory/*")),
+    "shards": _export("masks", "shards", ("shards/*",), "--to", "arrays"),
+    "predictions-shards": Target(
+        ["evaluate", "--predictions", "predictions", "--data", "shards", "--metrics", "psnr", "--threads", "1", "--out",
+         "out"], ("shards", "predictions"), ("shards/*",)),
 }  # fmt: skip
+WITH_WORKERS = {
+    "curate": Target(
+        ["curate", "masked", "--out", "out", "--size", "32x64", "--frames", "4", "--motion-share", "0.3", "--workers",
+         "2"], ("masked",), ()),
+}  # fmt: skip
+"""Commands that start processes, to be disturbed; their files are mutated where they do the work alone."""
 
 
 def module(path: Path) -> ModuleType:
@@ -151,6 +213,7 @@ def build(root: Path) -> None:
     _trained(root)
     _results(root)
     _checkpoints(root)
+    recordings.build(root, clips, call, module)
     for name in ("model", "planning"):
         shutil.rmtree(root / name / "training")
 
@@ -269,6 +332,7 @@ def make_traps(root: Path) -> None:
                 np.lib.format.write_array_header_1_0(file, header)
                 for _ in range(max(count >> 24, 1)):
                     file.write(bytes(min(count, 1 << 24)))
+    recordings.make_tables(traps)
     (traps / "script.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 32\n(x) show\nshowpage\n")
     (traps / "concat.txt").write_text("ffconcat version 1.0\nfile '/etc/passwd'\n")
     (traps / "playlist.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n")

@@ -10,6 +10,8 @@ from diffusers import UniPCMultistepScheduler
 from mask2iv.contract import Label, Trajectory
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
+from mask2iv.models.text import token_ids, word_tokenizer
+from mask2iv.pipelines.components import load_component, save_component
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
 PROMPT = "a hand pushing a box to the right"
@@ -229,3 +231,15 @@ def test_not_a_model_folder(tmp_path: Path) -> None:
         Mask2IVPipeline.from_pretrained(tmp_path / "nothing")
     with pytest.raises(InputError, match="is not a model folder"):
         Mask2IVPipeline.from_pretrained(tmp_path)
+
+
+def test_a_saved_tokenizer_does_not_tell_whether_it_was_used(tmp_path: Path) -> None:
+    """The call that cuts off long prompts leaves its length in the tokenizer; a resumed training may not call it."""
+    tokenizer = word_tokenizer(["a", "hand"], 6)
+    save_component(tmp_path, "unused", tokenizer)
+    token_ids(tokenizer, ["a hand " * 9])
+    save_component(tmp_path, "used", tokenizer)
+    for path in sorted((tmp_path / "unused").iterdir()):
+        assert (tmp_path / "used" / path.name).read_bytes() == path.read_bytes()
+    again = load_component(tmp_path, "used", "PreTrainedTokenizerFast", torch.float32)
+    assert token_ids(again, ["a hand " * 9]).tolist() == token_ids(tokenizer, ["a hand " * 9]).tolist()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.segmentation.onnx_pair import DECODER, model, node, stored_elsewhere, write_pair
 
 from mask2iv.errors import InputError
 from mask2iv.media.images import read_image
@@ -60,3 +61,30 @@ def test_files_that_are_no_pair_are_told(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     with pytest.raises(InputError, match=r"^segmenter_weights: .*encoder\.onnx is not an ONNX network"):
         OnnxSegmenter.from_folder(tmp_path)
+
+
+def test_a_network_that_cannot_be_computed_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    image = np.full((48, 64, 3), 90, dtype=np.uint8)
+    folder = write_pair(tmp_path / "pair")
+    mask = OnnxSegmenter.from_folder(folder)(image, (3, 3, 9, 9))
+    assert mask[18:30, 24:40].all()
+    assert mask.sum() == 12 * 16
+    # A decoder whose mask is the picture's size, one that takes another embedding, and one without masks.
+    inputs = {**DECODER, "image_embeddings": (1, 256, 64, 64)}
+    for decoder, message in (
+        (model([node("Identity", ["orig_im_size"], ["masks"])], DECODER, {"masks": (2,)}), "gives no masks"),
+        (model([node("Identity", ["orig_im_size"], ["masks"])], inputs, {"masks": (2,)}), "cannot be computed"),
+        (model([node("Identity", ["orig_im_size"], ["size"])], DECODER, {"size": (2,)}), "cannot be computed"),
+    ):
+        (folder / "decoder.onnx").write_bytes(decoder)
+        with pytest.raises(InputError, match=rf"^segmenter_weights: .*decoder\.onnx {message}"):
+            OnnxSegmenter.from_folder(folder)(image, (3, 3, 9, 9))
+    # Values outside of the folder stay unread.
+    (tmp_path / "secret.bin").write_bytes(bytes(64))
+    for place in ("../secret.bin", str(tmp_path / "secret.bin")):
+        weights = stored_elsewhere("w", [4, 4], place)
+        network = model([node("MatMul", ["x", "w"], ["y"])], {"x": (4, 4)}, {"y": (4, 4)}, [weights])
+        (folder / "encoder.onnx").write_bytes(network)
+        with pytest.raises(InputError, match="is not an ONNX network"):
+            OnnxSegmenter.from_folder(folder)

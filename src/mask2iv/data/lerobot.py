@@ -56,7 +56,7 @@ class Info(TypedDict):
     """What is read of ``info.json``."""
 
     codebase_version: str
-    fps: Annotated[float, Field(gt=0, le=1000)]
+    fps: Annotated[float, Field(ge=0.001, le=1000)]
     features: dict[str, Feature]
     data_path: str
     video_path: NotRequired[str | None]

@@ -24,7 +24,7 @@ from typing_extensions import TypedDict
 
 from mask2iv.config import read_config, read_records
 from mask2iv.data.join import check_alike
-from mask2iv.data.store import CLIP_FILES, ClipSet, Count, SetHeader, index_line
+from mask2iv.data.store import CLIP_FILES, MAX_FILE_BYTES, ClipSet, Count, SetHeader, index_line
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, atomic_write, reason, sha256_file, write_json
 
@@ -93,6 +93,8 @@ class ShardedClips(ClipSet):
         one = self._members[row["clip_id"]]
         offset, length, sha256 = one["files"][name]
         shard = self.directory / self.info["shards"][one["shard"]]["name"]
+        if length > MAX_FILE_BYTES:
+            raise InputError(str(shard), f"{name} of clip {row['clip_id']} has more than {MAX_FILE_BYTES // 2**20} MiB")
         try:
             with shard.open("rb") as file:
                 # No more than is there is asked for: reading takes memory for all of it at once.

@@ -30,13 +30,15 @@ from mask2iv.data.unfinished import UNFINISHED, Journal
 from mask2iv.errors import InputError, within
 from mask2iv.files import atomic_write, reason, sha256_file, write_json
 from mask2iv.media.videos import read_video, write_video
-from mask2iv.parsing import parse_json
+from mask2iv.parsing import parse_json, read_bytes
 from mask2iv.trajectories.storage import load_trajectory, save_trajectory_file
 
 FORMAT = "mask2iv-clipset"
 VERSION = 1
 VIDEO_CRF = 8
 CLIP_FILES = ("video.mp4", "labels.npz")
+MAX_FILE_BYTES = 2**30
+"""Most bytes of one of them that is read as a whole."""
 SIMULATOR = "mask2iv simulate"
 """The generator in the provenance of simulated clips."""
 CLIP_ID = r"^[A-Za-z0-9_-]{1,200}$"
@@ -61,7 +63,7 @@ class _Header(SetHeader):
     version: Literal[1]
 
 
-class _Entry(TypedDict):
+class Entry(TypedDict):
     """A line of ``index.jsonl``."""
 
     clip_id: Annotated[str, Field(pattern=CLIP_ID)]
@@ -117,7 +119,7 @@ class ClipSetWriter:
         self._journal = Journal(self.directory, self._header()) if resume else None
         for line in self._journal.lines if self._journal else []:
             with within(str(self.directory / UNFINISHED)):
-                row = from_dict(_Entry, parse_json(line), unknown="ignore")
+                row = from_dict(Entry, parse_json(line), unknown="ignore")
             self.rows.append(dict(row))
             self._lines[row["clip_id"]] = line
 
@@ -157,7 +159,7 @@ class ClipSetWriter:
                 f"must have the clip set's size {list(self.size)}, {self.num_frames} frames, {self.fps} fps, found "
                 f"{list(found[0])}, {found[1]} frames, {found[2]} fps",
             )
-        row = clip_row(clip)
+        row = dict(clip_row(clip))
         try:
             line = index_line(row)
         except (TypeError, ValueError) as error:
@@ -174,7 +176,7 @@ class ClipSetWriter:
         finish_set(self.directory, self._lines, self._header())
 
 
-def clip_row(clip: Clip) -> dict[str, Any]:
+def clip_row(clip: Clip) -> Entry:
     """A clip's entry in the index."""
     return {
         "clip_id": clip.clip_id,
@@ -343,13 +345,10 @@ class ClipSet(Sequence[Clip]):
         """Bytes of a clip's file, one of :data:`CLIP_FILES`.
 
         Raises:
-            InputError: the file cannot be read.
+            InputError: the file cannot be read, or is above :data:`MAX_FILE_BYTES`.
         """
         path = self._folder({"clip_id": clip_id}) / name
-        try:
-            return self._content({"clip_id": clip_id}, name) or path.read_bytes()
-        except OSError as error:
-            raise InputError(str(path), f"cannot be read: {reason(error)}") from error
+        return self._content({"clip_id": clip_id}, name) or read_bytes(path, MAX_FILE_BYTES)
 
     def _digest(self, row: Mapping[str, Any], name: str) -> str:
         return sha256_file(self._folder(row) / name)
@@ -407,7 +406,7 @@ def read_index(path: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: missing, a damaged line, or a repeated clip id.
     """
-    rows = [dict(row) for row in read_records(path, _Entry)]
+    rows = [dict(row) for row in read_records(path, Entry)]
     if len({row["clip_id"] for row in rows}) != len(rows):
         raise InputError(str(path), "lists a clip_id twice")
     return rows

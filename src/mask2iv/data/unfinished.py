@@ -10,8 +10,8 @@ from pydantic_core import to_json
 
 from mask2iv.config import plain
 from mask2iv.errors import InputError
-from mask2iv.files import lock
-from mask2iv.parsing import parse_json
+from mask2iv.files import lock, require_regular
+from mask2iv.parsing import MAX_JSON_BYTES, parse_json
 
 UNFINISHED = "unfinished.jsonl"
 
@@ -35,6 +35,7 @@ class Journal:
 
     def __init__(self, folder: Path, head: Mapping[str, Any], name: str = UNFINISHED) -> None:
         self._path = folder / name
+        require_regular(self._path)
         self._file: IO[bytes] = self._path.open("a+b")
         try:
             if not lock(self._file, wait=False):
@@ -45,6 +46,8 @@ class Journal:
             raise
 
     def _read(self, folder: Path, head: Any) -> list[str]:
+        if self._path.stat().st_size > MAX_JSON_BYTES:
+            raise InputError(str(self._path), f"has more than {MAX_JSON_BYTES // 2**20} MiB", "remove the folder")
         self._file.seek(0)
         text = self._file.read()
         # What follows the last line break is the line that a killed process was writing.

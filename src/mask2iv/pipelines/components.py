@@ -147,10 +147,21 @@ def save_component(folder: Path, name: str, component: Any, dtype: torch.dtype |
         # torch's own `to`: that of diffusers warns of modules to keep in float32 even where there are none.
         if original is not None and dtype is not None:
             nn.Module.to(component, dtype)
+        if isinstance(component, PreTrainedTokenizerFast):
+            _forget_use(component)
         component.save_pretrained(target)
         if original is not None:
             nn.Module.to(component, original)
         _forget_origin(target / "config.json")
+
+
+def _forget_use(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Reset what a tokenizer keeps of the last call, its truncation and padding, which would be saved with it.
+
+    Each call sets both anew. So the file does not tell whether the tokenizer has been used.
+    """
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
 
 
 def write_weights(

@@ -102,7 +102,7 @@ class Crew(Protocol):
             items: what to work on; pickled.
 
         Yields:
-            Each item with its result.
+            Each item with its result. Closing what yields them ends the workers, whatever they are doing.
 
         Raises:
             InputError: ``begin`` raised one.

@@ -48,15 +48,15 @@ class OnnxSegmenter(Segmenter):
 
     def __init__(self, encoder: Path, decoder: Path, field: str = "segmenter_weights", threads: int = 0) -> None:
         runtime = require("onnxruntime", "segmenter onnx")
-        self._encoder = _session(runtime, encoder, field, threads)
-        self._decoder = _session(runtime, decoder, field, threads)
-        takes = self._encoder.get_inputs()
+        self._encoder = _Network(runtime, encoder, field, threads)
+        self._decoder = _Network(runtime, decoder, field, threads)
+        takes = self._encoder.inputs
         if len(takes) != 1 or list(takes[0].shape[1:]) != [3, SIDE, SIDE]:
             found = [f"{one.name} {one.shape}" for one in takes]
             raise InputError(
                 field, f"{encoder} is not the encoder of MobileSAM's format: it takes {found}, not [1, 3, 1024, 1024]"
             )
-        missing = _DECODER_INPUTS - {one.name for one in self._decoder.get_inputs()}
+        missing = _DECODER_INPUTS - {one.name for one in self._decoder.inputs}
         if missing:
             raise InputError(field, f"{decoder} is not the decoder of MobileSAM's format: no input {min(missing)}")
         self._kept: tuple[str, Any] = ("", None)
@@ -69,8 +69,7 @@ class OnnxSegmenter(Segmenter):
     def __call__(self, image: UInt8Array, prompt: Sequence[float], field: str = "prompt") -> BoolArray:
         height, width = image.shape[:2]
         points, labels = _points(prompt, height, width, field)
-        mask = self._decoder.run(
-            ["masks"],
+        mask = self._decoder(
             {
                 "image_embeddings": self._embedding(image),
                 "point_coords": points[None] * np.float32(SIDE / max(height, width)),
@@ -79,8 +78,11 @@ class OnnxSegmenter(Segmenter):
                 "has_mask_input": np.zeros(1, np.float32),
                 "orig_im_size": np.array([height, width], np.float32),
             },
-        )[0]
-        found: BoolArray = np.asarray(mask)[0, 0] > 0
+            "masks",
+        )
+        found = _mask(mask)
+        if found is None:
+            raise InputError(self._decoder.field, f"{self._decoder.path} gives no masks [1, N, H, W] of numbers")
         if found.shape != (height, width) or not found.any():
             raise InputError(field, f"nothing found at {list(prompt)}", "draw another box or supply a mask")
         return found
@@ -88,7 +90,7 @@ class OnnxSegmenter(Segmenter):
     def _embedding(self, image: UInt8Array) -> Any:
         key = hashlib.sha256(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
         if self._kept[0] != key:
-            self._kept = key, self._encoder.run(None, {self._encoder.get_inputs()[0].name: _pixels(image)})[0]
+            self._kept = key, self._encoder({self._encoder.inputs[0].name: _pixels(image)})
         return self._kept[1]
 
 
@@ -112,21 +114,52 @@ def find_pair(folder: Path, field: str = "segmenter_weights") -> tuple[Path, Pat
     return found[0], found[1]
 
 
-def _session(runtime: Any, path: Path, field: str, threads: int) -> Any:
-    require_file(path, field)
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    native = runtime.capi.onnxruntime_pybind11_state
-    # onnxruntime's errors have no common class of their own.
-    errors: tuple[type[Exception], ...] = (
-        ValueError,
-        *(one for one in vars(native).values() if isinstance(one, type) and issubclass(one, Exception)),
-    )
-    try:
-        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except errors as error:
-        raise InputError(field, f"{path} is not an ONNX network: {reason(error)}") from error
+class _Network:
+    """An ONNX network.
+
+    Args:
+        runtime: onnxruntime.
+        path: its file; values that lie in other files are read below its folder only.
+        field: what errors call the weights.
+        threads: 0 for onnxruntime's choice.
+
+    Raises:
+        InputError: no such file, or no such network; when called, one that cannot be computed.
+    """
+
+    def __init__(self, runtime: Any, path: Path, field: str, threads: int) -> None:
+        self.path, self.field = path, field
+        require_file(path, field)
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        native = runtime.capi.onnxruntime_pybind11_state
+        # onnxruntime's errors have no common class of their own.
+        self._errors: tuple[type[Exception], ...] = (
+            *(ValueError, RuntimeError, MemoryError, UnicodeDecodeError),
+            *(one for one in vars(native).values() if isinstance(one, type) and issubclass(one, Exception)),
+        )
+        try:
+            self._session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.inputs = self._session.get_inputs()
+        except self._errors as error:
+            raise InputError(field, f"{path} is not an ONNX network: {reason(error)}") from error
+
+    def __call__(self, values: dict[str, Any], output: str | None = None) -> Any:
+        """An output, by default the first."""
+        try:
+            return self._session.run(None if output is None else [output], values)[0]
+        except self._errors as error:
+            raise InputError(self.field, f"{self.path} cannot be computed: {reason(error)}") from error
+
+
+def _mask(values: Any) -> BoolArray | None:
+    """The first mask of a decoder's output, bool [H, W]; None where it has another form."""
+    array = np.asarray(values)
+    if array.ndim != 4 or not all(array.shape[:2]) or array.dtype.kind not in "biuf":
+        return None
+    found: BoolArray = array[0, 0] > 0
+    return found
 
 
 def _points(prompt: Sequence[float], height: int, width: int, field: str) -> tuple[Float, Float]:

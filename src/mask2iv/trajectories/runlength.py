@@ -29,7 +29,10 @@ def rle_decode(rle: dict[str, list[int]]) -> BoolArray:
         counts = np.array(rle["counts"], dtype=np.int64).reshape(-1)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError("rle", 'run lengths must be {"size": [H, W], "counts": [integers]}') from error
-    if not 0 < height * width <= MAX_IMAGE_PIXELS or (counts < 0).any() or counts.sum() != height * width:
+    total = height * width
+    sized = min(height, width) > 0 and total <= MAX_IMAGE_PIXELS
+    # Each by itself: the sum of huge counts wraps around.
+    if not sized or (counts < 0).any() or (counts > total).any() or counts.sum() != total:
         raise InputError("rle", f"run lengths do not add up to the {height}x{width} pixels of their size")
     pixels = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return pixels.reshape((height, width), order="F")

@@ -115,3 +115,44 @@ def test_ten_kills(seed: int, start: Start, tiny_clips: Path, tmp_path: Path) ->
     print(f"seed {seed}: {count} kills, equal")
     assert count >= 10
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.slow
+def test_two_processes_killed_at_random_moments_end_with_the_same_bytes(
+    start: Start, tiny_clips: Path, tmp_path: Path
+) -> None:
+    """Five times both are killed, one a moment before the other; the last run goes on from there, on two again."""
+    steps, output, generator = 40, tmp_path / "output", random.Random(3)
+    alone, killed = tmp_path / "alone", tmp_path / "killed"
+
+    def together(out: Path) -> list[BaseProcess]:
+        return start([*command(tiny_clips, out, steps), "--device", "cpu"], output, 2)
+
+    def finish(out: Path) -> None:
+        processes = together(out)
+        for process in processes:
+            process.join(240)
+        assert [process.exitcode for process in processes] == [0, 0], output.read_text()
+
+    finish(alone)
+    found = [0]
+    while len(found) <= 5:
+        processes = together(killed)
+        first, second = generator.sample(processes, 2)
+        step, delay = found[-1] + generator.randint(1, 3), generator.random() * 0.2
+
+        def further(step: int = step, delay: float = delay) -> bool:
+            """Some moments after it has come a few steps further."""
+            there = (killed / "training" / "vae" / f"checkpoint-{step:08d}").exists()
+            time.sleep(delay if there else 0)
+            return there
+
+        assert kill_when(first, further)
+        time.sleep(generator.random() * 0.2)
+        second.kill()
+        second.join(60)
+        found.append(int(list_checkpoints(killed / "training" / "vae")[-1].name[-8:]))
+    print(f"killed after steps {found}")
+    finish(killed)
+    assert_same_bytes(alone, killed, steps)
+    assert not list((killed / "training" / "vae").glob(".*")), "leftovers are removed"

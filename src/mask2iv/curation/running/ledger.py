@@ -7,16 +7,16 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic_core import to_json
 
 from mask2iv.config import from_dict, plain
 from mask2iv.curation.running.outcomes import Outcome
-from mask2iv.curation.sources.interfaces import Recording
+from mask2iv.curation.sources.interfaces import Recording, Split
 from mask2iv.data.unfinished import Journal
 from mask2iv.errors import InputError, within
-from mask2iv.files import atomic_write, reason, sha256_file
+from mask2iv.files import atomic_write, reason, require_regular, sha256_file
 from mask2iv.parsing import parse_json
 
 LEDGER = "curation.jsonl"
@@ -44,7 +44,7 @@ class Ledger:
         self.outcomes: dict[str, Outcome] = {}
         for line in self._journal.lines:
             with within(str(self.path)):
-                outcome = from_dict(Outcome, parse_json(line))
+                outcome = _checked(parse_json(line))
             self.outcomes[outcome["recording"]] = outcome
         self._journal.lines.clear()
 
@@ -58,8 +58,8 @@ class Ledger:
             return False
         try:
             found = [os.stat(path) for path in recording.footage.files]
-        except OSError:
-            return False
+        except (OSError, InputError):
+            return False  # whoever works on it will say what is wrong
         if sum(file.st_size for file in found) != noted["bytes"]:
             return False
         return max((file.st_mtime for file in found), default=0.0) <= self._noted or (
@@ -89,11 +89,37 @@ class Ledger:
         self._journal.close(finished=False)
 
 
+def _checked(line: Any) -> Outcome:
+    """A line of the ledger. Names of clips become paths that are written and removed, so nothing else may stand there.
+
+    Raises:
+        InputError: another type, or a clip without a group, or of an unknown split.
+    """
+    outcome = from_dict(Outcome, line)
+    for kept in outcome["kept"]:
+        facts = kept["row"]["metadata"]
+        named = isinstance(facts.get("group"), str) and isinstance(facts.get("masks"), str)
+        if not named or facts.get("split", "") not in (None, *get_args(Split)):
+            clip_id = kept["row"]["clip_id"]
+            raise InputError(
+                f"clip {clip_id}", "has no group or masks, or an unknown split", "remove its line to make it again"
+            )
+    return outcome
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file. Raises InputError when there is none."""
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read: {reason(error)}") from error
+
+
 def digest_of(files: Sequence[Path]) -> str:
     """SHA-256 over the contents of files in their order.
 
     Raises:
-        InputError: one cannot be read.
+        InputError: one cannot be read, or is no file.
     """
     if len(files) == 1:
         # Several recordings may lie in one large file.
@@ -111,6 +137,7 @@ def _digest_of_file(path: Path, size: int, changed: int) -> str:
 
 
 def _contents(path: Path) -> bytes:
+    require_regular(path)
     try:
         return path.read_bytes()
     except OSError as error:

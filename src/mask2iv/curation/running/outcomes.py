@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from typing_extensions import TypedDict
+
+from mask2iv.data.store import Entry
 
 
 class Kept(TypedDict):
     """A clip that is good; its files are in the set."""
 
-    row: dict[str, Any]
-    """Its entry in the index."""
+    row: Entry
+    """Its entry in the index; its metadata hold a group and a split, which may be None."""
     motion: float
     """Its motion score."""
 

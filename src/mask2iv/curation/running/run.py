@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -24,9 +25,9 @@ from mask2iv.curation.running.work import REJECTED, Chore, begin
 from mask2iv.curation.selection import slowest
 from mask2iv.curation.sources.interfaces import Problem, Recording, Source
 from mask2iv.data.folder import clip_id_of
-from mask2iv.data.store import finish_set, index_line, set_header
+from mask2iv.data.store import CLIP_FILES, CLIP_ID, finish_set, index_line, set_header
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_write, disk_faults, remove_leftovers
+from mask2iv.files import atomic_write, disk_faults, remove_leftovers, require_regular
 from mask2iv.scaling.interfaces import Crew, Failure
 
 GENERATOR = "mask2iv curate"
@@ -95,8 +96,16 @@ def curate(
 def _check_folder(out: Path) -> None:
     if os.path.exists(out) and not os.path.isdir(out):
         raise InputError("out", f"{out} is a file", "choose another name")
+    for name in (_HEADER, LEDGER, SKIPPED):
+        require_regular(out / name)
     if os.path.isdir(out) and any(out.iterdir()) and not (out / LEDGER).is_file():
         raise InputError("out", f"{out} is not empty and holds no curated clip set", "choose another folder")
+
+
+def _holds(path: Path, text: str) -> bool:
+    """Whether a file has this content."""
+    content = text.encode()
+    return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
 
 
 class _Run:
@@ -114,7 +123,8 @@ class _Run:
     def work(self, crew: Crew, limit: int | None, prune: bool) -> Curation:
         chores = self._chores(limit)
         results = crew.work(partial(begin, self._config, self._source.habits), chores)
-        with tqdm(unit="recording", desc="curate") as bar:
+        # Closed at once where a result cannot be written: the workers end then, not some time later.
+        with closing(results), tqdm(unit="recording", desc="curate") as bar:
             for chore, result in results:
                 bar.update()
                 self._note(chore, result)
@@ -133,8 +143,14 @@ class _Run:
                 return
             self._seen.add(entry.name)
             clip_id = self._clip_id(entry)
-            if not self._ledger.holds(entry):
+            if not self._ledger.holds(entry) or not self._complete(entry.name):
                 yield Chore(entry, clip_id)
+
+    def _complete(self, name: str) -> bool:
+        """Whether the files of a recording's clips are there, whatever became of them since they were written."""
+        ids = [kept["row"]["clip_id"] for kept in self._ledger.outcomes[name]["kept"]]
+        places = ([self._out / folder / clip_id for folder in ("clips", SLOW)] for clip_id in ids)
+        return all(any(all((one / file).is_file() for file in CLIP_FILES) for one in pair) for pair in places)
 
     def _clip_id(self, recording: Recording) -> str:
         """What the names of its clips begin with."""
@@ -178,7 +194,9 @@ class _Run:
             for folder in ("clips", SLOW):
                 shutil.rmtree(self._out / folder / kept["row"]["clip_id"], ignore_errors=True)
         for left_out in outcome["left_out"]:
-            (self._out / REJECTED / f"{left_out['name']}.jpg").unlink(missing_ok=True)
+            # Others are names of recordings and actions, which have no picture.
+            if re.fullmatch(CLIP_ID, left_out["name"]):
+                (self._out / REJECTED / f"{left_out['name']}.jpg").unlink(missing_ok=True)
 
     def _take_out_missing(self, limit: int | None, prune: bool) -> None:
         if limit is not None:
@@ -204,7 +222,7 @@ class _Run:
             said = ", ".join(sorted(reasons)) or "there are no recordings"
             raise InputError("source", f"no clip is left of {self._source.root}: {said}", "see mask2iv doctor")
         skipped = "".join(f"{index_line(entry)}\n" for entry in self._result.left_out)
-        if (self._out / _HEADER).is_file() and (self._out / SKIPPED).read_text(encoding="utf-8") == skipped:
+        if (self._out / _HEADER).is_file() and _holds(self._out / SKIPPED, skipped):
             return  # nothing was missing
         (self._out / _HEADER).unlink(missing_ok=True)
         self._place(kept, slow)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 from mask2iv.curation.running.outcomes import LeftOut
 from mask2iv.curation.running.work import REJECTED
 from mask2iv.data.folder import clip_id_of
+from mask2iv.data.store import CLIP_ID
 from mask2iv.files import atomic_directory, atomic_write
 from mask2iv.filmstrip import filmstrip, overlay
 from mask2iv.media.images import encode_jpeg, read_image
@@ -40,7 +42,8 @@ def write_sheets(out: Path, rows: Sequence[Mapping[str, Any]], left_out: Sequenc
             pictures = [
                 (f"{entry['name']}: {', '.join(entry['reasons'])}", out / REJECTED / f"{entry['name']}.jpg")
                 for entry in left_out
-                if reason in entry["reasons"]
+                # Names of recordings and actions may be paths; they have no picture.
+                if reason in entry["reasons"] and re.fullmatch(CLIP_ID, entry["name"])
             ]
             strips = [
                 (title, read_image(path)[None]) for title, path in _some([one for one in pictures if one[1].is_file()])

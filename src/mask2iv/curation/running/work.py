@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.curation.running.finding import Finder, Found
-from mask2iv.curation.running.ledger import digest_of
+from mask2iv.curation.running.ledger import digest_of, size_of
 from mask2iv.curation.running.outcomes import Finished, Kept, LeftOut, Outcome
 from mask2iv.curation.running.settings import CurationConfig
 from mask2iv.curation.selection import check_gates, motion_score
@@ -60,7 +59,7 @@ def make_clips(config: CurationConfig, finder: Finder, chore: Chore) -> Finished
     recording = chore.recording
     outcome: Outcome = {
         "recording": recording.name,
-        "bytes": sum(os.stat(path).st_size for path in recording.footage.files),
+        "bytes": sum(map(size_of, recording.footage.files)),
         "sha256": digest_of(recording.footage.files),
         "kept": [],
         "left_out": [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,8 +106,7 @@ class PictureFootage:
 
 def _number(path: Path) -> int:
     """The last number in a picture's name."""
-    digits = "".join(letter if letter.isdigit() else " " for letter in path.stem).split()
-    return int(digits[-1])
+    return int(re.findall("[0-9]+", path.stem)[-1])
 
 
 def frames_between(info: VideoInfo, start: float, stop: float | None) -> NDArray[np.intp]:

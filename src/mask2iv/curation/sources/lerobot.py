@@ -53,6 +53,13 @@ class _Episode(TypedDict):
     start: Annotated[float, Field(ge=0, le=10**9)]
 
 
+class _Task(TypedDict):
+    """A line of the tasks' table of version 2."""
+
+    task_index: _Index
+    task: str
+
+
 @dataclass(frozen=True)
 class VideoPart:
     """An episode's part of a video file.
@@ -230,7 +237,8 @@ class LeRobotSource:
     def _by_task(self, data: Path, number: int, split: Split | None, masks: GivenMasks | None) -> list[Segment]:
         """One action for each run of frames with the same task."""
         names = self._tasks()
-        table = read_columns(data, ["episode_index", "frame_index", "task_index"], _FIELD)
+        columns = ("episode_index", "frame_index", "task_index")
+        table = read_columns(data, columns, _FIELD, integers=columns)
         rows = zip(table["episode_index"], table["frame_index"], table["task_index"], strict=True)
         mine = [(frame, task) for episode, frame, task in rows if episode == number]
         segments: list[Segment] = []
@@ -309,13 +317,13 @@ class LeRobotSource:
     def _tasks(self) -> dict[int, str]:
         """Tasks by their number."""
         if self.version != VERSION:
-            rows = read_records(self.root / "meta/tasks.jsonl", dict[str, Any])
-            return {row["task_index"]: str(row["task"]) for row in rows if {"task_index", "task"} <= row.keys()}
+            rows = read_records(self.root / "meta/tasks.jsonl", _Task, "ignore")
+            return {row["task_index"]: row["task"] for row in rows}
         path = self.root / TASKS_PATH
         with opened(path, _FIELD) as file:
             # An index of pandas without a name is stored under one of its own.
             text = next((name for name in ("task", "__index_level_0__") if name in file.schema_arrow.names), "task")
-        table = read_columns(path, ["task_index", text], _FIELD)
+        table = read_columns(path, ["task_index", text], _FIELD, integers=["task_index"])
         return dict(zip(table["task_index"], map(str, table[text]), strict=True))
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mask2iv.contract import Label, UInt8Array
-from mask2iv.data.masks.frames import FIELD, MaskFrames, Numbers, combined, labelled
+from mask2iv.data.masks.frames import FIELD, MaskFrames, Numbers, combined, is_number, labelled
 from mask2iv.errors import InputError, within
-from mask2iv.files import numbered_files, reason
+from mask2iv.files import numbered_files, reason, require_regular
 from mask2iv.media.images import open_image
 from mask2iv.parsing import ARCHIVE_FAULTS, MAX_ARRAY_BYTES, read_arrays
 
@@ -112,7 +112,7 @@ def _parts(arrays: Mapping[str, NDArray[Any]], numbers: Numbers, place: str) -> 
         return labelled(next(iter(arrays.values())), numbers, place)
     if set(arrays) <= set(_ROLES):
         return combined({int(_ROLES[name]): array != 0 for name, array in arrays.items()}, None, place)
-    if all(name.isdecimal() for name in arrays):
+    if all(is_number(name) for name in arrays):
         return combined({int(name): array != 0 for name, array in arrays.items()}, numbers, place)
     names = ", ".join(arrays)[:200]
     raise InputError(FIELD, f"{place} holds the arrays {names}", "name them actor and object, or by numbers")
@@ -123,6 +123,8 @@ def _load(path: Path) -> Mapping[str, NDArray[Any]]:
     if path.suffix.lower() == ".npz":
         with within(FIELD):
             return {name: array for name, array in read_arrays(path).items() if array.ndim}
+    with within(FIELD):
+        require_regular(path)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except ARCHIVE_FAULTS as error:

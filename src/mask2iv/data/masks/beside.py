@@ -20,7 +20,7 @@ import numpy as np
 from mask2iv.contract import UInt8Array
 from mask2iv.data.masks.arrays import array_frames, arrays_of_folder, things_of_folder
 from mask2iv.data.masks.coco import coco_frames
-from mask2iv.data.masks.frames import FIELD, MaskFrames, Numbers, labelled, read_masks
+from mask2iv.data.masks.frames import FIELD, MaskFrames, Numbers, is_number, labelled, read_masks
 from mask2iv.errors import InputError
 from mask2iv.files import numbered_files
 from mask2iv.media.images import open_image
@@ -111,7 +111,7 @@ def open_masks(path: Path, numbers: Numbers) -> MaskFrames:
 
 def _of_folder(path: Path, numbers: Numbers) -> MaskFrames:
     inner = sorted(one for one in path.iterdir() if not one.name.startswith("."))
-    if inner and all(one.is_dir() and one.name.isdecimal() for one in inner):
+    if inner and all(one.is_dir() and is_number(one.name) for one in inner):
         return things_of_folder(inner, numbers)
     if any(one.suffix.lower() in (".npy", ".npz") for one in inner):
         return arrays_of_folder(path, numbers)

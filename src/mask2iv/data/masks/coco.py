@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing_extensions import TypedDict
 
 from mask2iv.config import from_dict
 from mask2iv.contract import BoolArray, Label, UInt8Array
-from mask2iv.data.masks.frames import FIELD, MaskFrames, Numbers, combined
+from mask2iv.data.masks.frames import FIELD, MaskFrames, Numbers, combined, is_number
 from mask2iv.errors import InputError, within
 from mask2iv.parsing import read_json
 from mask2iv.trajectories.runlength import rle_decode, rle_expand
@@ -77,7 +78,7 @@ def _tracks(value: Any, path: Path) -> tuple[int, _Tracks]:
                 for thing, run in _present(frame).items():
                     found.setdefault(thing + 1, {})[index] = run
             return len(masklet), found
-        if value and all(key.isdecimal() and isinstance(runs, list) for key, runs in value.items()):
+        if value and all(is_number(key) and isinstance(runs, list) for key, runs in value.items()):
             return max(map(len, value.values())), {int(key): _present(runs) for key, runs in value.items()}
     raise InputError(FIELD, f"{path} is of no known form", "write run lengths as COCO, YouTube-VIS or SA-V do")
 
@@ -135,5 +136,5 @@ def _mask(runs: Any, place: str) -> BoolArray:
 
 def _nothing(size: Any, place: str) -> BoolArray:
     """The empty mask of a size as it is written."""
-    pixels = size[0] * size[1] if isinstance(size, list) and all(isinstance(side, int) for side in size[:2]) else 0
-    return _mask({"size": size, "counts": [pixels]}, place)
+    sides = size if isinstance(size, list) and all(isinstance(side, int) for side in size) else [0]
+    return _mask({"size": size, "counts": [math.prod(sides)]}, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +75,11 @@ def _other_extent(total: int, size: tuple[int, ...], info: VideoInfo) -> InputEr
 def _extent(total: int, size: tuple[int, ...]) -> str:
     """Number and size (H, W) of frames, in words."""
     return f"{total} frames of {size[1]}x{size[0]} pixels"
+
+
+def is_number(name: str) -> bool:
+    """Whether a name is the number of a thing."""
+    return re.fullmatch("[0-9]{1,9}", name) is not None
 
 
 def labelled(values: NDArray[Any], numbers: Numbers, place: str) -> UInt8Array:

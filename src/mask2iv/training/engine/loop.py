@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_write, claimed, remove_leftovers
-from mask2iv.parsing import parse_json
+from mask2iv.parsing import parse_json, read_bytes
 from mask2iv.recipes.training import TrainingConfig
 from mask2iv.training.engine.clock import Clock
 from mask2iv.training.engine.health import Speed, count_flops, peak_memory
@@ -356,7 +356,7 @@ class Trainer:
         if not path.is_file():
             return
         kept = []
-        for line in path.read_bytes().splitlines():
+        for line in read_bytes(path, 2**31).splitlines():
             with contextlib.suppress(ValueError):
                 record = parse_json(line)
                 step = record.get("step") if isinstance(record, dict) else None
