@@ -46,7 +46,7 @@ SOME_FAILED = 3
 """Exit status when some jobs could not be done."""
 
 FAILURES, SUMMARY = "failures.json", "jobs-manifest.json"
-_PATHS = ("image", "object_mask", "target_mask", "actor_mask")
+_PATHS = ("image", "object_mask", "target_mask", "actor_mask", "segmenter_weights")
 _SCENE = tuple(f.name for f in fields(SceneOptions))
 _FIT = {f.name for f in fields(Fitting)}
 _KEYS = ("id", "seed", *_SCENE, *sorted(_FIT))
