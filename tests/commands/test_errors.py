@@ -90,6 +90,9 @@ SCENES = [
     (scene(*PROMPT, "--object-point", "60;36"), "--object-point: expected X,Y in pixels, found '60;36'"),
     (scene(*PROMPT, "--object-point", "-1,36"), "--object-point: x=-1 y=36 lies outside"),
     (scene(*PROMPT, "--object-point", "10,10"), "--object-point: nothing stands out at x=10 y=10"),
+    (scene(*PROMPT, *OBJECT, "--segmenter", "onnx"), "--segmenter: there is no box and no point to segment"),
+    (scene(*PROMPT, "--object-point", "60,36", "--segmenter", "onnx"), "--segmenter-weights: onnx needs the folder"),
+    (scene(*PROMPT, "--object-point", "60,36", "--segmenter-weights", "."), "--segmenter-weights: grabcut has no weig"),
 ]
 
 

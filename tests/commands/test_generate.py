@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -177,7 +178,19 @@ def test_masks_may_be_boolean_palette_or_cutout(desk: Desk) -> None:
 def test_a_box_or_a_point_finds_the_object_and_shows_what_it_found(desk: Desk, flags: tuple[str, str]) -> None:
     out = desk.run("trajectory", *flags, "--prompt", PROMPT)
     assert iou(load_mask(out / "object_mask.png", (64, 128)), desk.object_mask) > 0.9
-    assert manifest(out)["inputs"][flags[0][2:].replace("-", "_")] == [int(n) for n in flags[1].split(",")]
+    inputs = manifest(out)["inputs"]
+    assert inputs[flags[0][2:].replace("-", "_")] == [int(n) for n in flags[1].split(",")]
+    assert inputs["segmenter"] == {"name": "grabcut"}
+
+
+@pytest.mark.skipif("MASK2IV_SAM_ONNX" not in os.environ, reason="MASK2IV_SAM_ONNX names no MobileSAM-format pair")
+def test_a_network_may_find_the_object(desk: Desk) -> None:
+    network = ("--segmenter", "onnx", "--segmenter-weights", os.environ["MASK2IV_SAM_ONNX"])
+    out = desk.run("trajectory", "--object-box", "48,24,26,24", *network, "--prompt", PROMPT)
+    assert iou(load_mask(out / "object_mask.png", (64, 128)), desk.object_mask) > 0.9
+    told = manifest(out)["inputs"]["segmenter"]
+    assert told["name"] == "onnx"
+    assert len(told["encoder"]["sha256"]) == len(told["decoder"]["sha256"]) == 64
 
 
 def test_a_target_without_a_prompt_and_both(desk: Desk) -> None:

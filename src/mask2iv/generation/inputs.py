@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,9 @@ from mask2iv.generation.values import parse_numbers, parse_size
 from mask2iv.media.fitting import check_fit
 from mask2iv.media.images import MAX_IMAGE_PIXELS, read_image
 from mask2iv.parsing import read_json
-from mask2iv.segmentation.grabcut import mask_from_box, mask_from_point
+from mask2iv.segmentation.interfaces import Segmenter
+from mask2iv.segmentation.onnx import find_pair
+from mask2iv.segmentation.pretrained import SegmenterName, load_segmenter
 from mask2iv.stages.scene import Scene
 from mask2iv.trajectories.masks import load_mask, split_index
 from mask2iv.trajectories.storage import load_trajectory
@@ -60,6 +63,7 @@ def read_scene(scene: SceneOptions) -> SceneInputs:
         raise InputError(
             "object_mask", f"found {' and '.join(given) or 'no object'}", "give the object as a mask, a box or a point"
         )
+    _check_segmenter(scene)
     image = read_image(scene.image, "image")
     size = (int(image.shape[0]), int(image.shape[1]))
 
@@ -70,9 +74,9 @@ def read_scene(scene: SceneOptions) -> SceneInputs:
     object_mask = mask("object_mask")
     found = object_mask is None
     if scene.object_box is not None:
-        object_mask = mask_from_box(image, _box(scene.object_box), "object_box")
+        object_mask = _segmenter(scene)(image, _box(scene.object_box), "object_box")
     elif scene.object_point is not None:
-        object_mask = mask_from_point(image, _point(scene.object_point), "object_point")
+        object_mask = _segmenter(scene)(image, _point(scene.object_point), "object_point")
     assert object_mask is not None
     read = Scene(image, object_mask, prompt or "", mask("target_mask"), mask("actor_mask"))
     return SceneInputs(read, found, scene_record(scene))
@@ -97,7 +101,30 @@ def scene_record(scene: SceneOptions) -> dict[str, Any]:
         record["object_box"] = list(_box(scene.object_box))
     if scene.object_point is not None:
         record["object_point"] = list(_point(scene.object_point))
+    if scene.object_box is not None or scene.object_point is not None:
+        record["segmenter"] = {"name": scene.segmenter or "grabcut"}
+        if scene.segmenter == "onnx" and scene.segmenter_weights is not None:
+            parts = zip(("encoder", "decoder"), find_pair(scene.segmenter_weights), strict=True)
+            record["segmenter"] |= {part: file_record(path) for part, path in parts}
     return record
+
+
+def _check_segmenter(scene: SceneOptions) -> None:
+    """Raises InputError for a segmenter, or its weights, that nothing is asked of."""
+    if scene.object_box is None and scene.object_point is None:
+        for field in ("segmenter", "segmenter_weights"):
+            if getattr(scene, field) is not None:
+                raise InputError(field, "there is no box and no point to segment", "give one, or leave it out")
+
+
+def _segmenter(scene: SceneOptions) -> Segmenter:
+    return _loaded(scene.segmenter or "grabcut", scene.segmenter_weights)
+
+
+@lru_cache(maxsize=1)
+def _loaded(name: SegmenterName, weights: Path | None) -> Segmenter:
+    """The segmenter is loaded once for all jobs that name the same."""
+    return load_segmenter(name, weights)
 
 
 def _box(text: str) -> tuple[int, ...]:

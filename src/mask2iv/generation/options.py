@@ -33,6 +33,12 @@ class SceneOptions:
     object_point: Annotated[str | None, optional("X,Y")] = None
     """In place of a mask: a point on the object in pixels of the picture. The mask found there is written to
     object_mask.png."""
+    segmenter: Annotated[Literal["grabcut", "onnx"] | None, optional("{grabcut,onnx}")] = None
+    """What finds the object in --object-box or at --object-point: GrabCut, which needs no weights, or a network (with
+    --segmenter-weights and the extra [segment]). Default: grabcut."""
+    segmenter_weights: Annotated[Path | None, optional("FOLDER")] = None
+    """Of the segmenter onnx: a folder with a pair of ONNX files in MobileSAM's format, encoder.onnx and decoder.onnx
+    or sam.onnx."""
     prompt: Annotated[str | None, optional("TEXT")] = None
     """The instruction, for example "a hand picking up a can". Other words for it, such as "lift the can", the embedded
     model reads as the ones that it knows, and says how."""

@@ -24,6 +24,8 @@ LOST = 0.12
 """A thing of which less than this share is seen is hidden; it is looked for where it was."""
 MOST = 0.6
 """A thing of which more than this share is seen is where it seems to be."""
+STILL = 6.0
+"""Distance in Lab below which a pixel has not changed since the first frame."""
 REACH = 0.12
 """How far from its last place a hidden thing is looked for, as a share of the diagonal per frame, at most thrice."""
 FOUND = 14.0
@@ -155,8 +157,13 @@ class _Thing:
     def _like(self, lab: Float, origin: Float) -> BoolArray:
         """Where the picture shows the colour of the first frame's pixel."""
         then = cv2.remap(self.lab, origin[1], origin[0], cv2.INTER_LINEAR)
-        like: BoolArray = np.linalg.norm(lab - then, axis=-1) < UNLIKE
+        like: BoolArray = (np.linalg.norm(lab - then, axis=-1) < UNLIKE) & ~self._unchanged(lab)
         return like
+
+    def _unchanged(self, lab: Float) -> BoolArray:
+        """Where the picture shows what it showed in the first frame, and that was not the thing."""
+        unchanged: BoolArray = (np.linalg.norm(lab - self.lab, axis=-1) < STILL) & ~self.first
+        return unchanged
 
     def _look_for(self, lab: Float) -> BoolArray:
         """The thing near its last place, as it looked in the first frame; nothing where it is still hidden."""
@@ -177,12 +184,14 @@ class _Thing:
         squares = cv2.matchTemplate(window, np.ascontiguousarray(look), cv2.TM_SQDIFF, mask=weights)
         _, _, (x, y), _ = cv2.minMaxLoc(squares)
         places.append((top + y, left + x))
+        unchanged = self._unchanged(lab)
         for y, x in places:
             where = np.s_[y : y + h, x : x + w]
             distance = np.linalg.norm(lab[where] - look, axis=-1)
-            like = part & (distance < UNLIKE)
-            # A part that comes out is enough, if it is like the thing: the rest may still be covered.
-            if like.sum() >= 3 * LOST * self.area and distance[like].mean() <= FOUND:
+            like = part & (distance < UNLIKE) & ~unchanged[where]
+            # Where it was, a part that comes out is enough; elsewhere most of it must be seen, as much looks alike.
+            least = 3 * LOST if (y, x) == (row, column) else MOST
+            if like.sum() >= least * self.area and distance[like].mean() <= FOUND:
                 return self._take_up(where, part, like)
         return empty
 

@@ -53,7 +53,7 @@ class StageBuilder:
         return self._bodies - 1
 
     def _add(self, body: Any, group: str, geom: Geom, pose: Pose) -> None:
-        name = f"g{self._count}"
+        name = f"{group}-{self._count}"
         self._count += 1
         extra: dict[str, Any] = {}
         if geom.mesh is not None:
