@@ -20,7 +20,7 @@ DIED = Failure("its worker died (killed, out of memory, or a crash in a library)
 
 
 class ProcessCrew(Crew):
-    """Processes of this machine, each with one thread for numerical libraries.
+    """Processes of this machine.
 
     Args:
         size: how many; 0 for one per core.
@@ -63,7 +63,6 @@ class _Lane:
 
     def __init__(self, begin: Begin[Any, Any]) -> None:
         self._begin = begin
-        self._begun = False
         self._open()
 
     def _open(self) -> None:

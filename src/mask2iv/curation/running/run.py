@@ -136,7 +136,7 @@ class _Run:
         """Recordings that are not done yet."""
         for entry in self._source.entries():
             if isinstance(entry, Problem):
-                details = entry.details.replace(f"{self._source.root}{os.sep}", "")
+                details = self._within_source(entry.details)
                 self._problems.append({"name": entry.name, "reasons": [entry.reason], "details": details})
                 continue
             if limit is not None and len(self._seen) >= limit:
@@ -145,6 +145,10 @@ class _Run:
             clip_id = self._clip_id(entry)
             if not self._ledger.holds(entry) or not self._complete(entry.name):
                 yield Chore(entry, clip_id)
+
+    def _within_source(self, text: str) -> str:
+        """A message without the place of the source: the same recordings elsewhere give the same set."""
+        return text.replace(f"{self._source.root}{os.sep}", "")
 
     def _complete(self, name: str) -> bool:
         """Whether the files of a recording's clips are there, whatever became of them since they were written."""
@@ -176,9 +180,8 @@ class _Run:
             result = Finished(
                 {"recording": name, "bytes": 0, "sha256": "", "kept": [], "left_out": [left_out]}, files={}
             )
-        # The same recordings elsewhere give the same set.
         for entry in result.outcome["left_out"]:
-            entry["details"] = entry["details"].replace(f"{self._source.root}{os.sep}", "")
+            entry["details"] = self._within_source(entry["details"])
         if name in self._ledger.outcomes:
             self._remove_files(self._ledger.outcomes[name])
         for kept in result.outcome["kept"]:

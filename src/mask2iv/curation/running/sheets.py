@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,8 +33,7 @@ def write_sheets(out: Path, rows: Sequence[Mapping[str, Any]], left_out: Sequenc
         rows: the index.
         left_out: what is not in it.
     """
-    shutil.rmtree(out / "sheets", ignore_errors=True)
-    with atomic_directory(out / "sheets") as folder:
+    with atomic_directory(out / "sheets", overwrite=True) as folder:
         shown = [(_title(row), _painted(out / "clips" / row["clip_id"])) for row in _some(rows)]
         (folder / "clips.jpg").write_bytes(encode_jpeg(filmstrip(shown, _COLUMNS)))
         for reason in sorted({reason for entry in left_out for reason in entry["reasons"]}):

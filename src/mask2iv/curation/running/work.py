@@ -92,7 +92,6 @@ class _Part:
         segment: the action; name: of its clips.
         choices: frames of each clip.
         needed: frames that are read: those, and where masks are to be found more between them.
-        fps: mean rate of the footage.
     """
 
     segment: Segment

@@ -38,6 +38,10 @@ class Defaults:
     actor: Actor = "hand"
     mask_numbers: tuple[int, int] | None = None
 
+    @property
+    def habits(self) -> Habits:
+        return Habits(self.actor, actor_phrases=_PHRASES[self.actor])
+
     def description(self) -> Description | None:
         """Of a video without its own; None where neither a caption nor an object is given."""
         if not (self.caption or self.object_phrase):
@@ -68,7 +72,7 @@ class FolderSource:
 
     @property
     def habits(self) -> Habits:
-        return Habits(self.defaults.actor, actor_phrases=_PHRASES[self.defaults.actor])
+        return self.defaults.habits
 
     def entries(self) -> Iterator[Recording | Problem]:
         """Videos by name.
@@ -118,7 +122,7 @@ class VideoSource:
 
     @property
     def habits(self) -> Habits:
-        return Habits(self.defaults.actor, actor_phrases=_PHRASES[self.defaults.actor])
+        return self.defaults.habits
 
     def entries(self) -> Iterator[Recording | Problem]:
         """The video, or that it has no caption.
