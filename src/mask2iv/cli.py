@@ -34,33 +34,28 @@ from mask2iv import __version__
 from mask2iv.errors import InputError, InputWarning
 from mask2iv.files import MAKE_ROOM, disk_fault
 
-# Named, not imported: a command's module is loaded when it is called, so that --help answers at once.
+# Class by its module in `commands`. Named, not imported: a module is loaded when its command is called, so that --help
+# answers at once.
 COMMANDS = {
-    "generate": ("mask2iv.commands.generate:Generate", "make a video from picture, object mask and instruction"),
-    "trajectory": ("mask2iv.commands.generate:PredictTrajectory", "stage 1 alone: predict a mask trajectory"),
-    "render": ("mask2iv.commands.generate:Render", "stage 2 alone: render a video along a mask trajectory"),
-    "train": ("mask2iv.commands.train:Train", "train one component of a model folder"),
-    "clips": ("mask2iv.commands.clips:Clips", "make a clip set from a folder of your own videos, masks and captions"),
-    "curate": (
-        "mask2iv.commands.curate:Curate",
-        "make a clip set of raw recordings: HOI4D, BridgeData V2, your videos",
-    ),
-    "doctor": ("mask2iv.commands.doctor:Doctor", "say what a data set holds, and what of it cannot be used and why"),
-    "join": ("mask2iv.commands.join:Join", "make one clip set of several"),
-    "simulate": ("mask2iv.commands.simulate:Simulate", "make a set of simulated interactions with exact masks"),
-    "bench": ("mask2iv.commands.bench:Bench", "time the parts of generation"),
-    "evaluate": ("mask2iv.commands.evaluate:Evaluate", "measure a model, or any videos, on held-out clips"),
-    "compare": ("mask2iv.commands.compare:Compare", "put several evaluations into one table, with paired differences"),
-    "reproduce": ("mask2iv.commands.reproduce:Reproduce", "make the paper's tables: train, evaluate, compare"),
-    "import": ("mask2iv.commands.official:Import", "make a model folder from an original checkpoint"),
-    "export": ("mask2iv.commands.export:Export", "write clips for other programs: LeRobot, tar shards, frames, masks"),
-    "export-official": (
-        "mask2iv.commands.official:ExportOfficial",
-        "write a stage in the original checkpoints' layout",
-    ),
-    "bundle": ("mask2iv.commands.bundle:Bundle", "collect what a machine without network needs to train"),
-    "pack": ("mask2iv.commands.bundle:Pack", "save a run's resumable state in pieces below a chosen size"),
-    "unpack": ("mask2iv.commands.bundle:Unpack", "put the pieces of a run together again"),
+    "generate": ("generating.generate:Generate", "make a video from picture, object mask and instruction"),
+    "trajectory": ("generating.generate:PredictTrajectory", "stage 1 alone: predict a mask trajectory"),
+    "render": ("generating.generate:Render", "stage 2 alone: render a video along a mask trajectory"),
+    "train": ("models.train:Train", "train one component of a model folder"),
+    "clips": ("datasets.clips:Clips", "make a clip set from a folder of your own videos, masks and captions"),
+    "curate": ("datasets.curate:Curate", "make a clip set of raw recordings: HOI4D, BridgeData V2, your videos"),
+    "doctor": ("datasets.doctor:Doctor", "say what a data set holds, and what of it cannot be used and why"),
+    "join": ("datasets.join:Join", "make one clip set of several"),
+    "simulate": ("datasets.simulate:Simulate", "make a set of simulated interactions with exact masks"),
+    "bench": ("measuring.bench:Bench", "time the parts of generation"),
+    "evaluate": ("measuring.evaluate:Evaluate", "measure a model, or any videos, on held-out clips"),
+    "compare": ("measuring.compare:Compare", "put several evaluations into one table, with paired differences"),
+    "reproduce": ("measuring.reproduce:Reproduce", "make the paper's tables: train, evaluate, compare"),
+    "import": ("models.official:Import", "make a model folder from an original checkpoint"),
+    "export": ("datasets.export:Export", "write clips for other programs: LeRobot, tar shards, frames, masks"),
+    "export-official": ("models.official:ExportOfficial", "write a stage in the original checkpoints' layout"),
+    "bundle": ("models.bundle:Bundle", "collect what a machine without network needs to train"),
+    "pack": ("models.bundle:Pack", "save a run's resumable state in pieces below a chosen size"),
+    "unpack": ("models.bundle:Unpack", "put the pieces of a run together again"),
 }
 
 _ALONE = ("-h", "--help", "--version")
@@ -102,7 +97,7 @@ def _run(given: list[str]) -> int:
     try:
         name = _command_of(given)
         module, _, attribute = COMMANDS[name][0].partition(":")
-        declared = getattr(importlib.import_module(module), attribute)
+        declared = getattr(importlib.import_module(f"mask2iv.commands.{module}"), attribute)
         with on_parse_error(partial(_refuse, declared)):
             command = tyro.cli(
                 declared,

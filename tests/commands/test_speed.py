@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mask2iv.backbones.dynamicrafter.sizes import UNetConfig
 from mask2iv.backbones.dynamicrafter.unet import VideoUNet
 from mask2iv.cli import main
-from mask2iv.commands.bench import PARTS
-from mask2iv.commands.speed import PartTiming, original_pipeline, part_calls, time_part
+from mask2iv.commands.measuring.bench import PARTS
+from mask2iv.commands.measuring.speed import PartTiming, original_pipeline, part_calls, time_part
 from mask2iv.official.layout import OriginalConfig
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 

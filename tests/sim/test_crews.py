@@ -10,7 +10,7 @@ import pytest
 from tests.scaling.chores import DeadlyCrew
 
 from mask2iv.cli import main
-from mask2iv.commands import simulate
+from mask2iv.commands.datasets import simulate
 from mask2iv.contract import UInt8Array
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError

@@ -48,7 +48,7 @@ def start() -> Start:
     They are forked from a server that has imported everything once, which saves each its start-up time.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mask2iv.commands.train", "peft"])
+    context.set_forkserver_preload(["mask2iv.commands.models.train", "peft"])
 
     def begin(arguments: Sequence[str], output: Path, count: int = 1, **environment: str) -> list[BaseProcess]:
         if count > 1:

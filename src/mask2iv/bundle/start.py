@@ -21,7 +21,7 @@ from typing import Any
 
 from mask2iv import cli
 from mask2iv.bundle import session
-from mask2iv.commands.train import Train
+from mask2iv.commands.models.train import Train
 from mask2iv.config import read_config
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError

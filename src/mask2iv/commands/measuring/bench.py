@@ -61,7 +61,7 @@ class Bench:
 
         import torch
 
-        from mask2iv.commands.speed import original_pipeline, part_calls, speed_report, table
+        from mask2iv.commands.measuring.speed import original_pipeline, part_calls, speed_report, table
         from mask2iv.devices import pick_device
         from mask2iv.generation.acceleration import enough_memory
         from mask2iv.manifest import versions

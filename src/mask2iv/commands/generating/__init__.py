@@ -1,0 +1,1 @@
+"""Commands that make trajectories and videos."""

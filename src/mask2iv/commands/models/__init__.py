@@ -1,0 +1,1 @@
+"""Commands that train, import, export and carry models."""
