@@ -228,6 +228,22 @@ def test_overwrite_replaces_the_former_result_as_a_whole(desk: Desk) -> None:
     ]
 
 
+def test_animated_pictures_are_written_where_asked_for(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    out = desk.run("generate", *desk.scene(), "--gif", "--webp")
+    assert "video.mp4, video.gif, video.webp" in capsys.readouterr().out
+    films = {
+        Image.open(out / f"video.{kind}").format: Image.open(out / f"video.{kind}").size for kind in ("gif", "webp")
+    }
+    assert films == {"GIF": (64, 32), "WEBP": (64, 32)}
+    plan = desk.run("trajectory", *desk.scene(), "--gif", out="plan")
+    assert sorted(path.name for path in plan.glob("*.gif")) == ["trajectory.gif"]
+    rendered = desk.run("render", "--trajectory", str(plan), "--gif", out="rendered")
+    assert (rendered / "video.gif").read_bytes() == (out / "video.gif").read_bytes()
+    # The result of an earlier run, as --overwrite knows it.
+    again = desk.run("trajectory", *desk.scene(), "--overwrite")
+    assert not list(again.glob("video.*"))
+
+
 def test_unknown_words_are_named_on_standard_error(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     desk.run("trajectory", *desk.scene("--prompt", "a hand pushing a xylophone, to the right"))
     warning = next(line for line in capsys.readouterr().err.splitlines() if "warning" in line)

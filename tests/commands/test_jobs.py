@@ -87,6 +87,19 @@ def test_each_job_is_what_generate_makes_of_it_alone(desk: Path, capsys: pytest.
     assert summary() == {"jobs": 3, "done": 3, "skipped": 0, "failed": 0, "left": 0}
 
 
+def test_jobs_write_animated_pictures_too(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write({**BOTH, "id": "a"})
+    assert run("--webp") == 0
+    assert Path("out/a/video.webp").is_file()
+    assert run("--webp") == 0
+    assert summary()["skipped"] == 1
+    # What lacks one is no result of this call.
+    assert run("--webp", "--gif") == 3
+    assert "ask to overwrite" in capsys.readouterr().err
+    assert run("--webp", "--gif", "--overwrite") == 0
+    assert Path("out/a/video.gif").is_file()
+
+
 def test_everyday_prompts_are_read_in_the_models_words(
     desk: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

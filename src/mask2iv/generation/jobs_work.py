@@ -102,7 +102,8 @@ class JobMaker:
         prompt = complete_prompt(job.scene.prompt, job.scene.actor)
         own = self._own(job, prompt)
         wanted = _asked(scene_record(job.scene), {**self.model.settings, **own})
-        return there == plain(wanted) and (folder / "video.mp4").is_file()
+        films = [f"video{suffix}" for suffix in (".mp4", *self.output.animations)]
+        return there == plain(wanted) and all((folder / name).is_file() for name in films)
 
     def output_of(self, job: Job) -> Output:
         return replace(self.output, out=self.output.out / job.id)
@@ -132,7 +133,7 @@ class JobMaker:
                     with result_folder(output, files) as folder, disk_faults(output.out):
                         if inputs.found_mask:
                             write_png(folder / "object_mask.png", inputs.scene.object_mask)
-                        write_result(folder, scene, trajectory, video)
+                        write_result(folder, output, scene, trajectory, video)
                         self.model.write_manifest(folder, inputs.record, self._own(job, scene.prompt), scene.placement)
                 outcome.done += 1
 

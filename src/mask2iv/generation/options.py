@@ -114,6 +114,16 @@ class Output:
     """Folder of the result; it appears when everything is done."""
     overwrite: bool = False
     """Replace the result of an earlier run in that folder."""
+    gif: bool = False
+    """Also write the video as video.gif (of stage 1 alone: trajectory.gif)."""
+    webp: bool = False
+    """Also write the video as video.webp (of stage 1 alone: trajectory.webp): smaller than a GIF, in full
+    colour."""
+
+    @property
+    def animations(self) -> list[str]:
+        """Suffixes of the animated pictures that are asked for."""
+        return [f".{kind}" for kind in ("gif", "webp") if getattr(self, kind)]
 
 
 @dataclass(frozen=True)

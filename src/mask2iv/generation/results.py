@@ -14,6 +14,7 @@ from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, reason
 from mask2iv.filmstrip import filmstrip, overlay
 from mask2iv.generation.options import Output
+from mask2iv.media.animations import write_animation
 from mask2iv.media.images import write_png
 from mask2iv.media.videos import write_video
 from mask2iv.stages.scene import Scene
@@ -21,7 +22,7 @@ from mask2iv.trajectories.labels import labels_to_rgb
 from mask2iv.trajectories.storage import save_trajectory_folder
 
 _OURS = re.compile(
-    r"video\.mp4|trajectory|trajectory\.mp4|filmstrip\.png|object_mask\.png|manifest\.json|sample-\d{3,}"
+    r"(video|trajectory)\.(mp4|gif|webp)|trajectory|filmstrip\.png|object_mask\.png|manifest\.json|sample-\d{3,}"
 )
 
 
@@ -80,6 +81,12 @@ def write_trajectory(folder: Path, trajectory: Trajectory) -> None:
     """Writes ``trajectory/`` and ``trajectory.mp4``."""
     save_trajectory_folder(trajectory, folder / "trajectory")
     write_video(folder / "trajectory.mp4", labels_to_rgb(trajectory.labels), trajectory.fps)
+
+
+def write_animations(folder: Path, output: Output, name: str, frames: UInt8Array, fps: float) -> None:
+    """Writes ``name`` as the animated pictures that are asked for; frames uint8 [T, H, W, 3]."""
+    for suffix in output.animations:
+        write_animation(folder / f"{name}{suffix}", frames, fps)
 
 
 def write_filmstrip(

@@ -28,13 +28,20 @@ from mask2iv.generation.inputs import (
     read_trajectory,
 )
 from mask2iv.generation.options import Fitting, GuidanceOptions, Output, Sampling, SceneOptions
-from mask2iv.generation.results import input_pictures, result_folder, write_filmstrip, write_trajectory
+from mask2iv.generation.results import (
+    input_pictures,
+    result_folder,
+    write_animations,
+    write_filmstrip,
+    write_trajectory,
+)
 from mask2iv.manifest import versions, weight_hashes
 from mask2iv.media.images import read_image, write_png
 from mask2iv.media.videos import write_video
 from mask2iv.pipelines.folder import model_folder, read_index
 from mask2iv.stages.interfaces import Guidance, SamplingOptions, VideoRequest
 from mask2iv.stages.scene import Scene
+from mask2iv.trajectories.labels import labels_to_rgb
 
 T = TypeVar("T")
 
@@ -110,9 +117,10 @@ def render(
             raise (error.about(f"trajectory of {error.field}") if error.field.startswith("size") else error) from error
         with disk_faults(output.out):
             write_video(folder / "video.mp4", video, given.fps)
+            write_animations(folder, output, "video", video, given.fps)
             write_filmstrip(folder, ("picture", request.image[None]), given, video)
             model.write_manifest(folder, inputs, {"seed": seed, "any_picture": any_picture}, placement)
-    print(f"{output.out}: video.mp4")
+    print(f"{output.out}: {', '.join(['video.mp4', *(f'video{suffix}' for suffix in output.animations)])}")
 
 
 def _from_scene(
@@ -149,14 +157,16 @@ def _from_scene(
             made = model.make([resized] * len(batch), [seed for _, seed in batch])
             with disk_faults(output.out):
                 for (part, seed), (trajectory, video) in zip(batch, made, strict=True):
-                    write_result(folder / part, resized, trajectory, video)
+                    write_result(folder / part, output, resized, trajectory, video)
                     own = {**common, "seed": seed}
                     model.write_manifest(folder / part, read.record, own, resized.placement)
         if samples > 1:
             model.seconds = {"load": model.seconds["load"], "samples": round(time.perf_counter() - started, 3)}
             own = {**common, "seeds": dict(zip(parts, seeds, strict=True))}
             model.write_manifest(folder, read.record, own, resized.placement)
-    written = ["trajectory/", "trajectory.mp4", *(["video.mp4"] if "video" in model.steps else [])]
+    film = "video" if "video" in model.steps else "trajectory"
+    written = ["trajectory/", "trajectory.mp4", *(["video.mp4"] if film == "video" else [])]
+    written += [f"{film}{suffix}" for suffix in output.animations]
     print(f"{output.out}: {', '.join(written)}" + (f" in each of {samples} folders" if samples > 1 else ""))
 
 
@@ -333,11 +343,14 @@ def _told_already() -> Iterator[None]:
         yield
 
 
-def write_result(folder: Path, scene: Scene, trajectory: Trajectory, video: UInt8Array | None) -> None:
+def write_result(folder: Path, output: Output, scene: Scene, trajectory: Trajectory, video: UInt8Array | None) -> None:
     """Writes trajectory, filmstrip and, where there is one, the video. The scene is of the result's size."""
     write_trajectory(folder, trajectory)
-    if video is not None:
+    if video is None:
+        write_animations(folder, output, "trajectory", labels_to_rgb(trajectory.labels), trajectory.fps)
+    else:
         write_video(folder / "video.mp4", video, trajectory.fps)
+        write_animations(folder, output, "video", video, trajectory.fps)
     write_filmstrip(folder, input_pictures(scene), trajectory, video)
 
 

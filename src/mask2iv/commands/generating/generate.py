@@ -31,7 +31,8 @@ class Generate:
 
     Stage 1 predicts a mask trajectory of actor and object, stage 2 renders the video along it. Writes video.mp4, the
     trajectory as palette images (trajectory/) and as a video (trajectory.mp4), filmstrip.png and manifest.json. With
-    --samples N there is one folder of these per sample: sample-000, sample-001, ...
+    --samples N there is one folder of these per sample: sample-000, sample-001, ... --gif and --webp add animated
+    pictures for pages and slides.
 
         mask2iv generate --image desk.png --object-mask can.png --prompt "a hand picking up a can" --out result
 
