@@ -1,4 +1,4 @@
-"""Tables of docs/results.md: evaluations of two models on the same clips, beside trivial answers and the truth.
+"""Tables of docs/results.md: evaluations of two models on the same clips, beside trivial baselines and the truth.
 
     python benchmarks/results.py --before old/trajectory old/video --after new/trajectory new/video new/end-to-end
 
@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mask2iv.evaluation.per_clip.answers import END_TO_END, VIDEO
 from mask2iv.evaluation.per_clip.catalogue import MEASURES, QUESTION_TITLES, SHARE, TRAJECTORY_FIGURES, Measure
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
+from mask2iv.evaluation.per_clip.outputs import END_TO_END, VIDEO
 from mask2iv.evaluation.per_clip.rows import TRIVIAL, TRUE
 from mask2iv.evaluation.reports.report import cell as figure_cell
 from mask2iv.evaluation.reports.summary import ALL_DIRECTIONS, FIDELITY

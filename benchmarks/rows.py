@@ -1,8 +1,8 @@
-"""What the rows of a table answer to one clip, below each other: a picture of a folder that mask2iv reproduce filled.
+"""The videos of a table's rows for one clip, below each other: a picture of a folder that mask2iv reproduce filled.
 
     python benchmarks/rows.py tables/sim-hoi table-systems --data sim-hoi-test --clip 3 --out systems-hoi.jpg
 
-The answers are those that were evaluated with the same ``--seed``: each clip's noise follows from its name. The clips
+The outputs are those that were evaluated with the same ``--seed``: each clip's noise follows from its name. The clips
 must have the model's size and length, and the rows the recipe's sampling steps.
 """
 
@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from mask2iv.data.store import ClipSet
-from mask2iv.evaluation.per_clip.answers import EvaluationConfig, ModelAnswers
+from mask2iv.evaluation.per_clip.outputs import EvaluationConfig, ModelOutputs
 from mask2iv.experiments.systems import as_asked, evaluation_name, load_system
 from mask2iv.experiments.variants import TABLES
 from mask2iv.filmstrip import filmstrip
@@ -47,15 +47,15 @@ def main() -> None:
             name: Path(trained.get(key, {}).get("path", args.tables / "models" / key)) for name, key in keys.items()
         }
         settings = as_asked(row, EvaluationConfig(seed=args.seed))
-        source = ModelAnswers(load_system(folders, row, torch.device("cpu")), settings)
-        [answers] = source.answers([clip])
+        source = ModelOutputs(load_system(folders, row, torch.device("cpu")), settings)
+        [outputs] = source.outputs([clip])
         title = row.title.format(weight="the other foreground weight")
         strips += [
             (f"{title}, given {row.given}: masks", labels_to_rgb(of_seeds[0].labels))
-            for asked, of_seeds in answers.trajectories.items()
+            for asked, of_seeds in outputs.trajectories.items()
             if asked == row.asked
         ]
-        strips += [(f"{title}, given {row.given}", of_seeds[0][0]) for of_seeds in answers.videos.values()]
+        strips += [(f"{title}, given {row.given}", of_seeds[0][0]) for of_seeds in outputs.videos.values()]
     picture = Image.fromarray(filmstrip(strips, args.columns))
     picture.save(args.out, quality=_QUALITY)
 

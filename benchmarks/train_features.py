@@ -59,7 +59,7 @@ def batch_of(pictures: torch.Tensor, picks: torch.Tensor, generator: torch.Gener
 def accuracy(net: FeatureNet, pictures: torch.Tensor, answers: dict[str, torch.Tensor]) -> dict[str, float]:
     net.eval()
     parts = [net(batch_of(pictures, picks, None)) for picks in torch.arange(len(pictures)).split(32)]
-    logits = net.answers(torch.cat(parts))
+    logits = net.logits(torch.cat(parts))
     return {name: round(float((logits[name].argmax(1) == answers[name]).float().mean()), 4) for name in QUESTIONS}
 
 
@@ -100,7 +100,7 @@ def main() -> None:
                 continue
             with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
                 features = F.dropout(net(batch_of(pictures, picks, generator)), 0.2, training=True)
-                logits = net.answers(features)
+                logits = net.logits(features)
             losses = [F.cross_entropy(logits[q].float(), answers[q][picks], label_smoothing=0.05) for q in QUESTIONS]
             loss = torch.stack(losses).sum()
             optimizer.zero_grad(set_to_none=True)

@@ -22,6 +22,7 @@ from mask2iv.data.store import SIMULATOR, ClipSetWriter
 
 TESTS = Path(__file__).parent
 CLIPS, FRAMES, HEIGHT, WIDTH, FPS = 6, 4, 32, 64, 8.0
+Keep = Callable[..., Path]
 COMPONENTS = ("vae", "encoders", "trajectory", "video", "reference")
 
 
@@ -106,23 +107,36 @@ def tiny_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tiny_clips: Path) -> Path:
-    """A model folder with the paper's two stages and what they need, by the recipe ``tiny``, a few steps each."""
-    folder = tiny_clips.parent / "model"
-    _train(COMPONENTS, tiny_clips, folder)
-    return folder
+def keep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Keep:
+    """A folder that is made once for each state of the source; see tests/keeping.py."""
+
+    def kept(name: str, make: Callable[[Path], None], *makers: Path) -> Path:
+        copy = tmp_path_factory.mktemp("kept") / name
+        found: Path = _module(TESTS / "keeping.py").keep(request.config, name, copy, make, *makers)
+        return found
+
+    return kept
 
 
 @pytest.fixture(scope="session")
-def planning_model(tiny_clips: Path, tiny_model: Path) -> Path:
+def tiny_model(tiny_clips: Path, keep: Keep) -> Path:
+    """A model folder with the paper's two stages and what they need, by the recipe ``tiny``, a few steps each."""
+    return keep("model", lambda folder: _train(COMPONENTS, tiny_clips, folder), Path(__file__))
+
+
+@pytest.fixture(scope="session")
+def planning_model(tiny_clips: Path, tiny_model: Path, keep: Keep) -> Path:
     """The same with a stage 1 by plans, and without the diffusion network in its place."""
-    folder = tiny_clips.parent / "planning-model"
-    shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("training", "trajectory_*"))
-    index = json.loads((folder / "model_index.json").read_text())
-    rest = {name: value for name, value in index.items() if not name.startswith("trajectory_")}
-    (folder / "model_index.json").write_text(json.dumps(rest))
-    _train(("painter", "planner"), tiny_clips, folder)
-    return folder
+
+    def make(folder: Path) -> None:
+        ignored = shutil.ignore_patterns("training", "trajectory_*")
+        shutil.copytree(tiny_model, folder, ignore=ignored, dirs_exist_ok=True)
+        index = json.loads((folder / "model_index.json").read_text())
+        rest = {name: value for name, value in index.items() if not name.startswith("trajectory_")}
+        (folder / "model_index.json").write_text(json.dumps(rest))
+        _train(("painter", "planner"), tiny_clips, folder)
+
+    return keep("planning-model", make, Path(__file__))
 
 
 def _train(components: Sequence[str], clips: Path, folder: Path) -> None:

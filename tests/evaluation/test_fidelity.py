@@ -43,7 +43,7 @@ def test_the_true_video_has_exactly_its_own_detail() -> None:
     clip = clip_of(carried())
     found = fidelity.gradient_ratios(clip.video, clip.trajectory, clip)
     assert found == dict.fromkeys(fidelity.GRADIENTS, 1.0)
-    assert set(fidelity.things_psnr(clip.video, clip).values()) == {metrics.PSNR_LIMIT}
+    assert set(fidelity.region_psnr(clip.video, clip).values()) == {metrics.PSNR_LIMIT}
 
 
 def test_blur_takes_detail_away_and_noise_adds_some() -> None:
@@ -85,7 +85,7 @@ def test_a_video_is_looked_at_where_it_was_to_show_the_object() -> None:
     video = np.roll(clip.video, 16, axis=1)
     found = fidelity.gradient_ratios(video, lower, clip)
     assert found["gradient_object"] == found["gradient_actor"] == 1.0
-    elsewhere = fidelity.things_psnr(video, clip)["psnr_object"]
+    elsewhere = fidelity.region_psnr(video, clip)["psnr_object"]
     assert elsewhere is not None
     assert elsewhere < 20
 
@@ -99,7 +99,7 @@ def test_an_object_counts_once_it_has_moved() -> None:
     assert where["rest"][0].sum() == HEIGHT * WIDTH - 160, "the object at rest is among the rest"
     assert (sum(region.astype(int) for region in where.values()) == 1).all()
     resting = clip_of(Trajectory(np.repeat(carried().labels[:1], FRAMES, axis=0)))
-    assert fidelity.things_psnr(resting.video, resting)["psnr_object"] is None
+    assert fidelity.region_psnr(resting.video, resting)["psnr_object"] is None
     assert fidelity.gradient_ratios(resting.video, resting.trajectory, resting)["gradient_object"] is None
 
 
@@ -108,7 +108,7 @@ def test_psnr_sees_the_region_and_nothing_else() -> None:
     video = clip.video.copy()
     video[clip.trajectory.actor] += 5
     video[clip.trajectory.labels == 0] = 0
-    found = fidelity.things_psnr(video, clip)
+    found = fidelity.region_psnr(video, clip)
     assert found["psnr_object"] == metrics.PSNR_LIMIT
     assert found["psnr_actor"] == pytest.approx(20 * np.log10(255 / 5))
 

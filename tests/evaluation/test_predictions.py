@@ -65,7 +65,7 @@ def test_a_video_is_held_against_the_trajectory_beside_it(
         for name in ("plain", "other")
     )
     assert other < plain - 0.3
-    # Videos and trajectories together tell one answer from another.
+    # Videos and trajectories together tell one output from another.
     save_trajectory_file(ClipSet(tiny_clips)[1].trajectory, folder / "clip-1" / "labels.npz")
     assert score(tiny_clips, folder, tmp_path / "other") == 2
     assert "holds an evaluation that differs in predictions_sha256" in capsys.readouterr().err

@@ -20,8 +20,8 @@ from mask2iv.errors import InputError
 from mask2iv.evaluation.measures.fidelity import GRADIENTS
 from mask2iv.evaluation.measures.metrics import psnr
 from mask2iv.evaluation.networks.features import QUESTIONS
-from mask2iv.evaluation.per_clip.answers import Answers, clip_generator
 from mask2iv.evaluation.per_clip.measure import Measurer
+from mask2iv.evaluation.per_clip.outputs import Outputs, clip_generator
 from mask2iv.evaluation.per_clip.rows import Ranking, clip_row, ranking
 from mask2iv.evaluation.reports.report import markdown
 from mask2iv.evaluation.reports.summary import summarise
@@ -322,8 +322,8 @@ def test_what_the_network_recognises_is_reported_as_a_share_of_the_true_videos(t
     rows = []
     for verb in (said, next(verb for verb in measurer.sim.config.verb if verb != said)):
         clip = replace(clip, verb=verb)
-        answers = Answers(videos={"predictions": [(clip.video, clip.trajectory)]}, seconds={})
-        rows.append(clip_row(measurer, clip, answers)[0])
+        outputs = Outputs(videos={"predictions": [(clip.video, clip.trajectory)]}, seconds={})
+        rows.append(clip_row(measurer, clip, outputs)[0])
     assert rows[0]["predictions"]["recognised_verb"] == 1.0
     assert rows[1]["predictions"]["recognised_verb"] == 0.0
     found = summarise(rows)["recognised"]

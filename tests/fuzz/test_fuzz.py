@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,20 @@ import pytest
 pytest.importorskip("mujoco", reason="the sim extra is not installed")
 pytest.importorskip("pyarrow", reason="the data extra is not installed")
 HERE = Path(__file__).parent
+TESTS = HERE.parent
+WORLD_MAKERS = ("conftest.py", "golden/checkpoints.py", "curation/trees.py", "curation/lerobot_sets.py")
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def world(keep: Callable[..., Path]) -> Path:
     """The valid inputs of all commands."""
-    folder = tmp_path_factory.mktemp("fuzz") / "world"
-    made = subprocess.run([sys.executable, str(HERE / "world.py"), str(folder)], capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr[-3000:]
-    return folder
+
+    def make(folder: Path) -> None:
+        made = subprocess.run([sys.executable, str(HERE / "world.py"), str(folder)], capture_output=True, text=True)
+        assert made.returncode == 0, made.stderr[-3000:]
+
+    makers = (HERE / "world.py", HERE / "recordings.py", *(TESTS / name for name in WORLD_MAKERS))
+    return keep("fuzz-world", make, *makers)
 
 
 def report(program: str, world: Path, tmp_path: Path, *flags: str) -> dict[str, Any]:

@@ -341,7 +341,7 @@ def make_traps(root: Path) -> None:
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
     torch.set_num_threads(1)
     build(folder.resolve())

@@ -13,7 +13,7 @@ import torch
 from mask2iv import InputError, Mask2IVPipeline, Scene, Trajectory
 from mask2iv.contract import Label, UInt8Array
 from mask2iv.data.store import ClipSet
-from mask2iv.evaluation.per_clip.answers import EvaluationConfig, ModelAnswers
+from mask2iv.evaluation.per_clip.outputs import EvaluationConfig, ModelOutputs
 from mask2iv.generation.acceleration import Acceleration
 from mask2iv.generation.options import Sampling
 from mask2iv.generation.run import LoadedModel
@@ -67,8 +67,8 @@ def test_evaluation_and_the_commands_door_take_them_too(
     pipe: Mask2IVPipeline, clips: ClipSet, tiny_model: Path
 ) -> None:
     pipe.predictor, pipe.renderer = SlidingObject(num_frames=4), PastedObject()
-    [answers] = ModelAnswers(pipe, EvaluationConfig(stage="end-to-end", condition="position")).answers([clips[0]])
-    [(video, asked)] = answers.videos["end_to_end"]
+    [outputs] = ModelOutputs(pipe, EvaluationConfig(stage="end-to-end", condition="position")).outputs([clips[0]])
+    [(video, asked)] = outputs.videos["end_to_end"]
     assert video.shape[0] == asked.num_frames == 4
     model = LoadedModel("generate", Sampling(model=str(tiny_model), threads=1), Acceleration(), progress=False)
     model.pipeline.renderer = PastedObject()

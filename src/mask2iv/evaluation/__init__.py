@@ -1,1 +1,1 @@
-"""How good a model is: figures on held-out clips, beside trivial answers."""
+"""How good a model is: figures on held-out clips, beside trivial baselines."""

@@ -51,7 +51,7 @@ def budget_line(recipe: Recipe, trained: Mapping[str, Mapping[str, Any]]) -> str
 
 
 def sampling_line(recipe: Recipe, steps: int | None) -> str:
-    """How answers are sampled.
+    """How outputs are sampled.
 
     Args:
         recipe: of the rows.

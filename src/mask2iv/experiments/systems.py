@@ -13,9 +13,9 @@ import torch
 
 from mask2iv.contract import Clip
 from mask2iv.evaluation.measures.metrics import Figure
-from mask2iv.evaluation.per_clip.answers import END_TO_END, VIDEO
 from mask2iv.evaluation.per_clip.catalogue import MEASURES
 from mask2iv.evaluation.per_clip.measure import Measurer
+from mask2iv.evaluation.per_clip.outputs import END_TO_END, VIDEO
 from mask2iv.evaluation.per_clip.rows import TITLES, TRIVIAL
 from mask2iv.evaluation.reports.report import cell, markdown_table
 from mask2iv.evaluation.runs.compare import REFERENCES, Run, compare, read_run

@@ -176,7 +176,7 @@ class Row:
         given: what the system is given besides the first frame; models of stage 1 also get that frame's masks.
         video: variant of stage 2; None: stage 1 is measured.
         trajectory: variant of stage 1; None: stage 2 follows the true masks, or none.
-        asked: the condition of stage 1, one of :data:`mask2iv.evaluation.per_clip.answers.CONDITIONS`.
+        asked: the condition of stage 1, one of :data:`mask2iv.evaluation.per_clip.outputs.CONDITIONS`.
         foreign: whether it is trained on the other benchmark's clips.
     """
 

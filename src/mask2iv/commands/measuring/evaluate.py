@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import torch
 
     from mask2iv.data.store import ClipSet
-    from mask2iv.evaluation.per_clip.answers import EvaluationConfig
     from mask2iv.evaluation.per_clip.measure import Measurer
-    from mask2iv.evaluation.per_clip.predictions import PredictionAnswers
+    from mask2iv.evaluation.per_clip.outputs import EvaluationConfig
+    from mask2iv.evaluation.per_clip.predictions import PredictedOutputs
 
 
 def _optional(metavar: str) -> Any:
@@ -94,7 +94,7 @@ class Evaluate:
         self._check()
         from mask2iv.data.splits import open_split
         from mask2iv.evaluation.networks.weights import choose_metrics, parse_weights
-        from mask2iv.evaluation.per_clip.answers import EvaluationConfig
+        from mask2iv.evaluation.per_clip.outputs import EvaluationConfig
 
         settings = EvaluationConfig(
             self.stage,
@@ -114,10 +114,10 @@ class Evaluate:
             source = None
             read_index(model_folder(self.model or "embedded"))
         else:
-            from mask2iv.evaluation.per_clip.predictions import PredictionAnswers
+            from mask2iv.evaluation.per_clip.predictions import PredictedOutputs
 
             everything = type(clips)(clips.directory).ids
-            source = PredictionAnswers(self.predictions, clips.ids, everything, self.allow_missing)
+            source = PredictedOutputs(self.predictions, clips.ids, everything, self.allow_missing)
 
         import torch
 
@@ -162,7 +162,7 @@ class Evaluate:
 
     def _of_predictions(
         self,
-        source: PredictionAnswers,
+        source: PredictedOutputs,
         clips: ClipSet,
         settings: EvaluationConfig,
         sources: dict[str, Any],

@@ -1,4 +1,4 @@
-"""Whether pictures convince. PSNR over all pixels does not say: it prefers blur to a misplaced detail.
+"""How convincing pictures are. PSNR over all pixels does not show it: it prefers blur to a misplaced detail.
 
 The first frame is an input, so all measures but the flicker leave it out. Masks are known: for the true video the
 clip's, for a generated one those of the trajectory it was asked to follow. Along true trajectories both are the same.
@@ -38,7 +38,7 @@ def regions(trajectory: Trajectory) -> dict[str, BoolArray]:
     return {"object": moved, "actor": actor, "rest": ~(moved | actor)}
 
 
-def things_psnr(video: UInt8Array, clip: Clip) -> Measures:
+def region_psnr(video: UInt8Array, clip: Clip) -> Measures:
     """``psnr_object`` and ``psnr_actor``: PSNR in dB over the true video's moved object and over its actor.
 
     Args:

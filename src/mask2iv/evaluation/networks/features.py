@@ -105,13 +105,13 @@ class FeatureNet(nn.Module):
         x = self.levels(video).flatten(3)
         return self.project(torch.cat([x.mean(dim=(2, 3)), x.amax(dim=3).mean(dim=2)], dim=1))
 
-    def answers(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+    def logits(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
         """Logits [B, classes] of each of :data:`QUESTIONS`."""
         return {name: head(features) for name, head in self.heads.items()}
 
     def recognised(self, features: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> dict[str, list[str]]:
         """The likeliest class for each of :data:`QUESTIONS`, of features float32 [N, D]: N names each."""
-        logits = self.answers(torch.from_numpy(features).to(self.project.weight.device))
+        logits = self.logits(torch.from_numpy(features).to(self.project.weight.device))
         return {name: [self.config.classes(name)[i] for i in of.argmax(dim=1).tolist()] for name, of in logits.items()}
 
     def prepare(self, video: UInt8Array) -> UInt8Array:

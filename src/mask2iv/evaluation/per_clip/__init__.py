@@ -1,1 +1,1 @@
-"""One clip: its answers, and everything that is measured of them, as a row."""
+"""One clip: its outputs, and everything that is measured of them, as a row."""

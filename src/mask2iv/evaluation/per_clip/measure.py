@@ -1,4 +1,4 @@
-"""Everything that is measured of one clip's answers; the networks are loaded once."""
+"""Everything that is measured of one clip's outputs; the networks are loaded once."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ class Measurer:
         if "psnr" not in self.chosen:
             return {}
         return {
-            **fidelity.things_psnr(video, clip),
+            **fidelity.region_psnr(video, clip),
             **fidelity.gradient_ratios(video, requested, clip),
             "actor_flicker": fidelity.actor_flicker(video, requested),
         }

@@ -3,7 +3,7 @@
 DIR/<clip_id>.mp4                one video per clip (or DIR/<clip_id>/video.mp4); webm, mov, mkv, avi and m4v as well
 DIR/<clip_id>/labels.npz         the trajectory it was asked to follow, if not the clip's
 DIR/<clip_id>/trajectory/*.png   the same as palette images
-DIR/seed-0/..., DIR/seed-1/...   several answers per clip: one such folder per seed
+DIR/seed-0/..., DIR/seed-1/...   several outputs per clip: one such folder per seed
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.evaluation.per_clip.answers import PREDICTIONS, Answers
+from mask2iv.evaluation.per_clip.outputs import PREDICTIONS, Outputs
 from mask2iv.files import sha256_file
 from mask2iv.media.streams import is_video_name
 from mask2iv.media.videos import read_video
@@ -22,8 +22,8 @@ from mask2iv.trajectories.storage import load_trajectory
 _SHOWN = 5
 
 
-class PredictionAnswers:
-    """Answers read from a folder, laid out as the module describes.
+class PredictedOutputs:
+    """Outputs read from a folder, laid out as the module describes.
 
     Args:
         folder: of the videos.
@@ -80,14 +80,14 @@ class PredictionAnswers:
             for path in [names[clip_id], *([] if source is None else _files(source))]
         ]
 
-    def answers(self, clips: Sequence[Clip]) -> list[Answers]:
+    def outputs(self, clips: Sequence[Clip]) -> list[Outputs]:
         """The videos of some clips, and the trajectories they were asked to follow: the clip's where there is no other.
 
         Raises:
             InputError: a video or a trajectory does not have the clip's frames and size.
         """
         return [
-            Answers(videos={PREDICTIONS: [self._read(folder, names, clip) for folder, names in self._pairs()]})
+            Outputs(videos={PREDICTIONS: [self._read(folder, names, clip) for folder, names in self._pairs()]})
             for clip in clips
         ]
 

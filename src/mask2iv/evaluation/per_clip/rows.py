@@ -1,4 +1,4 @@
-"""One clip's answers as a row of measures, plain JSON values throughout.
+"""One clip's outputs as a row of measures, plain JSON values throughout.
 
 A row's measures are means over seeds; counts of frames are sums, so that shares can be computed from them.
 """
@@ -18,9 +18,9 @@ from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.data.store import CLIP_ID
 from mask2iv.evaluation.measures import baselines, fidelity, metrics, scorecard
 from mask2iv.evaluation.measures.paper import channel_miou
-from mask2iv.evaluation.per_clip.answers import END_TO_END, PREDICTIONS, VIDEO, Answers
 from mask2iv.evaluation.per_clip.catalogue import MEASURES, OBJECT_FATE
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO, Features, Measurer
+from mask2iv.evaluation.per_clip.outputs import END_TO_END, PREDICTIONS, VIDEO, Outputs
 from mask2iv.trajectories.labels import labels_to_rgb
 
 Row = dict[str, Any]
@@ -29,7 +29,7 @@ Measures = dict[str, _Count | float | None]
 
 
 class StoredWay(TypedDict):
-    """What the caption says of the movement, and the share of seeds in which each trajectory goes that way."""
+    """The movement that the caption names, and the share of seeds in which each trajectory goes that way."""
 
     group: str
     movement: Literal["left", "right", "up", "down", "clockwise", "counterclockwise"]
@@ -69,7 +69,7 @@ TITLES = {
 }
 _COUNTS = ("frames", "moving_frames", "touching_frames")
 DETAILS = ("clip_id", "caption", "verb", "object_name", "actor")
-"""What a row says of its clip."""
+"""Attributes of the clip that its row repeats."""
 
 
 @dataclass(frozen=True)
@@ -105,27 +105,27 @@ def ranking(systems: Sequence[str], conditions: Sequence[str], chosen: Sequence[
 
 
 def clip_row(
-    measurer: Measurer, clip: Clip, answers: Answers
+    measurer: Measurer, clip: Clip, outputs: Outputs
 ) -> tuple[Row, dict[str, list[Features]], list[tuple[str, UInt8Array]]]:
-    """Measure one clip's answers.
+    """Measure one clip's outputs.
 
     Returns:
         The row; features of its videos by system, one entry per seed; and the rows of its filmstrip.
     """
-    row: Row = {**{name: getattr(clip, name) for name in DETAILS}, "seconds": answers.seconds}
+    row: Row = {**{name: getattr(clip, name) for name in DETAILS}, "seconds": outputs.seconds}
     strip = [(f"true video: {clip.caption}", clip.video), ("true trajectory", labels_to_rgb(clip.trajectory.labels))]
-    if answers.trajectories:
-        row |= _trajectory_row(measurer, clip, answers.trajectories)
+    if outputs.trajectories:
+        row |= _trajectory_row(measurer, clip, outputs.trajectories)
         strip += [
             (f"stage 1 from {name}", labels_to_rgb(of_seeds[0].labels))
-            for name, of_seeds in answers.trajectories.items()
+            for name, of_seeds in outputs.trajectories.items()
         ]
     features: dict[str, list[Features]] = {}
-    if answers.videos:
+    if outputs.videos:
         reference, of_reference = measurer.references(clip)
         features |= {name: [found] for name, found in of_reference.items()}
         row["reference"] = reference
-        for system, of_seeds in answers.videos.items():
+        for system, of_seeds in outputs.videos.items():
             row[system], features[system] = _video_row(measurer, clip, of_seeds)
             strip.append((TITLES[system], of_seeds[0][0]))
     return row, features, strip

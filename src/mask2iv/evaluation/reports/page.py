@@ -15,7 +15,7 @@ from markupsafe import Markup
 from mask2iv.evaluation.per_clip.catalogue import MEASURES, Measure
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES
-from mask2iv.evaluation.reports.report import answer_title, breakdown_tables, protocol_line, tables
+from mask2iv.evaluation.reports.report import breakdown_tables, protocol_line, tables, trajectory_title
 from mask2iv.files import atomic_write
 from mask2iv.media.images import open_image
 
@@ -107,13 +107,13 @@ def _systems(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     found: list[tuple[str, Mapping[str, Any]]] = []
     for system in SYSTEMS:
         if system in result:
-            for name, answer in ((system, "model"), (STILL, "still"), (PASTED, "pasted")):
-                found.append((TITLES[name], {**beside(name), **result[system][answer]}))
+            for name, key in ((system, "model"), (STILL, "still"), (PASTED, "pasted")):
+                found.append((TITLES[name], {**beside(name), **result[system][key]}))
     if beside(TRUE_VIDEO):
         found.append((TITLES[TRUE_VIDEO], beside(TRUE_VIDEO)))
     for name, figures in result.get("trajectory", {}).items():
         renamed = {"target_error": figures["final_distance_mean"], "contact_share": figures["touch_share"]}
-        found.append((answer_title(name), {**figures, **renamed}))
+        found.append((trajectory_title(name), {**figures, **renamed}))
     return list(dict(found).items())
 
 

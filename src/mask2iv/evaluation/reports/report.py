@@ -18,7 +18,6 @@ from mask2iv.evaluation.measures.metrics import (
     Figure,
 )
 from mask2iv.evaluation.measures.scorecard import AREA_FACTOR, SUCCESS
-from mask2iv.evaluation.per_clip.answers import CONDITIONS
 from mask2iv.evaluation.per_clip.catalogue import (
     MEASURES,
     OBJECT_FATE,
@@ -28,12 +27,13 @@ from mask2iv.evaluation.per_clip.catalogue import (
     Measure,
 )
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL
+from mask2iv.evaluation.per_clip.outputs import CONDITIONS
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES, TRUE
 
 
 @dataclass(frozen=True)
 class Table:
-    """The figures that answer one question.
+    """The figures for one question.
 
     Attributes:
         title: the question.
@@ -81,12 +81,12 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def brief(result: Mapping[str, Any]) -> list[str]:
-    """The main figures of ``metrics.json``, a line for each answer; nothing of trivial ones."""
+    """The main figures of ``metrics.json``, a line per system, without the baselines."""
     protocol = result["protocol"]
     found = [f"{protocol['clips']} clips; in brackets: 95 % intervals. {_counted(protocol)}"]
     for name, figures in result.get("trajectory", {}).items():
         if name in CONDITIONS:
-            found.append(f"{answer_title(name)}: {_named(figures, TRAJECTORY_FIGURES, _MAIN_OF_STAGE_1)}")
+            found.append(f"{trajectory_title(name)}: {_named(figures, TRAJECTORY_FIGURES, _MAIN_OF_STAGE_1)}")
     for system in SYSTEMS:
         if system in result:
             figures = {**result.get("interaction", {}).get(system, {}), **result[system]["model"]}
@@ -164,7 +164,7 @@ _TRAJECTORY_LEGEND = (
 _WAY_LEGEND = (
     f"Right: the object's centroid goes the way that the caption says by {WAY_SHARE:.0%} of the diagonal or more, and "
     "less far along the other axis; forward is up in the picture. Rotating (elongated objects only): the longer axis "
-    f"of its mask turns as said by {LEAST_TURN} rad or more. Chance: a random one of four ways, or of two turns."
+    f"of its mask turns in that sense by {LEAST_TURN} rad or more. Chance: a random one of four ways, or of two turns."
 )
 _VIDEO_LEGEND = (
     f"Pixels change where the true video differs from its first frame by more than {CHANGED_ABOVE} of 255, dilated by "
@@ -220,7 +220,7 @@ def protocol_line(result: Mapping[str, Any]) -> str:
             for stage, value in result["seconds"]["per_sample"].items()
         )
         seeds = f"seed {protocol['seed']}" + (f" and {protocol['seeds'] - 1} more" if protocol["seeds"] > 1 else "")
-        asked = f"; stage 1 told the {protocol['condition']}" if protocol["condition"] else ""
+        asked = f"; stage 1 given the {protocol['condition']}" if protocol["condition"] else ""
         model = f"model {Path(protocol['model']).name} ({protocol['model_sha256'][:12]})"
         parts.append(f"{seeds}; {speed}, sampler {protocol['sampler']}, on {protocol['device']}{asked}; {model}")
     else:
@@ -234,9 +234,9 @@ def protocol_line(result: Mapping[str, Any]) -> str:
 
 def _trajectory_table(found: Mapping[str, Any]) -> Table:
     shown = {key: one for key, one in TRAJECTORY_FIGURES.items() if key in next(iter(found.values()))}
-    head = ["answer", *(measure.title for measure in shown.values())]
+    head = ["system", *(measure.title for measure in shown.values())]
     body = [
-        [answer_title(name), *(cell(figures[key], measure.form) for key, measure in shown.items())]
+        [trajectory_title(name), *(cell(figures[key], measure.form) for key, measure in shown.items())]
         for name, figures in found.items()
     ]
     legend = _TRAJECTORY_LEGEND + _PIECES_LEGEND + (_CHANNELS_LEGEND if "channel_miou" in shown else "")
@@ -245,19 +245,19 @@ def _trajectory_table(found: Mapping[str, Any]) -> Table:
 
 def _object_table(found: Mapping[str, Any]) -> Table:
     """The part of the scorecard that the first table lacks."""
-    named = {answer_title(name): figures for name, figures in found.items()}
+    named = {trajectory_title(name): figures for name, figures in found.items()}
     return _measures("Stage 1: what becomes of the object", named, (*OBJECT_FATE, "diversity"), _OBJECT_LEGEND)
 
 
-def answer_title(name: str) -> str:
-    """What tables call an answer of stage 1, or a trajectory without a model."""
+def trajectory_title(name: str) -> str:
+    """The name of a trajectory in tables: by stage 1 under a condition, or by a baseline."""
     return f"stage 1 from {name}" if name in CONDITIONS else name
 
 
 def _way_table(found: Mapping[str, Any]) -> Table:
     """Of stage 1 from text alone where that was evaluated, or else from what it was given."""
-    answers = next(iter(found.values()))["right"]
-    asked = "text" if "text" in answers else next(name for name in answers if name in CONDITIONS)
+    measured = next(iter(found.values()))["right"]
+    asked = "text" if "text" in measured else next(name for name in measured if name in CONDITIONS)
     head = ["caption says", "clips", f"stage 1 from {asked} (%)", f"{TRUE} (%)", "chance (%)"]
     body = []
     for group, figures in found.items():
@@ -279,7 +279,7 @@ def _video_table(system: str, found: Mapping[str, Any]) -> Table:
     titled = {"video": "Stage 2 along the true trajectories", "end_to_end": "Both stages, end to end"}
     return _measures(
         titled.get(system, "Predictions against the true videos"),
-        {titles[answer]: figures for answer, figures in found.items()},
+        {titles[key]: figures for key, figures in found.items()},
         tuple(found["model"]),
         _VIDEO_LEGEND if "psnr_changed" in found["model"] else "",
     )
@@ -296,7 +296,7 @@ def _recognised_table(found: Mapping[str, Any]) -> Table:
         [TITLES[name], *(text for question in QUESTION_TITLES for text in _recognised_cells(of_system[question]))]
         for name, of_system in found.items()
     ]
-    head = ["answer", *(text for title in QUESTION_TITLES.values() for text in (f"{title} (%)", "right"))]
+    head = ["system", *(text for title in QUESTION_TITLES.values() for text in (f"{title} (%)", "right"))]
     return Table("Pictures: is it recognised what they show", head, body, _RECOGNISED_LEGEND)
 
 
@@ -323,4 +323,4 @@ def _measures(title: str, found: Mapping[str, Any], names: Sequence[str], legend
         [row, *(cell(figures[name], MEASURES[name].form) if name in figures else "-" for name in shown)]
         for row, figures in found.items()
     ]
-    return Table(title, ["answer", *(MEASURES[name].title for name in shown)], body, legend)
+    return Table(title, ["system", *(MEASURES[name].title for name in shown)], body, legend)

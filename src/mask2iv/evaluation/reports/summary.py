@@ -10,9 +10,9 @@ import numpy as np
 from mask2iv.evaluation.measures.fidelity import GRADIENTS
 from mask2iv.evaluation.measures.metrics import CHANCE, Figure, mean_figure, median_figure, ratio_figure, share_figure
 from mask2iv.evaluation.networks.features import QUESTIONS
-from mask2iv.evaluation.per_clip.answers import CONDITIONS
 from mask2iv.evaluation.per_clip.catalogue import OBJECT_FATE
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
+from mask2iv.evaluation.per_clip.outputs import CONDITIONS
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, flat
 
 PICTURES = ("psnr", "psnr_changed", "psnr_object", "psnr_actor", "ssim", "lpips", "v2v", "t2v")
@@ -37,13 +37,13 @@ def summarise(rows: Sequence[Row], seeds: int = 1) -> dict[str, Any]:
 
     Args:
         rows: of the clips.
-        seeds: answers per clip.
+        seeds: outputs per clip.
 
     Returns:
-        ``seconds`` (of generation: total, and mean per answer of each stage) and, where the rows have them,
-        ``trajectory`` (per answer), ``way`` (per group of captions), one entry per system that makes videos (model,
-        still, pasted, and the gains over these two), ``interaction``, ``fidelity`` and ``recognised`` (per system, of
-        the trivial answers and of the true videos), and ``breakdown`` (per verb and per object).
+        ``seconds`` (of generation: total, and mean per output of each stage) and, where the rows have them,
+        ``trajectory`` (per condition and baseline), ``way`` (per group of captions), one entry per system that makes
+        videos (model, still, pasted, and the gains over these two), ``interaction``, ``fidelity`` and ``recognised``
+        (per system, of the trivial baselines and of the true videos), and ``breakdown`` (per verb and per object).
     """
     summary: dict[str, Any] = {"seconds": _seconds(rows, seeds)}
     if "way" in rows[0]:
@@ -159,7 +159,7 @@ def _video_figures(found: Sequence[Row], references: Sequence[Row]) -> dict[str,
         "gain": {key: mean_figure(column(found, key) - column(still, key)) for key in keys},
         "gain_over_pasted": {key: mean_figure(column(found, key) - column(pasted, key)) for key in keys},
     }
-    return {answer: {key: figure.to_dict() for key, figure in of.items()} for answer, of in figures.items()}
+    return {name: {key: figure.to_dict() for key, figure in of.items()} for name, of in figures.items()}
 
 
 def _broken_down(rows: Sequence[Row], key: str) -> dict[str, Any]:

@@ -15,9 +15,9 @@ import numpy as np
 from mask2iv.errors import InputError
 from mask2iv.evaluation.measures.frechet import frechet_difference, frechet_figure
 from mask2iv.evaluation.measures.metrics import Figure, mean_figure, share_difference, share_figure
-from mask2iv.evaluation.per_clip.answers import END_TO_END
 from mask2iv.evaluation.per_clip.catalogue import DISTRIBUTIONS, MEASURES, Measure
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
+from mask2iv.evaluation.per_clip.outputs import END_TO_END
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES, TRIVIAL, Row, systems_of
 from mask2iv.evaluation.reports.report import markdown_table
 from mask2iv.evaluation.runs.folder import require_finished

@@ -1,4 +1,4 @@
-"""Generates or reads an answer for every clip of a set, measures it, and summarises; resumes where it stopped.
+"""Generates or reads the outputs for every clip of a set, measures it, and summarises; resumes where it stopped.
 
 Files: ``protocol.json``, written first, says how figures are made; ``per_clip.jsonl``, the journal, has one line per
 finished clip, in the order of the set; ``features/`` holds the features behind the Frechet distances; ``filmstrips/``
@@ -22,9 +22,9 @@ from mask2iv.contract import Clip, Trajectory
 from mask2iv.data.dataset import resize_clip, select_frames
 from mask2iv.errors import InputError
 from mask2iv.evaluation.measures import fidelity, metrics, scorecard
-from mask2iv.evaluation.per_clip.answers import Answers, EvaluationConfig, ModelAnswers
 from mask2iv.evaluation.per_clip.measure import Measurer
-from mask2iv.evaluation.per_clip.predictions import PredictionAnswers
+from mask2iv.evaluation.per_clip.outputs import EvaluationConfig, ModelOutputs, Outputs
+from mask2iv.evaluation.per_clip.predictions import PredictedOutputs
 from mask2iv.evaluation.per_clip.rows import clip_row, ranking
 from mask2iv.evaluation.reports.summary import summarise
 from mask2iv.evaluation.runs.journal import Journal
@@ -42,7 +42,7 @@ class _Source(Protocol):
     def systems(self) -> Sequence[str]: ...
     @property
     def conditions(self) -> Sequence[str]: ...
-    def answers(self, clips: Sequence[Clip]) -> list[Answers]: ...
+    def outputs(self, clips: Sequence[Clip]) -> list[Outputs]: ...
 
 
 def evaluate(
@@ -53,7 +53,7 @@ def evaluate(
     sources: Mapping[str, Any],
     measurer: Measurer | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a model; the module says what is written.
+    """Evaluate a model; the module's docstring lists the files written.
 
     Args:
         pipeline: the model, on the device to use.
@@ -71,7 +71,7 @@ def evaluate(
         InputError: no clips, the model lacks a stage, `out` holds something else, or a clip does not show its object in
             the first and the last frame or has fewer frames than the model.
     """
-    source, own = ModelAnswers(pipeline, settings), pipeline.config
+    source, own = ModelOutputs(pipeline, settings), pipeline.config
     scoring = _scoring(own.num_frames, (own.height, own.width), settings.stride)
     generation = {
         "stage": settings.stage,
@@ -89,7 +89,7 @@ def evaluate(
 
 
 def evaluate_predictions(
-    source: PredictionAnswers,
+    source: PredictedOutputs,
     clips: Sequence[Clip],
     size: tuple[int, int],
     num_frames: int,
@@ -98,7 +98,7 @@ def evaluate_predictions(
     sources: Mapping[str, Any],
     measurer: Measurer | None = None,
 ) -> dict[str, Any]:
-    """Score videos of another program; the module says what is written.
+    """Score videos of another program; the module's docstring lists the files written.
 
     Args:
         source: the videos.
@@ -155,8 +155,8 @@ def _run(
     journal = Journal(out, protocol, rank, settings.filmstrips, settings.keep)
     with claimed(out):
         for batch in _batches(clips, len(journal.rows), settings.batch_size, scoring):
-            for clip, answers in zip(batch, source.answers(batch), strict=True):
-                journal.add(*clip_row(measurer, clip, answers))
+            for clip, outputs in zip(batch, source.outputs(batch), strict=True):
+                journal.add(*clip_row(measurer, clip, outputs))
             journal.save()
         result = {
             "protocol": protocol,

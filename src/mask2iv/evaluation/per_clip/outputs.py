@@ -1,4 +1,4 @@
-"""What is evaluated, clip by clip: the answers of a model, or of another program."""
+"""The outputs to evaluate, clip by clip: those of a model, or of another program."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 StageChoice = Literal["trajectory", "video", "both", "end-to-end"]
 CONDITIONS = ("position", "position and text", "text")
-"""What stage 1 is given besides the image and its masks."""
+"""The inputs of stage 1 besides the image and its masks."""
 VIDEO, END_TO_END, PREDICTIONS = "video", "end_to_end", "predictions"
 """Systems that make videos: stage 2 along true trajectories, both stages, another program."""
 
 
 @dataclass
-class Answers:
-    """All answers to one clip, one per seed.
+class Outputs:
+    """All outputs for one clip, one per seed.
 
     Attributes:
         trajectories: of stage 1, by condition.
         videos: uint8 [T, H, W, 3] and the trajectory each was asked to follow, by system.
-        seconds: per answer, by stage.
+        seconds: per output, by stage.
     """
 
     trajectories: dict[str, list[Trajectory]] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """What is generated, and how.
+    """What to generate, and how.
 
     Attributes:
         stage: "trajectory" (stage 1), "video" (stage 2, along the true trajectories), "both" of these separately, or
@@ -49,9 +49,9 @@ class EvaluationConfig:
         steps: sampling steps of either stage; None for the model's defaults.
         seed: a clip's noise depends on it and on the clip's id alone.
         filmstrips: how many clips, from the first on, get one besides the best and the worst.
-        seeds: answers per clip: seed, seed + 1, ...
+        seeds: outputs per clip: seed, seed + 1, ...
         sampler: "ddim", "dpmsolver++" or "unipc"; None for the model's default.
-        batch_size: answers that go through the networks together; with 1 each is, to the bit, what it is alone.
+        batch_size: outputs that go through the networks together; with 1 each is, to the bit, what it is alone.
         condition: what stage 1 is given end to end, one of :data:`CONDITIONS`; None for all that its layout takes.
         stride: take every stride-th frame of a clip; None spaces the frames evenly over it.
         keep: how many of the best and how many of the worst clips get filmstrips.
@@ -87,8 +87,8 @@ class EvaluationConfig:
             )
 
 
-class ModelAnswers:
-    """Answers that a pipeline generates.
+class ModelOutputs:
+    """Outputs that a pipeline generates.
 
     Args:
         pipeline: the model, on the device to use.
@@ -117,13 +117,13 @@ class ModelAnswers:
         self.conditions = takes if settings.stage in ("trajectory", "both") else []
         self.systems = {"video": [VIDEO], "both": [VIDEO], "end-to-end": [END_TO_END]}.get(settings.stage, [])
 
-    def answers(self, clips: Sequence[Clip]) -> list[Answers]:
-        """All answers to some clips, which have the model's size and length."""
-        found = [Answers() for _ in clips]
+    def outputs(self, clips: Sequence[Clip]) -> list[Outputs]:
+        """All outputs for some clips, which have the model's size and length."""
+        found = [Outputs() for _ in clips]
         started = time.perf_counter()
         for name in self.conditions:
-            for answers, trajectories in zip(found, self._predict(clips, name), strict=True):
-                answers.trajectories[name] = trajectories
+            for outputs, trajectories in zip(found, self._predict(clips, name), strict=True):
+                outputs.trajectories[name] = trajectories
         if self.conditions:
             self._note(found, "trajectory", started, len(self.conditions))
         if VIDEO in self.systems:
@@ -137,14 +137,14 @@ class ModelAnswers:
             started = time.perf_counter()
             self._render(found, clips, predicted, END_TO_END)
             self._note(found, "video", started)
-            for answers, trajectories in zip(found, predicted, strict=True):
-                answers.trajectories[self.condition] = trajectories
+            for outputs, trajectories in zip(found, predicted, strict=True):
+                outputs.trajectories[self.condition] = trajectories
         return found
 
-    def _note(self, found: list[Answers], stage: str, started: float, times: int = 1) -> None:
+    def _note(self, found: list[Outputs], stage: str, started: float, times: int = 1) -> None:
         count = len(found) * self.settings.seeds * times
-        for answers in found:
-            answers.seconds[stage] = round((time.perf_counter() - started) / count, 3)
+        for outputs in found:
+            outputs.seconds[stage] = round((time.perf_counter() - started) / count, 3)
 
     def _predict(self, clips: Sequence[Clip], name: str) -> list[list[Trajectory]]:
         trajectories = self.pipeline.trajectory(
@@ -163,7 +163,7 @@ class ModelAnswers:
         return self._by_clip(trajectories)
 
     def _render(
-        self, found: list[Answers], clips: Sequence[Clip], requested: list[list[Trajectory]], system: str
+        self, found: list[Outputs], clips: Sequence[Clip], requested: list[list[Trajectory]], system: str
     ) -> None:
         each = [clip for clip in clips for _ in range(self.settings.seeds)]
         trajectories = [trajectory for of_clip in requested for trajectory in of_clip]
@@ -176,8 +176,8 @@ class ModelAnswers:
             sampler=self.settings.sampler,
             progress=False,
         )
-        for answers, rendered, asked in zip(found, self._by_clip(videos), requested, strict=True):
-            answers.videos[system] = list(zip(rendered, asked, strict=True))
+        for outputs, rendered, asked in zip(found, self._by_clip(videos), requested, strict=True):
+            outputs.videos[system] = list(zip(rendered, asked, strict=True))
 
     def _by_clip(self, outputs: Sequence[T]) -> list[list[T]]:
         seeds = self.settings.seeds
