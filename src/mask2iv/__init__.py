@@ -13,7 +13,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# Loaded when they are asked for: the version must not cost the seconds that torch takes.
+# Loaded on first access: reading the version must not import torch, which takes seconds.
 _PUBLIC = {
     "Mask2IVPipeline": "mask2iv.pipelines.pipeline",
     "Trajectory": "mask2iv.contract",

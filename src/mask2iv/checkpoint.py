@@ -109,7 +109,7 @@ def cannot_write(what: str, run_dir: Path, error: BaseException) -> InputError:
 
 
 @contextmanager
-def told_of_a_full_disk(run_dir: Path) -> Iterator[None]:
+def full_disk_reported(run_dir: Path) -> Iterator[None]:
     """Turns a full disk, wherever a run meets it, into the error of :func:`cannot_write`.
 
     Raises:
@@ -200,7 +200,7 @@ def resolve_checkpoint(run_dir: Path, wanted: str) -> Path | None:
 
 
 class _Files(TypedDict, total=False):
-    """The part of ``state.json`` that says what the checkpoint's files hold."""
+    """The part of ``state.json`` that lists the contents of the checkpoint's files."""
 
     files: Required[dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], str]]
     shapes: dict[str, dict[str, list[Annotated[int, Field(ge=0)]]]]

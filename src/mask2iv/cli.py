@@ -35,7 +35,7 @@ from mask2iv.errors import InputError, InputWarning
 from mask2iv.files import MAKE_ROOM, disk_fault
 
 # Class by its module in `commands`. Named, not imported: a module is loaded when its command is called, so that --help
-# answers at once.
+# is fast.
 COMMANDS = {
     "generate": ("generating.generate:Generate", "make a video from picture, object mask and instruction"),
     "trajectory": ("generating.generate:PredictTrajectory", "stage 1 alone: predict a mask trajectory"),
@@ -67,8 +67,8 @@ _SHORTER = {"num_frames": "frames", "num_inference_steps": "steps"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    Exit status: 0 done, 2 bad input or usage (said on standard error), 130 interrupted, 141 the reader of standard
-    output has gone, 143 terminated; what a command's ``run`` returns, if anything (``generate --jobs``: 3 when some
+    Exit status: 0 done, 2 bad input or usage (with a message on standard error), 130 interrupted, 141 standard output
+    was closed by its reader, 143 terminated; or the status that a command returns (``generate --jobs``: 3 when some
     jobs failed).
     """
     try:
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         if _is_read():
             raise
-        # What is still buffered must go somewhere when the interpreter ends.
+        # The interpreter flushes its buffers at exit, which needs an open file.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 
@@ -123,7 +123,7 @@ def _run(given: list[str]) -> int:
 
 
 def _command_of(given: list[str]) -> str:
-    """The command that is asked for. Ends the program after ``--help``, ``--version``, or nothing at all.
+    """The requested command. Ends the program after ``--help``, ``--version``, or nothing at all.
 
     Raises:
         InputError: there is no such command.
@@ -142,7 +142,7 @@ def _command_of(given: list[str]) -> str:
 
 
 def _refuse(command: type, event: ParseErrorEvent) -> None:
-    """Words what tyro refuses as all other errors are worded; of an event that is not known here, tyro tells itself.
+    """Rewords tyro's usage errors like all other errors. tyro prints an event that is not known here in its own words.
 
     Raises:
         InputError: in its place.
@@ -219,7 +219,7 @@ def _share_cores() -> None:
 
 @contextmanager
 def _warnings_on_one_line(command: type) -> Iterator[None]:
-    """Prints warnings of the input as errors of it are printed; all others as Python does."""
+    """Prints warnings about input like errors about input; all others as Python does."""
     with warnings.catch_warnings():
         # Each text once.
         warnings.simplefilter("default", InputWarning)
@@ -236,7 +236,7 @@ def _warnings_on_one_line(command: type) -> Iterator[None]:
 
 
 def worded(error: InputError | InputWarning, command: type | None) -> str:
-    """An error in the words of the command line: a field that is a flag of the command is named as one."""
+    """An error as the command line words it: a field that is a flag of the command is named as one."""
     # A path may begin like a flag: "out/metrics.json".
     found = re.match(r"\w+(?=$|[ :(])", error.field)
     name = found[0] if found else ""

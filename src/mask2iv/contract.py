@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mask2iv.errors import InputError
 
-if TYPE_CHECKING:  # for types alone: a file that cannot be read is said before torch has loaded
+if TYPE_CHECKING:  # for types alone: an unreadable file is reported before torch has loaded
     import torch
 
 UInt8Array = NDArray[np.uint8]
@@ -51,7 +51,7 @@ LABEL_COLOURS: UInt8Array = np.array([[0, 0, 0], [0, 255, 0], [255, 0, 0], [0, 0
 
 
 def channels_to_labels(rgb: UInt8Array) -> UInt8Array:
-    """What the official models' colours mean, uint8 [..., 3] -> uint8 [...]: a channel is on from 128.
+    """Labels from the official models' colours, uint8 [..., 3] -> uint8 [...]: a channel is on from 128.
 
     Red or blue is the object (blue a second part of it), green the actor. Where both are, the object is kept, as where
     a first frame's masks overlap.
@@ -141,7 +141,7 @@ class Trajectory:
         labels: uint8 [T, H, W] with values of :class:`Label`.
         fps: frames per second, > 0.
         painted: uint8 [T, H, W, 3], each channel 0 or 255: the colours that an official stage 1 painted, where the
-            labels cannot tell them all (actor and object in one pixel, a second part of the object). An official stage
+            labels cannot express them (actor and object in one pixel, a second part of the object). An official stage
             2 follows these; all else, measures too, knows the labels, which are their :func:`channels_to_labels`. None
             where the label colours are all there is.
         placement: which part of the picture the frames show, where that is known.

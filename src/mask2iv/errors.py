@@ -1,4 +1,4 @@
-"""What is said of wrong input: as opposed to a defect of the program, and as opposed to input that only looks odd."""
+"""Errors and warnings about user input, as opposed to defects of the program."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from contextlib import contextmanager
 from typing import Self
 
 
-class _Said(Exception):
+class _InputMessage(Exception):
     """Something about the user's input.
 
-    It says what is wrong in Python's names. Each front door words it for its users: the command line turns ``field``
+    The names in it are Python's. Each user interface rewords them: the command line turns ``field``
     into a flag; a page shows it beside the control.
 
     Args:
         field: what is wrong: a parameter ("object_mask"), a dotted configuration key ("pipeline.height") or a file's
             path. It may end in the value that was given: "size 30x40".
         problem: what was expected and what was found.
-        remedy: what to do about it; "" where the problem says it.
+        remedy: what to do about it; "" where the problem implies it.
     """
 
     def __init__(self, field: str, problem: str, remedy: str = "") -> None:
-        # All three as arguments: so the exception survives the way from one process to another.
+        # All three are passed on as arguments, so that the exception can be pickled from one process to another.
         super().__init__(field, problem, remedy)
         self.field, self.problem, self.remedy = field, problem, remedy
 
@@ -30,7 +30,7 @@ class _Said(Exception):
         return f"{self.field}: {self.problem}" + (f"; {self.remedy}" if self.remedy else "")
 
     def about(self, field: str) -> Self:
-        """The same, said of another field: a caller's own name for what it passed on."""
+        """The same about another field: the caller's own name for what it passed on."""
         return type(self)(field, self.problem, self.remedy)
 
     def within(self, place: str) -> Self:
@@ -38,15 +38,15 @@ class _Said(Exception):
         return self.about(f"{place}: {self.field}")
 
 
-class InputError(_Said, ValueError):
-    """Something the user supplied cannot be used; its parts are those of :class:`_Said`.
+class InputError(_InputMessage, ValueError):
+    """Something the user supplied cannot be used; its parts are those of :class:`_InputMessage`.
 
     The command line prints one line and exits with status 2. Every other exception is a defect of the program and keeps
     its traceback.
     """
 
 
-class InputWarning(_Said, UserWarning):
+class InputWarning(_InputMessage, UserWarning):
     """Something the user supplied is used, but is probably not what was meant. Parts as in :class:`InputError`."""
 
 

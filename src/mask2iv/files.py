@@ -67,7 +67,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 def atomic_directory(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
     """Yields a temporary folder beside ``path``; moves it to ``path`` when the block succeeds, else removes it.
 
-    What killed writers of ``path`` left there is removed first. An existing empty folder is replaced. With
+    Leftovers of killed writers of ``path`` are removed first. An existing empty folder is replaced. With
     ``overwrite`` a filled one is replaced too; it is deleted only once the new one is in place.
 
     Raises:
@@ -125,9 +125,9 @@ def disk_fault(error: BaseException) -> str | None:
     cause: BaseException | None = error
     while cause is not None:
         number = cause.errno if isinstance(cause, OSError) else None
-        if number is None and (told := re.search(r"\(os error (\d+)\)|\[Errno (\d+)\]", str(cause))):
+        if number is None and (found := re.search(r"\(os error (\d+)\)|\[Errno (\d+)\]", str(cause))):
             # Libraries written in Rust, and copies of folders, put the number into their messages.
-            number = int(told[1] or told[2])
+            number = int(found[1] or found[2])
         if number in _DISK_FAULTS:
             return os.strerror(number)
         cause = cause.__cause__ or cause.__context__
@@ -235,7 +235,7 @@ def claimed(folder: str | os.PathLike[str], field: str = "out") -> Iterator[None
 
 @contextmanager
 def alone(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Holds the lock file ``path`` during the block; waits, and says so, while another process holds it.
+    """Holds the lock file ``path`` during the block; waits, with a message, while another process holds it.
 
     The lock ends with its process: a killed one leaves nothing to wait for.
     """
@@ -254,7 +254,7 @@ def require_file(path: str | os.PathLike[str], field: str) -> None:
 
 
 def require_regular(path: str | os.PathLike[str]) -> None:
-    """Raises InputError for what is there but no file: a folder, or a pipe, which would be waited for without end."""
+    """Raises InputError for what is there but no file: a folder, or a pipe, reading which would never end."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise InputError(str(path), "is not a file")
 

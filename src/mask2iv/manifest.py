@@ -1,4 +1,4 @@
-"""What made an output: versions, weights and hardware; written beside it."""
+"""The provenance of an output: versions, weights and hardware; written beside it."""
 
 from __future__ import annotations
 

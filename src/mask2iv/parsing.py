@@ -1,4 +1,4 @@
-"""JSON and arrays from files that nobody vouches for: bounded, without code, with errors that name the file."""
+"""JSON and arrays from untrusted files: bounded, without code, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     require_regular(path)
     try:
         with open(path, "rb") as file:
-            # Reading takes memory for all that is asked for at once.
+            # A read allocates its whole size at once.
             size = os.fstat(file.fileno()).st_size
             content = file.read(size) if size <= max_bytes else b""
     except OSError as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mask2iv.data.store import ClipSet, finish_set, index_line, set_header
+from mask2iv.data.index import finish_set, index_line, set_header
+from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, copy_linked
 

@@ -23,8 +23,9 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from mask2iv.config import read_config, read_records
+from mask2iv.data.index import Count, SetHeader, index_line
 from mask2iv.data.join import check_alike
-from mask2iv.data.store import CLIP_FILES, MAX_FILE_BYTES, ClipSet, Count, SetHeader, index_line
+from mask2iv.data.store import CLIP_FILES, MAX_FILE_BYTES, ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, atomic_write, reason, sha256_file, write_json
 

@@ -12,68 +12,31 @@ because the halved one that every browser plays costs small clips 10 dB and save
 from __future__ import annotations
 
 import copy
-import json
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field
-from typing_extensions import TypedDict
 
-from mask2iv.config import from_dict, read_config, read_records
+from mask2iv.config import from_dict
 from mask2iv.contract import Clip, UInt8Array
+from mask2iv.data.index import CLIP_ID, Entry, clip_row, finish_set, index_line, read_header, read_index, set_header
 from mask2iv.data.unfinished import UNFINISHED, Journal
 from mask2iv.errors import InputError, within
-from mask2iv.files import atomic_write, reason, sha256_file, write_json
+from mask2iv.files import reason, sha256_file
 from mask2iv.media.videos import read_video, write_video
 from mask2iv.parsing import parse_json, read_bytes
 from mask2iv.trajectories.storage import load_trajectory, save_trajectory_file
 
-FORMAT = "mask2iv-clipset"
-VERSION = 1
 VIDEO_CRF = 8
 CLIP_FILES = ("video.mp4", "labels.npz")
 MAX_FILE_BYTES = 2**30
 """Most bytes of one of them that is read as a whole."""
 SIMULATOR = "mask2iv simulate"
 """The generator in the provenance of simulated clips."""
-CLIP_ID = r"^[A-Za-z0-9_-]{1,200}$"
-Count = Annotated[int, Field(gt=0, le=100_000_000)]
-_Side = Annotated[int, Field(gt=0, le=16_384)]
-
-
-class SetHeader(TypedDict):
-    """What is said of all clips."""
-
-    fps: Annotated[float, Field(gt=0, le=1000)]
-    size: tuple[_Side, _Side]
-    num_frames: Count
-    num_clips: Count
-    provenance: dict[str, Any]
-
-
-class _Header(SetHeader):
-    """``clipset.json``."""
-
-    format: Literal["mask2iv-clipset"]
-    version: Literal[1]
-
-
-class Entry(TypedDict):
-    """A line of ``index.jsonl``."""
-
-    clip_id: Annotated[str, Field(pattern=CLIP_ID)]
-    caption: str
-    verb: str
-    object_name: str
-    actor: str
-    contact: list[Literal[0, 1]] | list[bool] | None
-    num_frames: int
-    metadata: dict[str, Any]
 
 
 class ClipSetWriter:
@@ -176,60 +139,10 @@ class ClipSetWriter:
         finish_set(self.directory, self._lines, self._header())
 
 
-def clip_row(clip: Clip) -> Entry:
-    """A clip's entry in the index."""
-    return {
-        "clip_id": clip.clip_id,
-        "caption": clip.caption,
-        "verb": clip.verb,
-        "object_name": clip.object_name,
-        "actor": clip.actor,
-        "contact": None if clip.contact is None else clip.contact.astype(int).tolist(),
-        "num_frames": clip.trajectory.num_frames,
-        "metadata": dict(clip.metadata),
-    }
-
-
 def write_clip_files(folder: Path, clip: Clip) -> None:
     """Write a clip's video and labels; the same clip gives the same bytes."""
     write_video(folder / "video.mp4", clip.video, clip.fps, crf=VIDEO_CRF, pixel_format="yuv444p")
     save_trajectory_file(clip.trajectory, folder / "labels.npz")
-
-
-def index_line(row: Mapping[str, Any]) -> str:
-    """A clip's line of the index.
-
-    Raises:
-        TypeError, ValueError: values that JSON cannot represent.
-    """
-    return json.dumps(row, ensure_ascii=False, allow_nan=False, sort_keys=True)
-
-
-def set_header(size: tuple[int, int], num_frames: int, fps: float, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``clipset.json`` says of a set, but for the number of its clips. Arguments: see :class:`ClipSetWriter`."""
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "fps": fps,
-        "size": list(size),
-        "num_frames": num_frames,
-        "provenance": dict(provenance),
-    }
-
-
-def finish_set(directory: Path, lines: Mapping[str, str], header: Mapping[str, Any]) -> None:
-    """Write the index, then the header, which completes a clip set.
-
-    Args:
-        directory: folder with the clips' files.
-        lines: lines of the index (:func:`index_line`), by clip id.
-        header: see :func:`set_header`.
-    """
-    with atomic_write(directory / "index.jsonl") as temporary:
-        temporary.write_text("".join(f"{lines[clip_id]}\n" for clip_id in sorted(lines)), encoding="utf-8")
-    provenance = header["provenance"]
-    rest = {key: value for key, value in header.items() if key != "provenance"}
-    write_json(directory / "clipset.json", {**rest, "num_clips": len(lines), "provenance": provenance})
 
 
 class ClipSet(Sequence[Clip]):
@@ -378,35 +291,3 @@ def _simulated(provenance: Mapping[str, Any]) -> bool:
     if isinstance(joined, list):
         return all(isinstance(part, dict) and _simulated(part) for part in joined)
     return provenance.get("generator") == SIMULATOR
-
-
-def read_header(directory: Path) -> dict[str, Any]:
-    """The checked contents of ``clipset.json``; nothing else of the set is read.
-
-    Raises:
-        InputError: the folder is missing, unfinished or of another version.
-    """
-    if not os.path.isdir(directory):
-        raise InputError(str(directory), "expected the folder of a clip set, but it does not exist")
-    path = directory / "clipset.json"
-    if not path.is_file():
-        raise InputError(
-            str(directory),
-            "has no clipset.json: it holds shards"
-            if (directory / "shards.json").is_file()
-            else "has no clipset.json: it is not a clip set, or its writing was interrupted",
-            "write it again",
-        )
-    return dict(read_config(path, _Header, "ignore"))
-
-
-def read_index(path: Path) -> list[dict[str, Any]]:
-    """The checked entries of an ``index.jsonl``; the clips' files are not looked at.
-
-    Raises:
-        InputError: missing, a damaged line, or a repeated clip id.
-    """
-    rows = [dict(row) for row in read_records(path, Entry)]
-    if len({row["clip_id"] for row in rows}) != len(rows):
-        raise InputError(str(path), "lists a clip_id twice")
-    return rows

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from mask2iv.data.store import read_header
+from mask2iv.data.index import read_header
 from mask2iv.errors import InputError, within
 from mask2iv.pipelines.folder import model_folder, read_index
 

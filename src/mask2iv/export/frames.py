@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mask2iv.data.store import index_line
+from mask2iv.data.index import index_line
 from mask2iv.errors import InputError
 from mask2iv.export.clips import Exported
 from mask2iv.export.masks import write_palette_masks

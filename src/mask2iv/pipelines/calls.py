@@ -1,4 +1,4 @@
-"""What users of diffusers type when they call a pipeline: accepted, or answered with what to use."""
+"""Compatibility with diffusers: its names of arguments are accepted, or rejected with the name to use here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 OutputType = Literal["pil", "np", "pt"]
 
-_ANSWERS = {
+_ADVICE = {
     "negative_prompt": "guidance is by the empty prompt; leave it out",
     "num_images_per_prompt": "use num_videos_per_prompt",
     "mask_image": "use object_mask",
@@ -38,27 +38,27 @@ _ANSWERS = {
     "dtype": "use torch_dtype",
     "device_map": "call to('cuda') or enable_model_cpu_offload()",
 }
-"""Names that diffusers has for what is called otherwise here, or is not there."""
+"""Arguments of diffusers that have another name here, or none."""
 
 
-def answers_keywords(call: Callable[P, R]) -> Callable[P, R]:
-    """Has a method answer unknown keywords with an InputError that says what to use."""
+def explains_keywords(call: Callable[P, R]) -> Callable[P, R]:
+    """Decorates a method: an unknown keyword raises an InputError that names the keyword to use."""
     known = [name for name in inspect.signature(call).parameters if name not in ("self", "cls")]
 
     @wraps(call)
-    def answered(*args: P.args, **keywords: P.kwargs) -> R:
+    def wrapped(*args: P.args, **keywords: P.kwargs) -> R:
         for name in keywords:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 guess = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
-                raise InputError(name, "is no argument of this call", _ANSWERS.get(name, guess))
+                raise InputError(name, "is no argument of this call", _ADVICE.get(name, guess))
         return call(*args, **keywords)
 
-    return answered
+    return wrapped
 
 
 def check_call(output_type: str | None, num_frames: int | None, own_frames: int) -> None:
-    """Whether a call asks for what the model makes, before anything is computed.
+    """Check what a call requests against the model, before anything is computed.
 
     Raises:
         InputError: an unknown form of videos, or another number of frames than the model's.

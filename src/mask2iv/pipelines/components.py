@@ -158,7 +158,7 @@ def save_component(folder: Path, name: str, component: Any, dtype: torch.dtype |
 def _forget_use(tokenizer: PreTrainedTokenizerFast) -> None:
     """Reset what a tokenizer keeps of the last call, its truncation and padding, which would be saved with it.
 
-    Each call sets both anew. So the file does not tell whether the tokenizer has been used.
+    Each call sets both anew, so the file does not depend on whether the tokenizer has been used.
     """
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
@@ -250,7 +250,7 @@ def load_component(folder: Path, name: str, class_name: str, dtype: torch.dtype)
                 with within("model"):
                     config.read_config(path / "tokenizer_config.json", _TokenizerConfig, "ignore")
             return kind.from_pretrained(path, local_files_only=True)  # type: ignore[attr-defined]
-        if (path / "config.json").is_file():  # its absence, the loaders themselves tell of
+        if (path / "config.json").is_file():  # if it is missing, the loaders raise an error
             with within("model"):
                 check_settings(path / "config.json", _stored_weights(path))
         loader: Callable[..., Any] = kind.from_pretrained  # type: ignore[attr-defined]
@@ -261,16 +261,16 @@ def load_component(folder: Path, name: str, class_name: str, dtype: torch.dtype)
             else {"torch_dtype": dtype, "low_cpu_mem_usage": False}
         )
         with _without_bars():
-            module, told = loader(
+            module, info = loader(
                 path, use_safetensors=True, local_files_only=True, output_loading_info=True, **keywords
             )
     except InputError:
         raise
-    except Exception as error:  # whatever a library raises for files that nobody vouches for
+    except Exception as error:  # a library may raise anything for untrusted files
         message = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError("model", f"component {name} in {folder} cannot be read: {message}") from error
     # The libraries would fill them with random numbers.
-    missing = sorted(told["missing_keys"])
+    missing = sorted(info["missing_keys"])
     if missing:
         raise InputError("model", f"component {name} in {folder} lacks {len(missing)} tensors, such as {missing[0]}")
     return module.eval()

@@ -1,6 +1,6 @@
 """A model folder: where it is, and its ``model_index.json``, which names configuration and components.
 
-Read without loading PyTorch, so that a wrong folder is told at once. The components themselves are read by
+Read without loading PyTorch, so that a wrong folder is reported at once. The components themselves are read by
 :mod:`mask2iv.pipelines.components`.
 """
 

@@ -11,7 +11,7 @@ from mask2iv.pipelines.folder import model_folder
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _READ = ("*.json", "*.safetensors", "*.txt")
-"""All that a model folder is read from: nothing that is unpickled or run."""
+"""The files that a model folder is read from. None of them is unpickled or run."""
 
 
 def fetch_folder(

@@ -25,7 +25,7 @@ from mask2iv.files import atomic_directory
 from mask2iv.models.autoencoder import Autoencoder, LatentCodec
 from mask2iv.models.reference import ReferenceDecoder
 from mask2iv.pipelines.acceleration import Accelerated
-from mask2iv.pipelines.calls import answers_keywords, as_output, check_call, one_each
+from mask2iv.pipelines.calls import as_output, check_call, explains_keywords, one_each
 from mask2iv.pipelines.components import load_components, save_component
 from mask2iv.pipelines.folder import write_index
 from mask2iv.pipelines.hub import fetch_folder
@@ -45,7 +45,7 @@ class Mask2IVPipeline(TwoStages, Accelerated):
     """Both stages behind diffusers' conventions.
 
     Every output has its own seed and noise. Computed by itself (``batch_size=1``) it does not depend on what else is
-    asked for: same seed, same machine, same result, to the bit. In larger batches it is the same up to rounding.
+    in the call: same seed, same machine, same result, to the bit. In larger batches it is the same up to rounding.
     Components that a folder lacks (a folder may hold one stage only) are None. Speed and memory are set by the methods
     of :class:`~mask2iv.pipelines.acceleration.Accelerated`.
 
@@ -61,7 +61,7 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         trajectory_unet, trajectory_resampler: stage 1.
         video_unet, video_resampler: stage 2.
         reference_decoder: sharpens decoded videos with the first frame.
-        video_controlnet: hands stage 2 its masks, where ``config.video_conditioning`` says so.
+        video_controlnet: feeds the masks to stage 2, where ``config.video_conditioning`` asks for it.
         planner, painter: stage 1 by plans (:mod:`mask2iv.backbones.planning.predictor`), in place of a U-Net and before
             one.
 
@@ -110,7 +110,7 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         Accelerated.__init__(self)
 
     @classmethod
-    @answers_keywords
+    @explains_keywords
     def from_pretrained(
         cls,
         name_or_path: str | Path,
@@ -178,7 +178,7 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         """Words of a prompt, as it is read, that the text encoder has never seen; empty for an open vocabulary."""
         return self.prompts.unknown(prompt)
 
-    @answers_keywords
+    @explains_keywords
     def trajectory(
         self,
         image: Any,
@@ -208,27 +208,24 @@ class Mask2IVPipeline(TwoStages, Accelerated):
 
         Args:
             image: uint8 [H, W, 3], PIL image or file; or a list of them. One with a list of prompts is used with each.
-            object_mask: the object to be handled in the image, bool [H, W] or whatever else
-                :func:`~mask2iv.trajectories.masks.load_mask` reads: files and PIL images too; or a list.
+            object_mask, target_mask, actor_mask: the object to be handled; where it shall end, None for none; the actor
+                in the image, None if absent or unknown. Each bool [H, W] or what else
+                :func:`~mask2iv.trajectories.masks.load_mask` reads, such as files and PIL images; or a list.
             prompt: instruction; None or "" for none; or a list.
-            target_mask: where the object shall end, given like `object_mask`; None for none; or a list.
-            actor_mask: the actor where the image shows it, given likewise; None if absent or not known; or a list.
             height, width, fit, fit_scale, num_inference_steps: the model's where None. Output size in pixels; how an
                 image of another shape gets it (:func:`mask2iv.media.fitting.place`); sampling steps.
-            guidance_scale, target_guidance_scale: guidance by text and by target; 1 for none.
-            guidance_rescale: share of rescaled guidance, in [0, 1].
+            guidance_scale, target_guidance_scale, guidance_rescale: guidance by text and by target, 1 for none; share
+                of rescaled guidance, in [0, 1].
             generator, seed: a generator or an integer, or a list with one of them per output; an integer is counted up.
-            num_frames: the model's, if given.
-            num_videos_per_prompt: outputs per image.
-            batch_size: how many outputs go through the networks together, at most; those of one size and the same
-                kinds of conditions do. Takes that much more memory.
+            num_frames, num_videos_per_prompt: the model's, if given; outputs per image.
+            batch_size: most outputs of one size and with the same kinds of conditions that are computed together.
             sampler: "ddim", "dpmsolver++" or "unipc"; the model's default where None. Stage 1 by plans has its own.
             callback_on_step_end: called as ``(pipeline, step, timestep, {"latents": ...})`` for each batch, latents
                 [B, C, T, h, w]; may return other latents.
             progress: show a progress bar.
 
         Returns:
-            Images times `num_videos_per_prompt` trajectories at (height, width); outputs of one image are neighbours.
+            Images times `num_videos_per_prompt` trajectories at (height, width), image by image.
 
         Raises:
             InputError: no stage 1, no condition, an unusable image, mask, size or number, or a sampler beside a
@@ -236,14 +233,14 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         """
         check_call(None, num_frames, self.config.num_frames)
         size, image = self.size(height, width), one_each(image, prompt)
-        given = (image, object_mask, prompt, target_mask, actor_mask)
-        scenes = read_scenes(*given, size, *self.fitting(fit, fit_scale), num_videos_per_prompt)
+        inputs = (image, object_mask, prompt, target_mask, actor_mask)
+        scenes = read_scenes(*inputs, size, *self.fitting(fit, fit_scale), num_videos_per_prompt)
         guidance = Guidance(guidance_scale, target_guidance_scale, guidance_rescale)
         options = SamplingOptions(num_inference_steps, batch_size, sampler, guidance)
         seeds = sample_seeds(generator, len(scenes), seed)
         return self.predict(scenes, seeds, options, callback_on_step_end, progress)
 
-    @answers_keywords
+    @explains_keywords
     def render(
         self,
         image: Any,
@@ -272,7 +269,7 @@ class Mask2IVPipeline(TwoStages, Accelerated):
             prompt: for a model whose ``config.video_conditioning`` takes text; else None; or a list.
             height, width: output size where there is no trajectory; the model's default where None.
             fit, fit_scale: as in :meth:`trajectory`, a crop being of the middle. Where neither is given, a trajectory
-                that this model predicted for an image of this size tells which part of it it shows.
+                that this model predicted for an image of this size determines which part of it is used.
             num_inference_steps, generator, seed, batch_size, sampler, callback_on_step_end, progress: as in
                 :meth:`trajectory`.
             output_type: None for uint8 arrays; "pil", "np" or "pt" as in diffusers, see
@@ -304,7 +301,7 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         videos = self.render_requests(requests, seeds, options, callback_on_step_end, progress)
         return [as_output(video, output_type) for video in videos]
 
-    @answers_keywords
+    @explains_keywords
     def __call__(
         self,
         image: Any,
@@ -344,8 +341,8 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         """
         check_call(output_type, num_frames, self.config.num_frames)
         size, image = self.size(height, width), one_each(image, prompt)
-        given = (image, object_mask, prompt, target_mask, actor_mask)
-        scenes = read_scenes(*given, size, *self.fitting(fit, fit_scale), num_videos_per_prompt)
+        inputs = (image, object_mask, prompt, target_mask, actor_mask)
+        scenes = read_scenes(*inputs, size, *self.fitting(fit, fit_scale), num_videos_per_prompt)
         guidance = Guidance(guidance_scale, target_guidance_scale, guidance_rescale)
         options = SamplingOptions(num_inference_steps, batch_size, sampler, guidance)
         output = self.generate(

@@ -1,4 +1,4 @@
-"""Two stages chained: whichever predictor and renderer there are, watched and given the scenes they need."""
+"""Any predictor and any renderer, chained, with progress bars and callbacks."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Mask2IVOutput:
     """Result of a pipeline call.
 
     Attributes:
-        frames: one video per output, uint8 [T, H, W, 3], or what the call's ``output_type`` says.
+        frames: one video per output, uint8 [T, H, W, 3], or as the call's ``output_type`` asks.
         trajectory: the mask trajectory each was rendered from.
-        seconds: what each stage took.
+        seconds: duration of each stage.
     """
 
     frames: list[Any]
@@ -122,7 +122,7 @@ class TwoStages:
     def render_inputs(self, trajectory: Any, prompt: Any) -> dict[str, Any]:
         """`trajectory` and `prompt` (one or a list of each) as :meth:`render` wants them: None for what is not taken.
 
-        For callers that put different systems to the same task.
+        For callers that give different systems the same task.
         """
         renderer = _require(self.renderer, "video")
         return {

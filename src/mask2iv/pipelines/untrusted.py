@@ -19,13 +19,13 @@ _USUAL = 4096
 """Sizes up to this need not be seen in the weights: kernel sizes, picture sizes, positions."""
 _MOST_VALUES = 2000
 _COUNTS = re.compile(r"layers|depth|blocks|num_res")
-"""Settings that say how many layers there are. Each layer has weights."""
+"""Numbers of layers. Each layer has weights."""
 _FOREIGN = ("auto_map", "quantization_config", "adapters")
 """Settings by which libraries load code or further packages."""
 
 
 def check_files(folder: Path) -> None:
-    """Refuse what a library would wait for without end, or not find.
+    """Refuse files that a library would never finish reading, or not find.
 
     Raises:
         InputError: something in a component's folder is no file (a pipe, a device, a link that leads nowhere), or is

@@ -2,7 +2,7 @@
 
 Where the paper is silent, or the official code and its training log say otherwise, these follow the latter: both stages
 freeze the temporal convolutions, no condition is dropped, stage 1's weight multiplies the squared error, and the
-network is told a frame rate that depends on the frames a clip spans.
+network gets a frame rate that depends on the frames a clip spans.
 
 They start from an imported folder (of DynamiCrafter, or of a released Mask2IV checkpoint; the recipe of both stages
 from the image-to-video network of an unwidened one), whose autoencoder, CLIP encoders and tokenizer are kept. Sizes,

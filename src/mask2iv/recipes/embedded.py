@@ -112,8 +112,8 @@ def embedded() -> Recipe:
             drop_text=0.3,
             drop_target=0.5,
             drop_actor=0.3,
-            # Where the answer is unsure, a weight on it favours painting the actor wherever it may be. A network as
-            # small as this one, trained with 5 on the error (25-fold), painted clouds of all places it could go.
+            # Where the actor's place is uncertain, a weight on it favours painting it in every possible place. A
+            # network as small as this one, trained with 5 on the error (25-fold), painted clouds of all these places.
             loss_weight=1.0,
             timestep_shift=3.0,
             training=stage,

@@ -1,4 +1,4 @@
-"""What a recipe consists of: a recipe for each component, with the settings of its training."""
+"""The parts of a recipe: a recipe for each component, with the settings of its training."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ class ReferenceRecipe:
         change_weight: weight of the L1 loss on the change between neighbouring frames, against flicker.
         perceptual_weight: weight of LPIPS, with the AlexNet that ships (see :mod:`mask2iv.models.lpips`), which is then
             no independent measure of the result.
-        adversarial_from: step from which a PatchGAN takes part.
-        adversarial_weight, feature_weight: weights of the adversarial loss and of feature matching; with an
-            ``adversarial_weight`` of 0 it takes no part.
+        adversarial_from: step from which an adversarial loss (PatchGAN) is used.
+        adversarial_weight, feature_weight: weights of the adversarial loss and of feature matching; an
+            ``adversarial_weight`` of 0 turns it off.
         training: optimisation.
     """
 
@@ -115,7 +115,8 @@ class PainterRecipe:
         code_weight: weight of the shape code's KL divergence from a standard normal.
         jitter: standard deviation of the noise added to the plans' numbers, in units of the picture's height.
         drop_text, drop_actor: chance that the prompt, or the first frame's actor, is left out.
-        adversarial_from: step from which a PatchGAN takes part and the encoder of the shape code is frozen.
+        adversarial_from: step from which an adversarial loss (PatchGAN) is used and the shape code's encoder is
+            frozen.
         adversarial_weight, feature_weight: weights of the adversarial loss and of feature matching.
         training: optimisation.
     """
@@ -173,7 +174,7 @@ class StageRecipe:
         foreground_loss: what stage 1's weight multiplies, see :data:`mask2iv.diffusion.losses.ForegroundLoss`; the
             original: "squared-error".
         contact_map: what stage 2's weight lies on, see :data:`mask2iv.diffusion.losses.ContactMap`; paper: "contact".
-        frame_rate: the number that the network is told as a clip's frame rate. "clip": its frames per second;
+        frame_rate: the number that the network gets as a clip's frame rate. "clip": its frames per second;
             "source-frames": the original's rule, which also counts how many frames of the source video the clip spans
             (see :func:`mask2iv.training.inputs.frame_rates.frame_rates`).
         timestep_shift: above 1, training samples noisy timesteps more often; paper: 1 (uniform). See

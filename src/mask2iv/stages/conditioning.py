@@ -1,4 +1,4 @@
-"""What the two stages of a model are told, and how."""
+"""The conditions of a model's two stages, and how they enter the networks."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ VideoMasks = Literal["actor+object", "actor"]
 
 @dataclass(frozen=True)
 class VideoConditioning:
-    """What stage 2 is told besides the first frame, and how. The defaults are the paper's (section 3.3).
+    """The conditions of stage 2 besides the first frame. The defaults are the paper's (section 3.3).
 
     Attributes:
         control: how the masks' latents enter the network: "concat", joined to the noisy latents; "controlnet", through
             a trainable copy of its encoder half (:class:`mask2iv.backbones.dynamicrafter.controlnet.ControlNet`);
             "none", not at all.
-        masks: whose masks are shown. With "actor" the object's are left out wherever masks go, and whatever trajectory
-            is given.
+        masks: whose masks the network gets. With "actor" the object's are left out of every mask input, even if the
+            trajectory has them.
         text: whether the prompt enters by cross-attention; else it is the empty one.
-        frames_together: whether the frames of a clip are made together. If not, the network is an image model that
-            makes each frame by itself, and is told the first frame's masks beside those of the frame.
+        frames_together: whether the frames of a clip are generated together. If not, the network is an image model that
+            generates each frame separately, and gets the first frame's masks beside those of the frame.
 
     Raises:
         InputError: an unknown value, or values that contradict each other.

@@ -23,13 +23,13 @@ class PipelineConfig:
         fps: frames per second of the clips the model was trained on.
         mask_layout: how stage 1 gets its mask conditions; see
             :func:`mask2iv.backbones.dynamicrafter.conditions.trajectory_conditions`.
-        video_conditioning: what stage 2 is told; see
+        video_conditioning: the conditions of stage 2; see
             :class:`mask2iv.stages.conditioning.VideoConditioning`.
         latent_patch: see :class:`mask2iv.models.autoencoder.LatentCodec`; 1 in the original models.
         trajectory_change_std, video_change_std: see :class:`mask2iv.backbones.dynamicrafter.stage.Stage`; None in the
             original models.
         text_skip_last: text encoder blocks left out at the end (1: the penultimate layer, as in the original).
-        drop_image_in_guidance: the unconditional branch sees an all-zero image too, as in DynamiCrafter.
+        drop_image_in_guidance: the unconditional branch gets an all-zero image too, as in DynamiCrafter.
         num_inference_steps: default sampling steps of stage 1.
         video_num_inference_steps: default sampling steps of stage 2.
         guidance_scale: default text guidance of stage 1; 1 for none.

@@ -1,6 +1,6 @@
-"""The two stages as interfaces: whatever predicts trajectories, whatever renders videos.
+"""The two stages as interfaces: a predictor of trajectories and a renderer of videos.
 
-The pipeline, the commands and the evaluation know no more of a stage than this. :mod:`mask2iv.stages.trivial` holds the
+The pipeline, the commands and the evaluation use a stage through these alone. :mod:`mask2iv.stages.trivial` holds the
 smallest implementations.
 """
 
@@ -47,7 +47,7 @@ class Guidance:
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How a stage samples. An implementation without sampling steps ignores what it has no use for.
+    """How a stage samples. Implementations without sampling steps ignore what they do not use.
 
     Attributes:
         steps: sampling steps; None for the model's default.
@@ -73,7 +73,7 @@ class SamplingOptions:
 
 
 class TextEncoder(Protocol):
-    """What a stage needs of a model's text encoder."""
+    """The part of a model's text encoder that a stage uses."""
 
     @property
     def device(self) -> torch.device:
@@ -88,14 +88,14 @@ class TrajectoryPredictor(Protocol):
 
     @property
     def size_multiple(self) -> int:
-        """What height and width of a scene must be multiples of."""
+        """Height and width of a scene must be multiples of this."""
 
     def predict(self, scenes: Sequence[Scene], seeds: Sequence[int], options: SamplingOptions) -> list[Trajectory]:
         """One trajectory per scene, of the scene's size.
 
         Args:
             scenes: at the sizes to predict at.
-            seeds: one per scene. The same scene and seed give the same trajectory, whatever else is asked for.
+            seeds: one per scene. The same scene and seed give the same trajectory, whatever else is in the call.
             options: how to sample.
 
         Raises:
@@ -128,7 +128,7 @@ class VideoRenderer(Protocol):
 
     @property
     def size_multiple(self) -> int:
-        """What height and width of a video must be multiples of."""
+        """Height and width of a video must be multiples of this."""
 
     @property
     def takes_masks(self) -> bool:
@@ -148,14 +148,14 @@ class VideoRenderer(Protocol):
         """One video per request, uint8 [T, H, W, 3]; the first frame is the image or close to it.
 
         Args:
-            requests: with what this renderer takes, checked by :func:`check_requests`.
-            seeds: one per request. The same request and seed give the same video, whatever else is asked for.
+            requests: complete for this renderer, checked by :func:`check_requests`.
+            seeds: one per request. The same request and seed give the same video, whatever else is in the call.
             options: how to sample.
         """
 
 
 def check_requests(renderer: VideoRenderer, requests: Sequence[VideoRequest]) -> None:
-    """Whether a renderer takes these requests.
+    """Check that a renderer takes these requests.
 
     Raises:
         InputError: a trajectory or prompt is missing, is not taken, or has another number of frames.

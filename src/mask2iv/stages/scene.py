@@ -1,4 +1,4 @@
-"""A scene: what the picture shows and what shall happen in it, read and checked once."""
+"""A scene: the picture, its masks and the instruction, read and checked once."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from mask2iv.trajectories.masks import load_mask
 T = TypeVar("T")
 
 _CUT_OFF = 0.05
-"""Masks of object and target that lose more than this share are warned of."""
+"""If a mask of object or target loses more than this share, there is a warning."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One interaction that is asked for. Made by :meth:`read`; then it travels through both stages as it is.
+    """One requested interaction. Made by :meth:`read`, then passed through both stages unchanged.
 
     Attributes:
         image: the first frame, uint8 [H, W, 3].
@@ -47,7 +47,7 @@ class Scene:
     def read(
         cls, image: Any, object_mask: Any, prompt: str | None = None, target_mask: Any = None, actor_mask: Any = None
     ) -> Scene:
-        """A scene from whatever :func:`check_image` and :func:`mask2iv.trajectories.masks.load_mask` read.
+        """A scene from what :func:`check_image` and :func:`mask2iv.trajectories.masks.load_mask` read.
 
         Raises:
             InputError: an unusable image, or a mask that is empty, covers everything or is not of the image's size.

@@ -1,4 +1,4 @@
-"""The smallest stages there are: an object that slides, an object that is pasted. What a model must beat."""
+"""The smallest implementations of the stages, baselines that a model must beat: an object slides, and is pasted."""
 
 from __future__ import annotations
 

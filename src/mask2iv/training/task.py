@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from mask2iv import config
-from mask2iv.checkpoint import list_checkpoints, told_of_a_full_disk
+from mask2iv.checkpoint import full_disk_reported, list_checkpoints
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import claimed, sha256_file, write_json
@@ -109,7 +109,7 @@ class _Task:
                 add_words=options.add_words,
             )
             started = time.time()
-            with told_of_a_full_disk(directory):
+            with full_disk_reported(directory):
                 figures = TRAINERS[component](context)
                 if accelerator.is_main_process:
                     self._write_manifest(context, figures, time.time() - started)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from typing_extensions import TypedDict
 
-from mask2iv.data.store import Entry
+from mask2iv.data.index import Entry
 
 
 class Kept(TypedDict):

@@ -25,7 +25,8 @@ from mask2iv.curation.running.work import REJECTED, Chore, begin
 from mask2iv.curation.selection import slowest
 from mask2iv.curation.sources.interfaces import Problem, Recording, Source
 from mask2iv.data.folder import clip_id_of
-from mask2iv.data.store import CLIP_FILES, CLIP_ID, finish_set, index_line, set_header
+from mask2iv.data.index import CLIP_ID, finish_set, index_line, set_header
+from mask2iv.data.store import CLIP_FILES
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_write, disk_faults, remove_leftovers, require_regular
 from mask2iv.scaling.interfaces import Crew, Failure

@@ -13,7 +13,7 @@ import numpy as np
 from mask2iv.curation.running.outcomes import LeftOut
 from mask2iv.curation.running.work import REJECTED
 from mask2iv.data.folder import clip_id_of
-from mask2iv.data.store import CLIP_ID
+from mask2iv.data.index import CLIP_ID
 from mask2iv.files import atomic_directory, atomic_write
 from mask2iv.filmstrip import filmstrip, overlay
 from mask2iv.media.images import encode_jpeg, read_image

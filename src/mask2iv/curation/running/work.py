@@ -20,7 +20,8 @@ from mask2iv.curation.selection import check_gates, motion_score
 from mask2iv.curation.sources.footage import frames_between
 from mask2iv.curation.sources.interfaces import Habits, Recording, Segment
 from mask2iv.data.folder import choose_frames
-from mask2iv.data.store import clip_row, write_clip_files
+from mask2iv.data.index import clip_row
+from mask2iv.data.store import write_clip_files
 from mask2iv.errors import InputError
 from mask2iv.filmstrip import overlay
 from mask2iv.media.fitting import fit_clip, reduced_size

@@ -11,7 +11,7 @@ from mask2iv.contract import UInt8Array
 from mask2iv.curation.sources.footage import VideoFootage
 from mask2iv.curation.sources.interfaces import Habits, Problem, Recording, Segment, Split
 from mask2iv.data.captions import Description
-from mask2iv.data.store import VERSION, read_header, read_index
+from mask2iv.data.index import VERSION, read_header, read_index
 from mask2iv.errors import InputError
 from mask2iv.media.images import resize_mask
 from mask2iv.media.videos import VideoInfo

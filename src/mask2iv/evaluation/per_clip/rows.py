@@ -15,7 +15,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
-from mask2iv.data.store import CLIP_ID
+from mask2iv.data.index import CLIP_ID
 from mask2iv.evaluation.measures import baselines, fidelity, metrics, scorecard
 from mask2iv.evaluation.measures.paper import channel_miou
 from mask2iv.evaluation.per_clip.catalogue import MEASURES, OBJECT_FATE

@@ -71,13 +71,7 @@ def train_planner(
     def figures(step: int) -> dict[str, float]:
         index = list(range(0, len(held_out), 2))
         batch = held_out.batch(index)
-        scene = scene_of(batch)
-        data = planner.encode(batch["plan"], held_codes[index])
-        errors = torch.zeros_like(data)
-        for level in range(_NOISES):
-            noise = torch.randn(data.shape, generator=torch.Generator().manual_seed(level)).to(data)
-            times = torch.full((len(data),), (level + 0.5) / _NOISES, device=data.device)
-            errors += _mismatch(planner, data, noise, times, scene) / _NOISES
+        errors = _mean_mismatch(planner, planner.encode(batch["plan"], held_codes[index]), scene_of(batch))
         return {"loss": float((weights * errors).mean()), "velocity": float(errors.mean())}
 
     trainer = Trainer(planner, recipe.training, run, loss, names, Validation(figures, "loss", larger_is_better=False))
@@ -91,6 +85,16 @@ def _mismatch(
     t = times.unsqueeze(1)
     found = planner(t * data + (1 - t) * noise, times, scene)
     return (found.float() - (data - noise)).square()
+
+
+def _mean_mismatch(planner: InteractionPlanner, data: torch.Tensor, scene: PlannerConditions) -> torch.Tensor:
+    """Mean squared errors over :data:`_NOISES` fixed noise levels, [B, state_size]."""
+    errors = torch.zeros_like(data)
+    for level in range(_NOISES):
+        noise = torch.randn(data.shape, generator=torch.Generator().manual_seed(level)).to(data)
+        times = torch.full((len(data),), (level + 0.5) / _NOISES, device=data.device)
+        errors += _mismatch(planner, data, noise, times, scene) / _NOISES
+    return errors
 
 
 def _every(rows: PlanRows, name: str) -> torch.Tensor:
