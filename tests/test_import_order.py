@@ -24,6 +24,7 @@ LEVELS = [
     {"official"},
     {"recipes"},
     {"generation", "evaluation"},
+    {"execution"},
     {"training"},
     {"experiments"},
     {"bundle"},

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from mask2iv.contract import Clip, Label, Trajectory
+from mask2iv.contract import BoolArray, Clip, Label, Trajectory
 from mask2iv.errors import InputError
 from mask2iv.scaling.interfaces import Crew, Failure, in_order
 from mask2iv.sim.choreography.actions import ACTIONS_OF, ACTOR_MIXES, possible_verbs
 from mask2iv.sim.choreography.actors import Actor, Hand, Robot, Unreachable
 from mask2iv.sim.choreography.grasp import Implausible, Scene, plan_grasp
-from mask2iv.sim.choreography.motion import animate, check, check_apart, draw_timing
+from mask2iv.sim.choreography.motion import Frame, animate, check, check_apart, draw_timing
 from mask2iv.sim.choreography.tasks import Draw, Task
 from mask2iv.sim.config import SimConfig
 from mask2iv.sim.film import add_noise, film
+from mask2iv.sim.world.assets.parts import ObjectModel
 from mask2iv.sim.world.assets.pools import SPLITS
 from mask2iv.sim.world.clutter import add_clutter, add_occluder
 from mask2iv.sim.world.domains import DOMAINS, scene_of
@@ -116,6 +118,66 @@ def _side(rng: Rng, actor: str) -> str:
     return "right" if rng.random() < (0.65 if actor == "hand" else 0.5) else "left"
 
 
+@dataclass(frozen=True, eq=False)
+class Arrangement:
+    """A drawn scene before target and actors are on the stage.
+
+    Attributes:
+        builder: holds table, room and clutter.
+        task: the right or only actor's.
+        actors: one, or two hands.
+        camera: of the pictures.
+        room: choices, for the metadata.
+        placed: other objects on the table.
+        occluder: whether the last of them stands in the line of sight.
+    """
+
+    builder: StageBuilder
+    task: Task
+    actors: list[Actor]
+    camera: Camera
+    room: dict[str, str]
+    placed: list[ObjectModel]
+    occluder: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Performance:
+    """An animated scene: each actor's scene and frames, and whether it touches the target, bool [actors, T]."""
+
+    set_up: Arrangement
+    scenes: list[Scene]
+    played: list[list[Frame]]
+    touch: BoolArray
+
+
+def replay(
+    config: SimConfig, seed: int, index: int, draw: int, builder: StageBuilder | None = None
+) -> tuple[Performance, Arrangement]:
+    """Animate a recorded draw again, and set its scene up a second time, for another use than pictures.
+
+    Args:
+        config, seed, index, draw: of the clip, see its metadata.
+        builder: of the second scene, which lacks target and actors; None: as for pictures.
+
+    Raises:
+        InputError: the draw is not plausible here.
+    """
+    actor, verb = _choose(config, np.random.default_rng([seed, index, draw // _ATTEMPTS_PER_VERB, 0]))
+
+    def attempt() -> _Attempt:
+        rng = np.random.default_rng([seed, index, draw, 1, *f"{verb} {actor}".encode()])
+        return _Attempt(config, seed, index, draw, Draw(rng, actor, _side(rng, actor), config.props), verb)
+
+    try:
+        first, second = attempt(), attempt()
+        return first.perform(first.arrange(StageBuilder())), second.arrange(builder or StageBuilder())
+    except (Implausible, Unreachable) as reason:
+        raise InputError(
+            "draw", f"draw {draw} of seed {seed}, index {index} is not plausible here ({reason})"
+        ) from reason
+
+
 class _Attempt:
     """One draw of a clip."""
 
@@ -133,26 +195,11 @@ class _Attempt:
         Raises:
             Implausible, Unreachable: the draw is rejected.
         """
-        config, rng, task = self.config, self.rng, self.task
-        camera = draw_camera(rng, 1.1 if task.other is not None else 1.0)
-        _check_in_view(task, camera, config.width / config.height)
-        tasks = [task] if task.other is None else [task, task.other]
-        actors = [_draw_actor(rng, task, self.actor)]
-        if task.other is not None:
-            actors.append(_beside(_draw_actor(rng, task.other, self.actor), actors[0]))
-        builder = StageBuilder()
-        room = self._build_room(builder, camera, actors)
-        fewest = 1 if config.distractors <= 4 else 2
-        placed = add_clutter(builder, rng, task, actors, self.props, config.distractors, fewest)
-        occluder = self.effects.random() < config.occlusion
-        if occluder:
-            placed.append(add_occluder(builder, self.effects, task, camera, self.props))
-        scenes = _compile(builder, tasks, actors)
-        grasps = [plan_grasp(scene, rng) for scene in scenes]
-        timing = draw_timing(task, config.num_frames, rng)
-        played = [animate(s, g, timing, config.num_frames, rng) for s, g in zip(scenes, grasps, strict=True)]
-        touch = np.array([check(scene, frames) for scene, frames in zip(scenes, played, strict=True)])
-        check_apart(scenes, played)
+        config, task = self.config, self.task
+        set_up = self.arrange(StageBuilder())
+        camera, placed = set_up.camera, set_up.placed
+        performance = self.perform(set_up)
+        scenes, played, touch = performance.scenes, performance.played, performance.touch
         shutter = float(self.effects.uniform(0.3, 0.6)) if self.effects.random() < config.blur else 0.0
         video, labels = film(scenes, played, renderer, shutter, judge, pictures)
         noise = float(self.effects.uniform(1.5, 5.0)) if self.effects.random() < config.noise else 0.0
@@ -168,10 +215,10 @@ class _Attempt:
                 "quaternion": _floats(to_quaternion(camera.r)),
                 "fovy": camera.fovy,
             },
-            "room": room,
+            "room": set_up.room,
             "distractors": [model.name for model in placed],
             "distractor_instances": [model.instance for model in placed],
-            "occluder": occluder,
+            "occluder": set_up.occluder,
             "shutter": round(shutter, 3),
             "sensor_noise": round(noise, 3),
         }
@@ -186,6 +233,41 @@ class _Attempt:
             contact=np.logical_or.reduce(touch),
             metadata=metadata,
         )
+
+    def arrange(self, builder: StageBuilder) -> Arrangement:
+        """Draw camera, actors, room and clutter, and add all but target and actors to a stage.
+
+        Raises:
+            Implausible: the draw is rejected.
+        """
+        config, rng, task = self.config, self.rng, self.task
+        camera = draw_camera(rng, 1.1 if task.other is not None else 1.0)
+        _check_in_view(task, camera, config.width / config.height)
+        actors = [_draw_actor(rng, task, self.actor)]
+        if task.other is not None:
+            actors.append(_beside(_draw_actor(rng, task.other, self.actor), actors[0]))
+        room = self._build_room(builder, camera, actors)
+        fewest = 1 if config.distractors <= 4 else 2
+        placed = add_clutter(builder, rng, task, actors, self.props, config.distractors, fewest)
+        occluder = bool(self.effects.random() < config.occlusion)
+        if occluder:
+            placed.append(add_occluder(builder, self.effects, task, camera, self.props))
+        return Arrangement(builder, task, actors, camera, room, placed, occluder)
+
+    def perform(self, set_up: Arrangement) -> Performance:
+        """Compile an arrangement and animate it.
+
+        Raises:
+            Implausible, Unreachable: the draw is rejected.
+        """
+        config, rng, task = self.config, self.rng, self.task
+        scenes = _compile(set_up.builder, [task] if task.other is None else [task, task.other], set_up.actors)
+        grasps = [plan_grasp(scene, rng) for scene in scenes]
+        timing = draw_timing(task, config.num_frames, rng)
+        played = [animate(s, g, timing, config.num_frames, rng) for s, g in zip(scenes, grasps, strict=True)]
+        touch = np.array([check(scene, frames) for scene, frames in zip(scenes, played, strict=True)])
+        check_apart(scenes, played)
+        return Performance(set_up, scenes, played, touch)
 
     def _about_task(self) -> dict[str, Any]:
         """Metadata of what was drawn before the scene was built."""

@@ -53,6 +53,15 @@ class Renderer:
         self._update(data, self._option)
         return self._draw()
 
+    def depth(self, data: Any) -> Array:
+        """The depth of each pixel, metres along the line of view, float64 [H, W]."""
+        self._update(data, self._option)
+        buffer = np.empty((self.height, self.width), dtype=np.float32)
+        mujoco.mjr_render(self._rect, self._scene, self._context)
+        mujoco.mjr_readPixels(None, buffer, self._rect, self._context)
+        near, far = (self._model.stat.extent * end for end in (self._model.vis.map.znear, self._model.vis.map.zfar))
+        return near / (1 - buffer[::-1].astype(np.float64) * (1 - near / far))
+
     def ids(self, data: Any) -> NDArray[np.int32]:
         """The id of the geom visible at each pixel, int32 [H, W], -1 where there is none."""
         self._update(data, self._option)

@@ -1,0 +1,1 @@
+"""From mask trajectories to robot motion, and whether it works in physics."""

@@ -1,0 +1,284 @@
+"""The rigid motion of an object in space, from its masks.
+
+The surface that the first frame shows is lifted to 3-D by its depth, moved, and splatted into each frame; of all
+motions that a freedom allows, the one whose splat overlays the frame's mask best is taken. So that sides turn up which
+the first frame hides, the surface is extruded downwards, as far as the first mask has room for it. Pixels of other
+labels are unknown, since they may occlude a part. Masks hardly show what moves along the line of sight, or how a round
+object turns: of equally good motions, the one nearest to the previous frame's is taken, and the whole is smoothed over
+time.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mask2iv.contract import BoolArray, Label, Trajectory
+from mask2iv.errors import InputError
+from mask2iv.execution.camera import Array, PinholeCamera
+from mask2iv.execution.motion import ObjectMotion
+from mask2iv.execution.support import lowest
+
+Freedom = Literal["table", "carry", "tilt"]
+"""What a motion may be: "table" (along the table, and about the vertical), "carry" (anywhere, and about the vertical),
+"tilt" (anywhere, and about the horizontal direction of view, as in pouring)."""
+_AXES: dict[str, tuple[int, ...]] = {"table": (0, 1, 3), "carry": (0, 1, 2, 3), "tilt": (0, 1, 2, 4)}
+"""Parameters that are free: shift to the right, away, and up (m); turn about the vertical and about the view (rad)."""
+_PENALTY = np.array([0.02, 0.02, 0.08, 0.03, 0.03])
+"""Cost, in IoU, of a change since the previous frame, by a decimetre or a radian."""
+_GAIN = 0.02
+"""A richer freedom is chosen where it overlays the masks this much better (IoU)."""
+_POINTS = 900
+_CELL = 0.006
+"""Spacing of the points below a surface, metres."""
+
+
+def surface(camera: PinholeCamera, mask: BoolArray, depth: Array) -> Array:
+    """The world points [N, 3] of a mask's pixels that have a depth, without stray ones of its edge.
+
+    Raises:
+        InputError: another size than the camera's, or fewer than 8 such pixels.
+    """
+    if depth.shape != camera.size or mask.shape != camera.size:
+        raise InputError("depth", f"must have the camera's size {camera.size}, found {depth.shape} and {mask.shape}")
+    known = mask & np.isfinite(depth) & (depth > 0)
+    if known.sum() < 8:
+        raise InputError("depth", f"only {int(known.sum())} pixels of the object have a depth")
+    rows, columns = np.nonzero(known)
+    points = camera.lift(np.stack([columns, rows], axis=1).astype(np.float64), depth[known])
+    off = np.linalg.norm(points - np.median(points, axis=0), axis=1)
+    return points[off <= 4 * np.median(off) + 0.02]
+
+
+def object_motion(
+    trajectory: Trajectory,
+    camera: PinholeCamera,
+    depth: Array,
+    freedom: Freedom | None = None,
+    table: float | None = 0.0,
+) -> ObjectMotion:
+    """The motion of a trajectory's object.
+
+    Args:
+        trajectory: T frames, true or predicted.
+        camera: of the same size.
+        depth: float64 [H, W] of the first frame, metres along the camera's z.
+        freedom: what the motion may be; None: the least that explains the masks.
+        table: height below which the object does not go, metres; None: there is none.
+
+    Raises:
+        InputError: sizes differ, an unknown freedom, or the first frame lacks the object.
+    """
+    if freedom is not None and freedom not in get_args(Freedom):
+        raise InputError("freedom", f"must be one of {', '.join(get_args(Freedom))}, found {freedom!r}")
+    if trajectory.size != camera.size:
+        raise InputError("trajectory", f"must have the camera's size {camera.size}, found {trajectory.size}")
+    points = surface(camera, trajectory.labels[0] == Label.OBJECT, depth)
+    drop = -np.inf if table is None else min(table - lowest(points, table), 0.0)
+    sides = _sides(camera, points, trajectory.labels[0] == Label.OBJECT)
+    tried = [freedom] if freedom else get_args(Freedom)
+    fits = [_fit(trajectory, camera, points, sides, one, drop) for one in tried]
+    best = fits[0]
+    for fit in fits[1:]:
+        if fit.overlap.mean() > best.overlap.mean() + _GAIN:
+            best = fit
+    return best
+
+
+def _fit(
+    trajectory: Trajectory, camera: PinholeCamera, points: Array, sides: Array, freedom: str, drop: float
+) -> ObjectMotion:
+    """The motion within a freedom; `drop` is the lowest shift upwards."""
+    overlay = _Overlay(camera, points, sides)
+    axes = _AXES[freedom]
+    found = [np.zeros(5)]
+    for labels in trajectory.labels[1:]:
+        mask = labels == Label.OBJECT
+        hidden = ~mask & (labels != Label.BACKGROUND)
+        found.append(_search(overlay, mask, hidden, found[-1], axes, drop) if mask.any() else found[-1])
+    seen = [overlay.visible(p, f == Label.OBJECT) for p, f in zip(found, trajectory.labels, strict=True)]
+    parameters = np.stack(found)
+    if 2 in axes:
+        parameters = _smooth(parameters, seen, overlay.sight)
+        parameters[:, 2] = np.maximum(parameters[:, 2], drop)
+    else:
+        parameters = _quadratics(parameters, np.clip(seen, 0.05, 1.0), 2)
+    overlap, visible = [], []
+    for one, labels in zip(parameters, trajectory.labels, strict=True):
+        mask = labels == Label.OBJECT
+        overlap.append(overlay.iou(one, mask, ~mask & (labels != Label.BACKGROUND)))
+        visible.append(overlay.visible(one, mask))
+    transforms = np.stack([overlay.transform(one) for one in parameters])
+    return ObjectMotion(points, transforms, np.array(overlap), np.array(visible), freedom)
+
+
+def _sides(camera: PinholeCamera, points: Array, mask: BoolArray) -> Array:
+    """Points [N, 3] below a surface, down to its foot, that the mask of the first frame has room for."""
+    foot, top = np.quantile(points[:, 2], [0.02, 0.98])
+    levels = np.arange(foot, top, _CELL)
+    if not len(levels):
+        return np.zeros((0, 3))
+    flat = np.unique(np.round(points[:, :2] / _CELL).astype(int), axis=0, return_index=True)[1]
+    below = np.repeat(points[flat][:, None], len(levels), axis=1)
+    below[..., 2] = levels
+    kept = below[below[..., 2] < points[flat][:, None, 2]]
+    pixels = np.round(camera.project(kept)[0]).astype(int)
+    inside = (pixels >= 0).all(axis=1) & (pixels < [mask.shape[1], mask.shape[0]]).all(axis=1)
+    kept, pixels = kept[inside], pixels[inside]
+    kept = kept[mask[pixels[:, 1], pixels[:, 0]]]
+    return kept[:: -(-len(kept) // _POINTS) or 1]
+
+
+class _Overlay:
+    """Splats a moved surface into the picture."""
+
+    def __init__(self, camera: PinholeCamera, points: Array, sides: Array) -> None:
+        self.camera, self.height, self.width = camera, *camera.size
+        stride = -(-len(points) // _POINTS)
+        self.points = np.concatenate([points[::stride], sides])
+        self.middle = points.mean(axis=0)
+        forward = camera.pose[:3, 2] * [1, 1, 0]
+        norm = float(np.linalg.norm(forward))
+        # A camera that looks straight down has its "away" where its picture's top is.
+        self.away = forward / norm if norm > 1e-3 else -camera.pose[:3, 1] * [1, 1, 0]
+        self.right = np.cross(self.away, [0.0, 0.0, 1.0])
+        sight = self.middle - camera.position
+        self.sight = np.array([sight @ self.right, sight @ self.away, sight[2]]) / np.linalg.norm(sight)
+        self.depth = camera.project(self.points)[1]
+        # Pixels that a point stands for in the first frame.
+        self.weight = np.full(len(self.points), float(stride))
+        self.weight[len(self.points) - len(sides) :] = 0.0
+        if len(sides):
+            scale = _CELL * camera.matrix[0, 0] / self.depth[-len(sides) :]
+            self.weight[-len(sides) :] = scale**2
+
+    def transform(self, parameters: Array) -> Array:
+        """The motion [4, 4] that turns about the surface's middle, then shifts."""
+        cos, sin = np.cos(parameters[3]), np.sin(parameters[3])
+        turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]]) @ _about(self.away, parameters[4])
+        result = np.eye(4)
+        result[:3, :3] = turn
+        shift = self.right * parameters[0] + self.away * parameters[1] + np.array([0, 0, parameters[2]])
+        result[:3, 3] = self.middle + shift - turn @ self.middle
+        return result
+
+    def __call__(self, parameters: Array) -> NDArray[np.float64]:
+        """How much of each pixel the moved surface covers, [H, W] in [0, 1]."""
+        moved = self.transform(parameters)
+        pixels, depth = self.camera.project(self.points @ moved[:3, :3].T + moved[:3, 3])
+        grown = self.weight * (self.depth / np.maximum(depth, 1e-3)) ** 2
+        low = np.floor(pixels).astype(int)
+        part = pixels - low
+        cover = np.zeros((self.height + 2) * (self.width + 2))
+        for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            # One pixel of rim takes what falls outside.
+            x, y = np.clip(low[:, 0] + dx + 1, 0, self.width + 1), np.clip(low[:, 1] + dy + 1, 0, self.height + 1)
+            share = np.abs(1 - dx - part[:, 0]) * np.abs(1 - dy - part[:, 1]) * grown
+            cover += np.bincount(y * (self.width + 2) + x, share, len(cover))
+        return np.minimum(cover.reshape(self.height + 2, self.width + 2)[1:-1, 1:-1], 1.0)
+
+    def iou(self, parameters: Array, mask: BoolArray, hidden: BoolArray) -> float:
+        """IoU of the moved surface and a mask, over the pixels that no other label hides."""
+        cover = self(parameters)
+        cover[hidden] = 0
+        both = float(cover[mask].sum())
+        either = float(mask.sum() + cover.sum()) - both
+        return both / either if either > 0 else 0.0
+
+    def visible(self, parameters: Array, mask: BoolArray) -> float:
+        """A mask's area over that of the moved surface."""
+        return float(mask.sum() / max(self(parameters).sum(), 1.0))
+
+
+def _about(axis: Array, angle: float) -> Array:
+    x, y, z = axis
+    k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    turned: Array = np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * (k @ k)
+    return turned
+
+
+def _search(
+    overlay: _Overlay, mask: BoolArray, hidden: BoolArray, before: Array, axes: tuple[int, ...], drop: float
+) -> Array:
+    """The parameters that overlay a mask best, by pattern search from the previous ones and from the centroids."""
+    per = np.array([10.0, 10.0, 10.0, 1.0, 1.0])
+
+    def score(parameters: Array) -> float:
+        if parameters[2] < drop - 1e-9:
+            return -np.inf
+        return overlay.iou(parameters, mask, hidden) - float(_PENALTY @ np.abs((parameters - before) * per))
+
+    starts = [before, _centred(overlay, mask, before, axes)]
+    if 2 in axes:
+        starts.append(_centred(overlay, mask, before, _AXES["table"]))
+    scores = [score(one) for one in starts]
+    best, value = starts[int(np.argmax(scores))].copy(), max(scores)
+    # Along the line of sight the picture hardly changes: a direction of its own, or the search stalls.
+    ways = list(np.eye(5)[list(axes)])
+    if 2 in axes:
+        ways.append(np.array([*overlay.sight, 0, 0]))
+    step = 0.04
+    while step > 0.0008:
+        tried = [best + sign * step * way * np.where(way[3:].any(), 6.0, 1.0) for way in ways for sign in (1, -1)]
+        scores = [score(one) for one in tried]
+        if max(scores) > value + 1e-5:
+            best, value = tried[int(np.argmax(scores))], max(scores)
+        else:
+            step /= 2
+    return best
+
+
+def _centred(overlay: _Overlay, mask: BoolArray, before: Array, axes: tuple[int, ...]) -> Array:
+    """The previous parameters, shifted so that the surface's centroid falls on the mask's."""
+    cover = overlay(before)
+    total = cover.sum()
+    if total < 1:
+        return before
+    rows, columns = np.nonzero(mask)
+    grid = overlay.camera.grid()
+    gap = np.array([columns.mean(), rows.mean()]) - (grid * cover[..., None]).sum(axis=(0, 1)) / total
+    shift = overlay.transform(before)
+    here = shift[:3, :3] @ overlay.middle + shift[:3, 3]
+    pixel, _ = overlay.camera.project(here)
+    columns_of = [overlay.right, np.array([0, 0, 1.0]) if 2 in axes else overlay.away]
+    slope = np.stack([(overlay.camera.project(here + 0.005 * way)[0] - pixel) / 0.005 for way in columns_of], axis=1)
+    if abs(np.linalg.det(slope)) < 1e-6:
+        return before
+    across, along = np.linalg.solve(slope, gap)
+    moved = before.copy()
+    moved[0] += across
+    moved[2 if 2 in axes else 1] += along
+    return moved
+
+
+def _smooth(parameters: Array, weights: list[float], sight: Array) -> Array:
+    """Parameters smoothed over time, weighted by how visible a frame is; the first frame's stay 0.
+
+    The shift along the line of sight `sight` (right, away, up) is smoothed over nine frames, all else over five.
+    """
+    if len(parameters) < 5:
+        return parameters
+    weight = np.clip(weights, 0.05, 1.0)
+    weight[0] = 3.0
+    along = parameters[:, :3] @ sight
+    across = parameters.copy()
+    across[:, :3] -= along[:, None] * sight
+    smooth = _quadratics(across, weight, 2)
+    smooth[:, :3] += _quadratics(along[:, None], weight, 4) * sight
+    smooth[0] = 0
+    return smooth
+
+
+def _quadratics(values: Array, weight: Array, reach: int) -> Array:
+    """Values [T, N], each by a quadratic that is fitted to those up to `reach` frames away."""
+    count = len(values)
+    smooth = values.copy()
+    for k in range(1, count):
+        near = np.arange(max(0, k - reach), min(count, k + reach + 1))
+        distance = near - k
+        design = np.stack([np.ones(len(near)), distance, distance**2], axis=1)
+        w = np.sqrt(weight[near] * (1 - (np.abs(distance) / (reach + 1.5)) ** 2))[:, None]
+        smooth[k] = np.linalg.lstsq(design * w, values[near] * w, rcond=None)[0][0]
+    return smooth

@@ -1,0 +1,68 @@
+"""Where a released object comes to rest: on the table, or on what stands there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mask2iv.execution.camera import Array, PinholeCamera
+from mask2iv.execution.motion import ObjectMotion
+
+STANDS = 0.035
+"""An object whose lowest seen point is less above the table stands on it, metres."""
+_REACH = 0.12
+"""How far along the line of sight a place of rest is looked for, metres."""
+_HIGHEST = 0.16
+
+
+def lowest(points: Array, table: float) -> float:
+    """Height of an object's foot: the table where its lowest seen point is near, since round ones hide their foot."""
+    seen = float(np.quantile(points[:, 2], 0.02))
+    return table if seen < table + STANDS else seen
+
+
+def settle(motion: ObjectMotion, camera: PinholeCamera, scene: Array, table: float = 0.0) -> ObjectMotion:
+    """A motion whose last frame rests on a surface of the scene.
+
+    A mask hardly shows how far along the line of sight an object is, but one that is let go does not hover: its end is
+    moved along the line of sight to where its lowest point meets the surface below it. The frames before are moved in
+    proportion to their way.
+
+    Args:
+        motion: of an object that is released at the end.
+        camera: that sees it.
+        scene: [N, 3], surface of all else.
+        table: height of the table.
+    """
+    last = motion.transforms[-1]
+    moved = motion.points @ last[:3, :3].T + last[:3, 3]
+    middle = moved.mean(axis=0)
+    foot = lowest(motion.points, table) + float(motion.path(motion.centre)[-1, 2] - motion.centre[2])
+    radius = float(np.median(np.linalg.norm(moved[:, :2] - middle[:2], axis=1)))
+    sight = middle - camera.position
+    sight = sight / np.linalg.norm(sight)
+    things = scene[(scene[:, 2] > table + 0.012) & (scene[:, 2] < table + _HIGHEST)]
+    best, least = 0.0, np.inf
+    for along in np.linspace(-_REACH, _REACH, 97):
+        spot = middle + sight * along
+        gap = foot + sight[2] * along - _surface(things, spot, radius, table)
+        # Of places where it would rest, the nearest; a centimetre of gap costs as much as two of the way.
+        cost = abs(gap) * 2 + abs(along)
+        if cost < least:
+            best, least = float(along), cost
+    share = np.linalg.norm(motion.path(motion.centre) - motion.centre, axis=1)
+    share = share / max(float(share[-1]), 1e-6)
+    transforms = motion.transforms.copy()
+    transforms[:, :3, 3] += np.clip(share, 0, 1)[:, None] * sight * best
+    return replace(motion, transforms=transforms)
+
+
+def _surface(things: Array, spot: Array, radius: float, table: float) -> float:
+    """Height of what is under a spot: the table, or a thing that covers much of the footprint."""
+    if not len(things):
+        return table
+    under = np.linalg.norm(things[:, :2] - spot[:2], axis=1) < max(radius * 0.7, 0.015)
+    if under.sum() < 12:
+        return table
+    return float(np.quantile(things[under, 2], 0.8))
