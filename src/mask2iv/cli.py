@@ -40,6 +40,7 @@ COMMANDS = {
     "generate": ("generating.generate:Generate", "make a video from picture, object mask and instruction"),
     "trajectory": ("generating.generate:PredictTrajectory", "stage 1 alone: predict a mask trajectory"),
     "render": ("generating.generate:Render", "stage 2 alone: render a video along a mask trajectory"),
+    "edit": ("generating.edit:EditTrajectory", "change a mask trajectory by a script of edits"),
     "train": ("models.train:Train", "train one component of a model folder"),
     "clips": ("datasets.clips:Clips", "make a clip set from a folder of your own videos, masks and captions"),
     "curate": ("datasets.curate:Curate", "make a clip set of raw recordings: HOI4D, BridgeData V2, your videos"),

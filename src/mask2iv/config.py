@@ -137,7 +137,7 @@ def _checked(cls: Any, value: Any, where: str, unknown: Unknown) -> Any:
 def _input_error(cls: Any, fault: ErrorDetails, where: str) -> InputError:
     kind, location, cause = fault["type"], fault["loc"], fault.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
-        return cause
+        return cause.within(_dotted(where, location)) if location else cause
     if kind == "missing":
         *above, name = location
         place = _dotted(where, above) or getattr(cls, "__name__", _ROOT)

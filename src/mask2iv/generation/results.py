@@ -22,7 +22,8 @@ from mask2iv.trajectories.labels import labels_to_rgb
 from mask2iv.trajectories.storage import save_trajectory_folder
 
 _OURS = re.compile(
-    r"(video|trajectory)\.(mp4|gif|webp)|trajectory|filmstrip\.png|object_mask\.png|manifest\.json|sample-\d{3,}"
+    r"(video|trajectory)\.(mp4|gif|webp)|trajectory|filmstrip\.png|object_mask\.png|(manifest|edits)\.json"
+    r"|sample-\d{3,}"
 )
 
 

@@ -93,10 +93,14 @@ def warp_image(image: UInt8Array, transform: Transform) -> UInt8Array:
     return warped
 
 
-def warp_mask(mask: BoolArray, transform: Transform) -> BoolArray:
-    """A mask bool [H, W] warped by a motion; empty outside."""
+def warp_mask(mask: BoolArray, transform: Transform, extended: bool = False) -> BoolArray:
+    """A mask bool [H, W] warped by a motion.
+
+    Outside the picture it is empty; with `extended` it goes on there as at the border, as an arm does.
+    """
     height, width = mask.shape
-    warped: BoolArray = cv2.warpAffine(mask.astype(np.float32), transform, (width, height)) > 0.5
+    border = cv2.BORDER_REPLICATE if extended else cv2.BORDER_CONSTANT
+    warped: BoolArray = cv2.warpAffine(mask.astype(np.float32), transform, (width, height), borderMode=border) > 0.5
     return warped
 
 

@@ -1,15 +1,19 @@
-"""Areas, centres and overlaps of masks.
+"""Areas, centres, pieces and overlaps of masks.
 
 Coordinates are (y, x) in pixels, with the centre of the top left pixel at (0, 0).
 """
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mask2iv.contract import BoolArray, Trajectory
 from mask2iv.errors import InputError
+
+PIECE = 0.1
+"""Connected pieces below this share of a mask's area do not count as a second object."""
 
 
 def area(mask: BoolArray) -> int:
@@ -29,6 +33,24 @@ def iou(a: BoolArray, b: BoolArray) -> float:
         raise InputError("b", f"must be a mask of the shape of a, {list(a.shape)}, found {list(b.shape)}")
     union = np.count_nonzero(a | b)
     return float(np.count_nonzero(a & b) / union) if union else 1.0
+
+
+def pieces(mask: BoolArray, least: float = PIECE) -> int:
+    """Connected pieces of a mask bool [H, W] with at least the share `least` of its area; corners connect."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    sizes = stats[1:, cv2.CC_STAT_AREA]
+    return int((sizes >= least * sizes.sum()).sum()) if len(sizes) else 0
+
+
+def without_islands(mask: BoolArray, least: float) -> BoolArray:
+    """A mask bool [H, W] without pieces below a share of its largest piece; corners connect."""
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count <= 2:
+        return mask
+    sizes = stats[:, cv2.CC_STAT_AREA].copy()
+    sizes[0] = 0
+    kept: BoolArray = (sizes >= least * sizes.max())[pieces]
+    return kept
 
 
 def trajectory_iou(a: Trajectory, b: Trajectory, label: int) -> float:

@@ -30,6 +30,7 @@ from mask2iv.stages.sampling import OnStep, sample_in_batches, stage_generator
 from mask2iv.stages.scene import Scene
 from mask2iv.trajectories.alignment import warp_mask
 from mask2iv.trajectories.distances import enlarge_maps
+from mask2iv.trajectories.measures import without_islands
 from mask2iv.trajectories.morphology import contact_map
 from mask2iv.trajectories.plan import ACTOR_NUMBERS, ACTORS, OBJECT_NUMBERS, InteractionPlan, actor_numbers
 
@@ -272,10 +273,10 @@ def _composed(
     actor: NDArray[np.float32], thing: NDArray[np.float32], moved: BoolArray, before: BoolArray
 ) -> UInt8Array:
     """Labels of a frame, from distances. A pixel inside both goes to the one with the larger distance."""
-    seen = _without_islands((thing > 0) & (thing >= actor))
+    seen = without_islands((thing > 0) & (thing >= actor), ISLAND)
     if seen.sum() < LEAST_SEEN * moved.sum():
         seen = moved
-    arm = _without_islands(actor > 0)
+    arm = without_islands(actor > 0, ISLAND)
     if arm.any() and seen.any() and _shifted(moved, before):
         arm = _touching(arm, seen)
     labels = np.zeros(arm.shape, dtype=np.uint8)
@@ -286,17 +287,6 @@ def _composed(
 
 def _shifted(moved: BoolArray, before: BoolArray) -> bool:
     return bool((moved ^ before).sum() > 0.02 * max(int(before.sum()), 1))
-
-
-def _without_islands(mask: BoolArray) -> BoolArray:
-    """The mask without pieces that are small beside its largest."""
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    if count <= 2:
-        return mask
-    sizes = stats[:, cv2.CC_STAT_AREA].copy()
-    sizes[0] = 0
-    kept: BoolArray = (sizes >= ISLAND * sizes.max())[pieces]
-    return kept
 
 
 def _touching(arm: BoolArray, thing: BoolArray) -> BoolArray:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from mask2iv.contract import BoolArray, Clip, Label, Trajectory, UInt8Array
 from mask2iv.evaluation.measures.metrics import psnr
-from mask2iv.evaluation.measures.scorecard import pieces
-from mask2iv.trajectories.measures import centroids
+from mask2iv.trajectories.measures import centroids, pieces
 
 MOVED_SHARE = 0.013
 """An object has moved in a frame when its centroid is farther than this from its first one, as a share of the diagonal:

@@ -10,21 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-import cv2
 import numpy as np
 import torch
 
 from mask2iv.contract import BoolArray, Label, Trajectory, UInt8Array
 from mask2iv.evaluation.measures import metrics
-from mask2iv.trajectories.measures import areas, centroids
+from mask2iv.trajectories.measures import areas, centroids, pieces
 from mask2iv.trajectories.morphology import dilate
 
 SUCCESS = 0.05
 """An object has arrived when it ends within this share of the diagonal of the target."""
 AREA_FACTOR = 2.0
 """An object keeps its size in a frame when its area is within this factor of its first area."""
-PIECE = 0.1
-"""Connected pieces below this share of the object's area do not count as a second object."""
 MARGIN = 9
 """Side of the dilation of the masks, in pixels; what lies outside is background."""
 
@@ -120,10 +117,3 @@ def video_diversity(videos: Sequence[UInt8Array]) -> float:
 def trajectory_diversity(trajectories: Sequence[Trajectory]) -> float:
     """Mean over pairs of seeds of 1 less the object's mean IoU."""
     return float(np.mean([1 - metrics.object_iou(a, b) for a, b in combinations(trajectories, 2)]))
-
-
-def pieces(mask: BoolArray, least: float = PIECE) -> int:
-    """Connected pieces of a mask bool [H, W] with at least the share `least` of its area; corners connect."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    sizes = stats[1:, cv2.CC_STAT_AREA]
-    return int((sizes >= least * sizes.sum()).sum()) if len(sizes) else 0

@@ -31,6 +31,7 @@ from mask2iv.evaluation.runs.journal import Journal
 from mask2iv.files import claimed, write_json
 from mask2iv.manifest import versions
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
+from mask2iv.trajectories.measures import PIECE
 
 __all__ = ["EvaluationConfig", "evaluate", "evaluate_predictions"]
 
@@ -202,7 +203,7 @@ def _definitions() -> dict[str, Any]:
         "psnr_limit": metrics.PSNR_LIMIT,
         "success": scorecard.SUCCESS,
         "area_factor": scorecard.AREA_FACTOR,
-        "piece": scorecard.PIECE,
+        "piece": PIECE,
         "margin": scorecard.MARGIN,
         "moved_share": fidelity.MOVED_SHARE,
         "actor_piece": fidelity.ACTOR_PIECE,
