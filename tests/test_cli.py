@@ -100,6 +100,7 @@ MISSING = {
     "generate": ["--image", "absent", "--object-mask", "absent", "--prompt", "a", "--out", "out"],
     "trajectory": ["--image", "absent", "--object-mask", "absent", "--prompt", "a", "--out", "out"],
     "render": ["--image", "absent", "--trajectory", "absent", "--out", "out"],
+    "edit": ["absent", "--script", "absent", "--out", "out"],
     "train": ["vae", "--data", "absent", "--out", "out"],
     "clips": ["absent", "--out", "out"],
     "curate": ["absent", "--out", "out"],
