@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,42 @@ def test_nothing_asked_for_is_answered_with_help(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out.startswith("usage: mask2iv")
 
 
+COMPLETE = """
+source {script}
+COMP_WORDS=({words}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+$(complete -p mask2iv | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("mask2iv tra", {"train", "trajectory"}),
+        ("mask2iv generate --object", {"--object-mask", "--object-box", "--object-point"}),
+        ("mask2iv generate --actor ''", {"hand", "robot"}),
+    ],
+)
+def test_bash_completes_commands_flags_and_choices(
+    words: str, expected: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    program = COMPLETE.format(script=tmp_path / "script", words=words)
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == expected
+
+
+def test_completion_is_for_shells_that_are_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: mask2iv completion {bash,zsh}")
+    assert main(["completion", "zsh"]) == 0
+    assert capsys.readouterr().out.startswith("#compdef mask2iv")
+    assert main(["completion", "csh"]) == 2
+    assert "SHELL: must be one of bash, zsh, found 'csh'" in capsys.readouterr().err
+
+
 def test_a_reader_that_has_gone_is_no_error() -> None:
     # More than a pipe holds, so that writing fails however early the reader leaves.
     program = "import sys; from mask2iv import cli; cli._run = lambda _: print('x' * 10**6); sys.exit(cli.main([]))"
@@ -101,6 +138,8 @@ MISSING = {
     "trajectory": ["--image", "absent", "--object-mask", "absent", "--prompt", "a", "--out", "out"],
     "render": ["--image", "absent", "--trajectory", "absent", "--out", "out"],
     "edit": ["absent", "--script", "absent", "--out", "out"],
+    "replay": ["absent.mp4", "--out", "out"],
+    "samples": ["absent", "--out", "out"],
     "train": ["vae", "--data", "absent", "--out", "out"],
     "clips": ["absent", "--out", "out"],
     "curate": ["absent", "--out", "out"],

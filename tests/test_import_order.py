@@ -11,7 +11,7 @@ import mask2iv
 LEVELS = [
     {"errors"},
     {"contract", "files", "extras", "devices"},
-    {"parsing"},
+    {"parsing", "shipped"},
     {"config"},
     {"manifest", "seeds", "scaling"},
     {"media"},

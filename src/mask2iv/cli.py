@@ -41,6 +41,8 @@ COMMANDS = {
     "trajectory": ("generating.generate:PredictTrajectory", "stage 1 alone: predict a mask trajectory"),
     "render": ("generating.generate:Render", "stage 2 alone: render a video along a mask trajectory"),
     "edit": ("generating.edit:EditTrajectory", "change a mask trajectory by a script of edits"),
+    "replay": ("generating.replay:Replay", "make a result again from its own record, or say what differs"),
+    "samples": ("generating.samples:Samples", "list the shipped samples, or copy one"),
     "train": ("models.train:Train", "train one component of a model folder"),
     "clips": ("datasets.clips:Clips", "make a clip set from a folder of your own videos, masks and captions"),
     "curate": ("datasets.curate:Curate", "make a clip set of raw recordings: HOI4D, BridgeData V2, your videos"),
@@ -61,6 +63,8 @@ COMMANDS = {
 
 _ALONE = ("-h", "--help", "--version")
 """Flags without a command."""
+_COMPLETION = "completion"
+"""The one command that knows the others: it stands here, not among them."""
 # Python's names of what flags call something shorter.
 _SHORTER = {"num_frames": "frames", "num_inference_steps": "steps"}
 
@@ -97,10 +101,12 @@ def _run(given: list[str]) -> int:
     declared: type | None = None
     try:
         name = _command_of(given)
-        module, _, attribute = COMMANDS[name][0].partition(":")
-        declared = getattr(importlib.import_module(f"mask2iv.commands.{module}"), attribute)
+        if name == _COMPLETION:
+            print(_completion(given[1:]))
+            return 0
+        declared = _declared(name)
         with on_parse_error(partial(_refuse, declared)):
-            command = tyro.cli(
+            command: Any = tyro.cli(
                 declared,
                 prog=f"mask2iv {name}",
                 args=given[1:],
@@ -123,6 +129,29 @@ def _run(given: list[str]) -> int:
     return status or 0
 
 
+def _declared(name: str) -> type:
+    """The class of a command."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    found: type = getattr(importlib.import_module(f"mask2iv.commands.{module}"), attribute)
+    return found
+
+
+def _completion(given: list[str]) -> str:
+    """What ``mask2iv completion`` prints: the script, or after ``--help`` how to use it.
+
+    Raises:
+        InputError: no shell that is known.
+    """
+    from mask2iv.commands.completion import SHELLS, completion_script
+
+    if given in (["-h"], ["--help"]):
+        what = "Print a script that completes commands, flags and choices: source <(mask2iv completion bash)"
+        return f"usage: mask2iv completion {{{','.join(SHELLS)}}}\n\n{what}"
+    if len(given) != 1 or given[0] not in SHELLS:
+        raise InputError("SHELL", f"must be one of {', '.join(SHELLS)}, found {' '.join(given)!r}")
+    return completion_script({name: (_declared(name), COMMANDS[name][1]) for name in COMMANDS}, given[0])
+
+
 def _command_of(given: list[str]) -> str:
     """The requested command. Ends the program after ``--help``, ``--version``, or nothing at all.
 
@@ -134,7 +163,7 @@ def _command_of(given: list[str]) -> str:
         parser.print_help()
         parser.exit()
     name = given[0]
-    if name in COMMANDS:
+    if name in COMMANDS or name == _COMPLETION:
         return name
     if name in _ALONE:
         parser.parse_args([name])
@@ -275,6 +304,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
     for name, (_, summary) in COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)
+    commands.add_parser(_COMPLETION, help="print a script that completes commands and flags in a shell", add_help=False)
     return parser
 
 

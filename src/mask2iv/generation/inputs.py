@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from mask2iv.parsing import read_json
 from mask2iv.segmentation.interfaces import Segmenter
 from mask2iv.segmentation.onnx import find_pair
 from mask2iv.segmentation.pretrained import SegmenterName, load_segmenter
+from mask2iv.shipped import sample_folder, sample_prompt
 from mask2iv.stages.scene import Scene
 from mask2iv.trajectories.masks import load_mask, split_index
 from mask2iv.trajectories.storage import load_trajectory
@@ -54,7 +55,7 @@ def read_scene(scene: SceneOptions) -> SceneInputs:
         InputError: a file or value that cannot be used, a missing or doubled object, or no condition.
     """
     if scene.image is None:
-        raise InputError("image", "no picture is given", "name one, or a file of jobs")
+        raise InputError("image", "no picture is given", "name one, or a shipped sample")
     prompt = complete_prompt(scene.prompt, scene.actor)
     if prompt is None and scene.target_mask is None:
         raise InputError("prompt", "nothing says what shall happen", "give a prompt, a target mask, or both")
@@ -80,6 +81,27 @@ def read_scene(scene: SceneOptions) -> SceneInputs:
     assert object_mask is not None
     read = Scene(image, object_mask, prompt or "", mask("target_mask"), mask("actor_mask"))
     return SceneInputs(read, found, scene_record(scene))
+
+
+def with_sample(scene: SceneOptions) -> SceneOptions:
+    """The scene with its shipped sample's files in the places that are free.
+
+    Raises:
+        InputError: no such sample, or a sample and a picture.
+    """
+    if scene.sample is None:
+        return scene
+    if scene.image is not None:
+        raise InputError("sample", "there is a picture too", "leave one of them out")
+    folder = sample_folder(scene.sample)
+    given: dict[str, Any] = {"image": folder / "image.png"}
+    if all(getattr(scene, name) is None for name in _OBJECTS):
+        given["object_mask"] = folder / "object_mask.png"
+    if scene.actor_mask is None and (folder / "actor_mask.png").is_file():
+        given["actor_mask"] = folder / "actor_mask.png"
+    if scene.prompt is None and scene.target_mask is None:
+        given["prompt"] = sample_prompt(scene.sample)
+    return replace(scene, sample=None, **given)
 
 
 def scene_record(scene: SceneOptions) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from mask2iv.config import from_dict
 from mask2iv.errors import InputError, within
 from mask2iv.files import require_file
-from mask2iv.generation.inputs import check_fitting, check_seed
+from mask2iv.generation.inputs import check_fitting, check_seed, with_sample
 from mask2iv.generation.options import Fitting, SceneOptions
 from mask2iv.parsing import read_lines
 
@@ -87,7 +87,7 @@ def _job(line: Mapping[str, Any], number: int, folder: Path, default_id: str, se
     unknown = [key for key in values if key not in _KEYS]
     if unknown:
         raise InputError(unknown[0], "unknown key", f"known keys: {', '.join(_KEYS)}")
-    scene = from_dict(SceneOptions, {key: values[key] for key in _SCENE if key in values})
+    scene = with_sample(from_dict(SceneOptions, {key: values[key] for key in _SCENE if key in values}))
     if scene.image is None:
         raise InputError("image", "it is missing")
     name = default_id if named.id is None else named.id

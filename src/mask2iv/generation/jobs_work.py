@@ -17,6 +17,7 @@ from mask2iv.generation.acceleration import Acceleration
 from mask2iv.generation.inputs import SceneInputs, complete_prompt, read_scene, scene_record
 from mask2iv.generation.jobs_file import Job
 from mask2iv.generation.options import GuidanceOptions, Output, Sampling
+from mask2iv.generation.records import digests
 from mask2iv.generation.results import result_folder
 from mask2iv.generation.run import LoadedModel, write_result
 from mask2iv.media.images import write_png
@@ -133,8 +134,9 @@ class JobMaker:
                     with result_folder(output, files) as folder, disk_faults(output.out):
                         if inputs.found_mask:
                             write_png(folder / "object_mask.png", inputs.scene.object_mask)
-                        write_result(folder, output, scene, trajectory, video)
-                        self.model.write_manifest(folder, inputs.record, self._own(job, scene.prompt), scene.placement)
+                        own, pictures = self._own(job, scene.prompt), digests(trajectory, video)
+                        record = self.model.record(inputs.record, own, scene.placement, pictures)
+                        write_result(folder, output, scene, trajectory, video, record)
                 outcome.done += 1
 
 

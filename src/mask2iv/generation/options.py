@@ -21,9 +21,11 @@ class SceneOptions:
     """What the picture shows and what shall happen. Give the object as a mask, a box or a point, and say what
     happens to it by --prompt, --target-mask or both."""
 
+    sample: Annotated[str | None, optional("NAME")] = None
+    """In place of files: a sample that comes with the package (`mask2iv samples` lists them). Its picture and masks,
+    and its prompt unless a prompt or a target mask is given."""
     image: Annotated[Path | None, optional("FILE")] = None
-    """The picture: PNG, JPEG, WebP, TIFF, BMP, GIF or PPM. It is the first frame of the video. Required without
-    --jobs."""
+    """The picture: PNG, JPEG, WebP, TIFF, BMP, GIF or PPM. It is the first frame of the video."""
     object_mask: Annotated[Path | None, optional("FILE")] = None
     """The object to be handled: an image of the picture's size, white on black (also boolean, palette, or a cut-out
     with transparent surroundings). Of an image that numbers several objects, FILE#2 is number 2."""
@@ -54,14 +56,6 @@ class SceneOptions:
     def files(self) -> list[Path]:
         """The files that were given."""
         return [path for path in (self.image, self.object_mask, self.target_mask, self.actor_mask) if path is not None]
-
-
-@dataclass(frozen=True)
-class OneScene(SceneOptions):
-    __doc__ = SceneOptions.__doc__
-
-    image: Annotated[Path, tyro.conf.arg(metavar="FILE")] = field()
-    """The picture: PNG, JPEG, WebP, TIFF, BMP, GIF or PPM. It is the first frame of the video."""
 
 
 @dataclass(frozen=True)

@@ -78,10 +78,10 @@ def result_folder(output: Output, inputs: Sequence[Path]) -> Iterator[Path]:
         raise
 
 
-def write_trajectory(folder: Path, trajectory: Trajectory) -> None:
-    """Writes ``trajectory/`` and ``trajectory.mp4``."""
+def write_trajectory(folder: Path, trajectory: Trajectory, comment: str | None = None) -> None:
+    """Writes ``trajectory/`` and ``trajectory.mp4``, this with a comment in its metadata."""
     save_trajectory_folder(trajectory, folder / "trajectory")
-    write_video(folder / "trajectory.mp4", labels_to_rgb(trajectory.labels), trajectory.fps)
+    write_video(folder / "trajectory.mp4", labels_to_rgb(trajectory.labels), trajectory.fps, comment=comment)
 
 
 def write_animations(folder: Path, output: Output, name: str, frames: UInt8Array, fps: float) -> None:

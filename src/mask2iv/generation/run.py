@@ -26,8 +26,10 @@ from mask2iv.generation.inputs import (
     file_record,
     read_scene,
     read_trajectory,
+    with_sample,
 )
 from mask2iv.generation.options import Fitting, GuidanceOptions, Output, Sampling, SceneOptions
+from mask2iv.generation.records import MANIFEST, comment_of, digests
 from mask2iv.generation.results import (
     input_pictures,
     result_folder,
@@ -35,7 +37,7 @@ from mask2iv.generation.results import (
     write_filmstrip,
     write_trajectory,
 )
-from mask2iv.manifest import versions, weight_hashes
+from mask2iv.manifest import hardware, versions, weight_hashes
 from mask2iv.media.images import read_image, write_png
 from mask2iv.media.videos import write_video
 from mask2iv.pipelines.folder import model_folder, read_index
@@ -116,10 +118,12 @@ def render(
             # The trajectory sets the size here.
             raise (error.about(f"trajectory of {error.field}") if error.field.startswith("size") else error) from error
         with disk_faults(output.out):
-            write_video(folder / "video.mp4", video, given.fps)
+            own = {"seed": seed, "any_picture": any_picture, "fit": fitting.fit, "fit_scale": fitting.fit_scale}
+            record = model.record(inputs, own, placement, digests(given, video))
+            write_video(folder / "video.mp4", video, given.fps, comment=comment_of(record))
             write_animations(folder, output, "video", video, given.fps)
             write_filmstrip(folder, ("picture", request.image[None]), given, video)
-            model.write_manifest(folder, inputs, {"seed": seed, "any_picture": any_picture}, placement)
+            write_json(folder / MANIFEST, record)
     print(f"{output.out}: {', '.join(['video.mp4', *(f'video{suffix}' for suffix in output.animations)])}")
 
 
@@ -134,6 +138,7 @@ def _from_scene(
     samples: int,
     batch_size: int,
 ) -> None:
+    scene = with_sample(scene)
     check_sampling(sampling, samples, batch_size)
     check_fitting(fitting)
     size = check_size_and_scales(guidance, scene)
@@ -157,13 +162,13 @@ def _from_scene(
             made = model.make([resized] * len(batch), [seed for _, seed in batch])
             with disk_faults(output.out):
                 for (part, seed), (trajectory, video) in zip(batch, made, strict=True):
-                    write_result(folder / part, output, resized, trajectory, video)
                     own = {**common, "seed": seed}
-                    model.write_manifest(folder / part, read.record, own, resized.placement)
+                    record = model.record(read.record, own, resized.placement, digests(trajectory, video))
+                    write_result(folder / part, output, resized, trajectory, video, record)
         if samples > 1:
             model.seconds = {"load": model.seconds["load"], "samples": round(time.perf_counter() - started, 3)}
             own = {**common, "seeds": dict(zip(parts, seeds, strict=True))}
-            model.write_manifest(folder, read.record, own, resized.placement)
+            write_json(folder / MANIFEST, model.record(read.record, own, resized.placement))
     film = "video" if "video" in model.steps else "trajectory"
     written = ["trajectory/", "trajectory.mp4", *(["video.mp4"] if film == "video" else [])]
     written += [f"{film}{suffix}" for suffix in output.animations]
@@ -206,7 +211,7 @@ class LoadedModel:
         self.seconds: dict[str, float] = {}
         if sampling.threads:
             torch.set_num_threads(sampling.threads)
-        device = pick_device(sampling.device)
+        self.device = device = pick_device(sampling.device)
         acceleration.check(device)
         with self._timed("load"):
             try:
@@ -300,31 +305,34 @@ class LoadedModel:
         with self._timed("video"), enough_memory():
             return self.pipeline.render_requests(requests, seeds, options, progress=self._progress)
 
-    def write_manifest(
-        self, folder: Path, inputs: Mapping[str, Any], own: Mapping[str, Any], placement: Placement | None
-    ) -> None:
-        """Writes ``manifest.json``: what was given, what it resolved to, what the last stages took.
+    def record(
+        self,
+        inputs: Mapping[str, Any],
+        own: Mapping[str, Any],
+        placement: Placement | None,
+        pictures: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """The manifest: what was given, what it resolved to, what the last stages took, what came out.
 
         Args:
-            folder: where to.
             inputs: record of what was read.
             own: settings of this result beside the common ones.
             placement: which part of the picture it shows.
+            pictures: :func:`mask2iv.generation.records.digests` of the result.
         """
         failure = self.pipeline.compile_failure
-        write_json(
-            folder / "manifest.json",
-            {
-                "command": self.name,
-                "inputs": inputs,
-                "settings": {**self.settings, **own},
-                **({} if placement is None else {"placement": placement.record}),
-                "seconds": self.seconds,
-                **({} if failure is None else {"not_compiled": failure}),
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "versions": versions(),
-            },
-        )
+        return {
+            "command": self.name,
+            "inputs": inputs,
+            "settings": {**self.settings, **own},
+            **({} if placement is None else {"placement": placement.record}),
+            **({} if pictures is None else {"pictures": pictures}),
+            "seconds": self.seconds,
+            **({} if failure is None else {"not_compiled": failure}),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "hardware": hardware(self.device),
+        }
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -343,15 +351,28 @@ def _told_already() -> Iterator[None]:
         yield
 
 
-def write_result(folder: Path, output: Output, scene: Scene, trajectory: Trajectory, video: UInt8Array | None) -> None:
-    """Writes trajectory, filmstrip and, where there is one, the video. The scene is of the result's size."""
-    write_trajectory(folder, trajectory)
+def write_result(
+    folder: Path,
+    output: Output,
+    scene: Scene,
+    trajectory: Trajectory,
+    video: UInt8Array | None,
+    record: Mapping[str, Any],
+) -> None:
+    """Writes trajectory, filmstrip, manifest and, where there is one, the video. The scene is of the result's size.
+
+    The film that was asked for carries its record: the video, or of stage 1 alone that of the trajectory.
+    """
+    comment = comment_of(record)
     if video is None:
+        write_trajectory(folder, trajectory, comment)
         write_animations(folder, output, "trajectory", labels_to_rgb(trajectory.labels), trajectory.fps)
     else:
-        write_video(folder / "video.mp4", video, trajectory.fps)
+        write_trajectory(folder, trajectory)
+        write_video(folder / "video.mp4", video, trajectory.fps, comment=comment)
         write_animations(folder, output, "video", video, trajectory.fps)
     write_filmstrip(folder, input_pictures(scene), trajectory, video)
+    write_json(folder / MANIFEST, record)
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -78,16 +78,21 @@ class Encoder:
         size: (H, W) of the frames.
         rate: frames per second.
         encoding: how.
+        comment: text for the file's metadata.
 
     Attributes:
         size: bytes of the pictures so far.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], rate: Fraction, encoding: Encoding) -> None:
+    def __init__(
+        self, path: Path, size: tuple[int, int], rate: Fraction, encoding: Encoding, comment: str | None = None
+    ) -> None:
         # Same frames, same bytes: bit-exact muxing leaves out the library's version, and one thread fixes the order of
         # decisions.
         options = {"movflags": "+faststart", "fflags": "+bitexact"}
         self._container: Any = av.open(str(path), "w", format="mp4", options=options)
+        if comment is not None:
+            self._container.metadata["comment"] = comment
         stream: Any = self._container.add_stream(encoding.codec, rate=rate, options=dict(encoding.options))
         stream.height, stream.width = size
         stream.pix_fmt = self._format = encoding.pixel_format

@@ -235,14 +235,26 @@ def _too_many_pixels(field: str, path: Path, fit: int, size: tuple[int, ...]) ->
     )
 
 
+def read_comment(path: str | os.PathLike[str], field: str = "video") -> str | None:
+    """The comment in a video file's metadata, as it stands there: from a file of others, text that nobody vouches for.
+
+    Raises:
+        InputError: missing, or not a video.
+    """
+    with open_stream(Path(path), field) as file:
+        comment: str | None = file.container.metadata.get("comment")
+        return comment
+
+
 def write_video(
     path: str | os.PathLike[str],
     frames: UInt8Array,
     fps: float,
     crf: int = 18,
     pixel_format: Literal["yuv420p", "yuv444p"] = "yuv420p",
+    comment: str | None = None,
 ) -> None:
-    """Writes an H.264 mp4 (BT.709, index up front), atomically; same frames, same bytes.
+    """Writes an H.264 mp4 (BT.709, index up front), atomically; same frames and comment, same bytes.
 
     Every browser plays ``yuv420p``. It halves the colour resolution and needs even sides: an odd side is padded by
     repeating its last row or column, so the file is up to one pixel taller and wider than ``frames``. ``yuv444p`` keeps
@@ -254,6 +266,7 @@ def write_video(
         fps: frames per second, 0.01 to 1000.
         crf: quality, 1 (best) to 51.
         pixel_format: see above.
+        comment: text for the file's metadata, see :func:`read_comment`.
 
     Raises:
         InputError: an argument out of its range, or ``path`` cannot be written.
@@ -271,7 +284,7 @@ def write_video(
     with atomic_write(path) as temporary:
         try:
             rate, encoding = Fraction(fps).limit_denominator(1001), Encoding.h264(crf, pixel_format)
-            with Encoder(temporary, (frames.shape[1], frames.shape[2]), rate, encoding) as encoder:
+            with Encoder(temporary, (frames.shape[1], frames.shape[2]), rate, encoding, comment) as encoder:
                 encoder.add(frames)
         except av.FFmpegError as error:
             raise InputError(str(path), f"this video cannot be written: {reason(error)}") from error

@@ -16,7 +16,6 @@ from mask2iv.generation.acceleration import Acceleration
 from mask2iv.generation.options import (
     Fitting,
     GuidanceOptions,
-    OneScene,
     Output,
     Outputs,
     Sampling,
@@ -34,6 +33,7 @@ class Generate:
     --samples N there is one folder of these per sample: sample-000, sample-001, ... --gif and --webp add animated
     pictures for pages and slides.
 
+        mask2iv generate --sample cup --out result
         mask2iv generate --image desk.png --object-mask can.png --prompt "a hand picking up a can" --out result
 
     A line of a jobs file says in JSON what the flags of the scene say, and optionally "seed", "fit", "fit_scale" and
@@ -98,7 +98,7 @@ class PredictTrajectory:
         mask2iv trajectory --image desk.png --object-point 120,80 --prompt "a hand pushing a can" --out plan
     """
 
-    scene: OneScene
+    scene: SceneOptions
     fitting: Fitting
     guidance: GuidanceOptions
     sampling: Sampling
