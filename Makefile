@@ -28,7 +28,7 @@ demo: $(STAMP) ## generate a trajectory and a video from the shipped sample into
 		--target-mask $(SAMPLE)/target_mask.png --prompt "$$(cat $(SAMPLE)/prompt.txt)" --out outputs/demo --overwrite
 
 test: $(STAMP) ## run the test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not gpu"
 
 check: $(STAMP) ## lint and type check
 	$(BIN)/ruff check .

@@ -42,6 +42,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", help="commands, by their names in world.py; all that write for long")
     parser.add_argument("--kills", type=int, default=3, help="kills of each (3)")
+    parser.add_argument("--disks", type=int, default=4, help="full disks of each, two or more (4)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--world", type=Path, help="folder of the valid inputs; made there unless it exists")
     parser.add_argument("--report", type=Path, help="write counts and findings as JSON")
@@ -52,7 +53,9 @@ def main() -> int:
 
     report = {}
     for name in options.targets or WRITERS:
-        report[name] = Disturbed(name, world, scratch, random.Random(f"{options.seed} {name}")).all(options.kills)
+        report[name] = Disturbed(name, world, scratch, random.Random(f"{options.seed} {name}")).all(
+            options.kills, options.disks
+        )
         print(f"{name}: {report[name]}", flush=True)
     if options.report:
         options.report.write_text(json.dumps(report, indent=2) + "\n")
@@ -89,9 +92,9 @@ class Disturbed:
         self.sizes = before, size_of(folder) - before
         shutil.rmtree(folder)
 
-    def all(self, kills: int) -> dict[str, Any]:
+    def all(self, kills: int, disks: int) -> dict[str, Any]:
         """Counts of what was done, and findings."""
-        counts = {"seconds": round(self.seconds, 2), "kills": self.kills(kills), "disks": self.full_disks()}
+        counts = {"seconds": round(self.seconds, 2), "kills": self.kills(kills), "disks": self.full_disks(disks)}
         counts["pairs"] = self.twice()
         if self.workers:
             counts["workers killed"] = self.deaths(kills)
@@ -108,12 +111,12 @@ class Disturbed:
             self._finish(folder, f"after kills up to {done}")
         return done
 
-    def full_disks(self) -> int:
-        """Run it on disks that have room for a part of the output, then enlarge them."""
+    def full_disks(self, count: int) -> int:
+        """Run it on `count` disks, from none of the room for the output to nine tenths of it, then enlarge them."""
         if os.geteuid() != 0:
             return 0
         inputs, output = self.sizes
-        shares = (0.0, 0.3, 0.6, 0.9)
+        shares = [0.9 * place / (count - 1) for place in range(count)]
         for share in shares:
             with disk(self.scratch / "disk", inputs + SLACK + int(share * output)) as enlarge:
                 folder = self._prepared(self.scratch / "disk" / "case")

@@ -50,13 +50,13 @@ def test_damaged_and_hostile_files_end_in_one_message(world: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("kills", "targets"),
-    [(1, ("jobs", "simulate", "train-vae")), pytest.param(10, (), marks=pytest.mark.slow)],
+    ("kills", "disks", "targets"),
+    [(1, 2, ("jobs", "simulate", "train-vae")), pytest.param(10, 4, (), marks=pytest.mark.slow)],
 )
 def test_disturbed_commands_end_with_the_same_bytes(
-    world: Path, tmp_path: Path, kills: int, targets: tuple[str, ...]
+    world: Path, tmp_path: Path, kills: int, disks: int, targets: tuple[str, ...]
 ) -> None:
-    found = report("faults.py", world, tmp_path, "--kills", str(kills), *targets)
+    found = report("faults.py", world, tmp_path, "--kills", str(kills), "--disks", str(disks), *targets)
     assert all(of["kills"] == kills for of in found.values())
     assert [finding for of in found.values() for finding in of["findings"]] == []
 

@@ -37,7 +37,13 @@ UNET = {
     "context_dim": 32,
 }
 RESAMPLER = {"dim": 32, "depth": 1, "dim_head": 16, "heads": 2, "embedding_dim": 32, "output_dim": 32}
-FEW_STEPS = {"max_steps": 2, "batch_size": 4, "gradient_accumulation_steps": 2, "checkpoint_every": 2}
+FEW_STEPS = {
+    "max_steps": 2,
+    "batch_size": 4,
+    "gradient_accumulation_steps": 2,
+    "checkpoint_every": 2,
+    "validation_clips": 1,
+}
 
 
 def imported(folder: Path, checkpoints: ModuleType, *flags: str) -> Path:
@@ -60,6 +66,7 @@ def start(tmp_path_factory: pytest.TempPathFactory, no_open_clip: None, checkpoi
 def small(*components: str) -> list[str]:
     """Flags that scale the recipe down to that checkpoint."""
     sizes: dict[str, Any] = {"pipeline.height": 32, "pipeline.width": 64, "pipeline.num_frames": 4}
+    sizes |= {"pipeline.num_inference_steps": 2, "pipeline.video_num_inference_steps": 2}  # of the last validation
     for component in components:
         sizes |= {f"{component}.unet.{name}": value for name, value in UNET.items()}
         sizes |= {f"{component}.resampler.{name}": value for name, value in RESAMPLER.items()}
