@@ -15,7 +15,7 @@ from mask2iv.data.store import ClipSet, ClipSetWriter
 from mask2iv.errors import InputError
 from mask2iv.evaluation.measures.metrics import Figure
 from mask2iv.evaluation.per_clip.catalogue import MEASURES
-from mask2iv.evaluation.runs.compare import _is_clear, compare, read_run, table
+from mask2iv.evaluation.runs.compare import _is_clear, compare, read_evaluation, table
 from mask2iv.media.videos import write_video
 
 
@@ -33,7 +33,7 @@ def runs(tiny_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pat
 
 
 def test_figures_and_paired_differences(runs: list[Path]) -> None:
-    found = compare([read_run(path) for path in runs])
+    found = compare([read_evaluation(path) for path in runs])
     near, still = found.figures["near"]["psnr"], found.figures["still_100%"]["psnr"]
     difference = found.differences["still_100%"]["psnr"]
     assert near.value is not None
@@ -47,7 +47,7 @@ def test_figures_and_paired_differences(runs: list[Path]) -> None:
 
 
 def test_markdown_marks_the_best_and_what_is_clear(runs: list[Path]) -> None:
-    text = table(compare([read_run(path) for path in runs], ["psnr", "ssim"]))
+    text = table(compare([read_evaluation(path) for path in runs], ["psnr", "ssim"]))
     first, second, difference = (line for line in text.splitlines() if line.startswith(("| near", "| still")))
     assert first.count("**") == 4
     assert "**" not in second
@@ -83,7 +83,7 @@ def test_distances_between_sets_are_compared_and_an_interrupted_run_keeps_its_fe
             write_video(tmp_path / "videos" / name / f"{clip.clip_id}.mp4", video, 8.0, crf=20, pixel_format="yuv444p")
         theirs = ["--predictions", str(tmp_path / "videos" / name), "--out", str(tmp_path / name)]
         assert main(["evaluate", *flags, *theirs]) == 0
-    found = compare([read_run(tmp_path / name) for name in ("near", "still")], references=True)
+    found = compare([read_evaluation(tmp_path / name) for name in ("near", "still")], references=True)
     near, still = (found.figures[name]["fvd-sim"].value for name in ("near", "still"))
     assert near is not None
     assert still is not None
@@ -118,11 +118,11 @@ def test_another_protocol_is_refused_by_name(
 
 def test_runs_must_be_finished_and_named_apart(runs: list[Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no finished evaluation"):
-        read_run(tmp_path)
+        read_evaluation(tmp_path)
     with pytest.raises(InputError, match="different names"):
-        compare([read_run(runs[0]), read_run(runs[0])])
+        compare([read_evaluation(runs[0]), read_evaluation(runs[0])])
     with pytest.raises(InputError, match="'lpips' is not measured"):
-        compare([read_run(runs[0])], ["lpips"])
+        compare([read_evaluation(runs[0])], ["lpips"])
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def models(tiny_clips: Path, tiny_model: Path, tmp_path_factory: pytest.TempPath
 
 
 def test_like_is_compared_with_like(models: list[Path]) -> None:
-    found = compare([read_run(path) for path in models])
+    found = compare([read_evaluation(path) for path in models])
     assert found.bases == {f"two: {system}": f"one: {system}" for system in (
         "stage 1 from position", "stage 1 from position and text", "stage 1 from text", "stage 2, true trajectories"
     )}  # fmt: skip
@@ -149,19 +149,19 @@ def test_like_is_compared_with_like(models: list[Path]) -> None:
 
 
 def test_stages_have_tables_of_their_own(models: list[Path]) -> None:
-    text = table(compare([read_run(path) for path in models]))
+    text = table(compare([read_evaluation(path) for path in models]))
     heads = [line for line in text.splitlines() if line.startswith(("| system", "| difference"))]
     assert len(heads) == 4
     for head in heads:
         titles = head.strip("| ").split(" | ")
         assert len(set(titles)) == len(titles) > 1
-    chosen = table(compare([read_run(path) for path in models], ["psnr", "ssim"]))
+    chosen = table(compare([read_evaluation(path) for path in models], ["psnr", "ssim"]))
     heads = [line for line in chosen.splitlines() if line.startswith(("| system", "| difference"))]
     assert [head.count("PSNR") for head in heads] == [1, 1], "stage 1 has neither measure"
 
 
 def test_what_is_written_as_zero_is_not_bold(models: list[Path]) -> None:
-    text = table(compare([replace(read_run(models[0]), name=name) for name in ("a", "b")]))
+    text = table(compare([replace(read_evaluation(models[0]), name=name) for name in ("a", "b")]))
     assert "0.00 (0.00 to 0.00)" in text
     assert "**0.00** (0.00 to 0.00)" not in text
     tiny, measure = Figure(1e-5, 1e-6, 1e-4, 2), MEASURES["psnr"]

@@ -10,8 +10,8 @@ pytest.importorskip("mujoco", reason="the sim extra is not installed")
 from mask2iv.sim import OBJECTS, Renderer
 from mask2iv.sim.world.assets.catalogue import instance
 from mask2iv.sim.world.assets.parts import ObjectModel, ball
+from mask2iv.sim.world.compiled import StageBuilder
 from mask2iv.sim.world.geometry import IDENTITY, Pose, frame, to_quaternion, vec
-from mask2iv.sim.world.stage import StageBuilder
 
 HOI4D = {
     *("toy car", "mug", "laptop", "drawer", "bottle", "safe", "bowl", "bucket", "scissors", "pliers", "kettle"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mask2iv.errors import InputError
 
-Run = Callable[[Sequence[str], float, Path], None]
+RunCommand = Callable[[Sequence[str], float, Path], None]
 """Runs a command of mask2iv with a time limit in seconds and a log file. Raises InputError if it fails."""
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mask2iv.bundle.pieces import unpack
-from mask2iv.bundle.processes import Run, run_process
+from mask2iv.bundle.processes import RunCommand, run_process
 from mask2iv.bundle.release import ABOUT, copy_components, pack_release
 from mask2iv.bundle.scales import SCALES, TIME_SHARES, Scale
 from mask2iv.config import read_config, read_records
@@ -79,7 +79,7 @@ class Session:
         run: runs the commands; by default each in its own process.
     """
 
-    def __init__(self, options: Options, run: Run | None = None) -> None:
+    def __init__(self, options: Options, run: RunCommand | None = None) -> None:
         self.options, self.run_command = options, run or run_process
         self.work = options.work or options.out.with_name(f"{options.out.name}-work")
         self.model = self.work / "model"

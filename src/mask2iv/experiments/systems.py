@@ -18,7 +18,7 @@ from mask2iv.evaluation.per_clip.measure import Measurer
 from mask2iv.evaluation.per_clip.outputs import END_TO_END, VIDEO
 from mask2iv.evaluation.per_clip.rows import TITLES, TRIVIAL
 from mask2iv.evaluation.reports.report import cell, markdown_table
-from mask2iv.evaluation.runs.compare import REFERENCES, Run, compare, read_run
+from mask2iv.evaluation.runs.compare import REFERENCES, Evaluation, compare, read_evaluation
 from mask2iv.evaluation.runs.runner import EvaluationConfig, evaluate
 from mask2iv.experiments.variants import Row
 from mask2iv.files import atomic_write, write_json
@@ -134,7 +134,7 @@ def gather(rows: Sequence[Row], evaluations: Path) -> dict[str, Figures]:
     for group in ([row for row in rows if row.video], [row for row in rows if not row.video]):
         if not group:
             continue
-        runs = {name: read_run(evaluations / name) for name in sorted({evaluation_name(row) for row in group})}
+        runs = {name: read_evaluation(evaluations / name) for name in sorted({evaluation_name(row) for row in group})}
         comparison = compare(list(runs.values()), references=True)
         for row in reference_rows(group):
             found[row.name] = Figures(comparison.figures[row.title], {})
@@ -146,7 +146,7 @@ def gather(rows: Sequence[Row], evaluations: Path) -> dict[str, Figures]:
     return found
 
 
-def _entry(row: Row, runs: Mapping[str, Run]) -> str | None:
+def _entry(row: Row, runs: Mapping[str, Evaluation]) -> str | None:
     """What a comparison calls a row; None where it was not run."""
     run = runs.get(evaluation_name(row))
     if run is None:

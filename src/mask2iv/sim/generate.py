@@ -24,11 +24,11 @@ from mask2iv.sim.film import add_noise, film
 from mask2iv.sim.world.assets.parts import ObjectModel
 from mask2iv.sim.world.assets.pools import SPLITS
 from mask2iv.sim.world.clutter import add_clutter, add_occluder
+from mask2iv.sim.world.compiled import StageBuilder
 from mask2iv.sim.world.domains import DOMAINS, scene_of
 from mask2iv.sim.world.geometry import UP, Array, Pose, to_quaternion, vec, yaw
 from mask2iv.sim.world.render import Renderer
 from mask2iv.sim.world.room import Camera, build_room, draw_camera
-from mask2iv.sim.world.stage import StageBuilder
 
 Rng = np.random.Generator
 _ATTEMPTS_PER_VERB = 40

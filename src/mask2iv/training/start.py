@@ -73,7 +73,7 @@ def check_start(options: TrainingOptions, recipe: Recipe) -> None:
 
     check_device(recipe.of(options.component).training, options.device)
     if options.component == "reference":
-        from mask2iv.training.networks.reference import check_reference
+        from mask2iv.training.networks.reference_decoder import check_reference
 
         pipeline, processes = recipe.pipeline, int(os.environ.get("WORLD_SIZE", "1"))
         size = (pipeline.height, pipeline.width)

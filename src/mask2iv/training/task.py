@@ -20,13 +20,13 @@ from mask2iv.files import claimed, sha256_file, write_json
 from mask2iv.manifest import hardware, versions, weight_hashes, weights_digest
 from mask2iv.recipes import Recipe
 from mask2iv.recipes.training import FREE_TO_CHANGE, TrainingConfig
-from mask2iv.training.components import TRAINERS
 from mask2iv.training.context import TrainContext
 from mask2iv.training.engine.processes import start_processes
 from mask2iv.training.engine.run import Run
 from mask2iv.training.inputs.clips import ClipMemory, readable_clips
 from mask2iv.training.options import TrainingOptions
 from mask2iv.training.start import check_start
+from mask2iv.training.trainings import TRAINERS
 
 _NEWER_PIPELINE = {"video_guidance_scale": 1.0, "snapping": "nearest", "fit": "crop", "fit_scale": 1.0}
 _NEWER_STAGE = {"foreground_loss": "error", "contact_map": "contact", "frame_rate": "clip"}

@@ -47,9 +47,9 @@ class Compare:
         names = [None] * len(self.runs) if self.names is None else [name.strip() for name in self.names.split(",")]
         if len(names) != len(self.runs):
             raise InputError("names", f"found {len(names)} names for {len(self.runs)} runs", "give one for each")
-        from mask2iv.evaluation.runs.compare import compare, read_run, table
+        from mask2iv.evaluation.runs.compare import compare, read_evaluation, table
 
-        runs = [read_run(folder, name) for folder, name in zip(self.runs, names, strict=True)]
+        runs = [read_evaluation(folder, name) for folder, name in zip(self.runs, names, strict=True)]
         measures = None if self.measures is None else [name.strip() for name in self.measures.split(",")]
         text = table(compare(runs, measures, self.references, self.allow_differences), self.format)
         if self.out is None:

@@ -37,7 +37,7 @@ VIDEOS = (*SYSTEMS, STILL, PASTED, TRUE_VIDEO)
 
 
 @dataclass(frozen=True)
-class Run:
+class Evaluation:
     """A finished evaluation.
 
     Attributes:
@@ -68,7 +68,7 @@ class Entry:
     """A line of the table: one system of one run."""
 
     name: str
-    run: Run
+    run: Evaluation
     system: str
 
 
@@ -112,7 +112,7 @@ class Comparison:
         }
 
 
-def read_run(folder: Path, name: str | None = None) -> Run:
+def read_evaluation(folder: Path, name: str | None = None) -> Evaluation:
     """A finished evaluation's folder.
 
     Args:
@@ -124,11 +124,11 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     """
     require_finished(folder)
     rows = {row["clip_id"]: row for row in read_rows(folder)}
-    return Run(name or folder.resolve().name, folder, read_protocol(folder), rows)
+    return Evaluation(name or folder.resolve().name, folder, read_protocol(folder), rows)
 
 
 def compare(
-    runs: Sequence[Run],
+    runs: Sequence[Evaluation],
     measures: Sequence[str] | None = None,
     references: bool = False,
     allow_differences: bool = False,
@@ -194,7 +194,7 @@ def table(comparison: Comparison, form: Format = "markdown") -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _differences(runs: Sequence[Run]) -> list[str]:
+def _differences(runs: Sequence[Evaluation]) -> list[str]:
     first, found = runs[0], []
     for run in runs[1:]:
         for key in MUST_AGREE:
@@ -215,7 +215,7 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _entries(runs: Sequence[Run], references: bool) -> list[Entry]:
+def _entries(runs: Sequence[Evaluation], references: bool) -> list[Entry]:
     """The lines, those of one system together, in the order of the first run's systems."""
     order = list(dict.fromkeys(system for run in runs for system in run.systems))
     found = []

@@ -8,8 +8,8 @@ import numpy as np
 
 from mask2iv.sim.choreography.actors import Actor, Hand, Robot
 from mask2iv.sim.choreography.tasks import Task
+from mask2iv.sim.world.compiled import CompiledScene, GeomIds
 from mask2iv.sim.world.geometry import UP, Array, Pose, frame, unit, vec, yaw
-from mask2iv.sim.world.stage import GeomIds, Stage
 
 Rng = np.random.Generator
 CONTACT_DISTANCE = 0.008
@@ -48,7 +48,7 @@ class Scene:
 
     def __init__(
         self,
-        stage: Stage,
+        stage: CompiledScene,
         actor: Actor,
         task: Task,
         actor_parts: list[int],

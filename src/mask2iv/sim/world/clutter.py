@@ -8,9 +8,9 @@ from mask2iv.sim.choreography.actors import Actor, Hand
 from mask2iv.sim.choreography.tasks import Task
 from mask2iv.sim.world.assets.catalogue import Props
 from mask2iv.sim.world.assets.parts import ObjectModel
+from mask2iv.sim.world.compiled import StageBuilder
 from mask2iv.sim.world.geometry import Array, Pose, unit, vec, yaw
 from mask2iv.sim.world.room import Camera
-from mask2iv.sim.world.stage import StageBuilder
 
 Rng = np.random.Generator
 _CLUTTER = (

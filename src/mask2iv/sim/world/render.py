@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mask2iv.contract import UInt8Array
 from mask2iv.sim.world.backend import create_gl_context, require_mujoco
+from mask2iv.sim.world.compiled import TARGET_GROUP
 from mask2iv.sim.world.geometry import Array, vec
-from mask2iv.sim.world.stage import TARGET_GROUP
 
 mujoco = require_mujoco()
 

@@ -12,9 +12,9 @@ from mask2iv.contract import UInt8Array
 from mask2iv.sim.world.assets.paint import WHITE, bright
 from mask2iv.sim.world.assets.parts import box
 from mask2iv.sim.world.backend import require_mujoco
+from mask2iv.sim.world.compiled import StageBuilder
 from mask2iv.sim.world.domains import Domain
 from mask2iv.sim.world.geometry import Array, Pose, frame, to_quaternion, unit, vec, yaw
-from mask2iv.sim.world.stage import StageBuilder
 from mask2iv.sim.world.textures import draw_texture
 
 mujoco = require_mujoco()

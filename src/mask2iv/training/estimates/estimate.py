@@ -36,7 +36,7 @@ from mask2iv.training.estimates.memory import pass_memory
 from mask2iv.training.inputs.windows import FRAMES_PER_CLIP
 from mask2iv.training.networks.encoders import contrastive_loss, make_clip
 from mask2iv.training.networks.painter import PainterPair, judged_maps, painting_loss
-from mask2iv.training.networks.reference import ReferencePair
+from mask2iv.training.networks.reference_decoder import ReferencePair
 from mask2iv.training.networks.stages import control_config
 from mask2iv.trajectories.distances import SHRINK
 from mask2iv.trajectories.plan import ACTOR_NUMBERS, ACTORS, NUMBERS, OBJECT_NUMBERS

@@ -34,7 +34,7 @@ from mask2iv.training.networks.encoders import train_encoders
 from mask2iv.training.networks.painter import train_painter
 from mask2iv.training.networks.planner import train_planner
 from mask2iv.training.networks.pretrained import from_image_to_video
-from mask2iv.training.networks.reference import train_reference
+from mask2iv.training.networks.reference_decoder import train_reference
 from mask2iv.training.networks.stages import StageBatches, StageData, StageName, make_stage, train_stage
 from mask2iv.training.networks.vae import train_vae
 from mask2iv.training.networks.validation import MEASURES, StageValidation

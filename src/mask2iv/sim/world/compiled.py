@@ -45,7 +45,7 @@ class StageBuilder:
             self._add(self.spec.worldbody, group, geom, pose @ geom.pose)
 
     def add_moving(self, group: str, geoms: Sequence[Geom]) -> int:
-        """Add a moving part; returns its number for :meth:`Stage.place`."""
+        """Add a moving part; returns its number for :meth:`CompiledScene.place`."""
         body = self.spec.worldbody.add_body(name=f"part{self._bodies}", mocap=True)
         for geom in geoms:
             self._add(body, group, geom, geom.pose)
@@ -81,11 +81,11 @@ class StageBuilder:
         )
         self._groups.append((name, group, geom.touch))
 
-    def compile(self) -> Stage:
-        return Stage(self.spec.compile(), self._groups, self._bodies)
+    def compile(self) -> CompiledScene:
+        return CompiledScene(self.spec.compile(), self._groups, self._bodies)
 
 
-class Stage:
+class CompiledScene:
     """A compiled scene.
 
     Attributes:
