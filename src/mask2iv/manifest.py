@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ _PACKAGES = (
     "av",
     "opencv-python-headless",
     "mujoco",
+    "onnxruntime",
+    "ray",
     "accelerate",
     "torchao",
 )
@@ -42,21 +45,26 @@ def weights_digest(folder: Path) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of this package, Python and the libraries that affect results; absent ones are left out."""
-    import torch
-
     found = {"mask2iv": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    if torch.cuda.is_available():
+    # What has not been loaded has not affected anything, and is slow to load.
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
         found["cuda_device"] = torch.cuda.get_device_name()
     return found
 
 
-def hardware(device: torch.device) -> dict[str, str | int | None]:
-    """The hardware of a run: ``device`` (name of the processor or GPU), CPU ``cores`` and PyTorch's ``threads``."""
+def hardware(device: torch.device | None = None) -> dict[str, str | int | None]:
+    """The hardware of a run: ``device`` (name of the processor or GPU), CPU ``cores`` and PyTorch's ``threads``.
+
+    Without a device: of a run that does not use PyTorch.
+    """
+    if device is None:
+        return {"device": _processor(), "cores": os.cpu_count()}
     import torch
 
     return {

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from tests.curation.troubles import SIZE, DrawnSource
@@ -30,6 +31,7 @@ from mask2iv.data.folder import FolderConfig
 from mask2iv.data.splits import open_split
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
+from mask2iv.files import sha256_file
 from mask2iv.media.images import write_png
 from mask2iv.media.videos import write_video
 from mask2iv.scaling.processes import ProcessCrew
@@ -344,7 +346,9 @@ def test_names_in_a_ledger_lead_nowhere_else(drawn: DrawnSource, tmp_path: Path)
     assert (tmp_path / "outside.jpg").exists()
 
 
-@pytest.mark.parametrize("gone", ["clips/step2", "clips/step2/labels.npz", "skipped.jsonl", "clipset.json"])
+@pytest.mark.parametrize(
+    "gone", ["clips/step2", "clips/step2/labels.npz", "skipped.jsonl", "manifest.json", "clipset.json"]
+)
 def test_what_is_gone_from_a_set_is_made_again(gone: str, drawn: DrawnSource, tmp_path: Path) -> None:
     out = tmp_path / "set"
     run(drawn, out)
@@ -352,6 +356,36 @@ def test_what_is_gone_from_a_set_is_made_again(gone: str, drawn: DrawnSource, tm
     shutil.rmtree(out / gone) if (out / gone).is_dir() else (out / gone).unlink()
     assert run(drawn, out).new == gone.startswith("clips/")
     assert contents(out) == before
+    assert (out / "manifest.json").is_file()
+
+
+# --- what the run says of itself
+
+
+def test_the_manifest_tells_what_made_the_set(drawn: DrawnSource, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    run(drawn, out)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["settings"] == json.loads((out / "clipset.json").read_text())["provenance"]["settings"]
+    assert manifest["ledger"]["sha256"] == sha256_file(out / "curation.jsonl")
+    assert manifest["seeds"] == {"splits": 42}
+    assert manifest["counts"] == {"recordings": 4, "new": 4, "clips": 4, "left_out": 0, "failures": 0}
+    assert (manifest["hardware"]["crew"], manifest["hardware"]["workers"]) == ("processes", 2)
+    assert manifest["versions"]["av"] == av.__version__
+
+
+def test_a_defect_is_told_with_its_traceback(drawn: DrawnSource, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    (drawn.root / "step2.txt").write_text("2\n")
+    (drawn.root / "step2.defect").touch()
+    assert list(run(drawn, out).failures) == ["step2"]
+    [failure] = json.loads((out / "failures.json").read_text())
+    assert failure["recording"] == "step2"
+    assert failure["problem"].startswith("ZeroDivisionError")
+    assert failure["details"][0] == "Traceback (most recent call last):"
+    (drawn.root / "step2.defect").unlink()
+    run(drawn, out)
+    assert not (out / "failures.json").exists()
 
 
 # --- splits
@@ -364,6 +398,8 @@ def test_a_draw_depends_on_the_group_alone() -> None:
     assert draws["validation"] / 4000 == pytest.approx(0.2, abs=0.03)
     assert split_of("any", "test", config) == "test"
     # Where a list names the test clips, the rest is divided into training and validation.
-    rest = Counter(split_of(f"group {number}", "train", config) for number in range(4000))
+    rest = Counter(split_of(f"group {number}", "not test", config) for number in range(4000))
     assert rest["test"] == 0
-    assert rest["validation"] / 4000 == pytest.approx(0.2 / 0.7, abs=0.03)
+    assert rest["validation"] / 4000 == pytest.approx(0.2, abs=0.03)
+    # Where a source is divided already, it stays as it is.
+    assert {split_of(f"group {number}", "train", config) for number in range(100)} == {"train"}

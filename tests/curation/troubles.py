@@ -36,7 +36,7 @@ class DrawnMasks:
 @dataclass(frozen=True)
 class DrawnFootage:
     """Grey pictures; where a file ``kill`` lies beside its own, reading kills the process, and ``kill-once`` is removed
-    before."""
+    before; where ``defect`` lies there it raises."""
 
     file: Path
 
@@ -52,6 +52,8 @@ class DrawnFootage:
         if once.exists() or self.file.with_suffix(".kill").exists():
             once.unlink(missing_ok=True)
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.file.with_suffix(".defect").exists():
+            raise ZeroDivisionError("a defect")
         grey = np.array([100 + 5 * index for index in indices], dtype=np.uint8)
         return np.broadcast_to(grey[:, None, None, None], (len(indices), *size, 3)).copy()
 

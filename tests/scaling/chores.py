@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from mask2iv.errors import InputError
-from mask2iv.scaling.interfaces import Begin, Crew, Item, Result, Results
+from mask2iv.scaling.interfaces import Begin, Crew, Item, Pause, Result, Results
 
 DEADLY, WRONG, BROKEN = 7, 11, 13
 """Items whose worker dies, that cannot be used, and that meet a defect."""
@@ -51,6 +53,32 @@ def _die_once(folder: Path, item: int) -> int:
     return item * item
 
 
+def slow_at_first() -> Callable[[str], str]:
+    """A worker that takes longest for what comes last in the alphabet."""
+    return _doubled
+
+
+def _doubled(item: str) -> str:
+    time.sleep(0.1 * "abcd".index(item))
+    return 2 * item
+
+
+def count_threads() -> Callable[[str], dict[str, int | str]]:
+    """A worker that says how many threads libraries use, which it loads late."""
+    return _count_threads
+
+
+def _count_threads(library: str) -> dict[str, int | str]:
+    import cv2
+
+    torch = importlib.import_module(library)
+    return {
+        "torch": torch.get_num_threads(),
+        "cv2": cv2.getNumThreads(),
+        "variable": os.environ["OMP_NUM_THREADS"],
+    }
+
+
 @dataclass(frozen=True)
 class DeadlyCrew:
     """A crew that does real work and whose workers die at some items.
@@ -68,10 +96,14 @@ class DeadlyCrew:
     deaths: int = 1
 
     @property
+    def name(self) -> str:
+        return self.crew.name
+
+    @property
     def size(self) -> int:
         return self.crew.size
 
-    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Results[Item, Result]:
+    def work(self, begin: Begin[Item, Result], items: Iterable[Item | Pause]) -> Results[Item, Result]:
         return self.crew.work(partial(_begin_deadly, begin, self.folder, self.deadly, self.deaths), items)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -72,9 +73,39 @@ def test_items_are_asked_for_as_they_are_needed(tmp_path: Path) -> None:
     results.close()
 
 
-def test_results_in_order_whatever_order_they_get_done_in() -> None:
-    done = iter([(5, "e"), (3, "c"), (4, "d"), (6, "f")])
-    assert list(in_order(done, lambda item: item, first=3)) == [(3, "c"), (4, "d"), (5, "e"), (6, "f")]
+@pytest.mark.parametrize("ahead", [None, 1, 3])
+def test_results_in_order_whatever_order_they_get_done_in(ahead: int | None) -> None:
+    results = in_order(ProcessCrew(2), chores.slow_at_first, ["d", "c", "b", "a"], ahead)
+    assert list(results) == [("d", "dd"), ("c", "cc"), ("b", "bb"), ("a", "aa")]
+
+
+def test_few_results_wait_for_a_late_one(tmp_path: Path) -> None:
+    begun = []
+
+    def items() -> Iterator[int]:
+        for item in (chores.DEADLY, *range(20, 60)):
+            begun.append(item)
+            yield item
+
+    # The first is tried three times, each time by a new process; meanwhile the other worker could do all of the rest.
+    results = in_order(ProcessCrew(2), partial(chores.begin, tmp_path), items(), ahead=4)
+    item, result = next(results)
+    assert item == chores.DEADLY
+    assert isinstance(result, Failure)
+    assert len(begun) <= 5
+    assert [item for item, _ in results] == list(range(20, 60))
+
+
+def test_a_worker_computes_with_one_thread(crew: Crew) -> None:
+    [(_, threads)] = crew.work(chores.count_threads, ["torch"])
+    assert threads == {"torch": 1, "cv2": 1, "variable": "1"}
+
+
+def test_the_environment_says_how_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    [(_, threads)] = ProcessCrew(1).work(chores.count_threads, ["torch"])
+    assert (threads["cv2"], threads["variable"]) == (3, "3")
+    assert "OPENCV_FOR_THREADS_NUM" not in os.environ
 
 
 def test_no_worker_outlives_a_killed_parent(tmp_path: Path) -> None:

@@ -208,6 +208,7 @@ def open_stream(path: Path, field: str, content: bytes | None = None) -> Iterato
             stream = _best(container)
             if stream is None:
                 raise InputError(field, f"{path} has no video stream, or is truncated", "copy it again")
+            stream.codec_context.thread_count = _threads()
             rate = stream.average_rate or stream.guessed_rate
             found = VideoStream(
                 path, field, container, stream, float(rate) if rate else None, stream.sample_aspect_ratio or Fraction(1)
@@ -216,6 +217,12 @@ def open_stream(path: Path, field: str, content: bytes | None = None) -> Iterato
             yield found
     except (av.FFmpegError, OSError, EOFError, UnicodeDecodeError) as error:
         raise InputError(field, f"{path} cannot be read as a video, or is truncated: {reason(error)}") from error
+
+
+def _threads() -> int:
+    """Threads of a decoder: as many as the environment allows this process, 0 for one per core."""
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    return int(allowed) if allowed.isdecimal() else 0
 
 
 def _best(container: Any) -> Any:

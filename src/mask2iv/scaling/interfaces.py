@@ -5,7 +5,10 @@ from __future__ import annotations
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from mask2iv.errors import InputError
@@ -58,10 +61,16 @@ class Task(Generic[Item]):
     tries: int = 0
 
 
+class Pause(Enum):
+    """What items may hold in place of one: there is none now, and may be one once another is done."""
+
+    NOW = "now"
+
+
 class Queue(Generic[Item]):
     """Items to work on, and those to be tried again, which come first."""
 
-    def __init__(self, items: Iterable[Item]) -> None:
+    def __init__(self, items: Iterable[Item | Pause]) -> None:
         self._items = iter(items)
         self._again: deque[Task[Item]] = deque()
 
@@ -69,9 +78,8 @@ class Queue(Generic[Item]):
         """The next item; None: there is none now."""
         if self._again:
             return self._again.popleft()
-        for item in self._items:
-            return Task(item)
-        return None
+        item = next(self._items, Pause.NOW)
+        return None if isinstance(item, Pause) else Task(item)
 
     def retry(self, task: Task[Item], result: object) -> bool:
         """Whether an item with this result is tried again; then it is queued."""
@@ -85,12 +93,14 @@ class Crew(Protocol):
     """Workers.
 
     Attributes:
+        name: "processes" or "ray".
         size: how many, as far as that is known before they begin.
     """
 
+    name: str
     size: int
 
-    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Results[Item, Result]:
+    def work(self, begin: Begin[Item, Result], items: Iterable[Item | Pause]) -> Results[Item, Result]:
         """Work on all items, in whatever order they get done.
 
         A worker that dies is replaced. Its item, like one that raised an exception, is tried again before its
@@ -99,7 +109,7 @@ class Crew(Protocol):
 
         Args:
             begin: see :data:`Begin`.
-            items: what to work on; pickled.
+            items: what to work on; pickled. At a pause they are asked again when another item is done.
 
         Yields:
             Each item with its result. Closing what yields them ends the workers, whatever they are doing.
@@ -111,18 +121,36 @@ class Crew(Protocol):
 
 
 def in_order(
-    results: Iterator[tuple[Item, Result | Failure]], place: Callable[[Item], int], first: int = 0
-) -> Iterator[tuple[Item, Result | Failure]]:
-    """Results in the order of their items. What is ready early waits in memory.
+    crew: Crew, begin: Begin[Item, Result], items: Iterable[Item], ahead: int | None = None
+) -> Results[Item, Result]:
+    """Have a crew work on items, and yield them with their results in their order.
 
     Args:
-        results: of a crew.
-        place: an item's place: first, first + 1, ... without gaps.
-        first: the first place.
+        crew, begin, items: see :meth:`Crew.work`.
+        ahead: an item is begun only if it comes fewer than so many after the one that is yielded next, so that few
+            results wait in memory while an item takes long; None: eight for each worker.
+
+    Raises:
+        InputError: as :meth:`Crew.work`.
     """
+    ahead = ahead or 8 * crew.size
+    given = 0
     early: dict[int, tuple[Item, Result | Failure]] = {}
-    for item, result in results:
-        early[place(item)] = (item, result)
-        while first in early:
-            yield early.pop(first)
-            first += 1
+
+    def held_back() -> Iterator[tuple[int, Item] | Pause]:
+        for place, item in enumerate(items):
+            while place - given >= ahead:
+                yield Pause.NOW
+            yield place, item
+
+    with closing(crew.work(partial(_placed, begin), held_back())) as results:
+        for (place, item), result in results:
+            early[place] = (item, result)
+            while given in early:
+                yield early.pop(given)
+                given += 1
+
+
+def _placed(begin: Begin[Item, Result]) -> Callable[[tuple[int, Item]], Result]:
+    work = begin()
+    return lambda placed: work(placed[1])

@@ -14,13 +14,14 @@ from multiprocessing.connection import wait as wait_for_sentinel
 from typing import Any
 
 from mask2iv.errors import InputError
-from mask2iv.scaling.interfaces import Begin, Crew, Failure, Item, Queue, Result, Results, Task
+from mask2iv.scaling.interfaces import Begin, Crew, Failure, Item, Pause, Queue, Result, Results, Task
+from mask2iv.scaling.threads import one_thread_for_children
 
 DIED = Failure("its worker died (killed, out of memory, or a crash in a library)", expected=False)
 
 
 class ProcessCrew(Crew):
-    """Processes of this machine.
+    """Processes of this machine, of one thread each.
 
     Args:
         size: how many; 0 for one per core.
@@ -29,12 +30,14 @@ class ProcessCrew(Crew):
         InputError: a negative number.
     """
 
+    name = "processes"
+
     def __init__(self, size: int = 0) -> None:
         if size < 0:
             raise InputError("workers", f"must be 0 (one per core) or more, found {size}")
         self.size = size or os.cpu_count() or 1
 
-    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Results[Item, Result]:
+    def work(self, begin: Begin[Item, Result], items: Iterable[Item | Pause]) -> Results[Item, Result]:
         queue = Queue(items)
         busy: dict[Future[Any], tuple[_Lane, Task[Item]]] = {}
         free = [_Lane(begin) for _ in range(self.size)]
@@ -70,7 +73,9 @@ class _Lane:
         self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_start)
 
     def submit(self, item: Any) -> Future[Any]:
-        return self._pool.submit(_work, self._begin, item)
+        # It starts the process when there is something to do.
+        with one_thread_for_children():
+            return self._pool.submit(_work, self._begin, item)
 
     def result(self, future: Future[Any]) -> Any:
         """The result of an item, or why there is none."""

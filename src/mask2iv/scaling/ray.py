@@ -10,8 +10,9 @@ from typing import Any
 from mask2iv.errors import InputError
 from mask2iv.extras import require
 from mask2iv.files import reason
-from mask2iv.scaling.interfaces import ATTEMPTS, Begin, Crew, Failure, Item, Queue, Result, Results, Task
+from mask2iv.scaling.interfaces import ATTEMPTS, Begin, Crew, Failure, Item, Pause, Queue, Result, Results, Task
 from mask2iv.scaling.processes import DIED
+from mask2iv.scaling.threads import use_one_thread
 
 LOCAL = "local"
 _LOOPBACK = "127.0.0.1"
@@ -36,6 +37,8 @@ class RayCrew(Crew):
     Raises:
         InputError: ray is not installed, no cluster answers at the address, or it lacks what the actors need.
     """
+
+    name = "ray"
 
     def __init__(self, address: str, size: int = 0, gpus: float = 0.0) -> None:
         if size < 0:
@@ -90,7 +93,7 @@ class RayCrew(Crew):
             self._ray.shutdown()
             raise InputError("ray", f"a local Ray would listen on {found}", "install the version in constraints.txt")
 
-    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Results[Item, Result]:
+    def work(self, begin: Begin[Item, Result], items: Iterable[Item | Pause]) -> Results[Item, Result]:
         queue, busy = Queue(items), dict[Any, tuple[Any, Task[Item]]]()
         task: Task[Item] | None = None
         staff = _Staff(self._ray, begin, self.size, self._gpus)
@@ -180,6 +183,7 @@ class _Worker:
     """What an actor holds."""
 
     def __init__(self, begin: Begin[Any, Any]) -> None:
+        use_one_thread()
         # An exception here would count as a death.
         self._error: Exception | None = None
         try:

@@ -20,13 +20,16 @@ DetectorName = Literal["motion", "grounding-dino"]
 _SAM2, _DINO = "facebook/sam2.1-hiera-large", "IDEA-Research/grounding-dino-base"
 
 
-def load_segmenter(name: SegmenterName, weights: Path | None = None, field: str = "segmenter") -> Segmenter:
+def load_segmenter(
+    name: SegmenterName, weights: Path | None = None, field: str = "segmenter", threads: int = 0
+) -> Segmenter:
     """What finds an object in a box or under a point.
 
     Args:
         name: "grabcut", or "onnx": a MobileSAM-format pair.
         weights: folder of the pair, see :func:`mask2iv.segmentation.onnx.find_pair`.
         field: what errors call the name; its weights are FIELD_weights.
+        threads: of the pair; 0 for as many as there are cores.
 
     Raises:
         InputError: an unknown name, weights missing or not asked for, or that cannot be used.
@@ -37,7 +40,7 @@ def load_segmenter(name: SegmenterName, weights: Path | None = None, field: str 
         return GrabCut()
     from mask2iv.segmentation.onnx import OnnxSegmenter
 
-    return OnnxSegmenter.from_folder(_pair(weights, field), f"{field}_weights")
+    return OnnxSegmenter.from_folder(_pair(weights, field), f"{field}_weights", threads)
 
 
 def load_video_segmenter(
@@ -45,6 +48,7 @@ def load_video_segmenter(
     weights: Path | str | None = None,
     device: torch.device | str = "cpu",
     field: str = "segmenter",
+    threads: int = 0,
 ) -> VideoSegmenter:
     """What follows things through a video.
 
@@ -53,6 +57,7 @@ def load_video_segmenter(
         weights: of onnx the pair's folder; of sam2 a folder or hub name, by default the paper's model.
         device: where SAM 2 runs.
         field: as for :func:`load_segmenter`.
+        threads: of the ONNX pair; 0 for as many as there are cores.
 
     Raises:
         InputError: as :func:`load_segmenter`.
@@ -62,7 +67,7 @@ def load_video_segmenter(
         _no_weights(name, weights, field)
         return FlowSegmenter(GrabCut())
     if name == "onnx":
-        return FlowSegmenter(load_segmenter("onnx", _pair(weights, field), field))
+        return FlowSegmenter(load_segmenter("onnx", _pair(weights, field), field, threads))
     import torch
 
     from mask2iv.segmentation.sam2 import Sam2Segmenter
@@ -98,6 +103,33 @@ def load_detector(
     from mask2iv.segmentation.grounding import GroundingDino
 
     return GroundingDino(str(weights or _DINO), torch.device(device), batch_size=batch_size)
+
+
+def weight_files(name: VideoSegmenterName | DetectorName, weights: Path | str | None = None) -> list[Path]:
+    """Files of a back end's weights, as far as they are on this machine: those of the hub once they were loaded.
+
+    Args:
+        name, weights: as for :func:`load_video_segmenter` and :func:`load_detector`.
+
+    Raises:
+        InputError: no such pair.
+    """
+    if name in ("motion", "flow"):
+        return []
+    if name == "onnx":
+        from mask2iv.segmentation.onnx import find_pair
+
+        return list(find_pair(_pair(weights, "segmenter")))
+    place = Path(weights or (_SAM2 if name == "sam2" else _DINO))
+    if not place.is_dir():
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError
+
+        try:
+            place = Path(snapshot_download(str(place), local_files_only=True))
+        except (OSError, ValueError, HfHubHTTPError):
+            return []
+    return sorted(place.glob("*.safetensors"))
 
 
 def _check(name: str, known: tuple[str, ...], field: str) -> None:

@@ -352,15 +352,15 @@ def _draw_actor(rng: Rng, task: Task, name: str) -> Actor:
     return Robot.draw(rng, vec(across * rng.uniform(0.5, 0.64), rng.uniform(-0.05, 0.2), 0))
 
 
-_Job = tuple[int, int, int | None]
-"""Place in the order, index, and, where it is known, draw of a clip."""
+_Job = tuple[int, int | None]
+"""Index and, where it is known, draw of a clip."""
 _Made = tuple[Clip, dict[str, int]]
 
 
 def _begin(config: SimConfig, seed: int) -> Callable[[_Job], _Made]:
     """A worker of :func:`simulate_clips`, with its own renderer."""
     renderer = Renderer(config.height, config.width)
-    return lambda job: simulate_clip(config, seed, job[1], renderer, job[2])
+    return lambda job: simulate_clip(config, seed, job[0], renderer, job[1])
 
 
 def simulate_clips(
@@ -377,18 +377,18 @@ def simulate_clips(
         InputError: a clip cannot be made, or the workers that it was given to died; names its index.
         RuntimeError: a defect that a worker met.
     """
-    jobs = ((place, i, draws[i] if i < len(draws) else None) for place, i in enumerate(indices))
+    jobs = ((i, draws[i] if i < len(draws) else None) for i in indices)
     if crew is None:
         renderer = Renderer(config.height, config.width)
         try:
-            for _, index, draw in jobs:
+            for index, draw in jobs:
                 yield simulate_clip(config, seed, index, renderer, draw)
         finally:
             renderer.close()
         return
     # Closed, so that no worker goes on when the consumer stops early.
-    with closing(crew.work(partial(_begin, config, seed), jobs)) as results:
-        for (_, index, _), made in in_order(results, lambda job: job[0]):
+    with closing(in_order(crew, partial(_begin, config, seed), jobs)) as results:
+        for (index, _), made in results:
             if not isinstance(made, Failure):
                 yield made
             elif made.details:

@@ -144,12 +144,16 @@ class Curate:
         )
 
     def _report(self, result: Curation, seconds: float) -> None:
+        from mask2iv.curation.running.record import FAILURES
+
         print(f"{result.clips} clips in {self.out}; {result.new} recordings worked on in {seconds:.1f} s")
         reasons = Counter(reason for entry in result.left_out for reason in entry["reasons"])
         if reasons:
             print(f"left out: {', '.join(f'{count} {reason}' for reason, count in reasons.most_common())}")
             print(f"each with its details in {self.out / 'skipped.jsonl'}, pictures in {self.out / 'sheets'}")
+        if result.failures:
+            print(
+                f"mask2iv: work failed on {len(result.failures)} recordings, see {self.out / FAILURES}", file=sys.stderr
+            )
         for name, failure in list(result.failures.items())[:_SHOWN]:
             print(f"mask2iv: {name}: {failure.problem}", file=sys.stderr)
-        if len(result.failures) > _SHOWN:
-            print(f"mask2iv: and {len(result.failures) - _SHOWN} more", file=sys.stderr)

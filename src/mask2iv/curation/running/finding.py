@@ -50,7 +50,7 @@ class Finder:
         self._habits = habits
         self._rules = OFFICIAL if config.rules == "official" else ROBUST
         self._detector = load_detector(config.detector, config.detector_weights, device)
-        self._segmenter = load_video_segmenter(config.segmenter, config.segmenter_weights, device)
+        self._segmenter = load_video_segmenter(config.segmenter, config.segmenter_weights, device, threads=1)
 
     def __call__(self, video: UInt8Array, phrases: Sequence[str]) -> Found:
         """Masks of actor and object.

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from mask2iv.config import from_dict, plain
 from mask2iv.curation.running.outcomes import Outcome
-from mask2iv.curation.sources.interfaces import Recording, Split
+from mask2iv.curation.sources.interfaces import ListedSplit, Recording
 from mask2iv.data.unfinished import Journal
 from mask2iv.errors import InputError, within
 from mask2iv.files import atomic_write, reason, require_regular, sha256_file
@@ -99,7 +99,7 @@ def _checked(line: Any) -> Outcome:
     for kept in outcome["kept"]:
         facts = kept["row"]["metadata"]
         named = isinstance(facts.get("group"), str) and isinstance(facts.get("masks"), str)
-        if not named or facts.get("split", "") not in (None, *get_args(Split)):
+        if not named or facts.get("split", "") not in (None, *get_args(ListedSplit)):
             clip_id = kept["row"]["clip_id"]
             raise InputError(
                 f"clip {clip_id}", "has no group or masks, or an unknown split", "remove its line to make it again"

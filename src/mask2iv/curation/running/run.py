@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from mask2iv import __version__
 from mask2iv.config import to_dict
 from mask2iv.curation.running.ledger import LEDGER, Ledger
 from mask2iv.curation.running.outcomes import Finished, Kept, LeftOut, Outcome
+from mask2iv.curation.running.record import FAILURES, MANIFEST, write_failures, write_manifest
 from mask2iv.curation.running.settings import CurationConfig
 from mask2iv.curation.running.sheets import write_card, write_sheets
 from mask2iv.curation.running.splits import split_of
@@ -62,10 +64,10 @@ def curate(
 ) -> Curation:
     """Make a clip set of a source, go on with one, or bring one up to date.
 
-    Besides what a clip set holds there are: ``curation.jsonl``, the ledger; ``skipped.jsonl``, what was left out and
-    why; ``rejected/``, a picture of each clip that was; ``slow/``, clips in which least moves; ``sheets/`` and
-    ``README.md``, to look at. The same recordings and settings give the same bytes, whoever works on them in whatever
-    order.
+    Besides what a clip set holds there are: ``curation.jsonl``, the ledger; ``manifest.json``, what made the set;
+    ``failures.json``, if work on some recordings failed; ``skipped.jsonl``, what was left out and why; ``rejected/``, a
+    picture of each clip that was; ``slow/``, clips in which least moves; ``sheets/`` and ``README.md``, to look at. The
+    same recordings and settings give the same bytes but for the manifest, whoever works on them in whatever order.
 
     Args:
         source: of the recordings.
@@ -91,13 +93,13 @@ def curate(
         with closing(Ledger(out, head)) as ledger:
             for folder in (out, out / REJECTED):
                 remove_leftovers(folder)
-            return _Run(source, out, config, ledger, head).work(crew, limit, prune)
+            return _Run(source, out, config, ledger, head, crew).work(limit, prune)
 
 
 def _check_folder(out: Path) -> None:
     if os.path.exists(out) and not os.path.isdir(out):
         raise InputError("out", f"{out} is a file", "choose another name")
-    for name in (_HEADER, LEDGER, SKIPPED):
+    for name in (_HEADER, LEDGER, SKIPPED, MANIFEST, FAILURES):
         require_regular(out / name)
     if os.path.isdir(out) and any(out.iterdir()) and not (out / LEDGER).is_file():
         raise InputError("out", f"{out} is not empty and holds no curated clip set", "choose another folder")
@@ -113,22 +115,24 @@ class _Run:
     """One run over a source, with the set's ledger open."""
 
     def __init__(
-        self, source: Source, out: Path, config: CurationConfig, ledger: Ledger, head: Mapping[str, Any]
+        self, source: Source, out: Path, config: CurationConfig, ledger: Ledger, head: Mapping[str, Any], crew: Crew
     ) -> None:
         self._source, self._out, self._config, self._ledger, self._head = source, out, config, ledger, head
+        self._crew, self._begun = crew, time.monotonic()
         self._problems: list[LeftOut] = []
         self._seen: set[str] = set()
         self._owner: dict[str, str] = {}
         self._result = Curation()
 
-    def work(self, crew: Crew, limit: int | None, prune: bool) -> Curation:
+    def work(self, limit: int | None, prune: bool) -> Curation:
         chores = self._chores(limit)
-        results = crew.work(partial(begin, self._config, self._source.habits), chores)
+        results = self._crew.work(partial(begin, self._config, self._source.habits), chores)
         # Closed at once where a result cannot be written: the workers end then, not some time later.
         with closing(results), tqdm(unit="recording", desc="curate") as bar:
             for chore, result in results:
                 bar.update()
                 self._note(chore, result)
+        write_failures(self._out, self._result.failures)
         self._take_out_missing(limit, prune)
         self._finish()
         return self._result
@@ -226,7 +230,7 @@ class _Run:
             said = ", ".join(sorted(reasons)) or "there are no recordings"
             raise InputError("source", f"no clip is left of {self._source.root}: {said}", "see mask2iv doctor")
         skipped = "".join(f"{index_line(entry)}\n" for entry in self._result.left_out)
-        if (self._out / _HEADER).is_file() and _holds(self._out / SKIPPED, skipped):
+        if all((self._out / name).is_file() for name in (_HEADER, MANIFEST)) and _holds(self._out / SKIPPED, skipped):
             return  # nothing was missing
         (self._out / _HEADER).unlink(missing_ok=True)
         self._place(kept, slow)
@@ -236,6 +240,15 @@ class _Run:
         rows = [self._row(one) for one in kept]
         write_sheets(self._out, rows, self._result.left_out)
         write_card(self._out, rows, self._result.left_out, self._head)
+        counts = {
+            "recordings": len(self._ledger.outcomes),
+            "new": self._result.new,
+            "clips": len(kept),
+            "left_out": len(self._result.left_out),
+            "failures": len(self._result.failures),
+        }
+        seconds = time.monotonic() - self._begun
+        write_manifest(self._out, self._source, self._config, self._crew, counts, seconds)
         cut = self._config.cut
         lines_by_id = {row["clip_id"]: index_line(row) for row in rows}
         finish_set(self._out, lines_by_id, set_header(cut.size, cut.num_frames, cut.fps, self._head))

@@ -12,6 +12,8 @@ from mask2iv.data.captions import Description
 from mask2iv.media.videos import VideoInfo
 
 Split = Literal["train", "validation", "test"]
+ListedSplit = Literal["train", "validation", "test", "not test"]
+"""What a source says of splits. "not test": its list names the test clips alone; the others are still to be divided."""
 
 
 class Footage(Protocol):
@@ -79,7 +81,7 @@ class Segment:
         description: caption, verb, object and actor.
         start: seconds from the recording's first frame.
         stop: seconds, past its end; None: to the end of the recording.
-        split: where an official list says so; None: drawn by the group's name.
+        split: what an official list says; None: nothing, so it is drawn by the group's name.
         masks: of the recording, seen for this action; None: they must be found.
         phrases: what a detector is asked for, the object's names first: "can", "silver pot".
         facts: of the action, for the clip's provenance: JSON values.
@@ -89,7 +91,7 @@ class Segment:
     description: Description
     start: float = 0.0
     stop: float | None = None
-    split: Split | None = None
+    split: ListedSplit | None = None
     masks: GivenMasks | None = None
     phrases: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)

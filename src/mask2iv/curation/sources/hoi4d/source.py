@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from mask2iv.curation.sources.footage import VideoFootage
 from mask2iv.curation.sources.hoi4d.actions import MIN_FRAMES, Action, Annotation, LeftOut, choose_actions, read_actions
 from mask2iv.curation.sources.hoi4d.definitions import CATEGORIES, FPS, Category
 from mask2iv.curation.sources.hoi4d.masks import FOLDERS, PaletteMasks
-from mask2iv.curation.sources.interfaces import Habits, Problem, Recording, Segment, Split
+from mask2iv.curation.sources.interfaces import Habits, ListedSplit, Problem, Recording, Segment
 from mask2iv.curation.sources.names import natural
 from mask2iv.curation.sources.wording import article
 from mask2iv.data.captions import Description
@@ -27,7 +26,6 @@ TEST_LIST = "testset.txt"
 _LEVELS = ("ZY", "H", "C", "N", "S", "s", "T")
 _VIDEOS, _ANNOTATIONS = "HOI4D_release", "HOI4D_annotations"
 """The two folders into which the data set's archives unpack."""
-_VALIDATION_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Hoi4dSource:
             the folders HOI4D_release and HOI4D_annotations.
         sequences: a list of sequences, one a line, as the official ``release.txt``; None: all that are there.
         test_list: the official ``testset.txt``; None: that of the root, if it has one. Recordings of a listed one's
-            object in the same room and layout are test too, so that nothing leaks; of the others 5 % are validation.
+            object in the same room and layout are test too, so that nothing leaks.
         find_masks: take recordings without masks too; they must be found.
     """
 
@@ -119,7 +117,9 @@ class Hoi4dSource:
             yield Recording(name, footage, tuple(segments), group_of(name), _facts(name, annotation))
 
 
-def _segment(action: Action, category: Category, task: str, split: Split | None, masks: PaletteMasks | None) -> Segment:
+def _segment(
+    action: Action, category: Category, task: str, split: ListedSplit | None, masks: PaletteMasks | None
+) -> Segment:
     noun = category.moved(task)
     return Segment(
         key=f"{action.number:02d}-{action.verb.replace(' ', '-')}",
@@ -147,14 +147,10 @@ def group_of(name: str) -> str:
     return "/".join(name.split("/")[1:-1])
 
 
-def _split(name: str, tested: frozenset[str] | None) -> Split | None:
+def _split(name: str, tested: frozenset[str] | None) -> ListedSplit | None:
     if tested is None:
         return None
-    group = group_of(name)
-    if group in tested:
-        return "test"
-    drawn = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
-    return "validation" if drawn < _VALIDATION_SHARE else "train"
+    return "test" if group_of(name) in tested else "not test"
 
 
 def read_list(path: Path) -> list[str]:
