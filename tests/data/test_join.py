@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mask2iv.cli import main
+from mask2iv.data.shards import write_shards
 from mask2iv.data.store import ClipSet
 
 
@@ -33,6 +34,15 @@ def test_the_joined_set_has_the_clips_of_all_whatever_their_order(tiny_clips: Pa
     assert np.array_equal(joined[len(second)].video, first[0].video)
     sources = joined.info["provenance"]["joined"]
     assert [source["num_clips"] for source in sources] == [len(first), len(second)]
+
+
+def test_shards_are_joined_like_the_set_they_were_made_of(tiny_clips: Path, tmp_path: Path) -> None:
+    other = renamed(tiny_clips, tmp_path / "other", "alpha")
+    write_shards([ClipSet(tiny_clips)], tmp_path / "shards")
+    for name, first in (("sets", tiny_clips), ("shards and a set", tmp_path / "shards")):
+        assert main(["join", str(first), str(other), "--out", str(tmp_path / name)]) == 0
+    assert list(ClipSet(tmp_path / "shards and a set").digests()) == list(ClipSet(tmp_path / "sets").digests())
+    assert ClipSet(tmp_path / "shards and a set").rows == ClipSet(tmp_path / "sets").rows
 
 
 def test_a_limit_holds_for_each_set(tiny_clips: Path, tmp_path: Path) -> None:

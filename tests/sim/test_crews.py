@@ -60,7 +60,7 @@ def deaths_at(folder: Path, index: int, deaths: int, monkeypatch: pytest.MonkeyP
     """Have the command's workers die at a clip."""
 
     def deadly_crew(workers: int, ray: str | None) -> Crew:
-        return DeadlyCrew(crew_of(workers, ray), folder, f", {index}, None)", deaths)
+        return DeadlyCrew(crew_of(workers, ray), folder, f"({index}, None)", deaths)
 
     monkeypatch.setattr(simulate, "crew_of", deadly_crew)
 

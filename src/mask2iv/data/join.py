@@ -8,7 +8,7 @@ from pathlib import Path
 from mask2iv.data.index import finish_set, index_line, set_header
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
-from mask2iv.files import atomic_directory, copy_linked
+from mask2iv.files import atomic_directory
 
 
 def join_clip_sets(sets: Sequence[ClipSet], out: Path) -> None:
@@ -17,7 +17,7 @@ def join_clip_sets(sets: Sequence[ClipSet], out: Path) -> None:
     The order of the sets does not matter: clips are sorted by id, as in every set.
 
     Args:
-        sets: two or more, of the same size, number of frames and frame rate.
+        sets: two or more, shards among them or not, of the same size, number of frames and frame rate.
         out: folder of the new set; must not exist or be empty.
 
     Raises:
@@ -36,7 +36,7 @@ def join_clip_sets(sets: Sequence[ClipSet], out: Path) -> None:
     sources = [{"num_clips": len(one), **one.info["provenance"]} for one in sets]
     with atomic_directory(out) as target:
         for clip_id, one in owner.items():
-            copy_linked(one.directory / "clips" / clip_id, target / "clips" / clip_id)
+            one.copy_files(clip_id, target / "clips" / clip_id)
         finish_set(target, lines, set_header(first.size, first.num_frames, first.fps, {"joined": sources}))
 
 

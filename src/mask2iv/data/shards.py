@@ -107,6 +107,11 @@ class ShardedClips(ClipSet):
             raise InputError(str(shard), f"{name} of clip {row['clip_id']} is damaged", "copy the shard again")
         return content
 
+    def copy_files(self, clip_id: str, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        for name in CLIP_FILES:
+            (folder / name).write_bytes(self.contents(clip_id, name))
+
     def _digest(self, row: Mapping[str, Any], name: str) -> str:
         return str(self._members[row["clip_id"]]["files"][name][2])
 

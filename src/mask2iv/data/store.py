@@ -26,7 +26,7 @@ from mask2iv.contract import Clip, UInt8Array
 from mask2iv.data.index import CLIP_ID, Entry, clip_row, finish_set, index_line, read_header, read_index, set_header
 from mask2iv.data.unfinished import UNFINISHED, Journal
 from mask2iv.errors import InputError, within
-from mask2iv.files import reason, sha256_file
+from mask2iv.files import copy_linked, reason, sha256_file
 from mask2iv.media.videos import read_video, write_video
 from mask2iv.parsing import parse_json, read_bytes
 from mask2iv.trajectories.storage import load_trajectory, save_trajectory_file
@@ -262,6 +262,14 @@ class ClipSet(Sequence[Clip]):
         """
         path = self._folder({"clip_id": clip_id}) / name
         return self._content({"clip_id": clip_id}, name) or read_bytes(path, MAX_FILE_BYTES)
+
+    def copy_files(self, clip_id: str, folder: Path) -> None:
+        """Put a clip's files into a folder, which is made: as hard links where they are files and the disk has links.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        copy_linked(self.directory / "clips" / clip_id, folder)
 
     def _digest(self, row: Mapping[str, Any], name: str) -> str:
         return sha256_file(self._folder(row) / name)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mask2iv import config
+from mask2iv.data.splits import open_clips
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.evaluation.networks.weights import choose_metrics, parse_weights
@@ -131,7 +132,7 @@ class Reproduction:
 
     def _test_clips(self) -> ClipSet:
         command = self.command
-        clips = ClipSet(command.data_test or command.data)
+        clips = open_clips(command.data_test or command.data)
         if command.data_test is None:
             if any(self._keeps_best(name) for name in VARIANTS):
                 raise InputError(

@@ -19,7 +19,7 @@ class Join:
     """
 
     sets: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DIR DIR ...")]
-    """The clip sets."""
+    """The clip sets, or shards of some."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder of the new set; must not exist or be empty. Its files are hard links where the disk supports them."""
     limit: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
@@ -27,10 +27,10 @@ class Join:
 
     def run(self) -> None:
         from mask2iv.data.join import join_clip_sets
-        from mask2iv.data.store import ClipSet
+        from mask2iv.data.splits import open_clips
 
         if len(self.sets) < 2:
             raise InputError("sets", f"expected two clip sets or more, found {len(self.sets)}")
-        sets = [ClipSet(path).first(self.limit) for path in self.sets]
+        sets = [open_clips(path).first(self.limit) for path in self.sets]
         join_clip_sets(sets, self.out)
         print(f"{sum(map(len, sets))} clips in {self.out}")
