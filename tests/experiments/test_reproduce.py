@@ -15,6 +15,7 @@ import torch
 from mask2iv.backbones.dynamicrafter.stage import Stage
 from mask2iv.cli import main
 from mask2iv.contract import Label, Trajectory, UInt8Array
+from mask2iv.data.shards import write_shards
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.pipelines.components import load_component
@@ -185,6 +186,9 @@ def test_nothing_is_reported_of_clips_that_were_trained_on(
 ) -> None:
     same = ("--data-test", str(tiny_clips))
     assert reproduce("table-systems", tiny_clips, tiny_model, tmp_path / "out", *same) == 2
+    assert "holds the clips of data or held_out; give others" in capsys.readouterr().err
+    write_shards([ClipSet(tiny_clips)], tmp_path / "shards")
+    assert reproduce("table-systems", tmp_path / "shards", tiny_model, tmp_path / "out", *same) == 2
     assert "holds the clips of data or held_out; give others" in capsys.readouterr().err
     held_out = ("--held-out", str(tiny_clips))
     assert reproduce("table-systems", tiny_clips, tiny_model, tmp_path / "out", *held_out) == 2

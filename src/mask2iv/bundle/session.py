@@ -27,6 +27,7 @@ from mask2iv.bundle.release import ABOUT, copy_components, pack_release
 from mask2iv.bundle.scales import SCALES, TIME_SHARES, Scale
 from mask2iv.config import read_config, read_records
 from mask2iv.data.join import join_clip_sets
+from mask2iv.data.splits import open_clips
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import write_json
@@ -218,7 +219,7 @@ class Session:
             (held_out, {self.held_out: (0, None), self.evaluation_data: (0, scale.evaluated_clips)}),
         ):
             for folder, (start, stop) in parts.items():
-                join_clip_sets([one.subset(start, stop) for one in map(ClipSet, given)], folder)
+                join_clip_sets([one.subset(start, stop) for one in map(open_clips, given)], folder)
         return {"clips": len(ClipSet(self.data)), "held_out_clips": len(ClipSet(self.held_out))}
 
     def _train(self, name: str, ends: float) -> dict[str, Any]:

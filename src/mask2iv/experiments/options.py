@@ -88,9 +88,12 @@ class TableOptions:
         Raises:
             InputError: a folder is missing, or is no clip set or model folder.
         """
+        # Slow to import, and flags are declared here.
+        from mask2iv.data.splits import holds_shards
+
         for name in ("data", "data_test", "data_other", "held_out"):
             folder = getattr(self, name)
-            if folder is not None:
+            if folder is not None and not holds_shards(folder):
                 with within(name):
                     read_header(folder)
         for name in ("base", "image_to_video"):
