@@ -1,0 +1,49 @@
+"""``python -m mask2iv.execution.metaworld.server JOBS OUT NAME``: does the jobs of a file, one after the other.
+
+JOBS holds a JSON object per line with a ``kind``, an ``id`` and the kind's fields. What a job writes lies in OUT/ID; its
+line in OUT/NAME is written when it is done. Jobs that are done already are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+from mask2iv.execution.metaworld.server.record import record
+from mask2iv.execution.metaworld.server.run import run
+from mask2iv.execution.metaworld.server.world import Views, World
+
+KINDS = {"record": record, "run": run}
+
+
+def main(jobs: Path, out: Path, name: str) -> None:
+    """Do the jobs. Those of one task and size of pictures (``size``; null: none are taken) share a simulator if they
+    follow each other."""
+    warnings.filterwarnings("ignore", module="metaworld")
+    out.mkdir(parents=True, exist_ok=True)
+    results = out / name
+    done = {json.loads(line)["id"] for line in results.read_text().splitlines()} if results.exists() else set()
+    world, views, size = None, None, None
+    for line in jobs.read_text().splitlines():
+        job = json.loads(line)
+        if job["id"] in done:
+            continue
+        if world is None or (world.task.name, size) != (job["task"], job["size"]):
+            if views is not None:
+                views.close()
+            world, size = World(job["task"]), job["size"]
+            views = Views(world, *size) if size else None
+        world.begin(job["seed"])
+        folder = out / job["id"]
+        folder.mkdir(exist_ok=True)
+        result = KINDS[job["kind"]](job, folder, world, views)
+        with results.open("a") as file:
+            file.write(json.dumps({"id": job["id"], **result}) + "\n")
+    if views is not None:
+        views.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
