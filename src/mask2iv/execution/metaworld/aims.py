@@ -22,6 +22,8 @@ Way = Literal["level", "down", "carried"]
 
 _THICKEST = 0.03
 """Of a part: half of it, metres."""
+_PIXELS = 300
+"""Of a mask, at most, among which the medoid is looked for."""
 _REACH, _STEP = 0.4, 0.01
 """Depths of a carried part that are tried: so much nearer and farther than at its start, in such steps, metres."""
 _EFFORT = np.array([2.0, 0.1, 1.0, 3.0])
@@ -67,7 +69,8 @@ def handled_point(mask: BoolArray, seen: Seen) -> tuple[Array, Array, float]:
     """
     rows, columns = np.nonzero(mask)
     pixels = np.stack([columns, rows], axis=1).astype(np.float64)
-    medoid = pixels[np.argmin(np.linalg.norm(pixels[:, None] - pixels[None], axis=2).sum(axis=1))]
+    few = pixels[:: -(-len(pixels) // _PIXELS)]
+    medoid = few[np.argmin(np.linalg.norm(few[:, None] - few[None], axis=2).sum(axis=1))]
     near = np.linalg.norm(pixels - medoid, axis=1) < 5
     depth = float(np.median(seen.depth[rows[near], columns[near]]))
     spread = np.cov(pixels.T) if len(pixels) > 2 else np.eye(2)
