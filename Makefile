@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+METAWORLD := .venv-metaworld
 STAMP := $(VENV)/.installed
 TORCH := torch==2.13.0
 SAMPLE := src/mask2iv/samples/cup
 
-.PHONY: help demo test check format install clean
+.PHONY: help demo test check format install metaworld clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -39,5 +40,13 @@ format: $(STAMP) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Meta-World pins another MuJoCo: it has an environment of its own, to which mask2iv talks by files.
+metaworld: $(METAWORLD)/.installed ## create .venv-metaworld for mask2iv execute --benchmark metaworld
+
+$(METAWORLD)/.installed: src/mask2iv/execution/metaworld/requirements.txt
+	test -x $(METAWORLD)/bin/python || $(PYTHON) -m venv $(METAWORLD)
+	$(METAWORLD)/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
 clean: ## remove the virtual environment and all outputs
-	rm -rf $(VENV) outputs build
+	rm -rf $(VENV) $(METAWORLD) outputs build

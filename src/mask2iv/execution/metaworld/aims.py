@@ -46,7 +46,7 @@ class Seen:
 
 
 def camera_of(geometry: Mapping[str, Any], size: tuple[int, int]) -> PinholeCamera:
-    """The pinhole of the simulator's record of it, see :meth:`mask2iv.execution.metaworld.server.world.Views.camera`."""
+    """The pinhole of the simulator's record of it, :meth:`mask2iv.execution.metaworld.server.views.Views.camera`."""
     pose = np.eye(4)
     pose[:3, :3] = np.array(geometry["rotation"]).T
     pose[:3, 3] = geometry["position"]
@@ -91,7 +91,7 @@ def path_of(trajectory: Trajectory, seen: Seen, way: Way) -> Array:
         way: how it moves.
     """
     mask = trajectory.object[0]
-    medoid, start, half = handled_point(mask, seen)
+    medoid, start, _ = handled_point(mask, seen)
     transforms = object_transforms(trajectory.labels)
     pixels = transforms[:, :, :2] @ medoid + transforms[:, :, 2]
     rays = seen.camera.rays(pixels)
@@ -115,9 +115,9 @@ def path_of(trajectory: Trajectory, seen: Seen, way: Way) -> Array:
 def _carried(seen: Seen, free: BoolArray, rays: Array, start: Array) -> Array:
     """Depths [T] of a carried part along its rays [T, 3].
 
-    Of all paths along the rays the one of least effort is taken (by dynamic programming). What is carried is lifted, moved
-    away from the robot and let down, one after the other: so a way up or down costs its length, one to the side more,
-    one away less, and one up and away at once much. A part that is seen is before the surface that is seen there
+    Of all paths along the rays the one of least effort is taken (by dynamic programming). What is carried is lifted,
+    moved away from the robot and let down, one after the other: so a way up or down costs its length, one to the side
+    more, one away less, and one up and away at once much. A part that is seen is before the surface that is seen there
     without it; it is above the table, and does not come nearer to the robot. (The weights were chosen on the first
     three training layouts.)
 
@@ -148,7 +148,6 @@ def _carried(seen: Seen, free: BoolArray, rays: Array, start: Array) -> Array:
 
 def _farthest(seen: Seen, free: BoolArray, points: Array) -> Array:
     """How far away a part can be in each frame, [T]: at the surface seen around its place in the picture."""
-    height, width = seen.depth.shape
     pixels = seen.camera.project(points[:, points.shape[1] // 2])[0].round().astype(int)
     found = []
     for x, y in pixels:

@@ -14,7 +14,7 @@ from mask2iv.data.store import ClipSetWriter
 from mask2iv.execution.metaworld.bridge import do_jobs
 from mask2iv.execution.metaworld.tasks import CAMERAS, TASKS
 
-SIZE, FRAMES, FPS = (160, 256), 16, 8.0
+SIZE, FILMS, FRAMES, FPS = (160, 256), 3, 16, 8.0
 FIRST_TRAINING_SEED = 1000
 """Training films have seeds from here on, tests those below."""
 LEAST_OBJECT = 6
@@ -46,7 +46,8 @@ def make_films(
     Raises:
         InputError: no environment, or `out` is not empty.
     """
-    common = {"kind": "record", "cameras": list(cameras), "frames": FRAMES, "size": list(SIZE), "pictures": True}
+    common = {"kind": "record", "cameras": list(cameras), "size": list(SIZE)}
+    common |= {"films": FILMS, "frames": FRAMES, "pictures": True}
     jobs = [{"id": f"{task}-{seed}", "task": task, "seed": seed, **common} for seed in seeds for task in tasks]
     results = do_jobs(jobs, work, processes)
     counts = {"episodes": len(jobs), "successes": 0, "films": 0, "clips": 0, "hidden": 0}
@@ -85,5 +86,11 @@ def film_clips(path: Path, job: Mapping[str, Any], camera: str, geometry: Mappin
             object_name=task.object_name,
             actor="robot",
             contact=None,
-            metadata={"task": task.name, "seed": job["seed"], "film": film, "camera": {"name": camera, **geometry}, **known},
+            metadata={
+                "task": task.name,
+                "seed": job["seed"],
+                "film": film,
+                "camera": {"name": camera, **geometry},
+                **known,
+            },
         )

@@ -18,7 +18,8 @@ Program = list[dict[str, Any]]
 
 LIFTED = 0.04
 """A part that rises higher than this, metres, is carried."""
-_ABOVE = 0.15
+_UP = np.array([0, 0, 0.15])
+"""From a part to where the gripper comes down from, metres."""
 _BEHIND = 0.08
 """How far behind the part a push begins, metres."""
 _WRIST = 0.075
@@ -58,7 +59,7 @@ def program_of(path: Array, kind: Kind, fingers: Array, held: bool = False) -> P
 
 def _grasp(path: Array, fingers: Array) -> Program:
     start = path[0]
-    waypoints = _over(start + [0, 0, _ABOVE], fingers, effort=-1.0)
+    waypoints = _over(start + _UP, fingers, effort=-1.0)
     waypoints.append(_waypoint(start, -1.0, near=0.01))
     # Time to close; the place is reached, so only the steps end it.
     waypoints.append(_waypoint(start, 1.0, near=0.0, steps=15, still=15))
@@ -71,7 +72,7 @@ def _carry(path: Array) -> Program:
 
 
 def _press(path: Array, fingers: Array) -> Program:
-    waypoints = _over(path[0] + [0, 0, _ABOVE], fingers, effort=1.0)
+    waypoints = _over(path[0] + _UP, fingers, effort=1.0)
     waypoints.append(_waypoint(path[0] + [0, 0, 0.05], 1.0, near=0.03))
     waypoints += [_waypoint(point, 1.0, near=0.03) for point in path[1:-1]]
     return [*waypoints, _waypoint(path[-1] - [0, 0, _BEYOND], 1.0, near=0.005, steps=60, still=12)]
@@ -84,7 +85,7 @@ def _push(path: Array, fingers: Array) -> Program:
     first, last = _level(chord), _level(path[-1] - path[-4])
     start = path[0] - first * _BEHIND
     drop = np.array([0, 0, _WRIST])
-    waypoints = _over(start + [0, 0, _ABOVE], fingers, effort=1.0)
+    waypoints = _over(start + _UP, fingers, effort=1.0)
     waypoints.append(_waypoint(start - drop, 1.0, near=0.02))
     waypoints += [_waypoint(point - drop, 1.0, near=0.05) for point in path[1:-1]]
     return [*waypoints, _waypoint(path[-1] + last * _BEYOND - drop, 1.0, near=0.005, steps=60, still=12)]

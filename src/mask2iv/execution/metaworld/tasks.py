@@ -51,7 +51,8 @@ CAMERAS = ("corner", "corner2", "corner3")
 """AVDC's three cameras, in the simulator's own names."""
 
 CROP = 128 / 240
-"""The share of a camera's height that a picture shows, about the middle: AVDC's networks see the middle 128 of 240 rows."""
+"""The share of a camera's height that a picture shows, about the middle: the networks of AVDC see the middle 128 of 240
+rows."""
 
 MAX_STEPS = 500
 """Steps of an episode, after which it has failed."""

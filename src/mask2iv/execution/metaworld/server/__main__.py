@@ -1,7 +1,7 @@
 """``python -m mask2iv.execution.metaworld.server JOBS OUT NAME``: does the jobs of a file, one after the other.
 
-JOBS holds a JSON object per line with a ``kind``, an ``id`` and the kind's fields. What a job writes lies in OUT/ID; its
-line in OUT/NAME is written when it is done. Jobs that are done already are left out.
+JOBS holds a JSON object per line with a ``kind``, an ``id`` and the kind's fields. What a job writes lies in OUT/ID;
+its line in OUT/NAME is written when it is done. Jobs that are done already are left out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pathlib import Path
 
 from mask2iv.execution.metaworld.server.record import record
 from mask2iv.execution.metaworld.server.run import run
-from mask2iv.execution.metaworld.server.world import Views, World
+from mask2iv.execution.metaworld.server.views import Views
+from mask2iv.execution.metaworld.server.world import World
 
 KINDS = {"record": record, "run": run}
 
@@ -34,7 +35,7 @@ def main(jobs: Path, out: Path, name: str) -> None:
             if views is not None:
                 views.close()
             world, size = World(job["task"]), job["size"]
-            views = Views(world, *size) if size else None
+            views = Views(world.model, world.data, world.task.parts, *size) if size else None
         world.begin(job["seed"])
         folder = out / job["id"]
         folder.mkdir(exist_ok=True)

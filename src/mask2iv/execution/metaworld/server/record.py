@@ -1,8 +1,8 @@
 """Films of the scripted experts.
 
-Of each episode there are three films: the whole of it, and what is left from a third and from two thirds on. So a
-network sees scenes in which something has happened already, as it will when it plans again. (AVDC's training draws the
-first frame at random.)
+For training there are three films of each episode: the whole of it, and what is left from a third and from two thirds
+on. So a network sees scenes in which something has happened already, as it will when it plans again. (AVDC's training
+draws the first frame at random.)
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from mask2iv.execution.metaworld.server.world import Array, Views, World
+from mask2iv.execution.metaworld.server.views import Views
+from mask2iv.execution.metaworld.server.world import Array, World
 from mask2iv.execution.metaworld.tasks import MAX_STEPS
 
-FILMS = 3
 _AFTER = 10
 """Steps that an episode goes on after its success, as in AVDC's films."""
 
@@ -24,11 +24,12 @@ def record(job: dict[str, Any], out: Path, world: World, views: Views | None) ->
     """Run the expert on one layout and film it.
 
     Args:
-        job: task, seed, cameras, frames (of a film), pictures (whether there is a video, or masks alone).
+        job: task, seed, cameras, films (K), frames (T, of a film), pictures (whether there is a video, or masks alone).
         world: at the start of the episode.
         views: of that world.
-        out: folder for CAMERA.npz with video [3, T, H, W, 3] (or the first frame alone, [1, 1, H, W, 3]), labels [3, T, H, W], depth [H, W] of the first frame, and
-            for all films steps [3, T], hand [3, T, 3], fingers [3, T, 3], opening [3, T], pose [3, T, 7].
+        out: folder for CAMERA.npz with video [K, T, H, W, 3] (without pictures the first frame alone, [1, 1, H, W, 3]),
+            labels [K, T, H, W] and depth [H, W] of the first frame; and for truth.npz with steps [K, T], hand
+            [K, T, 3], fingers [K, T, 3], opening [K, T], pose [K, T, 7].
 
     Returns:
         success, steps, and the cameras' geometry by name. Nothing is filmed where the expert fails.
@@ -37,7 +38,7 @@ def record(job: dict[str, Any], out: Path, world: World, views: Views | None) ->
     result: dict[str, Any] = {"success": world.success, "steps": world.steps}
     if not world.success:
         return result
-    picks = _picks(len(moments), job["frames"])
+    picks = _picks(len(moments), job["films"], job["frames"])
     known = {
         name: np.array([[moments[number][name] for number in pick] for pick in picks])
         for name in ("hand", "fingers", "opening", "pose")
@@ -85,7 +86,8 @@ def _moment(world: World) -> dict[str, Any]:
     }
 
 
-def _picks(count: int, frames: int) -> list[list[int]]:
-    """The numbers of the films' moments of `count`: from the start each third of a grid, then each second, then each."""
-    grid = np.linspace(0, count - 1, FILMS * (frames - 1) + 1).round().astype(int).tolist()
-    return [grid[film * (frames - 1) :: FILMS - film] for film in range(FILMS)]
+def _picks(count: int, films: int, frames: int) -> list[list[int]]:
+    """The numbers of the films' moments, of `count`. Film k of K begins at k/K and ends with the episode; of a grid
+    that all share it has each (K - k)-th."""
+    grid = np.linspace(0, count - 1, films * (frames - 1) + 1).round().astype(int).tolist()
+    return [grid[film * (frames - 1) :: films - film] for film in range(films)]

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mask2iv.execution.metaworld.server.world import Views, World
+from mask2iv.execution.metaworld.server.views import Views
+from mask2iv.execution.metaworld.server.world import World
 from mask2iv.execution.metaworld.tasks import MAX_STEPS
 
 GAIN = 20.0
@@ -25,7 +26,7 @@ def run(job: dict[str, Any], out: Path, world: World, views: Views | None) -> di
     Args:
         job: task, seed, camera, programs: a list of programs, each a list of waypoints with
 
-            to: where the point between the finger tips goes, [3];
+            to: where the point between the finger tips goes, [3]; null: it stays where it is;
             effort: of the gripper, -1 open to 1 closed;
             near: distance at which it has arrived, metres;
             steps: after so many it goes on to the next one, arrived or not;
@@ -64,7 +65,7 @@ def run(job: dict[str, Any], out: Path, world: World, views: Views | None) -> di
 
 def _go(world: World, waypoint: dict[str, Any], track: list[list[float]]) -> None:
     """Drive to a waypoint."""
-    goal, still = np.array(waypoint["to"]), 0
+    goal, still = world.fingers if waypoint["to"] is None else np.array(waypoint["to"]), 0
     for _ in range(waypoint["steps"]):
         if world.success or world.steps >= MAX_STEPS:
             return

@@ -1,0 +1,187 @@
+"""Task success on Meta-World, as AVDC (Ko et al. 2023) measures it: eleven tasks, three cameras, up to 500 steps."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mask2iv.errors import InputError
+from mask2iv.execution.benchmark import wilson
+from mask2iv.execution.camera import Array
+from mask2iv.execution.metaworld.bridge import do_jobs
+from mask2iv.execution.metaworld.films import FRAMES, SIZE
+from mask2iv.execution.metaworld.planners import by_model, by_true_masks, by_truth, straight
+from mask2iv.execution.metaworld.tasks import CAMERAS, MAX_STEPS, TASKS
+from mask2iv.execution.metaworld.trials import Planner, Trial, all_trials, run_trials
+from mask2iv.files import atomic_write, write_json
+
+if TYPE_CHECKING:
+    from mask2iv.pipelines.pipeline import Mask2IVPipeline
+
+PLANS = {
+    "text": "stage 1 from the caption",
+    "oracle": "true masks",
+    "oracle-motion": "true motion in 3-D in place of masks",
+    "slide": "a straight move of the part",
+    "rest": "nothing is done",
+    "expert": "Meta-World's scripted policy",
+}
+"""Whose plans are carried out."""
+
+
+def execute(
+    out: Path,
+    plans: Sequence[str],
+    layouts: Sequence[int],
+    pipe: Mask2IVPipeline | None,
+    replans: int = 5,
+    seed: int = 0,
+    processes: int = 1,
+    tasks: Sequence[str] = tuple(TASKS),
+    cameras: Sequence[str] = CAMERAS,
+    told: Callable[[str], None] = print,
+) -> None:
+    """Carry plans out, and write a journal of each: ``OUT/PLAN.jsonl``. What has a journal already is left out.
+
+    A plan is made again up to `replans` times from a new picture, where the last one has been carried out and the task
+    is not done. Each row says after how many plans it was: so one run shows success without planning again, too.
+
+    Args:
+        out: folder of the journals; the simulator's files lie there, too, until a plan is finished.
+        plans: see :data:`PLANS`.
+        layouts: seeds.
+        pipe: the model of "text".
+        replans: how often. Plans of the truth, which begins with the episode, are made once.
+        seed: of the model's draws.
+        processes: how many simulate side by side.
+        tasks, cameras: which.
+        told: is told what has been done.
+
+    Raises:
+        InputError: unknown plans, or as :func:`~mask2iv.execution.metaworld.bridge.do_jobs`.
+    """
+    unknown = [name for name in plans if name not in PLANS]
+    if unknown or not plans:
+        raise InputError("plans", f"must be among {', '.join(PLANS)}, found {', '.join(unknown) or 'none'}")
+    simulate = partial(_experts, out / "work-expert", tasks, layouts, processes)
+    for name in plans:
+        if (out / f"{name}.jsonl").is_file():
+            continue
+        trials = all_trials(tasks, cameras, layouts)
+        if name == "expert":
+            experts = simulate(())
+            for trial in trials:
+                found = experts[f"{trial.task.name}-{trial.seed}"]
+                trial.success, trial.steps = found["success"], found["steps"]
+        elif name == "rest":
+            _rest(trials, out / "work-rest", processes)
+        else:
+            planner = _planner(name, trials, partial(simulate, cameras), pipe, seed)
+            count = 1 if name.startswith("oracle") else 1 + replans
+            run_trials(trials, planner, count, out / f"work-{name}", processes)
+        with atomic_write(out / f"{name}.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(trial.row()) + "\n" for trial in trials))
+        shutil.rmtree(out / f"work-{name}", ignore_errors=True)
+        told(f"{name}: {sum(trial.success for trial in trials)} of {len(trials)}")
+    shutil.rmtree(out / "work-expert", ignore_errors=True)
+
+
+def _planner(
+    name: str,
+    trials: Sequence[Trial],
+    experts: Callable[[], Mapping[str, Any]],
+    pipe: Mask2IVPipeline | None,
+    seed: int,
+) -> Planner:
+    if name == "text":
+        assert pipe is not None
+        return by_model(pipe, seed)
+    if name == "slide":
+        return straight
+    found = experts()
+    folder: Path = found["folder"]
+    labels: dict[str, Array] = {}
+    poses: dict[str, Array] = {}
+    for trial in trials:
+        episode = folder / f"{trial.task.name}-{trial.seed}"
+        if found[episode.name]["success"]:
+            with np.load(episode / "truth.npz") as stored:
+                poses[trial.name] = stored["pose"][0]
+            with np.load(episode / f"{trial.camera}.npz") as stored:
+                labels[trial.name] = stored["labels"][0]
+    return by_true_masks(labels) if name == "oracle" else by_truth(poses)
+
+
+def _experts(
+    work: Path, tasks: Sequence[str], layouts: Sequence[int], processes: int, cameras: Sequence[str]
+) -> dict[str, Any]:
+    """The experts' episodes: results by TASK-SEED, and the folder of their masks as these cameras see them."""
+    folder = work / ("films" if cameras else "episodes")
+    common = {"kind": "record", "cameras": list(cameras), "films": 1, "frames": FRAMES, "pictures": False}
+    common["size"] = list(SIZE) if cameras else None
+    jobs = [{"id": f"{task}-{seed}", "task": task, "seed": seed, **common} for task in tasks for seed in layouts]
+    return {**do_jobs(jobs, folder, processes), "folder": folder}
+
+
+def _rest(trials: Sequence[Trial], work: Path, processes: int) -> None:
+    """Let the gripper stay where it is; what a camera sees does not matter."""
+    stay = {"to": None, "effort": -1.0, "near": 0.0, "steps": MAX_STEPS, "still": MAX_STEPS}
+    common = {"kind": "run", "camera": CAMERAS[0], "programs": [[stay]], "size": None}
+    episodes = {(trial.task.name, trial.seed) for trial in trials}
+    jobs = [{"id": f"{task}-{seed}", "task": task, "seed": seed, **common} for task, seed in sorted(episodes)]
+    results = do_jobs(jobs, work, processes)
+    for trial in trials:
+        found = results[f"{trial.task.name}-{trial.seed}"]
+        trial.success, trial.steps = found["success"], found["steps"]
+
+
+def read_journal(out: Path, name: str) -> list[dict[str, Any]]:
+    """The rows of a plan in a folder; none where it has not been carried out."""
+    path = out / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def summary(out: Path) -> dict[str, Any]:
+    """Success by plan and task, with 95 % Wilson intervals; written to ``OUT/success.json``.
+
+    A plan that was made again where it failed has a second entry, NAME-once, of its first plans alone. "all" is over
+    all episodes, which are as many for each task.
+    """
+    result: dict[str, Any] = {}
+    for name in PLANS:
+        rows = read_journal(out, name)
+        if not rows:
+            continue
+        if any(row["plans"] > 1 for row in rows):
+            result[f"{name}-once"] = _shares([{**row, "success": row["success"] and row["plans"] == 1} for row in rows])
+        result[name] = _shares(rows)
+    write_json(out / "success.json", result)
+    return result
+
+
+def _shares(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    tasks = [task for task in TASKS if any(row["task"] == task for row in rows)]
+    groups = {"all": list(rows), **{task: [row for row in rows if row["task"] == task] for task in tasks}}
+    for camera in CAMERAS:
+        groups[camera] = [row for row in rows if row["camera"] == camera]
+    return {key: wilson(sum(row["success"] for row in chosen), len(chosen)) for key, chosen in groups.items() if chosen}
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """The table of :func:`summary`: tasks and cameras by plans, in percent."""
+    lines = [f"| success, % | {' | '.join(result)} |", "|---|" + "---:|" * len(result)]
+    keys = [key for key in ("all", *TASKS, *CAMERAS) if any(key in shares for shares in result.values())]
+    for key in keys:
+        cells = [_cell(shares[key]) if key in shares else "-" for shares in result.values()]
+        lines.append(f"| {key} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(one: Mapping[str, float]) -> str:
+    return f"{100 * one['share']:.0f} ({100 * one['low']:.0f} to {100 * one['high']:.0f})"
