@@ -41,8 +41,9 @@ class Simulate:
     """Folder of the clip set. The same command goes on with one that it was interrupted in."""
     clips: int | None = None
     """Number of clips. Default: 64, or those of the benchmark's split."""
-    benchmark: Literal["sim-hoi", "sim-robot"] | None = None
-    """Make a named benchmark (hands, or a robot arm) instead, and compare it with its record."""
+    benchmark: Literal["sim-hoi", "sim-robot", "metaworld"] | None = None
+    """Make a named benchmark (hands, or a robot arm) instead, and compare it with its record. metaworld: film the
+    scripted experts of eleven Meta-World tasks from three cameras, see docs/metaworld.md."""
     split: Literal["train", "validation", "test"] | None = None
     """Part of the benchmark; the parts share no object and no room."""
     seed: int = 0
@@ -111,6 +112,9 @@ class Simulate:
         changed = [f"--{field.name}" for field in fixed if getattr(self, field.name) != field.default]
         if changed:
             raise InputError(f"benchmark {self.benchmark}", "is always the same", f"leave out {', '.join(changed)}")
+        if self.benchmark == "metaworld":
+            self._film_metaworld(size)
+            return
         count = self.clips or CLIPS[self.split]
         if not count:
             raise InputError("split train", "has no fixed number of clips", "give --clips")
@@ -120,6 +124,19 @@ class Simulate:
         provenance = {"benchmark": benchmark.name, "split": self.split, "seed": benchmark.series(self.split)}
         rows = self._write(config, provenance, make, count)
         print(_verdict(benchmark.name, self.split, len(rows), record, reduce(digest, rows, "")))
+
+    def _film_metaworld(self, size: tuple[int, int]) -> None:
+        from mask2iv.execution.metaworld.films import LAYOUTS, SIZE, make_films
+
+        assert self.split is not None
+        for field in ("clips", "ray", "max_minutes"):
+            if getattr(self, field) is not None:
+                raise InputError(field, "does not apply to metaworld", "leave it out")
+        if size != SIZE:
+            raise InputError(f"size {self.size}", "does not apply to metaworld", "leave it out")
+        work = self.out.with_name(f"{self.out.name}-work")
+        counts = make_films(self.out, work, LAYOUTS[self.split], processes=self.workers or os.cpu_count() or 1)
+        print(", ".join(f"{number} {name}" for name, number in counts.items()))
 
     def _crew(self) -> Crew | None:
         """Who makes the clips; None: this process, which need not start another one."""

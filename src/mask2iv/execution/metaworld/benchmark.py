@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.execution.benchmark import wilson
 from mask2iv.execution.camera import Array
 from mask2iv.execution.metaworld.bridge import do_jobs
 from mask2iv.execution.metaworld.films import FRAMES, SIZE
@@ -106,7 +106,7 @@ def _planner(
         return straight
     found = experts()
     folder: Path = found["folder"]
-    labels: dict[str, Array] = {}
+    labels: dict[str, UInt8Array] = {}
     poses: dict[str, Array] = {}
     for trial in trials:
         episode = folder / f"{trial.task.name}-{trial.seed}"
@@ -123,7 +123,13 @@ def _experts(
 ) -> dict[str, Any]:
     """The experts' episodes: results by TASK-SEED, and the folder of their masks as these cameras see them."""
     folder = work / ("films" if cameras else "episodes")
-    common = {"kind": "record", "cameras": list(cameras), "films": 1, "frames": FRAMES, "pictures": False}
+    common: dict[str, Any] = {
+        "kind": "record",
+        "cameras": list(cameras),
+        "films": 1,
+        "frames": FRAMES,
+        "pictures": False,
+    }
     common["size"] = list(SIZE) if cameras else None
     jobs = [{"id": f"{task}-{seed}", "task": task, "seed": seed, **common} for task in tasks for seed in layouts]
     return {**do_jobs(jobs, folder, processes), "folder": folder}
@@ -132,7 +138,7 @@ def _experts(
 def _rest(trials: Sequence[Trial], work: Path, processes: int) -> None:
     """Let the gripper stay where it is; what a camera sees does not matter."""
     stay = {"to": None, "effort": -1.0, "near": 0.0, "steps": MAX_STEPS, "still": MAX_STEPS}
-    common = {"kind": "run", "camera": CAMERAS[0], "programs": [[stay]], "size": None}
+    common: dict[str, Any] = {"kind": "run", "camera": CAMERAS[0], "programs": [[stay]], "size": None}
     episodes = {(trial.task.name, trial.seed) for trial in trials}
     jobs = [{"id": f"{task}-{seed}", "task": task, "seed": seed, **common} for task, seed in sorted(episodes)]
     results = do_jobs(jobs, work, processes)
@@ -170,7 +176,9 @@ def _shares(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     groups = {"all": list(rows), **{task: [row for row in rows if row["task"] == task] for task in tasks}}
     for camera in CAMERAS:
         groups[camera] = [row for row in rows if row["camera"] == camera]
-    return {key: wilson(sum(row["success"] for row in chosen), len(chosen)) for key, chosen in groups.items() if chosen}
+    return {
+        key: _wilson(sum(row["success"] for row in chosen), len(chosen)) for key, chosen in groups.items() if chosen
+    }
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -185,3 +193,11 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def _cell(one: Mapping[str, float]) -> str:
     return f"{100 * one['share']:.0f} ({100 * one['low']:.0f} to {100 * one['high']:.0f})"
+
+
+def _wilson(hits: int, count: int) -> dict[str, float]:
+    """A share with its 95 % interval (Wilson 1927), which is right at 0 and 1, too."""
+    z, share = 1.96, hits / count
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * float(np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)))
+    return {"share": share, "low": max(middle - half, 0.0), "high": min(middle + half, 1.0), "episodes": count}

@@ -15,8 +15,8 @@ from mask2iv.execution.metaworld.bridge import do_jobs
 from mask2iv.execution.metaworld.tasks import CAMERAS, TASKS
 
 SIZE, FILMS, FRAMES, FPS = (160, 256), 3, 16, 8.0
-FIRST_TRAINING_SEED = 1000
-"""Training films have seeds from here on, tests those below."""
+LAYOUTS: Mapping[str, Sequence[int]] = {"train": range(1000, 1005), "validation": [1100], "test": range(25)}
+"""Seeds of the layouts of a split."""
 LEAST_OBJECT = 6
 """A film begins with at least this many pixels of the object, or is left out."""
 
@@ -46,12 +46,16 @@ def make_films(
     Raises:
         InputError: no environment, or `out` is not empty.
     """
-    common = {"kind": "record", "cameras": list(cameras), "size": list(SIZE)}
+    common: dict[str, Any] = {"kind": "record", "cameras": list(cameras), "size": list(SIZE)}
     common |= {"films": FILMS, "frames": FRAMES, "pictures": True}
     jobs = [{"id": f"{task}-{seed}", "task": task, "seed": seed, **common} for seed in seeds for task in tasks]
     results = do_jobs(jobs, work, processes)
     counts = {"episodes": len(jobs), "successes": 0, "films": 0, "clips": 0, "hidden": 0}
-    provenance = {"generator": "Meta-World 3.1.1, scripted experts", "seeds": list(seeds), "tasks": list(tasks)}
+    provenance: dict[str, Any] = {
+        "generator": "Meta-World 3.1.1, scripted experts",
+        "seeds": list(seeds),
+        "tasks": list(tasks),
+    }
     with ClipSetWriter(out, SIZE, FRAMES, FPS, provenance) as writer:
         for job in jobs:
             result = results[str(job["id"])]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mask2iv.contract import Label, Trajectory
+from mask2iv.contract import Label, Trajectory, UInt8Array
 from mask2iv.execution.camera import Array
 from mask2iv.execution.metaworld.aims import Way, handled_point, path_of, way_of
 from mask2iv.execution.metaworld.films import FPS
@@ -56,7 +56,7 @@ def along_masks(observation: Observation, trajectory: Trajectory) -> Plan:
     return path_of(trajectory, observation.seen, way), KIND_OF[way]
 
 
-def by_true_masks(films: Mapping[str, Array]) -> Planner:
+def by_true_masks(films: Mapping[str, UInt8Array]) -> Planner:
     """Plans along the masks of the expert's film of the same layout.
 
     Args:

@@ -39,7 +39,7 @@ def record(job: dict[str, Any], out: Path, world: World, views: Views | None) ->
     if not world.success:
         return result
     picks = _picks(len(moments), job["films"], job["frames"])
-    known = {
+    known: dict[str, Any] = {
         name: np.array([[moments[number][name] for number in pick] for pick in picks])
         for name in ("hand", "fingers", "opening", "pose")
     }
