@@ -27,7 +27,7 @@ LEVELS = [
     {"execution"},
     {"training"},
     {"experiments"},
-    {"bundle"},
+    {"bundle", "studio"},
     {"commands"},
     {"cli"},
 ]

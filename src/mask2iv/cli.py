@@ -43,6 +43,7 @@ COMMANDS = {
     "edit": ("generating.edit:EditTrajectory", "change a mask trajectory by a script of edits"),
     "replay": ("generating.replay:Replay", "make a result again from its own record, or say what differs"),
     "samples": ("generating.samples:Samples", "list the shipped samples, or copy one"),
+    "studio": ("generating.studio:OpenStudio", "the whole method by hand, in a browser"),
     "train": ("models.train:Train", "train one component of a model folder"),
     "clips": ("datasets.clips:Clips", "make a clip set from a folder of your own videos, masks and captions"),
     "curate": ("datasets.curate:Curate", "make a clip set of raw recordings: HOI4D, BridgeData V2, your videos"),

@@ -9,6 +9,7 @@ from mask2iv.errors import InputError
 
 EXTRAS = {
     "bitsandbytes": "adamw8bit",
+    "gradio": "studio",
     "mujoco": "sim",
     "onnxruntime": "segment",
     "peft": "train",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
 import warnings
@@ -11,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mask2iv.contract import Placement, Trajectory, UInt8Array
 from mask2iv.devices import pick_device
@@ -44,6 +45,9 @@ from mask2iv.pipelines.folder import model_folder, read_index
 from mask2iv.stages.interfaces import Guidance, SamplingOptions, VideoRequest
 from mask2iv.stages.scene import Scene
 from mask2iv.trajectories.labels import labels_to_rgb
+
+if TYPE_CHECKING:
+    from mask2iv.pipelines.two_stages import StepCallback
 
 T = TypeVar("T")
 
@@ -220,26 +224,43 @@ class LoadedModel:
                 raise (error if error.field.startswith("model") else error.within("model")) from error
             with enough_memory():
                 acceleration.apply(self.pipeline.requires_grad_(False), device)
-        config = self.pipeline.config
-        defaults = {"trajectory": config.num_inference_steps, "video": config.video_num_inference_steps}
-        self.steps = {stage: sampling.steps or defaults[stage] for stage in _STAGES[name]}
-        sampler = sampling.sampler or config.sampler
-        try:
-            self.pipeline.solver(sampler).set_timesteps(max(self.steps.values()))
-        except InputError as error:
-            raise (error.about("steps") if error.field == "num_inference_steps" else error) from error
-        self._guidance, self._progress = Guidance(), progress
-        self._options = SamplingOptions(batch_size=batch_size, sampler=sampler)
+        self._progress = progress
         self.settings: dict[str, Any] = {
             "model": {"name": sampling.model, "sha256": weight_hashes(model_folder(sampling.model))},
             "device": str(device),
             **acceleration.settings,
             "threads": torch.get_num_threads(),
             "batch_size": batch_size,
-            "sampler": sampler,
-            "steps": self.steps,
-            "num_frames": config.num_frames,
         }
+        self._sample(sampling)
+
+    def _sample(self, sampling: Sampling) -> None:
+        config = self.pipeline.config
+        defaults = {"trajectory": config.num_inference_steps, "video": config.video_num_inference_steps}
+        self.steps = {stage: sampling.steps or defaults[stage] for stage in _STAGES[self.name]}
+        sampler = sampling.sampler or config.sampler
+        try:
+            self.pipeline.solver(sampler).set_timesteps(max(self.steps.values()))
+        except InputError as error:
+            raise (error.about("steps") if error.field == "num_inference_steps" else error) from error
+        self._guidance = Guidance()
+        self._options = SamplingOptions(batch_size=self.settings["batch_size"], sampler=sampler)
+        self.settings |= {"sampler": sampler, "steps": self.steps, "num_frames": config.num_frames}
+
+    def again(self, name: str, sampling: Sampling) -> LoadedModel:
+        """The same networks for another run, with a record of its own; nothing is loaded.
+
+        Args:
+            name: of its command.
+            sampling: its steps and its sampler; model, device and threads stay.
+
+        Raises:
+            InputError: not with these numbers.
+        """
+        other = copy.copy(self)
+        other.name, other.seconds, other.settings = name, {}, dict(self.settings)
+        other._sample(sampling)
+        return other
 
     def settle(self, guidance: GuidanceOptions, size: tuple[int, int] | None) -> None:
         """Resolves the settings of stage 1.
@@ -289,21 +310,30 @@ class LoadedModel:
 
     def make(self, scenes: Sequence[Scene], seeds: Sequence[int]) -> list[tuple[Trajectory, UInt8Array | None]]:
         """Trajectory and, where the command has stage 2, video of each scene, which is of the settled size."""
-        options = replace(self._options, steps=self.steps["trajectory"], guidance=self._guidance)
         if "video" not in self.steps:
-            with self._timed("trajectory"), enough_memory(), _told_already():
-                return [(one, None) for one in self.pipeline.predict(scenes, seeds, options, progress=self._progress)]
+            return [(one, None) for one in self.predict(scenes, seeds)]
+        options = replace(self._options, steps=self.steps["trajectory"], guidance=self._guidance)
         with enough_memory(), _told_already():
             video = replace(options, steps=self.steps["video"])
             output = self.pipeline.generate(scenes, seeds, options, video, progress=self._progress)
         self.seconds |= output.seconds
         return list(zip(output.trajectory, output.frames, strict=True))
 
-    def render(self, requests: Sequence[VideoRequest], seeds: Sequence[int]) -> list[UInt8Array]:
-        """Stage 2: uint8 [T, H, W, 3] each."""
+    def predict(
+        self, scenes: Sequence[Scene], seeds: Sequence[int], callback: StepCallback | None = None
+    ) -> list[Trajectory]:
+        """Stage 1 of scenes of the settled size; `callback` is called after each step, as by the pipeline."""
+        options = replace(self._options, steps=self.steps["trajectory"], guidance=self._guidance)
+        with self._timed("trajectory"), enough_memory(), _told_already():
+            return self.pipeline.predict(scenes, seeds, options, callback, self._progress)
+
+    def render(
+        self, requests: Sequence[VideoRequest], seeds: Sequence[int], callback: StepCallback | None = None
+    ) -> list[UInt8Array]:
+        """Stage 2: uint8 [T, H, W, 3] each; `callback` is called after each step, as by the pipeline."""
         options = replace(self._options, steps=self.steps["video"])
         with self._timed("video"), enough_memory():
-            return self.pipeline.render_requests(requests, seeds, options, progress=self._progress)
+            return self.pipeline.render_requests(requests, seeds, options, callback, self._progress)
 
     def record(
         self,

@@ -1,0 +1,1 @@
+"""The studio: the whole method by hand, in a browser."""

@@ -1,0 +1,170 @@
+"""The page: what each control does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from mask2iv.extras import require
+from mask2iv.studio import steps
+from mask2iv.studio.drawing import Drawing, Marked, Pose
+from mask2iv.studio.page.components import STATIC
+from mask2iv.studio.page.layout import ACTORS, FilmParts, SceneParts, film_parts, scene_parts
+from mask2iv.studio.page.views import cards_value, remark, scene_value, viewer_value
+from mask2iv.studio.page.wiring import Wiring
+from mask2iv.studio.planning import Wish
+from mask2iv.studio.sessions import Session
+from mask2iv.studio.steps import Studio
+from mask2iv.studio.worker import Job
+
+Data = Mapping[str, Any]
+
+
+def build(studio: Studio) -> Any:
+    """The page of a studio, a ``gradio.Blocks``."""
+    gr = require("gradio", "the studio")
+    wiring = Wiring(studio)
+    with gr.Blocks(title="mask2iv studio", analytics_enabled=False, fill_width=True) as page:
+        gr.HTML("<h1>mask2iv studio</h1><p>Point at an object, say what happens, see its way, render the video.</p>")
+        with gr.Row():
+            with gr.Column(min_width=340):
+                scene = scene_parts(list(studio.segmenters))
+            with gr.Column(min_width=340):
+                film = film_parts()
+        _wire_picture(studio, wiring, scene, film)
+        _wire_object(studio, wiring, scene)
+        _wire_prediction(studio, wiring, scene, film)
+        _wire_film(studio, wiring, scene, film)
+
+        def leave(request: Any) -> None:
+            studio.sessions.close(request.session_hash)
+
+        leave.__annotations__ = {"request": gr.Request}
+        page.unload(leave)
+    return page
+
+
+def look() -> dict[str, Any]:
+    """Theme and style to launch the page with. Fonts are the system's: nothing is fetched from elsewhere."""
+    gr = require("gradio", "the studio")
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
+    theme = gr.themes.Soft(primary_hue="emerald", font=fonts, font_mono=["ui-monospace", "monospace"])
+    return {"theme": theme, "css": (STATIC / "page.css").read_text(encoding="utf-8")}
+
+
+def _wire_picture(studio: Studio, wiring: Wiring, scene: SceneParts, film: FilmParts) -> None:
+    gr = require("gradio", "the studio")
+    outputs = [scene.board, scene.prompt, film.cards]
+
+    def shown(session: Session, drawing: Drawing) -> list[Any]:
+        prompt = drawing.prompt or gr.skip()
+        return [scene_value(session), prompt, cards_value(session)]
+
+    for name, button in scene.samples.items():
+
+        def load(session: Session, _: Data, name: str = name) -> list[Any]:
+            return shown(session, steps.load_sample(session, name))
+
+        wiring.step(button.click, load, scene.notice, outputs=outputs)
+
+    def upload(session: Session, _: Data, path: str) -> list[Any]:
+        file = Path(path)
+        try:
+            return shown(session, steps.load_file(session, file))
+        finally:
+            # What is worked on lies in the session's own folder.
+            file.unlink(missing_ok=True)
+
+    wiring.step(scene.upload.upload, upload, scene.notice, [scene.upload], outputs)
+
+
+def _wire_object(studio: Studio, wiring: Wiring, scene: SceneParts) -> None:
+    def segment(session: Session, data: Data, segmenter: str) -> list[Any]:
+        steps.select(studio, session, data["prompt"], segmenter, _marked(data))
+        return [scene_value(session)]
+
+    def stroke(session: Session, data: Data) -> list[Any]:
+        steps.drawn(session).paint(data["points"], data["width"], bool(data["add"]), _marked(data))
+        return [scene_value(session)]
+
+    def place(session: Session, data: Data) -> list[Any]:
+        steps.place(session, Pose(**{name: float(data[name]) for name in ("right", "down", "scale", "rotate")}))
+        return [scene_value(session)]
+
+    def unplace(session: Session, _: Data) -> list[Any]:
+        steps.place(session, None)
+        return [scene_value(session)]
+
+    def undo(session: Session, _: Data) -> list[Any]:
+        steps.drawn(session).undo()
+        return [scene_value(session)]
+
+    def clear(session: Session, data: Data) -> list[Any]:
+        steps.drawn(session).clear(_marked(data))
+        return [scene_value(session)]
+
+    board = scene.board
+    wiring.step(board.segment, segment, scene.notice, [scene.segmenter], [board])
+    rest = {"stroke": stroke, "place": place, "unplace": unplace, "undo": undo, "clear": clear}
+    for name, act in rest.items():
+        wiring.step(getattr(board, name), act, scene.notice, outputs=[board])
+
+
+def _wire_prediction(studio: Studio, wiring: Wiring, scene: SceneParts, film: FilmParts) -> None:
+    def predict(session: Session, *words: Any) -> Job:
+        prompt, actor, seed, number, count = words
+        wish = Wish(prompt or "", ACTORS[actor], int(seed or 0), int(number or 0) or None, int(count))
+        return steps.predict(studio, session, wish)
+
+    def show(session: Session) -> list[Any]:
+        plan = session.plan
+        return [cards_value(session), remark("" if plan is None else plan.reading)]
+
+    inputs = [scene.prompt, scene.actor, scene.seed, scene.steps, scene.candidates]
+    outputs = [film.cards, film.cards_notice]
+    wiring.job(scene.predict.click, predict, scene.predict_notice, scene.progress, show, inputs, outputs)
+    wiring.step(scene.cancel.click, _cancel, scene.predict_notice)
+
+    def choose(session: Session, data: Data) -> list[Any]:
+        steps.choose(session, int(data["index"]))
+        return [cards_value(session)]
+
+    wiring.step(film.cards.choose, choose, film.cards_notice, outputs=[film.cards])
+
+
+def _wire_film(studio: Studio, wiring: Wiring, scene: SceneParts, film: FilmParts) -> None:
+    gr = require("gradio", "the studio")
+    outputs = [film.viewer, film.done, film.files, film.command]
+
+    def shown(session: Session, number: int | None = None) -> list[Any]:
+        if not session.results:
+            return [viewer_value(session), *[gr.skip()] * 3]
+        result = session.results[-1] if number is None else steps.result_of(session, number)
+        files = [result.folder / "video.mp4", result.archive, result.folder / "manifest.json"]
+        return [viewer_value(session, number), gr.update(visible=True), [str(file) for file in files], result.command]
+
+    def show(session: Session, data: Data) -> list[Any]:
+        return shown(session, int(data["number"]))
+
+    def resume(session: Session, _: Data) -> list[Any]:
+        steps.continue_from(session, session.results[-1].number if session.results else 0)
+        return [scene_value(session), "", cards_value(session)]
+
+    def render(session: Session) -> Job:
+        return steps.render(studio, session)
+
+    wiring.job(film.render.click, render, film.notice, film.progress, shown, outputs=outputs)
+    wiring.step(film.cancel.click, _cancel, film.notice)
+    wiring.step(film.viewer.show, show, film.notice, outputs=outputs)
+    wiring.step(film.resume.click, resume, scene.notice, outputs=[scene.board, scene.prompt, film.cards])
+
+
+def _cancel(session: Session, _: Data) -> Sequence[Any]:
+    if session.job is not None:
+        session.job.cancel()
+    return []
+
+
+def _marked(data: Data) -> Marked:
+    return cast(Marked, "actor" if data.get("marked") == "actor" else "object")

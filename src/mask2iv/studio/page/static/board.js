@@ -1,0 +1,246 @@
+// A picture to work on with pointer and keyboard; what both boards share. Coordinates are pixels of the picture.
+const find = (selector) => element.querySelector(selector);
+const findAll = (selector) => [...element.querySelectorAll(selector)];
+const canvas = find("canvas"), pen = canvas.getContext("2d");
+const GREEN = "#16c05e", RED = "#ff4133", BLUE = "#3b82f6", INK = "#111827";
+const board = { width: 256, height: 160, picture: null, cursor: null, tool: "", zoom: 1 };
+
+function fitBoard(width, height) {
+  board.width = width;
+  board.height = height;
+  const wanted = Math.min(2, Math.max(1, 1280 / Math.max(width, height)));
+  canvas.width = Math.round(width * wanted);
+  canvas.height = Math.round(height * wanted);
+  canvas.style.aspectRatio = `${width} / ${height}`;
+  board.zoom = canvas.width / width;
+}
+
+// How many pixels of the picture one pixel of the screen is: handles and lines keep their size on the screen.
+function unit() {
+  return board.width / Math.max(1, canvas.getBoundingClientRect().width);
+}
+
+function placeOf(event) {
+  const seen = canvas.getBoundingClientRect();
+  return [
+    ((event.clientX - seen.left) * board.width) / seen.width,
+    ((event.clientY - seen.top) * board.height) / seen.height,
+  ];
+}
+
+function loaded(address) {
+  if (!address) return Promise.resolve(null);
+  return new Promise((done) => {
+    const image = new Image();
+    image.onload = () => done(image);
+    image.onerror = () => done(null);
+    image.src = address;
+  });
+}
+
+function sheet(width, height) {
+  const made = document.createElement("canvas");
+  made.width = width;
+  made.height = height;
+  return made;
+}
+
+// An image with alpha in one colour.
+function tinted(mask, colour) {
+  if (!mask) return null;
+  const made = sheet(board.width, board.height), brush = made.getContext("2d");
+  brush.drawImage(mask, 0, 0, board.width, board.height);
+  brush.globalCompositeOperation = "source-in";
+  brush.fillStyle = colour;
+  brush.fillRect(0, 0, board.width, board.height);
+  return made;
+}
+
+// The picture where a mask is.
+function cutOut(mask) {
+  const made = sheet(board.width, board.height), brush = made.getContext("2d");
+  brush.drawImage(mask, 0, 0, board.width, board.height);
+  brush.globalCompositeOperation = "source-in";
+  if (board.picture) brush.drawImage(board.picture, 0, 0, board.width, board.height);
+  return made;
+}
+
+// Centroid and extent of what is opaque; null if nothing is.
+function extentOf(image) {
+  if (!image) return null;
+  const made = sheet(board.width, board.height), brush = made.getContext("2d", { willReadFrequently: true });
+  brush.drawImage(image, 0, 0, board.width, board.height);
+  const { data } = brush.getImageData(0, 0, board.width, board.height);
+  let count = 0, sumX = 0, sumY = 0, left = Infinity, right = -1, top = Infinity, bottom = -1;
+  for (let y = 0, i = 3; y < board.height; y++) {
+    for (let x = 0; x < board.width; x++, i += 4) {
+      if (data[i] < 128) continue;
+      count++;
+      sumX += x;
+      sumY += y;
+      left = Math.min(left, x);
+      right = Math.max(right, x);
+      top = Math.min(top, y);
+      bottom = Math.max(bottom, y);
+    }
+  }
+  if (!count) return null;
+  return { x: sumX / count, y: sumY / count, left, right, top, bottom };
+}
+
+const REST = { right: 0, down: 0, scale: 1, rotate: 0 };
+
+// What of an extent's frame is where, once it has a pose.
+function posedPoint(extent, pose, x, y) {
+  const angle = (pose.rotate * Math.PI) / 180, cos = Math.cos(angle) * pose.scale, sin = Math.sin(angle) * pose.scale;
+  const dx = x - extent.x, dy = y - extent.y;
+  return [extent.x + pose.right + cos * dx - sin * dy, extent.y + pose.down + sin * dx + cos * dy];
+}
+
+function handlesOf(extent, pose) {
+  const far = (24 * unit()) / pose.scale;
+  return {
+    scale: posedPoint(extent, pose, extent.right, extent.bottom),
+    rotate: posedPoint(extent, pose, (extent.left + extent.right) / 2, extent.top - far),
+    top: posedPoint(extent, pose, (extent.left + extent.right) / 2, extent.top),
+    corners: [
+      [extent.left, extent.top],
+      [extent.right, extent.top],
+      [extent.right, extent.bottom],
+      [extent.left, extent.bottom],
+    ].map(([x, y]) => posedPoint(extent, pose, x, y)),
+  };
+}
+
+function drawPosed(image, extent, pose) {
+  const angle = (pose.rotate * Math.PI) / 180;
+  pen.save();
+  pen.translate(extent.x + pose.right, extent.y + pose.down);
+  pen.rotate(angle);
+  pen.scale(pose.scale, pose.scale);
+  pen.drawImage(image, -extent.x, -extent.y, board.width, board.height);
+  pen.restore();
+}
+
+function line(points, closed, colour, width, dashes = []) {
+  pen.save();
+  pen.beginPath();
+  points.forEach(([x, y], index) => (index ? pen.lineTo(x, y) : pen.moveTo(x, y)));
+  if (closed) pen.closePath();
+  pen.lineJoin = pen.lineCap = "round";
+  pen.setLineDash(dashes.map((length) => length * unit()));
+  pen.strokeStyle = colour;
+  pen.lineWidth = width;
+  pen.stroke();
+  pen.restore();
+}
+
+// A line that is seen on light and on dark pictures.
+function clearLine(points, closed, colour, dashes = []) {
+  line(points, closed, INK, 3.5 * unit());
+  line(points, closed, colour, 1.75 * unit(), dashes);
+}
+
+function knob([x, y], colour) {
+  pen.beginPath();
+  pen.arc(x, y, 6 * unit(), 0, 2 * Math.PI);
+  pen.fillStyle = colour;
+  pen.fill();
+  pen.lineWidth = 1.5 * unit();
+  pen.strokeStyle = INK;
+  pen.stroke();
+}
+
+function drawHandles(extent, pose) {
+  const handles = handlesOf(extent, pose);
+  clearLine(handles.corners, true, "#ffffff", [5, 4]);
+  clearLine([handles.top, handles.rotate], false, "#ffffff");
+  knob(handles.scale, "#ffffff");
+  knob(handles.rotate, "#ffd84d");
+}
+
+function near([x, y], [a, b], reach) {
+  return Math.hypot(x - a, y - b) <= reach * unit();
+}
+
+// What a press at a place takes hold of: "rotate", "scale", "move" or nothing.
+function grip(extent, pose, place, coarse) {
+  const handles = handlesOf(extent, pose), reach = coarse ? 22 : 12;
+  if (near(place, handles.rotate, reach)) return "rotate";
+  if (near(place, handles.scale, reach)) return "scale";
+  const xs = handles.corners.map(([x]) => x), ys = handles.corners.map(([, y]) => y), margin = 6 * unit();
+  const inside =
+    place[0] >= Math.min(...xs) - margin && place[0] <= Math.max(...xs) + margin &&
+    place[1] >= Math.min(...ys) - margin && place[1] <= Math.max(...ys) + margin;
+  return inside ? "move" : null;
+}
+
+// A pose after a drag from one place to another.
+function dragged(extent, pose, held, from, to) {
+  const next = { ...pose };
+  const centre = [extent.x + pose.right, extent.y + pose.down];
+  if (held === "move") {
+    next.right += to[0] - from[0];
+    next.down += to[1] - from[1];
+  } else if (held === "scale") {
+    const share = Math.hypot(to[0] - centre[0], to[1] - centre[1]) / Math.max(1e-6, Math.hypot(from[0] - centre[0], from[1] - centre[1]));
+    next.scale = Math.min(8, Math.max(0.125, pose.scale * share));
+  } else {
+    const turn = Math.atan2(to[1] - centre[1], to[0] - centre[0]) - Math.atan2(from[1] - centre[1], from[0] - centre[0]);
+    next.rotate = ((((pose.rotate + (turn * 180) / Math.PI + 180) % 360) + 360) % 360) - 180;
+  }
+  return next;
+}
+
+// A pose after a key; null for a key that means nothing here.
+function nudged(pose, event) {
+  const far = event.shiftKey ? 10 : 1;
+  const step = Math.max(1, Math.round(board.width / 256)) * far;
+  const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
+  if (moves[event.key]) return { ...pose, right: pose.right + moves[event.key][0], down: pose.down + moves[event.key][1] };
+  if (event.key === "+" || event.key === "=") return { ...pose, scale: Math.min(8, pose.scale * 1.05) };
+  if (event.key === "-") return { ...pose, scale: Math.max(0.125, pose.scale / 1.05) };
+  if (event.key === "]") return { ...pose, rotate: pose.rotate + 5 };
+  if (event.key === "[") return { ...pose, rotate: pose.rotate - 5 };
+  return null;
+}
+
+function rounded(pose) {
+  const shorter = (value, digits) => Number(value.toFixed(digits));
+  return { right: shorter(pose.right, 2), down: shorter(pose.down, 2), scale: shorter(pose.scale, 4), rotate: shorter(pose.rotate, 2) };
+}
+
+// A place that the arrow keys move, for tools that point.
+function drawCursor() {
+  if (!board.cursor || document.activeElement !== canvas) return;
+  const [x, y] = board.cursor, arm = 10 * unit();
+  clearLine([[x - arm, y], [x + arm, y]], false, "#ffd84d");
+  clearLine([[x, y - arm], [x, y + arm]], false, "#ffd84d");
+}
+
+function moveCursor(event) {
+  const step = (board.width / 100) * (event.shiftKey ? 5 : 1);
+  const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
+  const move = moves[event.key];
+  if (!move) return false;
+  const [x, y] = board.cursor || [board.width / 2, board.height / 2];
+  board.cursor = [Math.min(board.width - 1, Math.max(0, x + move[0])), Math.min(board.height - 1, Math.max(0, y + move[1]))];
+  return true;
+}
+
+function press(buttons, chosen) {
+  for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.tool === chosen));
+}
+
+// Asks the server; what is asked shows as work until a new value comes.
+let busyTimer = 0;
+function ask(name, data) {
+  element.setAttribute("aria-busy", "true");
+  clearTimeout(busyTimer);
+  busyTimer = setTimeout(answered, 15000);
+  trigger(name, data || {});
+}
+function answered() {
+  clearTimeout(busyTimer);
+  element.removeAttribute("aria-busy");
+}

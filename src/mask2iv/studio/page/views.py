@@ -1,0 +1,142 @@
+"""What the components are given to show: plain values, pictures as data addresses."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from PIL import Image
+
+from mask2iv.contract import BoolArray, UInt8Array
+from mask2iv.errors import InputError
+from mask2iv.media.images import encode_jpeg
+from mask2iv.studio.sessions import Session
+from mask2iv.studio.worker import Job
+
+_serial = itertools.count()
+
+LABELS = {
+    "picture": "Picture",
+    "selection": "Object",
+    "object": "Object",
+    "object_mask": "Object",
+    "actor_mask": "Hand or arm in the picture",
+    "target": "End position",
+    "target_mask": "End position",
+    "prompt": "What shall happen",
+    "actor": "Who acts",
+    "seed": "Seed",
+    "steps": "Sampling steps",
+    "candidates": "Candidates",
+    "candidate": "Trajectories",
+    "segmenter": "What finds the object",
+    "result": "Results",
+}
+"""Names of fields as the page labels its controls."""
+
+
+def told(error: InputError) -> tuple[str, str]:
+    """An error for people: the control's label, and what is wrong with what to do, as one sentence each."""
+    label = LABELS.get(error.field, error.field)
+    parts = [part[0].upper() + part[1:].rstrip(".") + "." for part in (error.problem, error.remedy) if part]
+    return label, " ".join(parts)
+
+
+def alert(error: InputError) -> str:
+    """An error as it stands in the step where it arose."""
+    label, text = told(error)
+    return f'<p role="alert"><b>{escape(label)}</b> {escape(text)}</p>'
+
+
+def remark(text: str) -> str:
+    """What is worth knowing; "" for nothing."""
+    return f'<p role="status" class="remark">{escape(text)}</p>' if text else ""
+
+
+def scene_value(session: Session) -> dict[str, Any]:
+    """The value of the scene board."""
+    drawing = session.drawing
+    if drawing is None:
+        return {"serial": next(_serial)}
+    height, width = drawing.size
+    return {
+        "serial": next(_serial),
+        "width": width,
+        "height": height,
+        "image": address(encode_jpeg(drawing.picture, 90), "image/jpeg"),
+        "object": mask_address(drawing.mask()),
+        "actor": mask_address(drawing.mask("actor")),
+        "target": mask_address(drawing.given_target),
+        "pose": None if drawing.pose is None else vars(drawing.pose),
+    }
+
+
+def cards_value(session: Session) -> dict[str, Any]:
+    """The value of the cards: the best candidate first."""
+    if session.plan is None:
+        return {"cards": []}
+    cards = [
+        {
+            "index": index,
+            "seed": candidate.seed,
+            "preview": address(candidate.preview, "image/webp"),
+            "chosen": index == session.chosen,
+            "total": None,
+            "scores": [],
+        }
+        for index, candidate in enumerate(session.plan.candidates)
+    ]
+    return {"cards": cards, "ranked": False}
+
+
+def progress_value(job: Job | None) -> dict[str, Any]:
+    """The value of a progress line; empty once the job is finished."""
+    if job is None or job.finished:
+        return {}
+    progress = job.progress
+    text = f"{progress.done} of {progress.total} steps" if progress.total else ""
+    if progress.seconds_left is not None:
+        text += f", about {max(1, round(progress.seconds_left))} s left"
+    return {"doing": "Stopping" if job.cancelled else progress.doing, "text": text, "share": progress.share}
+
+
+def viewer_value(session: Session, shown: int | None = None) -> dict[str, Any]:
+    """The value of the viewer; it shows a result by its number, or the newest."""
+    results = [
+        {"number": result.number, "title": result.title, "video": file_address(result.folder / "video.mp4")}
+        for result in session.results
+    ]
+    return {"results": results, "shown": shown or (results[-1]["number"] if results else None)}
+
+
+def file_address(path: Path) -> str:
+    """Where the browser finds a file of a session. Its folder's name is not to be guessed."""
+    return f"gradio_api/file={quote(str(path))}"
+
+
+def mask_address(mask: BoolArray | None) -> str | None:
+    """A mask bool [H, W] as white with alpha."""
+    if mask is None:
+        return None
+    pixels = np.full((*mask.shape, 2), 255, dtype=np.uint8)
+    pixels[..., 1] = mask * np.uint8(255)
+    return png_address(pixels, "LA")
+
+
+def png_address(pixels: UInt8Array, mode: str) -> str:
+    """Pixels uint8 [H, W, C] of a Pillow mode as PNG."""
+    file = io.BytesIO()
+    image = Image.frombuffer(mode, (pixels.shape[1], pixels.shape[0]), np.ascontiguousarray(pixels).tobytes())
+    image.save(file, "PNG", compress_level=3)
+    return address(file.getvalue(), "image/png")
+
+
+def address(content: bytes, kind: str) -> str:
+    """Content as a data address."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
