@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from mask2iv.contract import Trajectory, UInt8Array
+from mask2iv.contract import BoolArray, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.files import remove_directory
 from mask2iv.filmstrip import overlay
@@ -23,6 +23,8 @@ from mask2iv.studio.worker import Job
 
 if TYPE_CHECKING:
     from mask2iv.generation.run import LoadedModel
+
+Actor = Literal["hand", "robot"]
 
 MOST_CANDIDATES = 12
 MOST_INFERENCE_STEPS = 100
@@ -48,7 +50,7 @@ class Wish:
     """
 
     prompt: str = ""
-    actor: Literal["hand", "robot"] | None = None
+    actor: Actor | None = None
     seed: int = 0
     steps: int | None = None
     candidates: int = 4
@@ -183,6 +185,6 @@ def moving_frames(image: UInt8Array, trajectory: Trajectory) -> UInt8Array:
     return np.concatenate([frames, np.repeat(frames[-1:], _STAYS, axis=0)])
 
 
-def _written(path: Path, array: UInt8Array) -> Path:
+def _written(path: Path, array: UInt8Array | BoolArray) -> Path:
     write_png(path, array)
     return path

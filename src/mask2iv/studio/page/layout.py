@@ -9,9 +9,9 @@ from typing import Any
 from mask2iv.extras import require
 from mask2iv.studio.drawing import SUFFIXES, sample_names
 from mask2iv.studio.page.components import cards, notice, progress_line, scene_board, viewer
-from mask2iv.studio.planning import MOST_CANDIDATES, MOST_INFERENCE_STEPS
+from mask2iv.studio.planning import MOST_CANDIDATES, MOST_INFERENCE_STEPS, Actor
 
-ACTORS = {"as the words say": None, "a hand": "hand", "a robot arm": "robot"}
+ACTORS: dict[str, Actor | None] = {"as the words say": None, "a hand": "hand", "a robot arm": "robot"}
 """Who acts, as the page says it."""
 
 

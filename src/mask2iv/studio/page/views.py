@@ -81,7 +81,7 @@ def cards_value(session: Session) -> dict[str, Any]:
     """The value of the cards: the best candidate first."""
     if session.plan is None:
         return {"cards": []}
-    cards = [
+    cards: list[dict[str, Any]] = [
         {
             "index": index,
             "seed": candidate.seed,
