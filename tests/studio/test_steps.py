@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from mask2iv.cli import main
 from mask2iv.errors import InputError
-from mask2iv.media.videos import read_video
+from mask2iv.generation.run import LoadedModel
 from mask2iv.studio import steps
 from mask2iv.studio.drawing import Drawing, Pose
 from mask2iv.studio.planning import Wish
@@ -37,25 +38,33 @@ def filmed(studio: Studio, session: Session, seed: int = 0, index: int = 0) -> N
     done(steps.render(studio, session))
 
 
-def test_the_command_makes_the_same_video(
-    studio: Studio, user: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("edited", [False, True], ids=["as predicted", "edited"])
+def test_the_command_makes_the_same_files(
+    studio: Studio, user: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edited: bool
 ) -> None:
-    filmed(studio, user, seed=5, index=1)
+    steps.load_sample(user, "cup")
+    done(steps.predict(studio, user, Wish("a hand picking up a cup", seed=5, steps=2, candidates=2)))
+    steps.choose(user, 1)
+    if edited:
+        steps.editing(user).edit({"op": "transform", "part": "all", "frames": [1, 2], "move": [5, 3], "rotate": 10})
+    done(steps.render(studio, user))
     [result] = user.results
-    assert result.candidate.seed == 6
+    assert result.take.candidate.seed == 6
     with zipfile.ZipFile(result.archive) as archive:
         archive.extractall(tmp_path)
     monkeypatch.chdir(tmp_path)
-    program, *words = shlex.split(result.command)
-    assert program == "mask2iv"
-    assert main(words) == 0
-    made, again = (read_video(tmp_path / folder / "video.mp4").frames for folder in ("result", "again"))
-    assert (made == again).all()
-    for frame in sorted((tmp_path / "result" / "trajectory").glob("*.png")):
-        assert frame.read_bytes() == (tmp_path / "again" / "trajectory" / frame.name).read_bytes()
-    own, other = (json.loads((tmp_path / folder / "manifest.json").read_text()) for folder in ("result", "again"))
-    assert own["inputs"] == other["inputs"]
+    for command in result.take.command.split(" && "):
+        program, *words = shlex.split(command)
+        assert program == "mask2iv"
+        assert main(words) == 0
+    assert Path("result/video.mp4").read_bytes() == Path("again/video.mp4").read_bytes()
+    assert Path("result/filmstrip.png").read_bytes() == Path("again/filmstrip.png").read_bytes()
+    for frame in sorted(Path("result/trajectory").iterdir()):
+        assert frame.read_bytes() == Path("edited" if edited else "again", "trajectory", frame.name).read_bytes()
+    own, other = (json.loads(Path(folder, "manifest.json").read_text()) for folder in ("result", "again"))
+    assert own.keys() == other.keys()
     assert own["settings"] == other["settings"]
+    assert own["pictures"] == other["pictures"]
 
 
 def test_a_dragged_target_and_a_seen_actor_are_in_the_command_too(studio: Studio, user: Session) -> None:
@@ -65,7 +74,7 @@ def test_a_dragged_target_and_a_seen_actor_are_in_the_command_too(studio: Studio
     done(steps.predict(studio, user, Wish(steps=1, candidates=1)))
     steps.choose(user, 0)
     done(steps.render(studio, user))
-    words = shlex.split(user.results[0].command)
+    words = shlex.split(user.results[0].take.command)
     assert {"--target-mask", "--actor-mask"} <= set(words)
     assert "--prompt" not in words
 
@@ -75,8 +84,8 @@ def test_the_next_instruction_begins_where_the_last_ended(studio: Studio, user: 
     [result] = user.results
     drawing = steps.continue_from(user, result.number)
     assert (drawing.picture == result.frames[-1]).all()
-    if result.trajectory.object[-1].any():
-        assert (drawing.mask() == result.trajectory.object[-1]).all()
+    if result.take.trajectory.object[-1].any():
+        assert (drawing.mask() == result.take.trajectory.object[-1]).all()
     assert user.plan is None
 
 
@@ -114,20 +123,26 @@ def test_cancel_stops_what_runs(studio: Studio, user: Session) -> None:
     assert len(user.plan.candidates) < 12
 
 
-def test_what_waits_is_bounded(studio: Studio, another: Another) -> None:
-    sessions = [another(f"waiting {index}") for index in range(MOST_WAITING + 3)]
-    for session in sessions:
-        steps.load_sample(session, "cup")
-    wish = Wish("a hand picking up a cup", steps=100, candidates=12)
-    # One may have begun already.
-    jobs = [steps.predict(studio, session, wish) for session in sessions[: MOST_WAITING + 1]]
+def test_what_waits_is_bounded(studio: Studio, user: Session) -> None:
+    gate, begun = threading.Event(), threading.Event()
+
+    def hold(_: LoadedModel, job: Job) -> None:
+        begun.set()
+        assert gate.wait(60)
+
+    jobs = [studio.worker.submit(hold)]
+    assert begun.wait(60)
+    jobs += [studio.worker.submit(hold) for _ in range(MOST_WAITING)]
+    steps.load_sample(user, "cup")
     with pytest.raises(InputError, match="waiting already"):
-        [steps.predict(studio, session, wish) for session in sessions[MOST_WAITING + 1 :]]
-    jobs += [session.job for session in sessions[MOST_WAITING + 1 :] if session.job is not None]
-    for job in jobs:
+        steps.predict(studio, user, Wish("a hand picking up a cup"))
+    assert not user.busy
+    for job in jobs[1:]:
         job.cancel()
+    gate.set()
     for job in jobs:
-        assert job.wait(10)
+        assert job.wait(60)
+    assert all(isinstance(job.error, Cancelled) for job in jobs[1:])
 
 
 def test_what_lacks_is_said(studio: Studio, user: Session, tmp_path: Path) -> None:

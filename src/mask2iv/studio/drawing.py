@@ -16,6 +16,7 @@ from mask2iv.media.images import IMAGE_SUFFIXES, read_image, resize_image
 from mask2iv.media.streams import VIDEO_SUFFIXES
 from mask2iv.media.videos import read_video
 from mask2iv.segmentation.interfaces import Segmenter
+from mask2iv.shipped import sample_folder, sample_prompt
 from mask2iv.trajectories.alignment import similarity, warp_mask
 from mask2iv.trajectories.masks import load_mask
 from mask2iv.trajectories.measures import centroid
@@ -29,7 +30,6 @@ MOST_BYTES = 64_000_000
 """Of an uploaded file."""
 MOST_SIDE = 1536
 """The longer side of a picture that is worked on; a larger one is reduced when it is loaded."""
-_SAMPLES = Path(__file__).parent.parent / "samples"
 _MOST_STEPS_BACK = 50
 _MOST_SCALE = 8.0
 
@@ -126,16 +126,14 @@ class Drawing:
         Raises:
             InputError: there is none of this name.
         """
-        if name not in sample_names():
-            raise InputError("sample", f"there is no {name!r}", f"choose {' or '.join(sample_names())}")
-        folder = _SAMPLES / name
+        folder = sample_folder(name)
         drawing = cls.of(name, read_image(folder / "image.png", "sample"))
         masks: dict[Marked, BoolArray] = {"object": load_mask(folder / "object_mask.png", drawing.size, "sample")}
         if (folder / "actor_mask.png").is_file():
             masks["actor"] = load_mask(folder / "actor_mask.png", drawing.size, "sample")
         drawing._masks = [masks]
         drawing.given_target = load_mask(folder / "target_mask.png", drawing.size, "sample")
-        drawing.prompt = (folder / "prompt.txt").read_text(encoding="utf-8").strip()
+        drawing.prompt = sample_prompt(name)
         return drawing
 
     @property
@@ -255,8 +253,3 @@ def brushed(points: Sequence[tuple[float, float]], width: float, size: tuple[int
         cv2.circle(canvas, (int(x), int(y)), radius, 1, cv2.FILLED)
     stroke: BoolArray = canvas.astype(np.bool_)
     return stroke
-
-
-def sample_names() -> list[str]:
-    """Names of the shipped samples."""
-    return sorted(path.name for path in _SAMPLES.iterdir() if (path / "image.png").is_file())

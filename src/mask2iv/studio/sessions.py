@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mask2iv.errors import InputError
 from mask2iv.studio.drawing import Drawing
+from mask2iv.studio.editing import Editing
 from mask2iv.studio.planning import Plan
 from mask2iv.studio.rendering import Result
 from mask2iv.studio.worker import Job
@@ -31,6 +32,7 @@ class Session:
         folder: of this session alone; nobody can guess its name.
         drawing, plan: the first steps; None before they are done.
         chosen: index of the plan's candidate to render; None for none yet.
+        edits: those of the plan's candidates that were chosen, by their indices.
         results: videos, oldest first.
         job: what runs or ran last.
         used: when something was last done, in seconds of :func:`time.monotonic`.
@@ -40,15 +42,22 @@ class Session:
     drawing: Drawing | None = None
     plan: Plan | None = None
     chosen: int | None = None
+    edits: dict[int, Editing] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     job: Job | None = None
     used: float = field(default_factory=time.monotonic)
-    _made: int = 0
+    _plans: int = 0
+    _takes: int = 0
 
-    def next_number(self) -> int:
-        """A number for a new folder."""
-        self._made += 1
-        return self._made
+    def next_plan(self) -> int:
+        """The number of a new plan."""
+        self._plans += 1
+        return self._plans
+
+    def next_result(self) -> int:
+        """The number of a new result."""
+        self._takes += 1
+        return self._takes
 
     @property
     def busy(self) -> bool:

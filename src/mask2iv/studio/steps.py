@@ -11,8 +11,9 @@ from mask2iv.errors import InputError
 from mask2iv.generation.options import Sampling
 from mask2iv.segmentation.interfaces import Segmenter
 from mask2iv.studio.drawing import Drawing, Marked, Pose
+from mask2iv.studio.editing import Editing
 from mask2iv.studio.planning import Candidate, Plan, Wish
-from mask2iv.studio.rendering import Result, with_seed, work
+from mask2iv.studio.rendering import Result, Take, with_seed, work
 from mask2iv.studio.sessions import MOST_RESULTS, Session, Sessions
 from mask2iv.studio.worker import Job, Worker
 
@@ -96,9 +97,9 @@ def predict(studio: Studio, session: Session, wish: Wish) -> Job:
     drawing = drawn(session)
     _require_rest(session)
     sampling = Sampling(**{**vars(studio.sampling), "seed": wish.seed, "steps": wish.steps})
-    plan = Plan.write(drawing, wish, session.folder / f"plan-{session.next_number()}")
+    plan = Plan.write(drawing, wish, session.folder / f"plan-{session.next_plan()}")
     session.job = studio.worker.submit(plan.work(sampling))
-    session.plan, session.chosen = plan, None
+    session.plan, session.chosen, session.edits = plan, None, {}
     return session.job
 
 
@@ -108,27 +109,38 @@ def choose(session: Session, index: int) -> Candidate:
     if not 0 <= index < len(candidates):
         raise InputError("candidate", f"there is no number {index}", "predict trajectories first")
     session.chosen = index
+    session.edits.setdefault(index, Editing.of(candidates[index].trajectory))
     return candidates[index]
 
 
+def editing(session: Session) -> Editing:
+    """The edits of the chosen candidate. Raises InputError if none is chosen."""
+    if session.chosen is None:
+        raise InputError("candidate", "none is chosen", "predict trajectories, then choose one")
+    return session.edits[session.chosen]
+
+
 def render(studio: Studio, session: Session) -> Job:
-    """Starts stage 2 of the chosen candidate.
+    """Starts stage 2 of the chosen candidate, with its edits.
 
     Raises:
         InputError: none is chosen, a job runs, or too many wait.
     """
     _require_rest(session)
-    plan, candidate = chosen(session)
-    sampling = with_seed(studio.sampling, plan, candidate)
+    edits = editing(session)
+    assert session.plan is not None
+    assert session.chosen is not None
+    candidate = session.plan.candidates[session.chosen]
+    sampling = with_seed(studio.sampling, session.plan, candidate)
+    script = edits.script if edits.script.edits else None
+    take = Take(session.next_result(), session.plan, candidate, edits.trajectory, script, sampling)
     key = (sampling.steps, candidate.trajectory.size)
 
     def done(result: Result, seconds: float) -> None:
         studio.video_seconds[key] = seconds
         session.results = [*session.results, result][-MOST_RESULTS:]
 
-    number = session.next_number()
-    job = work(plan, candidate, candidate.trajectory, sampling, number, studio.video_seconds.get(key), done)
-    session.job = studio.worker.submit(job)
+    session.job = studio.worker.submit(work(take, studio.video_seconds.get(key), done))
     return session.job
 
 
@@ -137,8 +149,8 @@ def continue_from(session: Session, number: int) -> Drawing:
     result = result_of(session, number)
     last: UInt8Array = result.frames[-1]
     drawing = Drawing.of(f"{result.number}, last frame", last)
-    drawing.select_mask(result.trajectory.object[-1])
-    drawing.select_mask(result.trajectory.actor[-1], "actor")
+    drawing.select_mask(result.take.trajectory.object[-1])
+    drawing.select_mask(result.take.trajectory.actor[-1], "actor")
     return _begin(session, drawing)
 
 
@@ -147,13 +159,6 @@ def drawn(session: Session) -> Drawing:
     if session.drawing is None:
         raise InputError("picture", "there is none yet", "choose a sample, or upload one")
     return session.drawing
-
-
-def chosen(session: Session) -> tuple[Plan, Candidate]:
-    """What is to be rendered. Raises InputError if nothing is chosen."""
-    if session.plan is None or session.chosen is None:
-        raise InputError("candidate", "none is chosen", "predict trajectories, then choose one")
-    return session.plan, session.plan.candidates[session.chosen]
 
 
 def result_of(session: Session, number: int) -> Result:
@@ -166,7 +171,7 @@ def result_of(session: Session, number: int) -> Result:
 
 def _begin(session: Session, drawing: Drawing) -> Drawing:
     _require_rest(session)
-    session.drawing, session.plan, session.chosen = drawing, None, None
+    session.drawing, session.plan, session.chosen, session.edits = drawing, None, None, {}
     return drawing
 
 

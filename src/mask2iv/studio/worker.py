@@ -126,7 +126,7 @@ class Worker:
 
     def __init__(self, load: Callable[[], LoadedModel]) -> None:
         self._load = load
-        self._jobs: queue.Queue[Job | None] = queue.Queue(MOST_WAITING + 1)
+        self._jobs: queue.Queue[Job | None] = queue.Queue(MOST_WAITING)
         self._ready = threading.Event()
         self._fault: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)

@@ -142,7 +142,12 @@ def _wire_film(studio: Studio, wiring: Wiring, scene: SceneParts, film: FilmPart
             return [viewer_value(session), *[gr.skip()] * 3]
         result = session.results[-1] if number is None else steps.result_of(session, number)
         files = [result.folder / "video.mp4", result.archive, result.folder / "manifest.json"]
-        return [viewer_value(session, number), gr.update(visible=True), [str(file) for file in files], result.command]
+        return [
+            viewer_value(session, number),
+            gr.update(visible=True),
+            [str(file) for file in files],
+            result.take.command,
+        ]
 
     def show(session: Session, data: Data) -> list[Any]:
         return shown(session, int(data["number"]))

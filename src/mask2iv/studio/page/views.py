@@ -109,7 +109,7 @@ def progress_value(job: Job | None) -> dict[str, Any]:
 def viewer_value(session: Session, shown: int | None = None) -> dict[str, Any]:
     """The value of the viewer; it shows a result by its number, or the newest."""
     results = [
-        {"number": result.number, "title": result.title, "video": file_address(result.folder / "video.mp4")}
+        {"number": result.number, "title": result.take.title, "video": file_address(result.folder / "video.mp4")}
         for result in session.results
     ]
     return {"results": results, "shown": shown or (results[-1]["number"] if results else None)}
