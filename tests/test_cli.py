@@ -32,7 +32,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     left_with(0, name, "--help")
     shown = capsys.readouterr().out
     assert shown.startswith(f"usage: mask2iv {name}")
-    assert ("--out" in shown) == (name not in ("bench", "doctor")), "these write no data"
+    assert ("--out" in shown) == (name not in ("bench", "doctor", "studio")), "these write no data"
 
 
 def test_help_of_generate_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:

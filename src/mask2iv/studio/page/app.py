@@ -9,14 +9,16 @@ from typing import Any, cast
 from mask2iv.extras import require
 from mask2iv.studio import steps
 from mask2iv.studio.drawing import Drawing, Marked, Pose
+from mask2iv.studio.editing import Editing
 from mask2iv.studio.page.components import STATIC
 from mask2iv.studio.page.layout import ACTORS, FilmParts, SceneParts, film_parts, scene_parts
-from mask2iv.studio.page.views import cards_value, remark, scene_value, viewer_value
+from mask2iv.studio.page.views import cards_value, remark, scene_value, trajectory_value, viewer_value
 from mask2iv.studio.page.wiring import Wiring
 from mask2iv.studio.planning import Wish
 from mask2iv.studio.sessions import Session
 from mask2iv.studio.steps import Studio
 from mask2iv.studio.worker import Job
+from mask2iv.trajectories.editing.script import write_script
 
 Data = Mapping[str, Any]
 
@@ -35,6 +37,7 @@ def build(studio: Studio) -> Any:
         _wire_picture(studio, wiring, scene, film)
         _wire_object(studio, wiring, scene)
         _wire_prediction(studio, wiring, scene, film)
+        _wire_editing(wiring, film)
         _wire_film(studio, wiring, scene, film)
 
         def leave(request: Any) -> None:
@@ -55,11 +58,11 @@ def look() -> dict[str, Any]:
 
 def _wire_picture(studio: Studio, wiring: Wiring, scene: SceneParts, film: FilmParts) -> None:
     gr = require("gradio", "the studio")
-    outputs = [scene.board, scene.prompt, film.cards]
+    outputs = [scene.board, scene.prompt, film.cards, film.board]
 
     def shown(session: Session, drawing: Drawing) -> list[Any]:
         prompt = drawing.prompt or gr.skip()
-        return [scene_value(session), prompt, cards_value(session)]
+        return [scene_value(session), prompt, cards_value(session), trajectory_value(session)]
 
     for name, button in scene.samples.items():
 
@@ -112,25 +115,63 @@ def _wire_object(studio: Studio, wiring: Wiring, scene: SceneParts) -> None:
 
 
 def _wire_prediction(studio: Studio, wiring: Wiring, scene: SceneParts, film: FilmParts) -> None:
+    gr = require("gradio", "the studio")
+
     def predict(session: Session, *words: Any) -> Job:
         prompt, actor, seed, number, count = words
         wish = Wish(prompt or "", ACTORS[actor], int(seed or 0), int(number or 0) or None, int(count))
         return steps.predict(studio, session, wish)
 
-    def show(session: Session) -> list[Any]:
-        plan = session.plan
-        return [cards_value(session), remark("" if plan is None else plan.reading)]
+    def show(session: Session, begun: bool) -> list[Any]:
+        reading = "" if session.plan is None else session.plan.reading
+        return [cards_value(session), remark(reading), trajectory_value(session) if begun else gr.skip()]
 
     inputs = [scene.prompt, scene.actor, scene.seed, scene.steps, scene.candidates]
-    outputs = [film.cards, film.cards_notice]
+    outputs = [film.cards, film.cards_notice, film.board]
     wiring.job(scene.predict.click, predict, scene.predict_notice, scene.progress, show, inputs, outputs)
     wiring.step(scene.cancel.click, _cancel, scene.predict_notice)
 
     def choose(session: Session, data: Data) -> list[Any]:
         steps.choose(session, int(data["index"]))
-        return [cards_value(session)]
+        return [cards_value(session), trajectory_value(session, fresh=True)]
 
-    wiring.step(film.cards.choose, choose, film.cards_notice, outputs=[film.cards])
+    wiring.step(film.cards.choose, choose, film.cards_notice, outputs=[film.cards, film.board])
+
+
+def _wire_editing(wiring: Wiring, film: FilmParts) -> None:
+    def shown(session: Session, edits: Editing) -> list[Any]:
+        path = session.folder / "edits.json"
+        write_script(path, edits.script)
+        said = "; ".join(str(finding) for finding in edits.findings)
+        return [trajectory_value(session), remark(f"Look again: {said}." if said else ""), str(path)]
+
+    def edit(session: Session, data: Data) -> list[Any]:
+        edits = steps.editing(session)
+        edits.edit(data)
+        return shown(session, edits)
+
+    def undo(session: Session, _: Data) -> list[Any]:
+        edits = steps.editing(session)
+        edits.undo()
+        return shown(session, edits)
+
+    def redo(session: Session, _: Data) -> list[Any]:
+        edits = steps.editing(session)
+        edits.redo()
+        return shown(session, edits)
+
+    def load(session: Session, _: Data, path: str) -> list[Any]:
+        try:
+            edits = steps.editing(session)
+            edits.load(Path(path))
+        finally:
+            Path(path).unlink(missing_ok=True)
+        return shown(session, edits)
+
+    outputs = [film.board, film.findings, film.save]
+    for name, act in {"edit": edit, "undo": undo, "redo": redo}.items():
+        wiring.step(getattr(film.board, name), act, film.board_notice, outputs=outputs)
+    wiring.step(film.load.upload, load, film.board_notice, [film.load], outputs)
 
 
 def _wire_film(studio: Studio, wiring: Wiring, scene: SceneParts, film: FilmParts) -> None:
@@ -154,15 +195,19 @@ def _wire_film(studio: Studio, wiring: Wiring, scene: SceneParts, film: FilmPart
 
     def resume(session: Session, _: Data) -> list[Any]:
         steps.continue_from(session, session.results[-1].number if session.results else 0)
-        return [scene_value(session), "", cards_value(session)]
+        return [scene_value(session), "", cards_value(session), trajectory_value(session)]
 
     def render(session: Session) -> Job:
         return steps.render(studio, session)
 
-    wiring.job(film.render.click, render, film.notice, film.progress, shown, outputs=outputs)
+    def follow(session: Session, begun: bool) -> list[Any]:
+        return shown(session)
+
+    wiring.job(film.render.click, render, film.notice, film.progress, follow, outputs=outputs)
     wiring.step(film.cancel.click, _cancel, film.notice)
     wiring.step(film.viewer.show, show, film.notice, outputs=outputs)
-    wiring.step(film.resume.click, resume, scene.notice, outputs=[scene.board, scene.prompt, film.cards])
+    outputs = [scene.board, scene.prompt, film.cards, film.board]
+    wiring.step(film.resume.click, resume, scene.notice, outputs=outputs)
 
 
 def _cancel(session: Session, _: Data) -> Sequence[Any]:

@@ -18,6 +18,11 @@ def scene_board() -> Any:
     return _html("scene", "board.css", ["board.js", "scene.js"], {}, elem_id="scene")
 
 
+def trajectory_board() -> Any:
+    """The chosen trajectory, to scrub through and to change. Events: ``edit``, ``undo``, ``redo``."""
+    return _html("trajectory", "board.css", ["board.js", "trajectory.js"], {}, elem_id="trajectory")
+
+
 def cards() -> Any:
     """Candidates as moving previews. Event: ``choose``."""
     return _html("cards", "cards.css", ["cards.js"], {}, elem_id="candidates")

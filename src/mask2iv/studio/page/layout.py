@@ -9,7 +9,7 @@ from typing import Any
 from mask2iv.extras import require
 from mask2iv.shipped import sample_names
 from mask2iv.studio.drawing import SUFFIXES
-from mask2iv.studio.page.components import cards, notice, progress_line, scene_board, viewer
+from mask2iv.studio.page.components import cards, notice, progress_line, scene_board, trajectory_board, viewer
 from mask2iv.studio.planning import MOST_CANDIDATES, MOST_INFERENCE_STEPS, Actor
 
 ACTORS: dict[str, Actor | None] = {"as the words say": None, "a hand": "hand", "a robot arm": "robot"}
@@ -42,6 +42,11 @@ class FilmParts:
 
     cards: Any
     cards_notice: Any
+    board: Any
+    board_notice: Any
+    findings: Any
+    load: Any
+    save: Any
     render: Any
     cancel: Any
     notice: Any
@@ -102,8 +107,15 @@ def film_parts() -> FilmParts:
     """The second column."""
     gr = require("gradio", "the studio")
     _heading(4, "Choose a trajectory")
-    board = cards()
+    previews = cards()
     cards_notice = notice("cards-notice")
+    _heading(5, "Look and change")
+    board = trajectory_board()
+    board_notice = notice("trajectory-notice")
+    findings = notice("findings")
+    with gr.Row(elem_classes=["line"]):
+        save = gr.DownloadButton("Save the edits", size="sm", min_width=120, elem_id="save-edits")
+        load = gr.UploadButton("Load edits", file_types=[".json"], size="sm", min_width=120)
     _heading(6, "Video")
     with gr.Row(elem_classes=["line"]):
         render = gr.Button("Render the video", variant="primary", elem_id="render")
@@ -121,7 +133,24 @@ def film_parts() -> FilmParts:
             lines=3,
         )
         resume = gr.Button("Continue from the last frame", elem_id="resume")
-    return FilmParts(board, cards_notice, render, cancel, film_notice, progress, film, files, done, command, resume)
+    return FilmParts(
+        cards=previews,
+        cards_notice=cards_notice,
+        board=board,
+        board_notice=board_notice,
+        findings=findings,
+        load=load,
+        save=save,
+        render=render,
+        cancel=cancel,
+        notice=film_notice,
+        progress=progress,
+        viewer=film,
+        files=files,
+        done=done,
+        command=command,
+        resume=resume,
+    )
 
 
 def _heading(number: int, text: str) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from mask2iv.contract import BoolArray, UInt8Array
+from mask2iv.contract import LABEL_COLOURS, BoolArray, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.media.images import encode_jpeg
 from mask2iv.studio.sessions import Session
@@ -36,6 +36,8 @@ LABELS = {
     "candidates": "Candidates",
     "candidate": "Trajectories",
     "segmenter": "What finds the object",
+    "edit": "The change",
+    "edits": "Edits",
     "result": "Results",
 }
 """Names of fields as the page labels its controls."""
@@ -93,6 +95,31 @@ def cards_value(session: Session) -> dict[str, Any]:
         for index, candidate in enumerate(session.plan.candidates)
     ]
     return {"cards": cards, "ranked": False}
+
+
+def trajectory_value(session: Session, fresh: bool = False) -> dict[str, Any]:
+    """The value of the trajectory board; `fresh` for another trajectory than before, which is shown from its end."""
+    plan, edits = session.plan, None if session.chosen is None else session.edits[session.chosen]
+    if plan is None or plan.scene is None or edits is None:
+        return {"serial": next(_serial)}
+    labels = edits.trajectory.labels
+    pixels = np.zeros((*labels.shape, 4), dtype=np.uint8)
+    pixels[..., :3] = LABEL_COLOURS[labels]
+    pixels[..., 3] = (labels > 0) * np.uint8(255)
+    count, height, width = labels.shape
+    return {
+        "serial": next(_serial),
+        "fresh": fresh,
+        "width": width,
+        "height": height,
+        "frames": count,
+        "fps": edits.trajectory.fps,
+        "image": address(encode_jpeg(plan.scene.image, 92), "image/jpeg"),
+        "sprite": png_address(pixels.reshape(count * height, width, 4), "RGBA"),
+        "contacts": edits.contacts,
+        "undoable": edits.undoable,
+        "redoable": edits.redoable,
+    }
 
 
 def progress_value(job: Job | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from mask2iv.errors import InputError
 from mask2iv.extras import require
 from mask2iv.files import disk_fault
-from mask2iv.studio.page.views import alert, progress_value, told
+from mask2iv.studio.page.views import alert, progress_value, remark, told
 from mask2iv.studio.sessions import Session
 from mask2iv.studio.steps import Studio
 from mask2iv.studio.worker import Cancelled, Job
@@ -70,7 +70,7 @@ class Wiring:
             event, notice, inputs, outputs: as of :meth:`step`.
             start: starts the job: given the session and the values of the inputs.
             line: component that shows the progress.
-            show: values of the outputs, while the job runs and at its end: given the session.
+            show: values of the outputs: given the session, and whether the job has just begun.
         """
         skipped = [self._gradio.skip()] * len(outputs)
 
@@ -78,18 +78,16 @@ class Wiring:
             try:
                 session = self._session(request)
                 job = start(session, *values)
-                before: Sequence[Any] = ()
+                before = show(session, True)
+                yield ["", progress_value(job), *before]
                 while not job.wait(_LOOK):
-                    now = show(session)
+                    now = show(session, False)
                     # Pictures are sent again only when there are others.
                     yield ["", progress_value(job), *(skipped if now == before else now)]
                     before = now
-                if isinstance(job.error, Cancelled):
-                    yield ['<p role="status" class="remark">Cancelled.</p>', {}, *show(session)]
-                    return
-                if job.error is not None:
+                if job.error is not None and not isinstance(job.error, Cancelled):
                     raise _as_input_error(job.error) from job.error
-                yield ["", {}, *show(session)]
+                yield [remark("Cancelled." if job.error is not None else ""), {}, *show(session, False)]
             except InputError as error:
                 yield [alert(error), {}, *skipped]
                 raise self._shown(error) from None
