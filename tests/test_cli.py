@@ -145,6 +145,7 @@ MISSING = {
     "curate": ["absent", "--out", "out"],
     "doctor": ["absent"],
     "join": ["absent", "absent", "--out", "out"],
+    "studio": ["--model", "absent"],
     "simulate": ["--out", "absent/file"],
     "bench": ["--model", "absent"],
     "evaluate": ["--data", "absent", "--out", "out"],

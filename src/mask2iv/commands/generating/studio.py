@@ -38,11 +38,12 @@ class OpenStudio:
 
     def run(self) -> int:
         from mask2iv.generation.run import check_model
-        from mask2iv.studio.page.serve import served
 
         if not 0 <= self.port <= 65535:
             raise InputError("port", f"must be 0 to 65535, found {self.port}")
         check_model("generate", self.model)
+        from mask2iv.studio.page.serve import served
+
         sampling = Sampling(model=self.model, device=self.device, threads=self.threads)
         with served(self.port, sampling, self.acceleration, self.segmenter_weights) as address:
             print(f"mask2iv studio: {address} (Ctrl+C ends it and removes its files)", flush=True)
