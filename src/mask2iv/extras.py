@@ -10,6 +10,7 @@ from mask2iv.errors import InputError
 EXTRAS = {
     "bitsandbytes": "adamw8bit",
     "gradio": "studio",
+    "mink": "execute",
     "mujoco": "sim",
     "onnxruntime": "segment",
     "peft": "train",

@@ -52,7 +52,8 @@ class StageBuilder:
         self._bodies += 1
         return self._bodies - 1
 
-    def _add(self, body: Any, group: str, geom: Geom, pose: Pose) -> None:
+    def _add(self, body: Any, group: str, geom: Geom, pose: Pose) -> Any:
+        """Adds a shape to a body of MuJoCo's specification; returns MuJoCo's shape."""
         name = f"{group}-{self._count}"
         self._count += 1
         extra: dict[str, Any] = {}
@@ -66,7 +67,7 @@ class StageBuilder:
             extra["meshname"] = name
         size = np.zeros(3)
         size[: len(geom.size)] = geom.size
-        body.add_geom(
+        added = body.add_geom(
             name=name,
             type=_KINDS[geom.kind],
             size=size,
@@ -80,6 +81,7 @@ class StageBuilder:
             **extra,
         )
         self._groups.append((name, group, geom.touch))
+        return added
 
     def compile(self) -> CompiledScene:
         return CompiledScene(self.spec.compile(), self._groups, self._bodies)

@@ -1,0 +1,231 @@
+"""One attempt: a plan is carried out in a scene with dynamics, and what becomes of the object is recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mask2iv.contract import UInt8Array
+from mask2iv.execution.physics.arm import Arm
+from mask2iv.execution.physics.stage import TIMESTEP, DynamicBuilder
+from mask2iv.execution.plan import MotionPlan
+from mask2iv.sim.choreography.actors import Robot
+from mask2iv.sim.choreography.motion import Frame
+from mask2iv.sim.config import SimConfig
+from mask2iv.sim.generate import replay
+from mask2iv.sim.world.backend import require_mujoco
+from mask2iv.sim.world.geometry import Array, Pose, slerp
+from mask2iv.sim.world.render import Renderer
+
+mujoco = require_mujoco()
+SLOWER = 2.0
+"""A second of the trajectory takes this many in physics: the simulated motions are faster than an arm's."""
+_CONTROL = 0.04
+"""Seconds between two tool poses."""
+_SPEED = 0.25
+"""Of the tool on its way to the object, m/s."""
+SQUEEZE = 0.03
+"""How far the jaws are told to close beyond the object, metres: by the actuators' stiffness, the force of the grip."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of the target.
+
+    Attributes:
+        poses: float64 [N, 4, 4], of the target's base, every `_CONTROL` seconds.
+        joints: float64 [N], of its moving part; 0 without one.
+        touching: bool [N], whether the gripper touches it.
+        missed: largest distance of a tool pose that was asked for from the one that the arm can take, metres.
+        video: uint8 [K, H, W, 3] where pictures were asked for.
+    """
+
+    poses: Array
+    joints: Array
+    touching: NDArray[np.bool_]
+    missed: float
+    video: UInt8Array | None = None
+
+
+class Trial:
+    """A scene of the simulator with dynamics, at its start.
+
+    Args:
+        config, seed, index, draw: of the clip, see its metadata.
+
+    Raises:
+        InputError: the draw is not plausible here, or mink is not installed.
+    """
+
+    def __init__(self, config: SimConfig, seed: int, index: int, draw: int) -> None:
+        builder = DynamicBuilder()
+        self.performance, self.set_up = replay(config, seed, index, draw, builder)
+        self.frames: list[Frame] = self.performance.played[0]
+        task = self.set_up.task
+        assert isinstance(self.set_up.actors[0], Robot)
+        self.robot = self.set_up.actors[0]
+        if task.receptacle is not None:
+            builder.add_static("receptacle", task.receptacle[0].base, task.receptacle[1])
+        builder.add_target(task.target, self.frames[0].base, self.frames[0].joint)
+        builder.add_arm(self.robot)
+        self.stage = builder.compile()
+        model, self.data = self.stage.model, self.stage.data
+        self.model = model
+        if task.target.joint is not None:
+            self.data.qpos[int(model.joint("mover").qposadr[0])] = self.frames[0].joint
+        self.arm = Arm(self.stage, self.robot)
+        first = self.frames[0]
+        self.arm.start(matrix(first.tool), 2 * float(first.closure[0]), self.frames[-1].base.p)
+        self._target = model.body("target").id
+        moved = [i for i in range(model.nbody) if model.body(i).name in ("target", "mover")]
+        fingers = [i for i in range(model.nbody) if model.body(i).name in ("tool", "jaw-right", "jaw-left")]
+        self._thing, self._fingers = set(moved), set(fingers)
+        self._poses: list[Array] = []
+        self._joints: list[float] = []
+        self._touching: list[bool] = []
+        self._pictures: list[UInt8Array] = []
+        self._renderer: Renderer | None = None
+        self._steps = 0
+
+    def run(self, plan: MotionPlan, renderer: Renderer | None = None, fps: float = 8.0) -> Outcome:
+        """Carry a plan out; with a renderer, film it.
+
+        Args:
+            plan: for this scene.
+            renderer: of the configuration's size.
+            fps: frame rate of the plan.
+        """
+        self._renderer = renderer
+        if renderer is not None:
+            renderer.load(self.model)
+        self._record()
+        if plan.contact is None:
+            self._wait(1.0)
+        else:
+            self._carry_out(plan, fps)
+        video = np.stack(self._pictures) if self._pictures else None
+        return Outcome(np.stack(self._poses), np.array(self._joints), np.array(self._touching), self.arm.missed, video)
+
+    def _carry_out(self, plan: MotionPlan, fps: float) -> None:
+        contact = plan.contact
+        assert contact is not None
+        touch, release = contact.touch, contact.release
+        tool, approach = plan.tool, plan.approach
+        if contact.held:
+            self._go([self.arm.tool], self._grip(plan), 0.4)
+        else:
+            flip = self.arm.nearer_half_turn(tool[touch])
+            if not np.allclose(flip, tool[touch]):
+                half = np.diag([-1.0, -1.0, 1.0, 1.0])
+                tool, approach = tool @ half, approach @ half
+            opened = float(plan.opening[touch]) if plan.kind == "push" else min(plan.width + 0.024, 0.11)
+            self._come(approach, opened)
+            self._straight(tool[touch], opened, 0.12)
+            if plan.kind == "grasp":
+                self._go([tool[touch]], self._grip(plan), 0.5)
+        grip = float(plan.opening[touch]) if plan.kind == "push" else self._grip(plan)
+        path = _refined(tool[touch : release + 1], SLOWER / fps / _CONTROL)
+        self._go(path, grip, SLOWER * (release - touch) / fps)
+        if contact.kept:
+            self._wait(0.8)
+            return
+        self._wait(0.25)
+        self._leave(plan, tool[release])
+        self._wait(0.5)
+
+    def _grip(self, plan: MotionPlan) -> float:
+        return max(min(plan.width, self.arm.opening) - SQUEEZE, -SQUEEZE)
+
+    def _come(self, approach: Array, opening: float) -> None:
+        """To the approach pose, from above."""
+        here = self.arm.tool
+        above = approach.copy()
+        above[2, 3] = max(approach[2, 3], here[2, 3], 0.12)
+        for goal in (above, approach):
+            self._straight(goal, opening, _SPEED)
+
+    def _straight(self, goal: Array, opening: float, speed: float) -> None:
+        here = self.arm.tool
+        length = float(np.linalg.norm(goal[:3, 3] - here[:3, 3]))
+        seconds = max(length / speed, 0.3)
+        count = max(round(seconds / _CONTROL), 2)
+        self._go([_between(here, goal, s) for s in _eased(count)], opening, seconds)
+
+    def _leave(self, plan: MotionPlan, last: Array) -> None:
+        if plan.kind == "push":
+            away = last.copy()
+            way = plan.tool[-1, :3, 3] - plan.tool[0, :3, 3]
+            away[:3, 3] -= 0.03 * way / max(float(np.linalg.norm(way)), 1e-6)
+        else:
+            self._go([last], min(self.arm.opening + 0.03, 0.11), 0.4)
+            away = last.copy()
+            away[:3, 3] -= last[:3, 2] * 0.08
+        opening = float(plan.opening[0]) if plan.kind == "push" else min(self.arm.opening + 0.005, 0.11)
+        self._straight(away, opening, 0.15)
+        up = away.copy()
+        up[2, 3] += 0.06
+        self._straight(up, opening, 0.2)
+
+    def _go(self, poses: list[Array], opening: float, seconds: float) -> None:
+        self.arm.follow(np.stack(poses), np.full(len(poses), opening), max(seconds, TIMESTEP), self._each)
+
+    def _wait(self, seconds: float) -> None:
+        for _ in range(round(seconds / TIMESTEP)):
+            mujoco.mj_step(self.model, self.data)
+            self._each()
+
+    def _each(self) -> None:
+        self._steps += 1
+        if self._steps % round(_CONTROL / TIMESTEP) == 0:
+            self._record()
+
+    def _record(self) -> None:
+        pose = np.eye(4)
+        pose[:3, :3] = self.data.xmat[self._target].reshape(3, 3)
+        pose[:3, 3] = self.data.xpos[self._target]
+        self._poses.append(pose)
+        moved = self.set_up.task.target.joint
+        self._joints.append(0.0 if moved is None else float(self.data.joint("mover").qpos[0]))
+        self._touching.append(self._touches())
+        if self._renderer is not None and len(self._poses) % 5 == 1:
+            self._pictures.append(self._renderer.picture(self.data))
+
+    def _touches(self) -> bool:
+        body = self.model.geom_bodyid
+        for pair in self.data.contact.geom:
+            a, b = int(body[pair[0]]), int(body[pair[1]])
+            if (a in self._thing and b in self._fingers) or (b in self._thing and a in self._fingers):
+                return True
+        return False
+
+
+def matrix(pose: Pose) -> Array:
+    """A pose as float64 [4, 4]."""
+    result = np.eye(4)
+    result[:3, :3], result[:3, 3] = pose.r, pose.p
+    return result
+
+
+def _between(a: Array, b: Array, s: float) -> Array:
+    result = np.eye(4)
+    result[:3, :3] = slerp(a[:3, :3], b[:3, :3], s)
+    result[:3, 3] = a[:3, 3] + (b[:3, 3] - a[:3, 3]) * s
+    return result
+
+
+def _eased(count: int) -> Array:
+    s = np.arange(1, count + 1) / count
+    eased: Array = s**2 * (3 - 2 * s)
+    return eased
+
+
+def _refined(poses: Array, parts: float) -> list[Array]:
+    """Poses with about `parts` steps from each to the next."""
+    count = max(round(parts), 1)
+    result = [poses[0]]
+    for a, b in pairwise(poses):
+        result += [_between(a, b, k / count) for k in range(1, count + 1)]
+    return result
