@@ -13,9 +13,8 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mask2iv.contract import BoolArray, Label, Trajectory
+from mask2iv.contract import BoolArray, Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.execution.camera import Array, PinholeCamera
 from mask2iv.execution.motion import ObjectMotion
@@ -30,7 +29,7 @@ _PENALTY = np.array([0.02, 0.02, 0.08, 0.03, 0.03])
 """Cost, in IoU, of a change since the previous frame, by a decimetre or a radian."""
 _GAIN = 0.02
 """A richer freedom is chosen where it overlays the masks this much better (IoU)."""
-_POINTS = 900
+_POINTS = 600
 _CELL = 0.006
 """Spacing of the points below a surface, metres."""
 
@@ -95,9 +94,8 @@ def _fit(
     axes = _AXES[freedom]
     found = [np.zeros(5)]
     for labels in trajectory.labels[1:]:
-        mask = labels == Label.OBJECT
-        hidden = ~mask & (labels != Label.BACKGROUND)
-        found.append(_search(overlay, mask, hidden, found[-1], axes, drop) if mask.any() else found[-1])
+        seen_at_all = bool((labels == Label.OBJECT).any())
+        found.append(_search(overlay, _Target(overlay, labels), found[-1], axes, drop) if seen_at_all else found[-1])
     seen = [overlay.visible(p, f == Label.OBJECT) for p, f in zip(found, trajectory.labels, strict=True)]
     parameters = np.stack(found)
     if 2 in axes:
@@ -108,7 +106,7 @@ def _fit(
     overlap, visible = [], []
     for one, labels in zip(parameters, trajectory.labels, strict=True):
         mask = labels == Label.OBJECT
-        overlap.append(overlay.iou(one, mask, ~mask & (labels != Label.BACKGROUND)))
+        overlap.append(_Target(overlay, labels).iou(one) if mask.any() else 0.0)
         visible.append(overlay.visible(one, mask))
     transforms = np.stack([overlay.transform(one) for one in parameters])
     return ObjectMotion(points, transforms, np.array(overlap), np.array(visible), freedom)
@@ -164,32 +162,57 @@ class _Overlay:
         result[:3, 3] = self.middle + shift - turn @ self.middle
         return result
 
-    def __call__(self, parameters: Array) -> NDArray[np.float64]:
-        """How much of each pixel the moved surface covers, [H, W] in [0, 1]."""
+    def project(self, parameters: Array) -> tuple[Array, Array]:
+        """Pixels (x, y) [N, 2] of the moved points, and how many pixels each stands for, [N]."""
         moved = self.transform(parameters)
         pixels, depth = self.camera.project(self.points @ moved[:3, :3].T + moved[:3, 3])
-        grown = self.weight * (self.depth / np.maximum(depth, 1e-3)) ** 2
-        low = np.floor(pixels).astype(int)
-        part = pixels - low
-        cover = np.zeros((self.height + 2) * (self.width + 2))
-        for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
-            # One pixel of rim takes what falls outside.
-            x, y = np.clip(low[:, 0] + dx + 1, 0, self.width + 1), np.clip(low[:, 1] + dy + 1, 0, self.height + 1)
-            share = np.abs(1 - dx - part[:, 0]) * np.abs(1 - dy - part[:, 1]) * grown
-            cover += np.bincount(y * (self.width + 2) + x, share, len(cover))
-        return np.minimum(cover.reshape(self.height + 2, self.width + 2)[1:-1, 1:-1], 1.0)
+        return pixels, self.weight * (self.depth / np.maximum(depth, 1e-3)) ** 2
 
-    def iou(self, parameters: Array, mask: BoolArray, hidden: BoolArray) -> float:
-        """IoU of the moved surface and a mask, over the pixels that no other label hides."""
-        cover = self(parameters)
-        cover[hidden] = 0
-        both = float(cover[mask].sum())
-        either = float(mask.sum() + cover.sum()) - both
-        return both / either if either > 0 else 0.0
+    def cover(self, parameters: Array, corner: tuple[int, int], size: tuple[int, int]) -> tuple[Array, float]:
+        """How much of each pixel of a window the moved surface covers, [h, w] in [0, 1], and its pixels outside."""
+        pixels, grown = self.project(parameters)
+        height, width = size
+        # One pixel of rim takes what falls outside.
+        low = np.floor(pixels).astype(np.intp)
+        part = pixels - low
+        low -= np.array(corner) - 1
+        x = np.minimum(np.maximum(np.concatenate([low[:, 0], low[:, 0] + 1]), 0), width + 1)
+        y = np.minimum(np.maximum(np.concatenate([low[:, 1], low[:, 1] + 1]), 0), height + 1)
+        count = len(pixels)
+        left, right, above, below = x[:count], x[count:], y[:count] * (width + 2), y[count:] * (width + 2)
+        u, v = part[:, 0], part[:, 1]
+        places = np.concatenate([above + left, above + right, below + left, below + right])
+        shares = np.concatenate([(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v]) * np.tile(grown, 4)
+        flat = np.bincount(places, shares, (height + 2) * (width + 2)).reshape(height + 2, width + 2)
+        inner = flat[1:-1, 1:-1]
+        return np.minimum(inner, 1.0), float(flat.sum() - inner.sum())
 
     def visible(self, parameters: Array, mask: BoolArray) -> float:
         """A mask's area over that of the moved surface."""
-        return float(mask.sum() / max(self(parameters).sum(), 1.0))
+        cover, _ = self.cover(parameters, (0, 0), mask.shape)  # type: ignore[arg-type]
+        return float(mask.sum() / max(cover.sum(), 1.0))
+
+
+class _Target:
+    """One frame's mask, in a window around it."""
+
+    def __init__(self, overlay: _Overlay, labels: UInt8Array) -> None:
+        mask = labels == Label.OBJECT
+        rows, columns = np.nonzero(mask)
+        margin = 12 + int(0.3 * max(np.ptp(rows), np.ptp(columns)))
+        top, left = max(int(rows.min()) - margin, 0), max(int(columns.min()) - margin, 0)
+        window = (slice(top, int(rows.max()) + margin + 1), slice(left, int(columns.max()) + margin + 1))
+        self.overlay, self.corner = overlay, (left, top)
+        self.mask = mask[window]
+        self.known = self.mask | (labels[window] == Label.BACKGROUND)
+        self.area = float(self.mask.sum())
+        self.centre = np.array([columns.mean(), rows.mean()])
+
+    def iou(self, parameters: Array) -> float:
+        """IoU of the moved surface and the mask, over the pixels that no other label hides."""
+        cover, outside = self.overlay.cover(parameters, self.corner, self.mask.shape)  # type: ignore[arg-type]
+        both = float(cover[self.mask].sum())
+        return both / (self.area + float(cover[self.known].sum()) + outside - both)
 
 
 def _about(axis: Array, angle: float) -> Array:
@@ -199,20 +222,18 @@ def _about(axis: Array, angle: float) -> Array:
     return turned
 
 
-def _search(
-    overlay: _Overlay, mask: BoolArray, hidden: BoolArray, before: Array, axes: tuple[int, ...], drop: float
-) -> Array:
+def _search(overlay: _Overlay, target: _Target, before: Array, axes: tuple[int, ...], drop: float) -> Array:
     """The parameters that overlay a mask best, by pattern search from the previous ones and from the centroids."""
     per = np.array([10.0, 10.0, 10.0, 1.0, 1.0])
 
     def score(parameters: Array) -> float:
         if parameters[2] < drop - 1e-9:
             return -np.inf
-        return overlay.iou(parameters, mask, hidden) - float(_PENALTY @ np.abs((parameters - before) * per))
+        return target.iou(parameters) - float(_PENALTY @ np.abs((parameters - before) * per))
 
-    starts = [before, _centred(overlay, mask, before, axes)]
+    starts = [before, _centred(overlay, target, before, axes)]
     if 2 in axes:
-        starts.append(_centred(overlay, mask, before, _AXES["table"]))
+        starts.append(_centred(overlay, target, before, _AXES["table"]))
     scores = [score(one) for one in starts]
     best, value = starts[int(np.argmax(scores))].copy(), max(scores)
     # Along the line of sight the picture hardly changes: a direction of its own, or the search stalls.
@@ -230,15 +251,10 @@ def _search(
     return best
 
 
-def _centred(overlay: _Overlay, mask: BoolArray, before: Array, axes: tuple[int, ...]) -> Array:
+def _centred(overlay: _Overlay, target: _Target, before: Array, axes: tuple[int, ...]) -> Array:
     """The previous parameters, shifted so that the surface's centroid falls on the mask's."""
-    cover = overlay(before)
-    total = cover.sum()
-    if total < 1:
-        return before
-    rows, columns = np.nonzero(mask)
-    grid = overlay.camera.grid()
-    gap = np.array([columns.mean(), rows.mean()]) - (grid * cover[..., None]).sum(axis=(0, 1)) / total
+    pixels, grown = overlay.project(before)
+    gap = target.centre - (pixels * grown[:, None]).sum(axis=0) / grown.sum()
     shift = overlay.transform(before)
     here = shift[:3, :3] @ overlay.middle + shift[:3, 3]
     pixel, _ = overlay.camera.project(here)

@@ -20,7 +20,7 @@ from mask2iv.sim.world.stage import Stage, StageBuilder
 mujoco = require_mujoco()
 
 TIMESTEP = 0.002
-_FIXED, _OBJECT, _ARM = 1, 2, 4
+_FIXED, _OBJECT, _ARM, _ROOM = 1, 2, 4, 8
 _DENSITY = 300.0
 """Of all objects, kg/m^3; a mesh fills 0.4 of its bounding box."""
 MASS = (0.04, 0.4)
@@ -53,8 +53,9 @@ class DynamicBuilder(StageBuilder):
         added = super()._add(body, group, geom, pose)
         arm, thing = group.startswith("actor"), group in ("base", "mover")
         if geom.touch:
-            added.contype = _ARM if arm else _OBJECT if thing else _FIXED
-            added.conaffinity = _FIXED if arm else (_FIXED | _ARM) if thing else 0
+            # As in the simulator, arms pass through walls and furniture; they stand against them.
+            added.contype = _ARM if arm else _OBJECT if thing else _ROOM if group == "room" else _FIXED
+            added.conaffinity = _FIXED if arm else (_FIXED | _ARM | _ROOM) if thing else 0
         added.condim = 4 if arm or thing else 3
         added.friction = [_PAD_FRICTION if arm else _FRICTION.get(group, 0.6), 0.02, 0.0005]
         if not geom.touch:
