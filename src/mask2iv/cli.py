@@ -52,6 +52,7 @@ COMMANDS = {
     "simulate": ("datasets.simulate:Simulate", "make a set of simulated interactions with exact masks"),
     "bench": ("measuring.bench:Bench", "time the parts of generation"),
     "evaluate": ("measuring.evaluate:Evaluate", "measure a model, or any videos, on held-out clips"),
+    "execute": ("measuring.execute:Execute", "execute trajectories by a robot arm in physics: task success"),
     "compare": ("measuring.compare:Compare", "put several evaluations into one table, with paired differences"),
     "reproduce": ("measuring.reproduce:Reproduce", "make the paper's tables: train, evaluate, compare"),
     "import": ("models.official:Import", "make a model folder from an original checkpoint"),

@@ -65,7 +65,8 @@ def find_contact(
     above = [_foot(motion, k) - table for k in (0, -1)]
     held = verb == "putting down" or (not verb and bool(near[0]) and above[0] > STANDS)
     kept = verb in KEPT or (not verb and bool(near[-1]) and above[1] > STANDS)
-    touch, release = 0 if held else touch, count - 1 if kept else release
+    touch = 0 if held else touch
+    release = count - 1 if kept else min(max(release, touch + 1), count - 1)
     share = float(near[touch : release + 1].mean())
     point = _point(trajectory, camera, motion, range(touch, min(touch + 3, count)))
     return Contact(touch, release, held, kept, point, share)

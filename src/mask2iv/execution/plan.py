@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -36,7 +36,8 @@ class MotionPlan:
     """What a gripper does, in T steps of the trajectory's frames.
 
     Attributes:
-        kind: "grasp" (the object moves with the gripper), "push" (it is pushed from behind) or "rest" (nothing).
+        kind: "grasp" (the object moves with the gripper), "push" (it is pushed from behind), "swing" (a finger moves
+            a lid) or "rest" (nothing is done).
         motion: the object's.
         contact: when and where it is handled; None for "rest".
         tool: float64 [T, 4, 4], the tool's pose in the world, whose origin lies between the jaws' tips, z along the
@@ -45,9 +46,10 @@ class MotionPlan:
         width: of the object between the jaws, metres.
         approach: float64 [4, 4], the pose from which the tool comes, clear of the object.
         confidence: float64 [T] in [0, 1].
+        advance: [3], unit direction in which the tool is to feel for the object from `approach`; 0: it need not.
     """
 
-    kind: Literal["grasp", "push", "rest"]
+    kind: Literal["grasp", "push", "swing", "rest"]
     motion: ObjectMotion
     contact: Contact | None
     tool: Array
@@ -55,6 +57,7 @@ class MotionPlan:
     width: float
     approach: Array
     confidence: Array
+    advance: Array = field(default_factory=lambda: np.zeros(3))
 
 
 def plan_motion(

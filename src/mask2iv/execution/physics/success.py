@@ -68,7 +68,7 @@ def judge(task: Task, outcome: Outcome) -> Verdict:
     )
     distance = float(np.linalg.norm(facts.end - facts.true_end))
     done, near = _CRITERIA[task.verb](task, outcome, facts)
-    return Verdict(done, done and near, distance)
+    return Verdict(bool(done), bool(done and near), distance)
 
 
 def _picked_up(task: Task, outcome: Outcome, facts: _Facts) -> tuple[bool, bool]:

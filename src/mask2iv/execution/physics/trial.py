@@ -31,6 +31,10 @@ SQUEEZE = 0.03
 """How far the jaws are told to close beyond the object, metres: by the actuators' stiffness, the force of the grip."""
 
 
+_FEEL, _FEEL_STEP, _PRESSED = 0.06, 0.002, 0.006
+"""How far the tool feels for an object, in which steps, and how much farther than the touch it presses, metres."""
+
+
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """What became of the target.
@@ -98,14 +102,47 @@ class Trial:
             renderer: of the configuration's size.
             fps: frame rate of the plan.
         """
+        if plan.contact is None:
+            return self.rest(renderer)
+        self._begin(renderer)
+        self._carry_out(plan, fps)
+        return self._outcome()
+
+    def rest(self, renderer: Renderer | None = None) -> Outcome:
+        """Do nothing for a second."""
+        self._begin(renderer)
+        self._wait(1.0)
+        return self._outcome()
+
+    def replay(self, renderer: Renderer | None = None, fps: float = 8.0) -> Outcome:
+        """Carry out the animation's own gripper poses: what control and contact alone lose."""
+        self._begin(renderer)
+        task, frames = self.set_up.task, self.frames
+        tools = np.stack([matrix(frame.tool) for frame in frames])
+        if not np.allclose(self.arm.tool[:3, :3], tools[0, :3, :3], atol=0.3):
+            tools = tools @ np.diag([-1.0, -1.0, 1.0, 1.0])
+        shut = min(float(frame.closure[0]) for frame in frames)
+        touch = int(np.argmax(self.performance.touch[0]))
+        parts = SLOWER / fps / _CONTROL
+        for k in range(1, len(frames)):
+            path = _refined(tools[k - 1 : k + 1], parts)[1:]
+            opening = 2 * float(frames[k].closure[0])
+            # Shut, the animated jaws only touch.
+            if task.mode == "hold" and opening < 2 * shut + 0.002:
+                opening -= SQUEEZE
+            self._go(path, opening, SLOWER / fps)
+            if k == touch:
+                self._go([tools[k]], opening, 0.4)
+        self._wait(0.5)
+        return self._outcome()
+
+    def _begin(self, renderer: Renderer | None) -> None:
         self._renderer = renderer
         if renderer is not None:
             renderer.load(self.model)
         self._record()
-        if plan.contact is None:
-            self._wait(1.0)
-        else:
-            self._carry_out(plan, fps)
+
+    def _outcome(self) -> Outcome:
         video = np.stack(self._pictures) if self._pictures else None
         return Outcome(np.stack(self._poses), np.array(self._joints), np.array(self._touching), self.arm.missed, video)
 
@@ -116,6 +153,8 @@ class Trial:
         tool, approach = plan.tool, plan.approach
         if contact.held:
             self._go([self.arm.tool], self._grip(plan), 0.4)
+        elif plan.kind == "swing":
+            tool = self._feel(plan)
         else:
             flip = self.arm.nearer_half_turn(tool[touch])
             if not np.allclose(flip, tool[touch]):
@@ -126,7 +165,7 @@ class Trial:
             self._straight(tool[touch], opened, 0.12)
             if plan.kind == "grasp":
                 self._go([tool[touch]], self._grip(plan), 0.5)
-        grip = float(plan.opening[touch]) if plan.kind == "push" else self._grip(plan)
+        grip = self._grip(plan) if plan.kind == "grasp" else float(plan.opening[touch])
         path = _refined(tool[touch : release + 1], SLOWER / fps / _CONTROL)
         self._go(path, grip, SLOWER * (release - touch) / fps)
         if contact.kept:
@@ -135,6 +174,28 @@ class Trial:
         self._wait(0.25)
         self._leave(plan, tool[release])
         self._wait(0.5)
+
+    def _feel(self, plan: MotionPlan) -> Array:
+        """Advance until the tool touches the object; returns the plan's path, shifted by what was found."""
+        assert plan.contact is not None
+        path, approach = plan.tool, plan.approach
+        flip = self.arm.nearer_half_turn(approach)
+        if not np.allclose(flip, approach):
+            half = np.diag([-1.0, -1.0, 1.0, 1.0])
+            path, approach = path @ half, approach @ half
+        self._come(approach, 0.0)
+        for k in range(1, round(_FEEL / _FEEL_STEP) + 1):
+            pose = approach.copy()
+            pose[:3, 3] += plan.advance * k * _FEEL_STEP
+            self._go([pose], 0.0, 0.04)
+            if self._touches():
+                break
+        planned = path[plan.contact.touch, :3, 3]
+        # Only along the way: what lies across it was not felt.
+        late = float((self.arm.tool[:3, 3] - planned) @ plan.advance) + _PRESSED
+        shifted = path.copy()
+        shifted[:, :3, 3] += plan.advance * late
+        return shifted
 
     def _grip(self, plan: MotionPlan) -> float:
         return max(min(plan.width, self.arm.opening) - SQUEEZE, -SQUEEZE)
@@ -155,7 +216,7 @@ class Trial:
         self._go([_between(here, goal, s) for s in _eased(count)], opening, seconds)
 
     def _leave(self, plan: MotionPlan, last: Array) -> None:
-        if plan.kind == "push":
+        if plan.kind != "grasp":
             away = last.copy()
             way = plan.tool[-1, :3, 3] - plan.tool[0, :3, 3]
             away[:3, 3] -= 0.03 * way / max(float(np.linalg.norm(way)), 1e-6)
@@ -163,7 +224,7 @@ class Trial:
             self._go([last], min(self.arm.opening + 0.03, 0.11), 0.4)
             away = last.copy()
             away[:3, 3] -= last[:3, 2] * 0.08
-        opening = float(plan.opening[0]) if plan.kind == "push" else min(self.arm.opening + 0.005, 0.11)
+        opening = min(self.arm.opening + 0.005, 0.11) if plan.kind == "grasp" else float(plan.opening[0])
         self._straight(away, opening, 0.15)
         up = away.copy()
         up[2, 3] += 0.06

@@ -1,0 +1,86 @@
+"""``mask2iv execute``: do the actions work? Trajectories executed by a robot arm in physics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from mask2iv.errors import InputError
+
+if TYPE_CHECKING:
+    from mask2iv.execution.benchmark import Predict
+
+
+@dataclass(frozen=True)
+class Execute:
+    """Execute mask trajectories by a robot arm in a physics simulation, and tell how often the action succeeds.
+
+    Writes PLAN.jsonl with every attempt, success.json and report.md, and prints the tables. Attempts that are there
+    already are not made again, so an interrupted command goes on when called again. docs/execution.md states what
+    counts as success.
+
+        mask2iv execute --benchmark sim-robot --plans text,target,oracle --clips 100 --out success
+    """
+
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Folder of the figures."""
+    benchmark: Literal["sim-robot"] = "sim-robot"
+    """Whose scenes."""
+    plans: Annotated[str, tyro.conf.arg(metavar="NAME,NAME")] = "text,target,best,oracle,slide,rest"
+    """What is executed. Of a model: text, target, text-target, best (of several from text). True: oracle (masks),
+    oracle-table (masks, depth from an assumed table), oracle-motion, oracle-tool. Trivial: slide, rest."""
+    split: Literal["validation", "test"] = "test"
+    """Part of the benchmark."""
+    clips: Annotated[int, tyro.conf.arg(metavar="N")] = 100
+    """The first N clips of the split."""
+    start: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Leave out the first N clips."""
+    model: Annotated[str, tyro.conf.arg(metavar="embedded|FOLDER")] = "embedded"
+    """The weights that come with the package, or a model folder."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Of the model's draws."""
+    candidates: Annotated[int, tyro.conf.arg(metavar="K")] = 8
+    """Of how many candidates the plan "best" is the best."""
+    films: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Write films of the first N clips of the split: masks beside the execution."""
+
+    def run(self) -> None:
+        names = [name.strip() for name in self.plans.split(",") if name.strip()]
+        for name, least in {"clips": 1, "start": 0, "films": 0, "candidates": 2}.items():
+            if getattr(self, name) < least:
+                raise InputError(name, f"must be at least {least}, found {getattr(self, name)}")
+        if self.start >= self.clips:
+            raise InputError("start", f"must be below --clips ({self.clips}), found {self.start}")
+
+        from mask2iv.extras import require
+
+        require("mink", "execution")
+        from tqdm import tqdm
+
+        from mask2iv.execution.benchmark import NETWORK, PLANS, Attempt, execute, markdown, summary
+        from mask2iv.files import atomic_write
+
+        unknown = [name for name in names if name not in PLANS]
+        if unknown or not names:
+            raise InputError("plans", f"must be among {', '.join(PLANS)}, found {', '.join(unknown) or 'none'}")
+        predict = self._predict() if set(names) & set(NETWORK) else None
+        chosen = range(self.start, self.clips)
+        with tqdm(total=len(chosen) * len(names), unit="attempt", desc="execute") as bar:
+
+            def told(name: str, row: Attempt) -> None:
+                bar.update()
+
+            execute(self.out, self.split, chosen, names, predict, self.seed, self.films, told)
+        text = markdown(summary(self.out, tuple(PLANS)))
+        with atomic_write(self.out / "report.md") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        print(text, end="")
+
+    def _predict(self) -> Predict:
+        """The model's trajectories."""
+        from mask2iv.execution.predictions import predictor
+
+        return predictor(self.model, self.candidates)

@@ -1,0 +1,333 @@
+"""Task success on sim-robot: trajectories of several origins, executed in the same scenes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mask2iv.contract import BoolArray, Clip, Trajectory, UInt8Array
+from mask2iv.errors import InputError
+from mask2iv.evaluation.measures.baselines import object_slides, object_stays
+from mask2iv.execution.camera import Array, PinholeCamera, table_depth
+from mask2iv.execution.contact import Contact
+from mask2iv.execution.grasps import Gripper
+from mask2iv.execution.lifting import surface
+from mask2iv.execution.motion import ObjectMotion
+from mask2iv.execution.physics.success import Verdict, judge
+from mask2iv.execution.physics.trial import Outcome, Trial, matrix
+from mask2iv.execution.plan import MotionPlan, plan_motion, plan_of_motion, scene_points
+from mask2iv.execution.swing import plan_swing
+from mask2iv.files import disk_faults, write_json
+from mask2iv.media.videos import write_video
+from mask2iv.sim.benchmark import BENCHMARKS, read_record
+from mask2iv.sim.config import SimConfig
+from mask2iv.sim.generate import simulate_clip
+from mask2iv.sim.world.render import Renderer
+
+PLANS = {
+    "text": "stage 1 from the caption",
+    "target": "stage 1 from the target mask",
+    "text-target": "stage 1 from both",
+    "best": "the best by score of several candidates from the caption",
+    "oracle": "true masks",
+    "oracle-table": "true masks, depth from an assumed table instead of the simulator's",
+    "oracle-motion": "true motion in 3-D in place of masks",
+    "oracle-tool": "true gripper poses: no grasp is planned",
+    "slide": "a straight slide of the first mask to the target, without an actor",
+    "rest": "nothing is done",
+}
+"""Where the executed trajectory comes from."""
+NETWORK = ("text", "target", "text-target", "best")
+"""Plans that need a model."""
+Predict = Callable[[str, Clip, int], Trajectory]
+"""A model's trajectory for a plan of :data:`NETWORK`, a clip and a seed."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One executed plan; the line of a journal.
+
+    Attributes:
+        clip_id, verb, object_name: of the scene.
+        kind: of the plan, "" where it failed.
+        done, at_target, distance: see :class:`~mask2iv.execution.physics.success.Verdict`.
+        confidence: mean of the plan's.
+        missed: see :class:`~mask2iv.execution.physics.trial.Outcome`.
+        problem: why there is no plan, "" if there is one.
+        seconds: of planning and of physics.
+    """
+
+    clip_id: str
+    verb: str
+    object_name: str
+    kind: str
+    done: bool
+    at_target: bool
+    distance: float
+    confidence: float
+    missed: float
+    problem: str = ""
+    seconds: list[float] = field(default_factory=list)
+
+
+class SceneOfClip:
+    """A clip of sim-robot with what a robot knows besides: camera and depth.
+
+    Args:
+        config: of the split.
+        series: its seed.
+        index, draw: of the clip.
+        renderer: of the configuration's size.
+    """
+
+    def __init__(self, config: SimConfig, series: int, index: int, draw: int, renderer: Renderer) -> None:
+        self._arguments = (config, series, index, draw)
+        self.renderer = renderer
+        clip, _ = simulate_clip(config, series, index, renderer, draw)
+        self.clip = BENCHMARKS["sim-robot"].named(clip, config.split)
+        about = clip.metadata["camera"]
+        size = (config.height, config.width)
+        self.camera = PinholeCamera.from_mujoco(about["position"], about["quaternion"], about["fovy"], size)
+        trial = Trial(*self._arguments)
+        scene = trial.performance.scenes[0]
+        renderer.load(scene.stage.model)
+        trial.frames[0].show(scene)
+        scene.stage.update_lights()
+        self.depth = renderer.depth(scene.stage.data)
+        self.task = trial.set_up.task
+        self._fresh: Trial | None = trial
+
+    def trial(self) -> Trial:
+        """The scene with dynamics, at its start."""
+        trial, self._fresh = self._fresh or Trial(*self._arguments), None
+        return trial
+
+    def plan(self, name: str, trajectory: Trajectory, trial: Trial) -> MotionPlan:
+        """The plan of a trajectory, or of the truth, see :data:`PLANS`.
+
+        Raises:
+            InputError: the trajectory has none.
+        """
+        held = trial.arm.tool if self.task.held else None
+        if name == "oracle-motion":
+            return self._true_motion(trial, held)
+        depth = table_depth(self.camera, trajectory.object[0]) if name == "oracle-table" else self.depth
+        verb = self.clip.verb
+        if verb in ("opening", "closing"):
+            swing = plan_swing(trajectory, self.camera, depth, verb == "opening")
+            if swing is not None:
+                return swing
+        return plan_motion(trajectory, self.camera, depth, verb, held=held, leans=self._leans(trial))
+
+    def _leans(self, trial: Trial) -> tuple[Array, ...]:
+        """Approaches that lean towards the arm, for objects that cannot be taken from straight above."""
+        way = (self.task.path(0.0)[0].p - trial.robot.base) * [1, 1, 0]
+        way = way / np.linalg.norm(way)
+        return tuple(np.cos(a) * way - np.sin(a) * np.array([0, 0, 1.0]) for a in (0.9,))
+
+    def _true_motion(self, trial: Trial, held: Array | None) -> MotionPlan:
+        frames, first = trial.frames, self.clip.trajectory
+        points = surface(self.camera, first.object[0], self.depth)
+        poses = np.stack([matrix(frame.base) for frame in frames])
+        transforms = poses @ np.linalg.inv(poses[0])
+        sure = np.ones(len(frames))
+        motion = ObjectMotion(points, transforms, sure, sure, "carry")
+        moving = np.flatnonzero(motion.travel > 1e-4)
+        if not len(moving):
+            raise InputError("clip", "its object moves by a joint alone")
+        release = (
+            len(frames) - 1 if not self.task.release else int(np.argmax(motion.travel > 0.999 * motion.travel[-1]))
+        )
+        touch = max(int(moving[0]) - 1, 0)
+        contact = Contact(touch, release, self.task.held, not self.task.release, motion.centre, 1.0)
+        scene = scene_points(first, self.camera, self.depth)
+        return plan_of_motion(
+            motion, contact, self.camera, scene, self.clip.verb, 0.0, Gripper(), held, self._leans(trial)
+        )
+
+
+def attempt(
+    scene: SceneOfClip, name: str, trajectory: Trajectory, film: bool = False
+) -> tuple[Attempt, UInt8Array | None]:
+    """Execute one trajectory (or the truth that a plan's name stands for) and judge it; also the film."""
+    trial, clip = scene.trial(), scene.clip
+    started, problem, kind, sure = time.perf_counter(), "", "", 0.0
+    plan: MotionPlan | None = None
+    if name != "oracle-tool":
+        try:
+            plan = scene.plan(name, trajectory, trial)
+            kind, sure = plan.kind, float(plan.confidence.mean())
+        except InputError as error:
+            problem = str(error)
+    else:
+        kind, sure = "animation", 1.0
+    planned = time.perf_counter()
+    renderer = scene.renderer if film else None
+    if problem:
+        outcome: Outcome = trial.rest(renderer)
+    else:
+        outcome = trial.replay(renderer) if plan is None else trial.run(plan, renderer, clip.fps)
+    verdict: Verdict = judge(scene.task, outcome)
+    seconds = [round(planned - started, 2), round(time.perf_counter() - planned, 2)]
+    row = Attempt(
+        clip.clip_id,
+        clip.verb,
+        clip.object_name,
+        kind,
+        verdict.done,
+        verdict.at_target,
+        round(verdict.distance, 4),
+        round(sure, 3),
+        round(outcome.missed, 4),
+        problem,
+        seconds,
+    )
+    return row, outcome.video
+
+
+def trivial(name: str, clip: Clip) -> Trajectory:
+    """The trajectory of a plan that needs no model."""
+    if name == "slide":
+        return object_slides(clip)
+    return object_stays(clip) if name == "rest" else clip.trajectory
+
+
+def execute(
+    out: Path,
+    split: str,
+    clips: Sequence[int],
+    plans: Sequence[str],
+    predict: Predict | None,
+    seed: int,
+    films: int,
+    on_row: Callable[[str, Attempt], None],
+) -> None:
+    """Execute plans in the scenes of a split, and write a journal of each: ``OUT/PLAN.jsonl``.
+
+    Attempts that are in a journal already are not made again.
+
+    Args:
+        out: folder of the journals.
+        split: of sim-robot.
+        clips: indices of its clips.
+        plans: see :data:`PLANS`.
+        predict: a model's trajectories, for plans of :data:`NETWORK`.
+        seed: of the model's draws.
+        films: of how many of the first clips films are written, generated masks beside the execution.
+        on_row: told of every attempt.
+
+    Raises:
+        InputError: no such split, or clip.
+    """
+    benchmark = BENCHMARKS["sim-robot"]
+    record, config = read_record(benchmark, split), benchmark.config(split)
+    if max(clips) >= len(record):
+        raise InputError("clips", f"{split} has {len(record)} clips on record, found {max(clips) + 1}")
+    renderer = Renderer(config.height, config.width)
+    done = {name: {row["clip_id"] for row in read_journal(out, name)} for name in plans}
+    try:
+        for index in clips:
+            clip_id = f"{benchmark.name}-{split}-{index:06d}"
+            missing = [name for name in plans if clip_id not in done[name]]
+            if not missing:
+                continue
+            scene = SceneOfClip(config, benchmark.series(split), index, record[index].draw, renderer)
+            for name in missing:
+                trajectory = trivial(name, scene.clip)
+                if name in NETWORK:
+                    assert predict is not None
+                    trajectory = predict(name, scene.clip, seed)
+                row, video = attempt(scene, name, trajectory, index < films)
+                with disk_faults(out):
+                    out.mkdir(parents=True, exist_ok=True)
+                    with (out / f"{name}.jsonl").open("a", encoding="utf-8") as journal:
+                        journal.write(json.dumps(asdict(row)) + "\n")
+                    if video is not None:
+                        film = beside(scene.clip, trajectory, video)
+                        write_video(out / "films" / f"{clip_id}-{name}.mp4", film, 8.0)
+                on_row(name, row)
+    finally:
+        renderer.close()
+
+
+def read_journal(out: Path, name: str) -> list[dict[str, Any]]:
+    """The attempts of a plan in a folder; a last line that was cut off is left out."""
+    path = out / f"{name}.jsonl"
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+def beside(clip: Clip, trajectory: Trajectory, video: UInt8Array) -> UInt8Array:
+    """Masks over the first picture, left, and the execution, right, at one length: uint8 [K, H, 2 W, 3]."""
+    frames = np.linspace(0, trajectory.num_frames - 1, len(video)).round().astype(int)
+    base = np.repeat(clip.image[None].astype(np.float64), len(video), axis=0) * 0.6
+    actor: BoolArray = trajectory.actor[frames]
+    thing: BoolArray = trajectory.object[frames]
+    base[actor] = base[actor] * 0.4 + np.array([0, 150.0, 0])
+    base[thing] = base[thing] * 0.4 + np.array([150.0, 0, 0])
+    left: UInt8Array = np.clip(base, 0, 255).astype(np.uint8)
+    return np.concatenate([left, video], axis=2)
+
+
+def summary(out: Path, plans: Sequence[str]) -> dict[str, Any]:
+    """Success by plan and action, with 95 % Wilson intervals; written to ``OUT/success.json``."""
+    result: dict[str, Any] = {}
+    for name in plans:
+        rows = read_journal(out, name)
+        if not rows:
+            continue
+        verbs = sorted({row["verb"] for row in rows})
+        groups = {"all": rows, **{verb: [row for row in rows if row["verb"] == verb] for verb in verbs}}
+        result[name] = {
+            group: {key: wilson(sum(bool(row[key]) for row in chosen), len(chosen)) for key in ("done", "at_target")}
+            for group, chosen in groups.items()
+        }
+    write_json(out / "success.json", result)
+    return result
+
+
+def wilson(hits: int, count: int) -> dict[str, float]:
+    """A share with its 95 % interval (Wilson 1927), which is right at 0 and 1, too."""
+    z, share = 1.96, hits / count
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * float(np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)))
+    low, high = max(middle - half, 0.0), min(middle + half, 1.0)
+    return {"share": round(share, 4), "low": round(low, 4), "high": round(high, 4), "clips": count}
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """Tables of :func:`summary`: one row per plan with both measures, and one per action with `done`."""
+    lines = ["| plan | clips | done | at target |", "|---|---:|---:|---:|"]
+    for name, groups in result.items():
+        cells = [_cell(groups["all"][key]) for key in ("done", "at_target")]
+        lines.append(f"| {name} ({PLANS[name]}) | {groups['all']['done']['clips']} | {' | '.join(cells)} |")
+    verbs = sorted({verb for groups in result.values() for verb in groups if verb != "all"})
+    lines += ["", f"| action, done (clips) | {' | '.join(result)} |", "|---|" + "---:|" * len(result)]
+    for verb in verbs:
+        lines.append(_row(verb, result))
+    return "\n".join(lines) + "\n"
+
+
+def _row(verb: str, result: dict[str, Any]) -> str:
+    cells = []
+    for groups in result.values():
+        one = groups.get(verb)
+        cells.append("-" if one is None else f"{100 * one['done']['share']:.0f} % ({one['done']['clips']})")
+    return f"| {verb} | {' | '.join(cells)} |"
+
+
+def _cell(one: dict[str, float]) -> str:
+    return f"{100 * one['share']:.0f} % ({100 * one['low']:.0f} to {100 * one['high']:.0f})"
