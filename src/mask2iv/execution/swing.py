@@ -8,6 +8,7 @@ is taken, and then one angle per frame.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,6 +27,8 @@ _FULL = 2.2
 """Largest angle of a lid, radians."""
 _FINGER = (0.011, 0.006)
 """Half the thickness of the closed jaws, and how far they reach beyond the tool's origin, metres."""
+_UNDER = (0.015, 0.02)
+"""How far onward, and how far below its edge, an upright lid is pushed, metres."""
 _GAP, _PRESS = 0.03, 0.006
 """Where the finger starts before the lid, and how much farther than the touch it presses, metres."""
 
@@ -84,7 +87,7 @@ def plan_swing(trajectory: Trajectory, camera: PinholeCamera, depth: Array, open
     for k in range(1, len(masks)):
         tried = np.clip(angles[-1] + np.arange(-2, 9) * 0.06, 0, _FULL)
         shown = [_overlap(still | _lid(camera, best, a, mask.shape), masks[k], hidden[k]) for a in tried]
-        angles.append(float(tried[int(np.argmax(np.array(shown) - 1e-3 * np.abs(tried - angles[-1])))]))
+        angles.append(float(tried[int(np.argmax(np.array(shown) - 0.02 * np.abs(tried - angles[-1])))]))
         overlaps.append(max(shown))
     angles[-1] = max(angles[-1], angle) if abs(angles[-1] - angle) < 0.4 else angle
     found = np.maximum.accumulate(np.array(angles))
@@ -157,7 +160,7 @@ def _lid(camera: PinholeCamera, hinge: Hinge, angle: float, size: tuple[int, ...
 
 def _drawn(camera: PinholeCamera, points: Array, size: tuple[int, ...]) -> BoolArray:
     """Where points fall in the picture, with gaps closed: bool [H, W]."""
-    mask = np.zeros(size, dtype=np.uint8)
+    mask: Any = np.zeros(size, dtype=np.uint8)
     if len(points):
         x, y = np.round(camera.project(points)[0]).astype(int).T
         inside = (x >= 0) & (y >= 0) & (x < size[1]) & (y < size[0])
@@ -195,6 +198,9 @@ def _finger(motion: ObjectMotion, contact: Contact, hinge: Hinge, angles: Array,
     for k, angle in enumerate(angles[frames]):
         moved = hinge.transform(float(angle))
         path[k, :3, 3] = moved[:3, :3] @ pressed + moved[:3, 3]
+        if opening:
+            # The steeper the lid, the more it can be pushed from below its edge.
+            path[k, :3, 3] += np.sin(min(float(angle), np.pi / 2)) * (advance * _UNDER[0] - np.array([0, 0, _UNDER[1]]))
     approach = tool.copy()
     approach[:3, 3] = start - advance * _GAP
     sure = motion.confidence
