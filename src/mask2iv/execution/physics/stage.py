@@ -57,7 +57,7 @@ class DynamicBuilder(StageBuilder):
             added.contype = _ARM if arm else _OBJECT if thing else _ROOM if group == "room" else _FIXED
             added.conaffinity = _FIXED if arm else (_FIXED | _ARM | _ROOM) if thing else 0
         added.condim = 6 if thing else 4 if arm else 3
-        added.friction = [_PAD_FRICTION if arm else _FRICTION.get(group, 0.6), 0.02, 0.001]
+        added.friction = [_PAD_FRICTION if arm else _FRICTION.get(group, 0.6), 0.05 if arm else 0.02, 0.001]
         if not geom.touch:
             added.mass = 0.0
         elif geom.mesh is not None:

@@ -27,7 +27,7 @@ _CONTROL = 0.04
 """Seconds between two tool poses."""
 _SPEED = 0.25
 """Of the tool on its way to the object, m/s."""
-SQUEEZE = 0.03
+SQUEEZE = 0.05
 """How far the jaws are told to close beyond the object, metres: by the actuators' stiffness, the force of the grip."""
 
 
