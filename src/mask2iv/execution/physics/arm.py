@@ -12,8 +12,8 @@ from mask2iv.execution.physics.stage import ARM_JOINTS, JAWS, TIMESTEP, DynamicB
 from mask2iv.extras import require
 from mask2iv.sim.choreography.actors import Robot
 from mask2iv.sim.world.backend import require_mujoco
+from mask2iv.sim.world.compiled import CompiledScene
 from mask2iv.sim.world.geometry import Array
-from mask2iv.sim.world.stage import Stage
 
 mujoco = require_mujoco()
 _HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -31,7 +31,7 @@ class Arm:
         InputError: mink is not installed.
     """
 
-    def __init__(self, stage: Stage, robot: Robot) -> None:
+    def __init__(self, stage: CompiledScene, robot: Robot) -> None:
         self.model, self.data = stage.model, stage.data
         self._mink: Any = require("mink", "execution")
         # Kinematics are solved on the arm alone: smaller, and nothing else is free to move.

@@ -14,8 +14,8 @@ import numpy as np
 from mask2iv.sim.choreography.actors import Robot
 from mask2iv.sim.world.assets.parts import Colour, Geom, ObjectModel, rod
 from mask2iv.sim.world.backend import require_mujoco
+from mask2iv.sim.world.compiled import CompiledScene, StageBuilder
 from mask2iv.sim.world.geometry import UP, Array, Pose, to_quaternion, vec
-from mask2iv.sim.world.stage import Stage, StageBuilder
 
 mujoco = require_mujoco()
 
@@ -155,7 +155,7 @@ class DynamicBuilder(StageBuilder):
         actuator.set_to_position(kp=stiffness, kv=damping)
         actuator.forcelimited, actuator.forcerange = True, [-limit, limit]
 
-    def compile(self) -> Stage:
+    def compile(self) -> CompiledScene:
         stage = super().compile()
         model = stage.model
         jointed = any(model.body(i).name == "mover" for i in range(model.nbody))
