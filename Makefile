@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	if command -v nvidia-smi >/dev/null 2>&1; then $(BIN)/python -m pip install --quiet $(TORCH); \
 	else $(BIN)/python -m pip install --quiet $(TORCH)+cpu || $(BIN)/python -m pip install --quiet $(TORCH); fi
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sim,train,quant,eval,segment,scale,data,studio,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sim,execute,train,quant,eval,segment,scale,data,studio,dev]"
 	touch $(STAMP)
 
 demo: $(STAMP) ## generate a trajectory and a video from the shipped sample into outputs/demo

@@ -149,6 +149,7 @@ MISSING = {
     "simulate": ["--out", "absent/file"],
     "bench": ["--model", "absent"],
     "evaluate": ["--data", "absent", "--out", "out"],
+    "execute": ["--model", "absent", "--out", "out"],
     "compare": ["absent", "absent"],
     "reproduce": ["table-systems", "--data", "absent", "--out", "out"],
     "import": ["absent", "--stage", "video", "--out", "out"],

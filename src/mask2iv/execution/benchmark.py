@@ -19,6 +19,7 @@ from mask2iv.execution.contact import Contact
 from mask2iv.execution.grasps import Gripper
 from mask2iv.execution.lifting import surface
 from mask2iv.execution.motion import ObjectMotion
+from mask2iv.execution.origins import NETWORK, PLANS
 from mask2iv.execution.physics.success import Verdict, judge
 from mask2iv.execution.physics.trial import Outcome, Trial, matrix
 from mask2iv.execution.plan import MotionPlan, plan_motion, plan_of_motion, scene_points
@@ -30,23 +31,8 @@ from mask2iv.sim.config import SimConfig
 from mask2iv.sim.generate import simulate_clip
 from mask2iv.sim.world.render import Renderer
 
-PLANS = {
-    "text": "stage 1 from the caption",
-    "target": "stage 1 from the target mask",
-    "text-target": "stage 1 from both",
-    "best": "the best by score of several candidates from the caption",
-    "oracle": "true masks",
-    "oracle-table": "true masks, depth from an assumed table instead of the simulator's",
-    "oracle-motion": "true motion in 3-D in place of masks",
-    "oracle-tool": "true gripper poses: no grasp is planned",
-    "slide": "a straight slide of the first mask to the target, without an actor",
-    "rest": "nothing is done",
-}
-"""Where the executed trajectory comes from."""
-NETWORK = ("text", "target", "text-target", "best")
-"""Plans that need a model."""
 Predict = Callable[[str, Clip, int], Trajectory]
-"""A model's trajectory for a plan of :data:`NETWORK`, a clip and a seed."""
+"""A model's trajectory for a plan of :data:`~mask2iv.execution.origins.NETWORK`, a clip and a seed."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +95,7 @@ class SceneOfClip:
         return trial
 
     def plan(self, name: str, trajectory: Trajectory, trial: Trial) -> MotionPlan:
-        """The plan of a trajectory, or of the truth, see :data:`PLANS`.
+        """The plan of a trajectory, or of the truth, see :data:`~mask2iv.execution.origins.PLANS`.
 
         Raises:
             InputError: the trajectory has none.
@@ -216,8 +202,8 @@ def execute(
         out: folder of the journals.
         split: of sim-robot.
         clips: indices of its clips.
-        plans: see :data:`PLANS`.
-        predict: a model's trajectories, for plans of :data:`NETWORK`.
+        plans: see :data:`~mask2iv.execution.origins.PLANS`.
+        predict: a model's trajectories, for plans of :data:`~mask2iv.execution.origins.NETWORK`.
         seed: of the model's draws.
         films: of how many of the first clips films are written, generated masks beside the execution.
         on_row: told of every attempt.

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from mask2iv.errors import InputError
+from mask2iv.execution.origins import NETWORK, PLANS
+from mask2iv.extras import require
+from mask2iv.pipelines.folder import model_folder, read_index
 
 if TYPE_CHECKING:
     from mask2iv.execution.benchmark import Predict
@@ -55,17 +58,19 @@ class Execute:
         if self.start >= self.clips:
             raise InputError("start", f"must be below --clips ({self.clips}), found {self.start}")
 
-        from mask2iv.extras import require
-
-        require("mink", "execution")
-        from tqdm import tqdm
-
-        from mask2iv.execution.benchmark import NETWORK, PLANS, Attempt, execute, markdown, summary
-        from mask2iv.files import atomic_write
-
         unknown = [name for name in names if name not in PLANS]
         if unknown or not names:
             raise InputError("plans", f"must be among {', '.join(PLANS)}, found {', '.join(unknown) or 'none'}")
+        require("mujoco", "execution", "execute")
+        require("mink", "execution")
+        if set(names) & set(NETWORK):
+            read_index(model_folder(self.model))
+
+        from tqdm import tqdm
+
+        from mask2iv.execution.benchmark import Attempt, execute, markdown, summary
+        from mask2iv.files import atomic_write
+
         predict = self._predict() if set(names) & set(NETWORK) else None
         chosen = range(self.start, self.clips)
         with tqdm(total=len(chosen) * len(names), unit="attempt", desc="execute") as bar:
