@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mask2iv.contract import Trajectory
-from mask2iv.execution.benchmark import SceneOfClip, attempt, markdown, trivial, wilson
+from mask2iv.execution.benchmark import SceneOfClip, attempt, execute, markdown, summary, trivial, wilson
 from mask2iv.execution.physics.success import judge
 from mask2iv.execution.physics.trial import Outcome, Trial, matrix
 from mask2iv.execution.swing import plan_swing
@@ -90,6 +91,16 @@ def test_criteria_of_picking_up_and_of_ways(stapler: SceneOfClip) -> None:
     assert not judge(pushed, _outcome(stapler, (0.12, 0, 0), False)).done
     assert not judge(pushed, _outcome(stapler, (-0.12, 0, 0), True)).done
     assert not judge(pushed, _outcome(stapler, (-0.12, 0.2, 0), False)).done
+
+
+def test_attempts_are_made_once(tmp_path: Path) -> None:
+    told: list[str] = []
+    for _ in range(2):
+        execute(tmp_path, "validation", [STAPLER], ["rest"], None, 0, 0, lambda name, row: told.append(row.clip_id))
+    assert told == ["sim-robot-validation-000005"]
+    result = summary(tmp_path, ["rest", "oracle"])
+    assert result["rest"]["all"]["done"]["share"] == 0
+    assert "oracle" not in result
 
 
 def test_wilson_intervals_and_tables() -> None:

@@ -196,7 +196,8 @@ def execute(
 ) -> None:
     """Execute plans in the scenes of a split, and write a journal of each: ``OUT/PLAN.jsonl``.
 
-    Attempts that are in a journal already are not made again.
+    Attempts that are in a journal already are not made again. Several processes may share a folder, each with its own
+    clips or plans.
 
     Args:
         out: folder of the journals.
@@ -216,11 +217,11 @@ def execute(
     if max(clips) >= len(record):
         raise InputError("clips", f"{split} has {len(record)} clips on record, found {max(clips) + 1}")
     renderer = Renderer(config.height, config.width)
-    done = {name: {row["clip_id"] for row in read_journal(out, name)} for name in plans}
     try:
         for index in clips:
             clip_id = f"{benchmark.name}-{split}-{index:06d}"
-            missing = [name for name in plans if clip_id not in done[name]]
+            # Read each time: another process may be at work in the same folder.
+            missing = [name for name in plans if clip_id not in {row["clip_id"] for row in read_journal(out, name)}]
             if not missing:
                 continue
             scene = SceneOfClip(config, benchmark.series(split), index, record[index].draw, renderer)
