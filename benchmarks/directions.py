@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from mask2iv.contract import Label
-from mask2iv.evaluation.measures.metrics import centroids, goes
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
+from mask2iv.trajectories.measures import centroids
+from mask2iv.trajectories.scoring.movement import goes
 
 DIRECTIONS = {"to the left": "left", "to the right": "right", "forward": "up", "backward": "down"}
 ACTORS = {"hand": "a hand", "robot": "a robot arm"}

@@ -17,6 +17,7 @@ from mask2iv.data.store import ClipSet
 from mask2iv.diffusion.config import SAMPLERS
 from mask2iv.evaluation.measures import metrics
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
+from mask2iv.trajectories.scoring import movement
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def trajectory_figures(
         generator=[seed],
         progress=False,
     )[0]
-    distance, gone = metrics.final_distance(predicted, clip.target_mask, clip.object_mask)
+    distance, gone = movement.final_distance(predicted, clip.target_mask, clip.object_mask)
     return {
         "final distance (%)": 100 * distance,
         "gone": gone,

@@ -6,6 +6,7 @@ import pytest
 from mask2iv.contract import Clip, Label, Trajectory
 from mask2iv.errors import InputError
 from mask2iv.evaluation.measures import baselines, metrics
+from mask2iv.trajectories.scoring import movement
 
 FRAMES, HEIGHT, WIDTH = 9, 60, 80
 
@@ -25,10 +26,10 @@ def carried() -> Clip:
 
 def measures(trajectory: Trajectory, clip: Clip) -> tuple[float, float, float, tuple[int, int]]:
     return (
-        metrics.final_distance(trajectory, clip.target_mask, clip.object_mask)[0],
+        movement.final_distance(trajectory, clip.target_mask, clip.object_mask)[0],
         metrics.object_iou(trajectory, clip.trajectory),
         metrics.actor_iou(trajectory, clip.trajectory),
-        metrics.moving_and_touching(trajectory),
+        movement.moving_and_touching(trajectory),
     )
 
 
@@ -37,7 +38,7 @@ def test_the_true_trajectory_is_the_upper_bound() -> None:
     distance, object_iou, actor_iou, (moving, touching) = measures(clip.trajectory, clip)
     assert (distance, object_iou, actor_iou) == (0.0, 1.0, 1.0)
     assert moving == touching == 6
-    assert metrics.goes(clip.trajectory, "left")
+    assert movement.goes(clip.trajectory, "left")
 
 
 def test_a_sliding_object_arrives_without_an_actor() -> None:
@@ -50,7 +51,7 @@ def test_a_sliding_object_arrives_without_an_actor() -> None:
     assert (moving, touching) == (FRAMES - 1, 0)
     assert np.array_equal(slide.object[0], clip.object_mask)
     assert (slide.object.sum(axis=(1, 2)) == 100).all()
-    assert metrics.goes(slide, "left")
+    assert movement.goes(slide, "left")
 
 
 def test_an_object_that_stays_is_as_far_as_the_way_is_long() -> None:

@@ -1,12 +1,11 @@
 """Measures on cases whose values are worked out by hand."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from mask2iv.contract import Clip, Label, Trajectory, UInt8Array
+from mask2iv.contract import Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.evaluation.measures import metrics
 
@@ -23,41 +22,6 @@ def scene(objects: list[tuple[int, int] | None], actors: list[tuple[int, int] | 
         if corner is not None:
             frame[corner[0] : corner[0] + 10, corner[1] : corner[1] + 10] = Label.OBJECT
     return Trajectory(labels)
-
-
-def clip_of(trajectory: Trajectory, verb: str, object_name: str = "box", direction: str = "") -> Clip:
-    video = np.zeros((*trajectory.labels.shape, 3), dtype=np.uint8)
-    return Clip("a", video, trajectory, "", verb, object_name, "hand", metadata={"direction": direction})
-
-
-def bar(angle: float) -> UInt8Array:
-    """One frame with a bar of 40x8 pixels, turned counterclockwise by an angle in radians."""
-    y, x = np.mgrid[:HEIGHT, :WIDTH] - np.array([30, 40])[:, None, None]
-    along, across = x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)
-    return np.where((abs(along) < 20) & (abs(across) < 4), np.uint8(Label.OBJECT), np.uint8(0))
-
-
-def test_final_distance_is_between_centroids_in_shares_of_the_diagonal() -> None:
-    target = scene([(30, 40)]).object[0]
-    predicted = scene([(0, 0), (10, 10), (27, 36)])
-    assert metrics.final_distance(predicted, target, predicted.object[0]) == (pytest.approx(5 / DIAGONAL), False)
-
-
-def test_final_distance_of_a_vanished_object_is_from_where_it_was_last_seen() -> None:
-    target = scene([(30, 40)]).object[0]
-    predicted = scene([(0, 0), (24, 32), None])
-    assert metrics.final_distance(predicted, target, predicted.object[0]) == (pytest.approx(10 / DIAGONAL), True)
-
-
-def test_final_distance_of_an_object_never_seen_is_from_its_start() -> None:
-    start, target = scene([(0, 40)]).object[0], scene([(30, 40)]).object[0]
-    assert metrics.final_distance(scene([None, None]), target, start) == (pytest.approx(30 / DIAGONAL), True)
-
-
-def test_final_distance_refuses_an_empty_target() -> None:
-    start = scene([(0, 0)]).object[0]
-    with pytest.raises(InputError, match="target: the mask is empty"):
-        metrics.final_distance(scene([(0, 0)]), np.zeros_like(start), start)
 
 
 def test_overlap_leaves_out_the_first_frame() -> None:
@@ -78,78 +42,6 @@ def test_second_actor_is_an_actor() -> None:
     true = scene([(0, 0), (0, 0)], [(40, 40), (40, 40)])
     other = Trajectory(np.where(true.labels == Label.ACTOR, np.uint8(Label.SECOND_ACTOR), true.labels))
     assert metrics.actor_iou(other, true) == 1.0
-
-
-def test_touch_counts_moving_frames_only() -> None:
-    # Rests beside the actor, moves beside it, moves alone, rests alone.
-    objects: list[tuple[int, int] | None] = [(20, 20), (20, 20), (20, 25), (20, 30), (20, 30)]
-    actors: list[tuple[int, int] | None] = [(20, 14), (20, 14), (20, 19), (20, 0), (20, 0)]
-    assert metrics.moving_and_touching(scene(objects, actors)) == (2, 1)
-
-
-def test_touch_reaches_three_pixels_and_no_farther() -> None:
-    def touching(gap: int) -> int:
-        return metrics.moving_and_touching(scene([(20, 20), (20, 25)], [None, (20, 25 - 6 - gap)]))[1]
-
-    assert (touching(2), touching(3)) == (1, 0)
-
-
-def test_slow_or_unseen_objects_do_not_move() -> None:
-    # One pixel is just the 1 % of the diagonal that is not yet a movement.
-    assert metrics.moving_and_touching(scene([(20, 20), (20, 21)], [(20, 14)] * 2)) == (0, 0)
-    assert metrics.moving_and_touching(scene([(20, 20), None, (20, 40)], [(20, 14)] * 3)) == (0, 0)
-
-
-@pytest.mark.parametrize(
-    ("end", "movement"), [((20, 30), "right"), ((20, 10), "left"), ((10, 20), "up"), ((30, 20), "down")]
-)
-def test_an_object_goes_the_one_way_it_goes(end: tuple[int, int], movement: str) -> None:
-    moved = scene([(20, 20), end])
-    assert [name for name in ("left", "right", "up", "down") if metrics.goes(moved, name)] == [movement]
-
-
-def test_a_way_needs_a_dominant_axis_and_two_percent() -> None:
-    assert not metrics.goes(scene([(20, 20), (20, 21)]), "right")
-    assert metrics.goes(scene([(20, 20), (20, 22)]), "right")
-    assert not metrics.goes(scene([(20, 20), (30, 30)]), "right")
-    assert not metrics.goes(scene([None, (20, 40)]), "right")
-    assert metrics.goes(scene([None, (20, 20), (20, 40), None]), "right")
-
-
-@pytest.mark.parametrize("steps", [3, 15])
-def test_turns_are_followed_through_the_upright_axis(steps: int) -> None:
-    turning = Trajectory(np.stack([bar(angle) for angle in np.linspace(1.0, 2.4, steps)]))
-    assert metrics.goes(turning, "counterclockwise")
-    assert not metrics.goes(turning, "clockwise")
-    backwards = Trajectory(turning.labels[::-1].copy())
-    assert metrics.goes(backwards, "clockwise")
-    assert not metrics.goes(Trajectory(np.stack([bar(0.3)] * steps)), "clockwise")
-
-
-@pytest.mark.parametrize(
-    ("verb", "object_name", "direction", "way"),
-    [
-        ("pushing", "box", "forward", metrics.Way("forward", "up")),
-        ("moving", "box", "backward", metrics.Way("backward", "down")),
-        ("pulling", "box", "left", metrics.Way("left", "left")),
-        ("picking up", "box", "", metrics.Way("picking up", "up")),
-        ("putting down", "box", "", metrics.Way("putting down", "down")),
-        ("opening", "drawer", "", metrics.Way("opening", "down")),
-        ("closing", "drawer", "", metrics.Way("closing", "up")),
-        ("opening", "laptop", "", metrics.Way("opening", "up")),
-        ("opening", "window", "", None),
-        ("pouring", "kettle", "", None),
-        ("rotating", "box", "clockwise", None),
-    ],
-)
-def test_what_captions_say(verb: str, object_name: str, direction: str, way: metrics.Way | None) -> None:
-    assert metrics.way_of(clip_of(scene([(0, 0)]), verb, object_name, direction)) == way
-
-
-def test_turns_are_told_of_elongated_objects() -> None:
-    clip = clip_of(Trajectory(bar(0.5)[None]), "rotating", "knife", "clockwise")
-    assert metrics.way_of(clip) == metrics.Way("rotating", "clockwise")
-    assert metrics.way_of(replace(clip, metadata={})) is None
 
 
 def pictures() -> tuple[UInt8Array, UInt8Array]:

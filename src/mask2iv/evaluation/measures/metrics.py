@@ -6,7 +6,6 @@ measures leave it out.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,21 +15,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 
-from mask2iv.contract import BoolArray, Clip, Label, Trajectory, UInt8Array
+from mask2iv.contract import BoolArray, Trajectory, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.trajectories.measures import centroid, centroids, iou
-from mask2iv.trajectories.morphology import contact_map_tensor, dilate
+from mask2iv.trajectories.measures import iou
+from mask2iv.trajectories.morphology import dilate
 
-MOVING_SHARE = 0.01
-"""An object moves in a frame when its centroid is farther than this from its place in the previous frame."""
-TOUCH_KERNEL = 7
-"""Side of the dilation of the contact map, in pixels (paper, section 3.4)."""
-WAY_SHARE = 0.02
-"""Shortest displacement that counts as a movement in a direction."""
-ELONGATED = 2.0
-"""Smallest ratio of its principal axes at which an object's rotation shows in its mask."""
-LEAST_TURN = 0.2
-"""Smallest rotation that counts, in radians."""
 CHANGED_ABOVE = 10
 """A pixel changes when a channel (0 to 255) differs by more than this from the first frame."""
 CHANGED_KERNEL = 7
@@ -44,32 +33,6 @@ Array = NDArray[np.float64]
 
 
 # --- trajectories
-
-
-def final_distance(trajectory: Trajectory, target: BoolArray, start: BoolArray) -> tuple[float, bool]:
-    """How far from the target the object ends, and whether it has vanished by then.
-
-    If the last frame lacks the object, the last place where it was seen counts; if it was never seen, the start.
-
-    Args:
-        trajectory: T frames.
-        target: bool [H, W], where the object should end; not empty.
-        start: bool [H, W], the object in the image; not empty.
-
-    Returns:
-        Distance between the centroids as a share of the diagonal, and whether the last frame lacks the object.
-
-    Raises:
-        InputError: an empty target or start.
-    """
-    goal, origin = centroid(target), centroid(start)
-    if goal is None or origin is None:
-        raise InputError("target" if goal is None else "start", "the mask is empty")
-    found = centroids(trajectory, Label.OBJECT)
-    seen = found[~np.isnan(found[:, 0])]
-    last = seen[-1] if len(seen) else origin
-    distance = math.dist(last, goal) / _diagonal(trajectory.size)
-    return distance, bool(np.isnan(found[-1, 0]))
 
 
 def object_iou(predicted: Trajectory, true: Trajectory) -> float:
@@ -89,119 +52,6 @@ def _mean_iou(a: BoolArray, b: BoolArray) -> float:
             f"must have the true trajectory's shape and 2 frames or more, found {list(a.shape)} and {list(b.shape)}",
         )
     return float(np.mean([iou(x, y) for x, y in zip(a[1:], b[1:], strict=True)]))
-
-
-def moving_and_touching(trajectory: Trajectory) -> tuple[int, int]:
-    """In how many frames the object moves, and in how many of those it touches an actor.
-
-    A frame counts as moving when the object is seen in it and in the previous one, more than :data:`MOVING_SHARE` of
-    the diagonal apart; as touching when the contact map of :data:`TOUCH_KERNEL` pixels is not empty.
-    """
-    steps = np.linalg.norm(np.diff(centroids(trajectory, Label.OBJECT), axis=0), axis=1)
-    moving = steps > MOVING_SHARE * _diagonal(trajectory.size)  # false where a centroid is NaN
-    contact = contact_map_tensor(torch.from_numpy(trajectory.labels[1:]), TOUCH_KERNEL).flatten(1).any(dim=1).numpy()
-    return int(moving.sum()), int((moving & contact).sum())
-
-
-def _diagonal(size: tuple[int, int]) -> float:
-    return math.hypot(*size)
-
-
-# --- the movement that a caption describes
-
-
-_OF_DIRECTION = {
-    "left": "left",
-    "right": "right",
-    "forward": "up",
-    "backward": "down",
-    "clockwise": "clockwise",
-    "counterclockwise": "counterclockwise",
-}
-_OF_VERB = {"picking up": "up", "putting down": "down"}
-_OPENS = {"drawer": "down", "laptop": "up", "lidded box": "up"}
-_OPPOSITE = {"up": "down", "down": "up"}
-CHANCE = {"left": 0.25, "right": 0.25, "up": 0.25, "down": 0.25, "clockwise": 0.5, "counterclockwise": 0.5}
-"""How often an object that moves one of four ways, or turns one of two, at random is right. One at rest never is."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """How the object moves in the picture according to the caption.
-
-    Attributes:
-        group: it is reported under: "left", "right", "forward", "backward", or the verb.
-        movement: a key of :data:`CHANCE`.
-    """
-
-    group: str
-    movement: str
-
-
-def way_of(clip: Clip) -> Way | None:
-    """The movement that a clip's verb and ``metadata["direction"]`` describe, or None where masks do not show it.
-
-    Away from the camera ("forward") is up in the picture. Masks show the rotation of objects that are elongated in the
-    first frame (:data:`ELONGATED`), and the opening and closing of known objects only.
-    """
-    direction = str(clip.metadata.get("direction", ""))
-    if direction in ("clockwise", "counterclockwise"):
-        axes = _principal_axis(clip.object_mask)
-        return Way(clip.verb, direction) if axes is not None and axes[1] >= ELONGATED else None
-    if direction in _OF_DIRECTION:
-        return Way(direction, _OF_DIRECTION[direction])
-    if clip.verb in _OF_VERB:
-        return Way(clip.verb, _OF_VERB[clip.verb])
-    if clip.verb in ("opening", "closing") and clip.object_name in _OPENS:
-        opens = _OPENS[clip.object_name]
-        return Way(clip.verb, opens if clip.verb == "opening" else _OPPOSITE[opens])
-    return None
-
-
-def goes(trajectory: Trajectory, movement: str) -> bool:
-    """Whether the object makes a movement, from the first to the last frame that shows it.
-
-    Left, right, up, down: its centroid goes that way by :data:`WAY_SHARE` of the diagonal or more, and less far along
-    the other axis. Clockwise, counterclockwise: the principal axis of its mask, tracked from frame to frame, turns by
-    :data:`LEAST_TURN` or more.
-
-    Args:
-        trajectory: T frames.
-        movement: a key of :data:`CHANCE`.
-    """
-    if movement in ("clockwise", "counterclockwise"):
-        turn = _turn(trajectory)
-        return (turn if movement == "counterclockwise" else -turn) >= LEAST_TURN
-    found = centroids(trajectory, Label.OBJECT)
-    seen = found[~np.isnan(found[:, 0])]
-    if len(seen) < 2:
-        return False
-    down, right = (seen[-1] - seen[0]) / _diagonal(trajectory.size)
-    along, across = (right, down) if movement in ("left", "right") else (down, right)
-    forth = along if movement in ("right", "down") else -along
-    return bool(forth >= WAY_SHARE and forth > abs(across))
-
-
-def _principal_axis(mask: BoolArray) -> tuple[float, float] | None:
-    """Angle of a mask's longer axis, counterclockwise from the right in [-pi/2, pi/2], and the ratio of both axes.
-
-    None for masks of fewer than three pixels.
-    """
-    y, x = np.nonzero(mask)
-    if len(y) < 3:
-        return None
-    spread, axes = np.linalg.eigh(np.cov(np.stack([x, -y])))
-    angle = math.atan2(axes[1, 1], axes[0, 1])
-    ratio = math.sqrt(max(spread[1], 0.0) / spread[0]) if spread[0] > 0 else math.inf
-    return (angle + math.pi / 2) % math.pi - math.pi / 2, ratio
-
-
-def _turn(trajectory: Trajectory) -> float:
-    """How far the object's longer axis turns over all frames, in radians, counterclockwise."""
-    found = [_principal_axis(mask) for mask in trajectory.object]
-    angles = np.array([axes[0] for axes in found if axes is not None])
-    # An axis has no direction: of two readings half a turn apart, take the nearer.
-    return float(((np.diff(angles) + math.pi / 2) % math.pi - math.pi / 2).sum())
 
 
 # --- pictures

@@ -17,6 +17,7 @@ from mask2iv.contract import BoolArray, Label, Trajectory, UInt8Array
 from mask2iv.evaluation.measures import metrics
 from mask2iv.trajectories.measures import areas, centroids, pieces
 from mask2iv.trajectories.morphology import dilate
+from mask2iv.trajectories.scoring import movement
 
 SUCCESS = 0.05
 """An object has arrived when it ends within this share of the diagonal of the target."""
@@ -41,10 +42,10 @@ def of_trajectory(found: Trajectory, target: BoolArray, start: BoolArray) -> Mea
         ``size_kept``, share of frames in which its area is within :data:`AREA_FACTOR` of its first; ``one_piece``,
         share of frames in which it is one connected piece; ``jerk``, mean second difference of its centroid per frame
         squared, share of the diagonal; ``frames``, ``moving_frames`` and ``touching_frames``, see
-        :func:`~mask2iv.evaluation.measures.metrics.moving_and_touching`.
+        :func:`mask2iv.trajectories.scoring.movement.moving_and_touching`.
     """
-    error, vanished = metrics.final_distance(found, target, start)
-    moving, touching = metrics.moving_and_touching(found)
+    error, vanished = movement.final_distance(found, target, start)
+    moving, touching = movement.moving_and_touching(found)
     sizes = areas(found, Label.OBJECT)[1:] / start.sum()
     parts = np.array([pieces(mask) for mask in found.object[1:]])
     path = centroids(found, Label.OBJECT)

@@ -22,6 +22,7 @@ from mask2iv.evaluation.per_clip.catalogue import MEASURES, OBJECT_FATE
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO, Features, Measurer
 from mask2iv.evaluation.per_clip.outputs import END_TO_END, PREDICTIONS, VIDEO, Outputs
 from mask2iv.trajectories.labels import labels_to_rgb
+from mask2iv.trajectories.scoring import movement
 
 Row = dict[str, Any]
 _Count = Annotated[int, Field(ge=-(2**53), le=2**53)]
@@ -138,7 +139,8 @@ def _trajectory_row(measurer: Measurer, clip: Clip, predicted: Mapping[str, list
         TRIVIAL[1]: [baselines.object_slides(clip)],
         TRUE: [clip.trajectory],
     }
-    way = metrics.way_of(clip)
+    direction = str(clip.metadata.get("direction", ""))
+    way = movement.way_of(clip.verb, clip.object_name, direction, clip.object_mask)
     measured: Row = {"trajectory": {}, "way": None}
     for name, of_seeds in every.items():
         found = means([_trajectory_measures(measurer, clip, one) for one in of_seeds])
@@ -147,7 +149,7 @@ def _trajectory_row(measurer: Measurer, clip: Clip, predicted: Mapping[str, list
         measured["trajectory"][name] = found
     if way is not None:
         right = {
-            name: float(np.mean([metrics.goes(one, way.movement) for one in of_seeds]))
+            name: float(np.mean([movement.goes(one, way.movement) for one in of_seeds]))
             for name, of_seeds in every.items()
         }
         measured["way"] = {"group": way.group, "movement": way.movement, "right": right}
@@ -155,8 +157,8 @@ def _trajectory_row(measurer: Measurer, clip: Clip, predicted: Mapping[str, list
 
 
 def _trajectory_measures(measurer: Measurer, clip: Clip, trajectory: Trajectory) -> Row:
-    distance, vanished = metrics.final_distance(trajectory, clip.target_mask, clip.object_mask)
-    moving, touching = metrics.moving_and_touching(trajectory)
+    distance, vanished = movement.final_distance(trajectory, clip.target_mask, clip.object_mask)
+    moving, touching = movement.moving_and_touching(trajectory)
     measured: Row = {
         "final_distance": distance,
         "vanished": float(vanished),

@@ -11,10 +11,6 @@ from mask2iv.evaluation.measures.fidelity import ACTOR_PIECE, MOVED_SHARE
 from mask2iv.evaluation.measures.metrics import (
     CHANGED_ABOVE,
     CHANGED_KERNEL,
-    LEAST_TURN,
-    MOVING_SHARE,
-    TOUCH_KERNEL,
-    WAY_SHARE,
     Figure,
 )
 from mask2iv.evaluation.measures.scorecard import AREA_FACTOR, SUCCESS
@@ -29,6 +25,7 @@ from mask2iv.evaluation.per_clip.catalogue import (
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL
 from mask2iv.evaluation.per_clip.outputs import CONDITIONS
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES, TRUE
+from mask2iv.trajectories.scoring.movement import LEAST_TURN, MOVING_SHARE, TOUCH_KERNEL, WAY_SHARE
 
 
 @dataclass(frozen=True)

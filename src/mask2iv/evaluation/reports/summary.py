@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from mask2iv.evaluation.measures.fidelity import GRADIENTS
-from mask2iv.evaluation.measures.metrics import CHANCE, Figure, mean_figure, median_figure, ratio_figure, share_figure
+from mask2iv.evaluation.measures.metrics import Figure, mean_figure, median_figure, ratio_figure, share_figure
 from mask2iv.evaluation.networks.features import QUESTIONS
 from mask2iv.evaluation.per_clip.catalogue import OBJECT_FATE
 from mask2iv.evaluation.per_clip.measure import PASTED, STILL, TRUE_VIDEO
 from mask2iv.evaluation.per_clip.outputs import CONDITIONS
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, flat
+from mask2iv.trajectories.scoring.movement import CHANCE
 
 PICTURES = ("psnr", "psnr_changed", "psnr_object", "psnr_actor", "ssim", "lpips", "v2v", "t2v")
 """Measures of a video against the true one or its caption."""

@@ -32,6 +32,7 @@ from mask2iv.files import claimed, write_json
 from mask2iv.manifest import versions
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.trajectories.measures import PIECE
+from mask2iv.trajectories.scoring import movement
 
 __all__ = ["EvaluationConfig", "evaluate", "evaluate_predictions"]
 
@@ -193,11 +194,11 @@ def _scoring(num_frames: int, size: tuple[int, int], stride: int | None) -> dict
 
 def _definitions() -> dict[str, Any]:
     return {
-        "moving_share": metrics.MOVING_SHARE,
-        "touch_kernel": metrics.TOUCH_KERNEL,
-        "way_share": metrics.WAY_SHARE,
-        "elongated": metrics.ELONGATED,
-        "least_turn": metrics.LEAST_TURN,
+        "moving_share": movement.MOVING_SHARE,
+        "touch_kernel": movement.TOUCH_KERNEL,
+        "way_share": movement.WAY_SHARE,
+        "elongated": movement.ELONGATED,
+        "least_turn": movement.LEAST_TURN,
         "changed_above": metrics.CHANGED_ABOVE,
         "changed_kernel": metrics.CHANGED_KERNEL,
         "psnr_limit": metrics.PSNR_LIMIT,
