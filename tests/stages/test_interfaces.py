@@ -15,8 +15,8 @@ from mask2iv.contract import Label, UInt8Array
 from mask2iv.data.store import ClipSet
 from mask2iv.evaluation.per_clip.outputs import EvaluationConfig, ModelOutputs
 from mask2iv.generation.acceleration import Acceleration
+from mask2iv.generation.loaded import LoadedModel
 from mask2iv.generation.options import Sampling
-from mask2iv.generation.run import LoadedModel
 from mask2iv.stages.interfaces import SamplingOptions, TrajectoryPredictor, VideoRenderer, VideoRequest
 from mask2iv.stages.trivial import PastedObject, SlidingObject
 from mask2iv.trajectories.measures import centroid
@@ -73,10 +73,10 @@ def test_evaluation_and_the_commands_door_take_them_too(
     model = LoadedModel("generate", Sampling(model=str(tiny_model), threads=1), Acceleration(), progress=False)
     model.pipeline.renderer = PastedObject()
     clip = clips[0]
-    [(trajectory, made)] = model.make([Scene.read(clip.image, clip.object_mask, "a hand pushing a box")], [3])
-    assert isinstance(trajectory, Trajectory)
-    assert made is not None
-    assert np.array_equal(made[0], clip.image)
+    [made] = model.make([Scene.read(clip.image, clip.object_mask, "a hand pushing a box")], [3])
+    assert isinstance(made.trajectory, Trajectory)
+    assert made.video is not None
+    assert np.array_equal(made.video[0], clip.image)
 
 
 def test_what_a_renderer_does_not_take_is_refused(pipe: Mask2IVPipeline, clips: ClipSet) -> None:

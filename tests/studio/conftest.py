@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mask2iv.generation.acceleration import Acceleration
+from mask2iv.generation.loaded import LoadedModel
 from mask2iv.generation.options import Sampling
-from mask2iv.generation.run import LoadedModel
 from mask2iv.segmentation.grabcut import GrabCut
 from mask2iv.studio.sessions import Session, Sessions
 from mask2iv.studio.steps import Studio

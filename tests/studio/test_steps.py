@@ -14,7 +14,7 @@ import pytest
 
 from mask2iv.cli import main
 from mask2iv.errors import InputError
-from mask2iv.generation.run import LoadedModel
+from mask2iv.generation.loaded import LoadedModel
 from mask2iv.studio import steps
 from mask2iv.studio.drawing import Drawing, Pose
 from mask2iv.studio.planning import Wish

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mask2iv.contract import BoolArray, Trajectory
-from mask2iv.errors import InputError
+from mask2iv.errors import InputError, within
 from mask2iv.files import require_file, sha256_file
 from mask2iv.generation.options import Fitting, GuidanceOptions, Sampling, SceneOptions
 from mask2iv.generation.values import parse_numbers, parse_size
@@ -22,6 +22,7 @@ from mask2iv.segmentation.onnx import find_pair
 from mask2iv.segmentation.pretrained import SegmenterName, load_segmenter
 from mask2iv.shipped import sample_folder, sample_prompt
 from mask2iv.stages.scene import Scene
+from mask2iv.trajectories.editing.path import ObjectPath, read_path
 from mask2iv.trajectories.masks import load_mask, split_index
 from mask2iv.trajectories.storage import load_trajectory
 
@@ -57,7 +58,7 @@ def read_scene(scene: SceneOptions) -> SceneInputs:
     if scene.image is None:
         raise InputError("image", "no picture is given", "name one, or a shipped sample")
     prompt = complete_prompt(scene.prompt, scene.actor)
-    if prompt is None and scene.target_mask is None:
+    if prompt is None and scene.target_mask is None and scene.object_path is None:
         raise InputError("prompt", "nothing says what shall happen", "give a prompt, a target mask, or both")
     given = [name for name in _OBJECTS if getattr(scene, name) is not None]
     if len(given) != 1:
@@ -79,7 +80,9 @@ def read_scene(scene: SceneOptions) -> SceneInputs:
     elif scene.object_point is not None:
         object_mask = _segmenter(scene)(image, _point(scene.object_point), "object_point")
     assert object_mask is not None
-    read = Scene(image, object_mask, prompt or "", mask("target_mask"), mask("actor_mask"))
+    path = None if scene.object_path is None else _object_path(scene.object_path)
+    read = Scene(image, object_mask, prompt or "", mask("target_mask"), mask("actor_mask"), object_path=path)
+    read.require_condition()
     return SceneInputs(read, found, scene_record(scene))
 
 
@@ -119,6 +122,9 @@ def scene_record(scene: SceneOptions) -> dict[str, Any]:
             path, index = split_index(path)
         require_file(path, name)
         record[name] = file_record(path) | ({} if index is None else {"index": index})
+    if scene.object_path is not None:
+        require_file(scene.object_path, "object_path")
+        record["object_path"] = file_record(scene.object_path)
     if scene.object_box is not None:
         record["object_box"] = list(_box(scene.object_box))
     if scene.object_point is not None:
@@ -129,6 +135,12 @@ def scene_record(scene: SceneOptions) -> dict[str, Any]:
             parts = zip(("encoder", "decoder"), find_pair(scene.segmenter_weights), strict=True)
             record["segmenter"] |= {part: file_record(path) for part, path in parts}
     return record
+
+
+def _object_path(path: Path) -> ObjectPath:
+    require_file(path, "object_path")
+    with within("object_path"):
+        return read_path(path)
 
 
 def _check_segmenter(scene: SceneOptions) -> None:

@@ -22,6 +22,7 @@ from mask2iv.devices import pick_device
 from mask2iv.errors import InputError
 from mask2iv.files import claimed, disk_faults, reason, write_json
 from mask2iv.generation.acceleration import Acceleration
+from mask2iv.generation.candidates import check_candidates
 from mask2iv.generation.inputs import (
     check_fitting,
     check_sampling,
@@ -31,9 +32,10 @@ from mask2iv.generation.inputs import (
 )
 from mask2iv.generation.jobs_file import FAILURES, SUMMARY, Job, read_jobs
 from mask2iv.generation.jobs_work import Begin, JobMaker, Outcome
+from mask2iv.generation.loaded import LoadedModel, check_model
 from mask2iv.generation.options import Fitting, GuidanceOptions, Output, Sampling
 from mask2iv.generation.results import check_result_folder
-from mask2iv.generation.run import LoadedModel, batched, check_model
+from mask2iv.generation.run import batched
 from mask2iv.manifest import versions
 from mask2iv.scaling.choice import crew_of
 from mask2iv.scaling.interfaces import Crew, Failure
@@ -102,8 +104,9 @@ def run_jobs(
     output: Output,
     batch_size: int = 1,
     workers: Workers = Workers(),
+    candidates: int = 1,
 ) -> int:
-    """Do the jobs of a file that are not done yet, each into a folder of its own.
+    """Do the jobs of a file that are not done yet, each into a folder of its own; of `candidates`, the best.
 
     Returns:
         0, or :data:`SOME_FAILED`.
@@ -111,7 +114,8 @@ def run_jobs(
     Raises:
         InputError: options or a jobs file that cannot be used; nothing is written then.
     """
-    check_sampling(sampling, 1, batch_size)
+    check_candidates(candidates, 1)
+    check_sampling(sampling, candidates, batch_size)
     check_fitting(fitting)
     size = check_size_and_scales(guidance, None)
     jobs = read_jobs(path, sampling.seed, fitting)
@@ -130,8 +134,8 @@ def run_jobs(
         raise InputError(
             "out", f"cannot write the folder {output.out}: {reason(error)}", "choose a writable place"
         ) from error
-    session = _Session(JobMaker(model, output, path), len(jobs))
-    begin = Begin(sampling, guidance, size, acceleration, batch_size, output, path, Path.cwd())
+    session = _Session(JobMaker(model, output, path, candidates), len(jobs))
+    begin = Begin(sampling, guidance, size, acceleration, batch_size, output, path, Path.cwd(), candidates)
     with claimed(output.out):
         try:
             session.work(jobs, batch_size, None if crew is None else (crew, begin))

@@ -17,7 +17,7 @@ from mask2iv.parsing import read_lines
 
 FAILURES, SUMMARY = "failures.json", "jobs-manifest.json"
 """Files beside the folders of the jobs, which therefore cannot have these names."""
-_PATHS = ("image", "object_mask", "target_mask", "actor_mask", "segmenter_weights")
+_PATHS = ("image", "object_mask", "target_mask", "actor_mask", "object_path", "segmenter_weights")
 _SCENE = tuple(f.name for f in fields(SceneOptions))
 _FIT = {f.name for f in fields(Fitting)}
 _KEYS = ("id", "seed", *_SCENE, *sorted(_FIT))

@@ -14,17 +14,28 @@ from mask2iv.config import plain, read_config
 from mask2iv.errors import InputError, InputWarning
 from mask2iv.files import disk_faults, reason
 from mask2iv.generation.acceleration import Acceleration
+from mask2iv.generation.candidates import write_candidates
 from mask2iv.generation.inputs import SceneInputs, complete_prompt, read_scene, scene_record
 from mask2iv.generation.jobs_file import Job
+from mask2iv.generation.loaded import LoadedModel
 from mask2iv.generation.options import GuidanceOptions, Output, Sampling
 from mask2iv.generation.records import digests
 from mask2iv.generation.results import result_folder
-from mask2iv.generation.run import LoadedModel, write_result
+from mask2iv.generation.run import write_result
 from mask2iv.media.images import write_png
 from mask2iv.stages.scene import Scene
 
 # Settings that do not say what was asked for, only how it was computed.
-_ASIDE = ("device", "threads", "batch_size", "offload", "channels_last", "compile", "cuda_graphs")
+_ASIDE = (
+    "device",
+    "threads",
+    "batch_size",
+    "offload",
+    "channels_last",
+    "compile",
+    "cuda_graphs",
+    "score",
+)
 
 
 @dataclass
@@ -70,10 +81,11 @@ class JobMaker:
         model: the model and the common settings.
         output: the flags of the folder of all results.
         jobs_file: must not be replaced by a result.
+        candidates: trajectories drawn for each job, of which the best is rendered.
     """
 
-    def __init__(self, model: LoadedModel, output: Output, jobs_file: Path) -> None:
-        self.model, self.output, self.jobs_file = model, output, jobs_file
+    def __init__(self, model: LoadedModel, output: Output, jobs_file: Path, candidates: int = 1) -> None:
+        self.model, self.output, self.jobs_file, self.candidates = model, output, jobs_file, candidates
 
     def work(self, batch: Sequence[Job]) -> Outcome:
         """Read, make and write one batch."""
@@ -111,12 +123,13 @@ class JobMaker:
 
     def _own(self, job: Job, prompt: str | None) -> dict[str, Any]:
         """A job's settings beside the common ones."""
-        return {**self.model.prompt_record(prompt), **self.model.fit_record(job.fitting), "seed": job.seed}
+        own = {**self.model.prompt_record(prompt), **self.model.fit_record(job.fitting), "seed": job.seed}
+        return own | ({"candidates": self.candidates, "first_seed": job.seed} if self.candidates > 1 else {})
 
     def _make(self, batch: Sequence[tuple[Job, SceneInputs, Scene]], outcome: Outcome) -> None:
         """Generate and write one batch; one by one, where one of them spoils it."""
         try:
-            made = self.model.make([scene for *_, scene in batch], [job.seed for job, *_ in batch])
+            made = self.model.make([scene for *_, scene in batch], [job.seed for job, *_ in batch], self.candidates)
         except InputError as error:
             if len(batch) == 1:
                 outcome.fail(batch[0][0], str(error))
@@ -124,7 +137,7 @@ class JobMaker:
             for one in batch:
                 self._make([one], outcome)
             return
-        for (job, inputs, scene), (trajectory, video) in zip(batch, made, strict=True):
+        for (job, inputs, scene), result in zip(batch, made, strict=True):
             output = self.output_of(job)
             with outcome.noting(job):
                 # A worker that died may have written the first results of a batch, which is made again as a whole: in
@@ -134,9 +147,12 @@ class JobMaker:
                     with result_folder(output, files) as folder, disk_faults(output.out):
                         if inputs.found_mask:
                             write_png(folder / "object_mask.png", inputs.scene.object_mask)
-                        own, pictures = self._own(job, scene.prompt), digests(trajectory, video)
+                        own = {**self._own(job, scene.prompt), "seed": result.seed, **result.record}
+                        pictures = digests(result.trajectory, result.video)
                         record = self.model.record(inputs.record, own, scene.placement, pictures)
-                        write_result(folder, output, scene, trajectory, video, record)
+                        write_result(folder, output, scene, result.trajectory, result.video, record)
+                        if result.candidates:
+                            write_candidates(folder, result.candidates)
                 outcome.done += 1
 
 
@@ -152,6 +168,7 @@ class Begin:
     output: Output
     jobs_file: Path
     place: Path
+    candidates: int
 
     def __call__(self) -> Callable[[Sequence[Job]], Outcome]:
         """What works on a batch.
@@ -167,7 +184,7 @@ class Begin:
             ) from error
         model = LoadedModel("generate", self.sampling, self.acceleration, self.batch_size, progress=False)
         model.settle(self.guidance, self.size)
-        maker = JobMaker(model, self.output, self.jobs_file)
+        maker = JobMaker(model, self.output, self.jobs_file, self.candidates)
 
         def work(batch: Sequence[Job]) -> Outcome:
             with warnings.catch_warnings(record=True) as said:
@@ -200,5 +217,7 @@ def _asked(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, 
         for name, value in inputs.items()
     }
     kept = {name: value for name, value in settings.items() if name not in _ASIDE}
+    # Of candidates, one is chosen; what was asked for is the first one's seed.
+    kept["seed"] = kept.get("first_seed", kept.get("seed"))
     model = settings.get("model")
     return {"inputs": hashes, "settings": {**kept, "model": model.get("sha256") if isinstance(model, dict) else model}}

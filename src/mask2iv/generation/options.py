@@ -52,10 +52,15 @@ class SceneOptions:
     actor_mask: Annotated[Path | None, optional("FILE")] = None
     """The hand or robot arm where the picture already shows it; a mask like --object-mask."""
 
+    object_path: Annotated[Path | None, optional("FILE.json")] = None
+    """Where the object shall go, drawn by hand: places at frames, or a line that it follows, in pixels of the picture
+    (docs/editing.md). Stage 1 draws an actor that fits; of models with a planner, as the embedded one is."""
+
     @property
     def files(self) -> list[Path]:
         """The files that were given."""
-        return [path for path in (self.image, self.object_mask, self.target_mask, self.actor_mask) if path is not None]
+        given = (self.image, self.object_mask, self.target_mask, self.actor_mask, self.object_path)
+        return [path for path in given if path is not None]
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ class Inputs:
     trajectory: Source | None = None
     object_box: tuple[int, int, int, int] | None = None
     object_point: tuple[int, int] | None = None
+    object_path: Source | None = None
     segmenter: Segmenting | None = None
 
 

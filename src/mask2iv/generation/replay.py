@@ -160,7 +160,7 @@ class _Sources:
 def _scene(record: Record, sources: _Sources) -> SceneOptions:
     inputs = record.inputs
     found: dict[str, Any] = {}
-    for name in ("image", "object_mask", "target_mask", "actor_mask"):
+    for name in ("image", "object_mask", "target_mask", "actor_mask", "object_path"):
         source: Source | None = getattr(inputs, name)
         if source is not None:
             path = sources.file(name, source)

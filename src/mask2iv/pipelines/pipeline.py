@@ -39,6 +39,7 @@ from mask2iv.stages.interfaces import (
 )
 from mask2iv.stages.sampling import Generators, sample_seeds
 from mask2iv.stages.scene import as_list, check_image, listed, read_scenes
+from mask2iv.trajectories.editing.path import ObjectPath
 
 
 class Mask2IVPipeline(TwoStages, Accelerated):
@@ -195,6 +196,7 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         guidance_scale: float | None = None,
         target_guidance_scale: float | None = None,
         guidance_rescale: float | None = None,
+        object_path: ObjectPath | Sequence[ObjectPath | None] | None = None,
         generator: Generators = None,
         seed: int | Sequence[int] | None = None,
         num_frames: int | None = None,
@@ -216,6 +218,8 @@ class Mask2IVPipeline(TwoStages, Accelerated):
                 image of another shape gets it (:func:`mask2iv.media.fitting.place`); sampling steps.
             guidance_scale, target_guidance_scale, guidance_rescale: guidance by text and by target, 1 for none; share
                 of rescaled guidance, in [0, 1].
+            object_path: where the object shall go, in pixels of the image, in place of a target; or a list. Only
+                models with a planner fit an actor to it.
             generator, seed: a generator or an integer, or a list with one of them per output; an integer is counted up.
             num_frames, num_videos_per_prompt: the model's, if given; outputs per image.
             batch_size: most outputs of one size and with the same kinds of conditions that are computed together.
@@ -234,7 +238,8 @@ class Mask2IVPipeline(TwoStages, Accelerated):
         check_call(None, num_frames, self.config.num_frames)
         size, image = self.size(height, width), one_each(image, prompt)
         inputs = (image, object_mask, prompt, target_mask, actor_mask)
-        scenes = read_scenes(*inputs, size, *self.fitting(fit, fit_scale), num_videos_per_prompt)
+        how = (size, *self.fitting(fit, fit_scale), num_videos_per_prompt, object_path)
+        scenes = read_scenes(*inputs, *how)
         guidance = Guidance(guidance_scale, target_guidance_scale, guidance_rescale)
         options = SamplingOptions(num_inference_steps, batch_size, sampler, guidance)
         seeds = sample_seeds(generator, len(scenes), seed)

@@ -284,6 +284,14 @@ class TwoStages:
         progress: bool,
     ) -> list[Trajectory]:
         predictor = _require(self.predictor, "trajectory")
+        if any(scene.object_path is not None for scene in scenes) and not getattr(
+            predictor, "takes_object_path", False
+        ):
+            raise InputError(
+                "object_path",
+                "this model's stage 1 draws object and actor at once, and cannot fit an actor to a given path",
+                "take a model with a planner, such as the embedded one, or edit its trajectory (mask2iv edit, path)",
+            )
         with self._watched("trajectory", len(scenes), options, callback, progress) as watched:
             found = predictor.predict(scenes, seeds, watched)
         return [replace(one, placement=scene.placement) for one, scene in zip(found, scenes, strict=True)]

@@ -15,6 +15,7 @@ from mask2iv.contract import BoolArray, Fit, Label, Placement, UInt8Array
 from mask2iv.errors import InputError, warn
 from mask2iv.media.fitting import place, placed_image, placed_mask
 from mask2iv.media.images import read_image
+from mask2iv.trajectories.editing.path import ObjectPath
 from mask2iv.trajectories.masks import load_mask
 
 T = TypeVar("T")
@@ -34,6 +35,8 @@ class Scene:
         target_mask: where the object shall end, bool [H, W]; None for none.
         actor_mask: the actor where the image shows it, bool [H, W]; None if absent or not known.
         placement: which part of the picture this is, once :meth:`at` has been asked.
+        object_path: where the object shall go, in the image's pixels; None: the predictor decides. Not every one takes
+            it.
     """
 
     image: UInt8Array
@@ -42,10 +45,17 @@ class Scene:
     target_mask: BoolArray | None = None
     actor_mask: BoolArray | None = None
     placement: Placement | None = None
+    object_path: ObjectPath | None = None
 
     @classmethod
     def read(
-        cls, image: Any, object_mask: Any, prompt: str | None = None, target_mask: Any = None, actor_mask: Any = None
+        cls,
+        image: Any,
+        object_mask: Any,
+        prompt: str | None = None,
+        target_mask: Any = None,
+        actor_mask: Any = None,
+        object_path: ObjectPath | None = None,
     ) -> Scene:
         """A scene from what :func:`check_image` and :func:`mask2iv.trajectories.masks.load_mask` read.
 
@@ -59,7 +69,8 @@ class Scene:
             return None if given is None else load_mask(given, size, field=field)
 
         target, actor = mask(target_mask, "target_mask"), mask(actor_mask, "actor_mask")
-        return cls(picture, load_mask(object_mask, size, field="object_mask"), prompt or "", target, actor)
+        thing = load_mask(object_mask, size, field="object_mask")
+        return cls(picture, thing, prompt or "", target, actor, object_path=object_path)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -83,6 +94,8 @@ class Scene:
         given = {field: mask for field, mask in masks.items() if mask is not None}
         placement = place(self.size, size, fit, scale, list(given.values()))
         placed: dict[str, Any] = {field: _placed(mask, placement, field) for field, mask in given.items()}
+        if self.object_path is not None:
+            placed["object_path"] = self.object_path.placed(placement)
         return replace(self, image=placed_image(self.image, placement), placement=placement, **placed)
 
     @cached_property
@@ -100,9 +113,11 @@ class Scene:
         return None if self.target_mask is None else self.target_mask * np.uint8(Label.OBJECT)
 
     def require_condition(self) -> None:
-        """Raises InputError unless there is a prompt or a target."""
-        if not self.prompt and self.target_mask is None:
+        """Raises InputError unless there is a prompt, a target or a path; or for a path beside a target."""
+        if not self.prompt and self.target_mask is None and self.object_path is None:
             raise InputError("prompt", "there is no condition", "give a prompt, a target mask, or both")
+        if self.target_mask is not None and self.object_path is not None:
+            raise InputError("object_path", "there is a target, too", "leave one of them out: the path has an end")
 
 
 def _placed(mask: BoolArray, placement: Placement, field: str) -> BoolArray:
@@ -143,6 +158,7 @@ def read_scenes(
     fit: Fit,
     fit_scale: float,
     outputs: int,
+    object_path: ObjectPath | Sequence[ObjectPath | None] | None = None,
 ) -> list[Scene]:
     """One scene per output at `size`, from one of each input or lists; the `outputs` of one image are neighbours.
 
@@ -154,7 +170,13 @@ def read_scenes(
     if outputs < 1:
         raise InputError("num_videos_per_prompt", f"must be at least 1, found {outputs}")
     images = listed(image)
-    columns = {"object_mask": object_mask, "prompt": prompt, "target_mask": target_mask, "actor_mask": actor_mask}
+    columns = {
+        "object_mask": object_mask,
+        "prompt": prompt,
+        "target_mask": target_mask,
+        "actor_mask": actor_mask,
+        "object_path": object_path,
+    }
     lists = [as_list(value, len(images), field) for field, value in columns.items()]
     scenes = [Scene.read(*inputs).at(size, fit, fit_scale) for inputs in zip(images, *lists, strict=True)]
     return [scene for scene in scenes for _ in range(outputs)]

@@ -22,7 +22,7 @@ from mask2iv.studio.drawing import Drawing
 from mask2iv.studio.worker import Job
 
 if TYPE_CHECKING:
-    from mask2iv.generation.run import LoadedModel
+    from mask2iv.generation.loaded import LoadedModel
 
 Actor = Literal["hand", "robot"]
 

@@ -22,7 +22,7 @@ from mask2iv.studio.worker import Job
 from mask2iv.trajectories.editing.script import EditScript, write_script
 
 if TYPE_CHECKING:
-    from mask2iv.generation.run import LoadedModel
+    from mask2iv.generation.loaded import LoadedModel
 
 _INPUTS = ("image", "object_mask", "target_mask", "actor_mask")
 _SCRIPT = "edits.json"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mask2iv.errors import InputError
 
 if TYPE_CHECKING:
-    from mask2iv.generation.run import LoadedModel
+    from mask2iv.generation.loaded import LoadedModel
 
 MOST_WAITING = 8
 """Jobs that wait for the model, of all users; one more is refused."""

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from mask2iv.backbones.planning.painter import KnownMaps
 from mask2iv.backbones.planning.planner import PICTURE, PlannerConditions
 from mask2iv.contract import BoolArray, Label, UInt8Array, is_actor
-from mask2iv.trajectories.alignment import Transform, warp_mask
+from mask2iv.errors import within
+from mask2iv.stages.scene import Scene
+from mask2iv.trajectories.alignment import Transform, similarity, warp_mask
 from mask2iv.trajectories.distances import distance_map
+from mask2iv.trajectories.editing.parts import centre
 from mask2iv.trajectories.plan import OBJECT_NUMBERS, plan_of
 
 Floats = NDArray[np.float32]
@@ -39,13 +42,35 @@ class SceneFacts:
     has_actor: bool
 
 
-def scene_facts(image: UInt8Array, labels: UInt8Array, target: BoolArray | None) -> SceneFacts:
+def given_motion(scene: Scene, count: int) -> NDArray[np.float64] | None:
+    """The object's numbers of a plan of `count` frames where a scene has its path, [T, OBJECT_NUMBERS]; else None.
+
+    Raises:
+        InputError: frames that are not there.
+    """
+    if scene.object_path is None:
+        return None
+    begin = centre(scene.object_mask)
+    assert begin is not None, "a scene has an object"
+    with within("object_path"):
+        numbers = scene.object_path.numbers(begin, count)
+    numbers[:, :2] /= scene.size[0] - 1
+    return numbers
+
+
+def scene_facts(
+    image: UInt8Array,
+    labels: UInt8Array,
+    target: BoolArray | None,
+    motion: NDArray[np.float64] | None = None,
+) -> SceneFacts:
     """The facts of a scene. Two actors count as one, since users give one mask for both.
 
     Args:
         image: first frame, uint8 [H, W, 3].
         labels: of the first frame, uint8 [H, W], with an object.
         target: the object's mask at the end, bool [H, W]; None or empty: not given.
+        motion: the object's numbers, [T, OBJECT_NUMBERS], where they are known: their end is the target.
 
     Raises:
         InputError: no object.
@@ -55,7 +80,11 @@ def scene_facts(image: UInt8Array, labels: UInt8Array, target: BoolArray | None)
     plan = plan_of(np.where(actor, np.uint8(Label.ACTOR), labels)[None])
     aim = np.zeros_like(item) if target is None else target
     pose = np.zeros(OBJECT_NUMBERS)
-    if aim.any():
+    if motion is not None:
+        pose = motion[-1]
+        centroid = np.array(plan.start) * unit
+        aim = warp_mask(item, similarity(centroid, unit * pose[:2], float(pose[2]), float(pose[3])))
+    elif aim.any():
         pose = target_pose(labels, aim)
     planes = [_small(plane.astype(np.float32)) for plane in (item, actor, aim)]
     colours = _small(image.astype(np.float32) / 127.5 - 1.0).transpose(2, 0, 1)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
+from numpy.typing import NDArray
 from torch import nn
 
 from mask2iv.models.blocks import PixelBlock
@@ -138,6 +140,22 @@ class InteractionPlanner(ModelMixin, ConfigMixin):  # type: ignore[misc]
         with torch.autocast(states.device.type, enabled=False):
             plans = _cosines(coefficients).T @ coefficients
         return plans, codes * self.code_std + self.code_mean
+
+    def known_object(self, motions: NDArray[np.float64], noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The object's part of states that is known from the start: which numbers of a state it is, bool [S], and the
+        velocity [B, S] that leads them from their noise to their value in a straight line.
+
+        Args:
+            motions: the object's numbers, [B, T, OBJECT_NUMBERS].
+            noise: where states begin, [B, S].
+        """
+        plans = torch.zeros(len(motions), self.num_frames, NUMBERS, device=noise.device)
+        plans[..., :OBJECT_NUMBERS] = torch.from_numpy(motions).to(plans)
+        states = self.encode(plans, self.code_mean.float().expand(len(plans), -1))
+        which = torch.zeros(self.num_frames, NUMBERS, dtype=torch.bool, device=noise.device)
+        which[:, :OBJECT_NUMBERS] = True
+        rest = torch.zeros(self.code, dtype=torch.bool, device=noise.device)
+        return torch.cat([which.flatten(), rest]), states.to(noise) - noise
 
     def _split(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         plans, codes = states.split([self.num_frames * NUMBERS, self.code], dim=1)

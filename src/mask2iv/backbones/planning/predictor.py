@@ -17,7 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mask2iv.backbones.planning.conditions import SceneFacts, join_facts, join_maps, known_maps, scene_facts, without
+from mask2iv.backbones.planning.conditions import (
+    SceneFacts,
+    given_motion,
+    join_facts,
+    join_maps,
+    known_maps,
+    scene_facts,
+    without,
+)
 from mask2iv.backbones.planning.painter import MaskPainter
 from mask2iv.backbones.planning.planner import InteractionPlanner, PlannerConditions, on_border
 from mask2iv.contract import BoolArray, Label, Trajectory, UInt8Array
@@ -102,6 +110,8 @@ class PlanningPredictor:
     encoder: TextEncoder
     config: PipelineConfig
 
+    takes_object_path = True
+
     @property
     def size_multiple(self) -> int:
         """See the interface."""
@@ -115,8 +125,11 @@ class PlanningPredictor:
     def draw(self, scenes: Sequence[Scene], seeds: Sequence[int], options: SamplingOptions) -> list[DrawnPlan]:
         """One plan per scene, each from its own seed.
 
+        Where a scene has the object's path, the object's numbers are those, from noise to data: they follow the
+        straight line that flow matching has for known data, and the rest of the plan is drawn to go with them.
+
         Raises:
-            InputError: a scene without a condition.
+            InputError: a scene without a condition, or a path beside a target or beyond the frames.
         """
         for scene in scenes:
             scene.require_condition()
@@ -126,21 +139,32 @@ class PlanningPredictor:
 
         def draw(batch: list[int], on_step: OnStep) -> list[DrawnPlan]:
             chosen = [scenes[index] for index in batch]
-            facts = [scene_facts(scene.image, scene.labels, scene.target_mask) for scene in chosen]
+            paths = [given_motion(scene, self.config.num_frames) for scene in chosen]
+            facts = [
+                scene_facts(scene.image, scene.labels, scene.target_mask, path)
+                for scene, path in zip(chosen, paths, strict=True)
+            ]
             text = torch.cat([encoder.text(scene.prompt) for scene in chosen]).to(self.stage.dtype)
             shape = (1, planner.state_size)
             noise = [draw_noise(shape, stage_generator(seeds[i], 1), encoder.device, text.dtype) for i in batch]
             conditions = join_facts(facts, text)
             empty = encoder.text("").to(text).expand_as(text)
             branches, guiding = _branches(conditions, empty, bool(chosen[0].prompt), scales)
-            states = _solve(planner, branches, guiding, scales[2], torch.cat(noise), steps, on_step)
+            start = torch.cat(noise)
+            # Of a batch, all scenes have a path or none has.
+            known = None if paths[0] is None else planner.known_object(np.stack(paths), start)  # type: ignore[arg-type]
+            states = _solve(planner, branches, guiding, scales[2], start, steps, on_step, known)
             plans, codes = planner.decode(states.float())
+            drawn = zip(plans.cpu().double().numpy(), codes, facts, chosen, paths, strict=True)
             return [
-                DrawnPlan(_settled(plan, one, _aspect(scene.labels)), code, scene.labels, scene.prompt)
-                for plan, code, one, scene in zip(plans.cpu().double().numpy(), codes, facts, chosen, strict=True)
+                DrawnPlan(_settled(plan, one, _aspect(scene.labels), path), code, scene.labels, scene.prompt)
+                for plan, code, one, scene, path in drawn
             ]
 
-        keys = [(scene.size, bool(scene.prompt), scene.target_mask is not None) for scene in scenes]
+        keys = [
+            (scene.size, bool(scene.prompt), scene.target_mask is not None, scene.object_path is not None)
+            for scene in scenes
+        ]
         return sample_in_batches(keys, options, draw)
 
     @torch.no_grad()
@@ -172,13 +196,18 @@ def _solve(
     states: torch.Tensor,
     steps: int,
     on_step: OnStep,
+    known: tuple[torch.Tensor, torch.Tensor] | None,
 ) -> torch.Tensor:
-    """States [B, S] from noise to data, by Heun's method: two evaluations a step."""
+    """States [B, S] from noise to data, by Heun's method: two evaluations a step.
+
+    Of `known` numbers (bool [S] which, and their velocities [B, S]) the velocity is not asked for.
+    """
     kept, chain = active_branches(scales)
 
     def velocity(states: torch.Tensor, time: float) -> torch.Tensor:
         times = torch.full((len(states),), time, device=states.device, dtype=states.dtype)
-        return chained_guidance([planner(states, times, branches[index]) for index in kept], chain, rescale)
+        drawn = chained_guidance([planner(states, times, branches[index]) for index in kept], chain, rescale)
+        return drawn if known is None else torch.where(known[0], known[1], drawn)
 
     for index in range(steps):
         now, then = index / steps, (index + 1) / steps
@@ -195,11 +224,14 @@ def _aspect(labels: UInt8Array) -> float:
     return (labels.shape[1] - 1) / (labels.shape[0] - 1)
 
 
-def _settled(values: NDArray[np.float64], facts: SceneFacts, width: float) -> InteractionPlan:
+def _settled(
+    values: NDArray[np.float64], facts: SceneFacts, width: float, path: NDArray[np.float64] | None = None
+) -> InteractionPlan:
     """The plan of drawn numbers [T, NUMBERS], with what is known put in.
 
     It begins at the first frame, and ends at the target, where there is one; the object stays in the picture, which is
-    `width` wide, and actors reach its border. Corrections fade over the clip.
+    `width` wide, and actors reach its border. Corrections fade over the clip. A given `path`, the object's numbers
+    [T, 4], is taken as it is.
     """
     values = values.copy()
     count = len(values)
@@ -221,6 +253,8 @@ def _settled(values: NDArray[np.float64], facts: SceneFacts, width: float) -> In
     thing[:, :3] = thing[:, :3].clip(
         np.minimum(least, ends[:, :3].min(axis=0)), np.maximum(most, ends[:, :3].max(axis=0))
     )
+    if path is not None:
+        thing[:] = path
     for slot in range(ACTORS):
         actor = actor_numbers(values, slot)
         tips = facts.start[:2] + thing[:, :2] + actor[:, 1:3]

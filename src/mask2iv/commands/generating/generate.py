@@ -59,6 +59,11 @@ class Generate:
     differ by rounding from those computed alone."""
     samples: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """How many different results; sample i has the seed --seed + i."""
+    candidates: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Draw N trajectories, with the seeds --seed, --seed + 1 and so on, score them and render the best. All of them
+    and their scores are written to candidates/, candidates.png and scores.json. With --jobs: of each job."""
+    keep: Annotated[int, tyro.conf.arg(metavar="K")] = 1
+    """With --candidates: render the best K, to best-000, best-001 and so on."""
     workers: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """With --jobs: how many processes, or Ray actors, each with a model of its own; 0 for one per core, or per GPU."""
     ray: Annotated[str | None, optional("ADDRESS")] = None
@@ -75,17 +80,17 @@ class Generate:
             for name, usual in (("workers", 1), ("ray", None), ("gpus_per_worker", 0.0)):
                 if getattr(self, name) != usual:
                     raise InputError(name, "is for many scenes", "give --jobs, or leave it out")
-            generate(self.scene, *how, self.samples, self.batch_size)
+            generate(self.scene, *how, self.samples, self.batch_size, self.candidates, self.keep)
             return 0
         given = [field.name for field in fields(SceneOptions) if getattr(self.scene, field.name) is not None]
-        given += ["samples"] if self.samples != 1 else []
+        given += [name for name in ("samples", "keep") if getattr(self, name) != 1]
         if given:
             flags = ", ".join("--" + name.replace("_", "-") for name in given)
             raise InputError("jobs", "the file says what each job is", f"leave out {flags}")
         from mask2iv.generation.jobs import Workers, run_jobs
 
         workers = Workers(self.workers, self.ray, self.gpus_per_worker)
-        return run_jobs(self.jobs, *how, self.batch_size, workers)
+        return run_jobs(self.jobs, *how, self.batch_size, workers, self.candidates)
 
 
 @dataclass(frozen=True)
@@ -104,11 +109,17 @@ class PredictTrajectory:
     sampling: Sampling
     acceleration: Acceleration
     output: Output
+    candidates: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Draw N trajectories, with the seeds --seed, --seed + 1 and so on, and score them. All of them, and their scores,
+    are written to candidates/, candidates.png and scores.json."""
+    keep: Annotated[int, tyro.conf.arg(metavar="K")] = 1
+    """With --candidates: how many of the best get a folder of their own, best-000, best-001 and so on."""
 
     def run(self) -> None:
         from mask2iv.generation.run import predict
 
-        predict(self.scene, self.fitting, self.guidance, self.sampling, self.acceleration, self.output)
+        how = (self.fitting, self.guidance, self.sampling, self.acceleration, self.output)
+        predict(self.scene, *how, self.candidates, self.keep)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class OpenStudio:
     """A folder with a pair of ONNX files in MobileSAM's format, to find objects with. Default: GrabCut alone."""
 
     def run(self) -> int:
-        from mask2iv.generation.run import check_model
+        from mask2iv.generation.loaded import check_model
 
         if not 0 <= self.port <= 65535:
             raise InputError("port", f"must be 0 to 65535, found {self.port}")

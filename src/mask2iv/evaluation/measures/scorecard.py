@@ -15,14 +15,13 @@ import torch
 
 from mask2iv.contract import BoolArray, Label, Trajectory, UInt8Array
 from mask2iv.evaluation.measures import metrics
-from mask2iv.trajectories.measures import areas, centroids, pieces
+from mask2iv.trajectories.measures import areas, pieces
 from mask2iv.trajectories.morphology import dilate
 from mask2iv.trajectories.scoring import movement
+from mask2iv.trajectories.scoring.score import AREA_FACTOR
 
 SUCCESS = 0.05
 """An object has arrived when it ends within this share of the diagonal of the target."""
-AREA_FACTOR = 2.0
-"""An object keeps its size in a frame when its area is within this factor of its first area."""
 MARGIN = 9
 """Side of the dilation of the masks, in pixels; what lies outside is background."""
 
@@ -48,9 +47,7 @@ def of_trajectory(found: Trajectory, target: BoolArray, start: BoolArray) -> Mea
     moving, touching = movement.moving_and_touching(found)
     sizes = areas(found, Label.OBJECT)[1:] / start.sum()
     parts = np.array([pieces(mask) for mask in found.object[1:]])
-    path = centroids(found, Label.OBJECT)
-    jerk = np.linalg.norm(np.diff(path, n=2, axis=0), axis=1) / np.hypot(*found.size)
-    jerk = jerk[~np.isnan(jerk)]
+    jerk = movement.path_changes(found, 2)
     return {
         "target_error": error,
         "success": float(error < SUCCESS and not vanished),

@@ -13,7 +13,7 @@ from mask2iv.evaluation.measures.metrics import (
     CHANGED_KERNEL,
     Figure,
 )
-from mask2iv.evaluation.measures.scorecard import AREA_FACTOR, SUCCESS
+from mask2iv.evaluation.measures.scorecard import SUCCESS
 from mask2iv.evaluation.per_clip.catalogue import (
     MEASURES,
     OBJECT_FATE,
@@ -26,6 +26,7 @@ from mask2iv.evaluation.per_clip.measure import PASTED, STILL
 from mask2iv.evaluation.per_clip.outputs import CONDITIONS
 from mask2iv.evaluation.per_clip.rows import SYSTEMS, TITLES, TRUE
 from mask2iv.trajectories.scoring.movement import LEAST_TURN, MOVING_SHARE, TOUCH_KERNEL, WAY_SHARE
+from mask2iv.trajectories.scoring.score import AREA_FACTOR
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from mask2iv.manifest import versions
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.trajectories.measures import PIECE
 from mask2iv.trajectories.scoring import movement
+from mask2iv.trajectories.scoring.score import AREA_FACTOR
 
 __all__ = ["EvaluationConfig", "evaluate", "evaluate_predictions"]
 
@@ -203,7 +204,7 @@ def _definitions() -> dict[str, Any]:
         "changed_kernel": metrics.CHANGED_KERNEL,
         "psnr_limit": metrics.PSNR_LIMIT,
         "success": scorecard.SUCCESS,
-        "area_factor": scorecard.AREA_FACTOR,
+        "area_factor": AREA_FACTOR,
         "piece": PIECE,
         "margin": scorecard.MARGIN,
         "moved_share": fidelity.MOVED_SHARE,

@@ -108,6 +108,6 @@ def _free_port() -> int:
 
 
 def _loaded(sampling: Sampling, acceleration: Acceleration) -> Any:
-    from mask2iv.generation.run import LoadedModel
+    from mask2iv.generation.loaded import LoadedModel
 
     return LoadedModel("generate", sampling, acceleration, progress=False)

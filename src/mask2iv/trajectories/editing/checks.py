@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from mask2iv.contract import BoolArray, Label, Trajectory
 from mask2iv.errors import InputError
 from mask2iv.trajectories.measures import PIECE, areas, centroids, pieces
+from mask2iv.trajectories.scoring.movement import MOVING_SHARE, touch
 
 Kind = Literal["first_frame", "missing", "size", "pieces", "jump", "untouched", "floating"]
 """What is wrong: the first frame differs from the picture's masks; the object is not seen; its size jumps; it, or the
@@ -22,10 +22,6 @@ JUMP = 0.15
 """A centroid jumps when it is farther than this from its place in the previous frame, as a share of the diagonal."""
 SIZE_JUMP = 2.0
 """A size jumps when it is more than this times what it was in the previous frame, or less than its inverse."""
-MOVES = 0.01
-"""An object moves when its centroid is farther than this from its place in the previous frame."""
-GAP = 3
-"""Actor and object touch where at most this many pixels are between them."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +72,8 @@ def _found(trajectory: Trajectory, original: Trajectory | None) -> Iterator[tupl
     far = (1 + np.flatnonzero(steps > JUMP)).tolist()
     yield "jump", far, f"the object jumps by more than {JUMP:.0%} of the diagonal"
     if actor.any():
-        moving = 1 + np.flatnonzero(steps > MOVES)
-        untouched = [int(t) for t in moving if thing[t].any() and not _touch(actor[t], thing[t])]
+        moving = 1 + np.flatnonzero(steps > MOVING_SHARE)
+        untouched = [int(t) for t in moving if thing[t].any() and not touch(actor[t], thing[t])]
         yield "untouched", untouched, "the object moves and the actor does not touch it"
         floating = [t for t, mask in enumerate(actor) if mask.any() and not _at_border(mask)]
         yield "floating", floating, "the actor does not reach the border of the picture"
@@ -85,11 +81,6 @@ def _found(trajectory: Trajectory, original: Trajectory | None) -> Iterator[tupl
 
 def _broken(masks: BoolArray) -> list[int]:
     return [index for index, mask in enumerate(masks) if pieces(mask) > 1]
-
-
-def _touch(one: BoolArray, other: BoolArray) -> bool:
-    kernel = np.ones((2 * GAP + 1, 2 * GAP + 1), dtype=np.uint8)
-    return bool((cv2.dilate(one.astype(np.uint8), kernel).astype(np.bool_) & other).any())
 
 
 def _at_border(mask: BoolArray) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mask2iv.contract import BoolArray, Label, Trajectory
 from mask2iv.errors import InputError
@@ -63,6 +64,21 @@ def moving_and_touching(trajectory: Trajectory) -> tuple[int, int]:
     moving = steps > MOVING_SHARE * _diagonal(trajectory.size)  # false where a centroid is NaN
     contact = [touch(actor, thing) for actor, thing in zip(trajectory.actor[1:], trajectory.object[1:], strict=True)]
     return int(moving.sum()), int((moving & contact).sum())
+
+
+def path_changes(trajectory: Trajectory, order: int) -> NDArray[np.float64]:
+    """Lengths of the differences of an order of the object's centroid from frame to frame, as shares of the diagonal.
+
+    Args:
+        trajectory: T frames.
+        order: 1 for steps, 2 for how they change.
+
+    Returns:
+        float64 [N], N at most T - order: without those that a frame without the object is part of.
+    """
+    changes = np.linalg.norm(np.diff(centroids(trajectory, Label.OBJECT), n=order, axis=0), axis=1)
+    found: NDArray[np.float64] = changes[~np.isnan(changes)] / _diagonal(trajectory.size)
+    return found
 
 
 def touch(one: BoolArray, other: BoolArray) -> bool:
