@@ -291,7 +291,7 @@ def test_unusable_flags(desk: Path, capsys: pytest.CaptureFixture[str], flags: S
 
 def test_neither_a_picture_nor_jobs(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", "--prompt", "x", "--object-point", "1,1", "--out", "out"]) == 2
-    assert "--image: no picture is given; name one, or a file of jobs" in capsys.readouterr().err
+    assert "--image: no picture is given; name one, or a shipped sample" in capsys.readouterr().err
 
 
 def test_jobs_are_read_as_written(tmp_path: Path) -> None:
