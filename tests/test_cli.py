@@ -98,7 +98,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     ("words", "expected"),
     [
         ("mask2iv tra", {"train", "trajectory"}),
-        ("mask2iv generate --object", {"--object-mask", "--object-box", "--object-point"}),
+        ("mask2iv generate --object", {"--object-mask", "--object-box", "--object-path", "--object-point"}),
         ("mask2iv generate --actor ''", {"hand", "robot"}),
     ],
 )
