@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,15 +19,19 @@ if TYPE_CHECKING:
 
 KIND_OF: Mapping[Way, Kind] = {"level": "push", "down": "press", "carried": "grasp"}
 """How a part that moves in a way is handled."""
+Keep = Callable[[Observation, Trajectory], None]
 _STRAIGHT = 0.15
 
 
-def by_model(pipe: Mask2IVPipeline, seed: int = 0, batch_size: int = 8, **options: Any) -> Planner:
+def by_model(
+    pipe: Mask2IVPipeline, seed: int = 0, keep: Keep | None = None, batch_size: int = 8, **options: Any
+) -> Planner:
     """Plans along trajectories that stage 1 predicts from the caption.
 
     Args:
         pipe: the model.
         seed: of the predictions; each plan of an episode has its own noise.
+        keep: is told each prediction.
         batch_size: predictions that are made together.
         options: of :meth:`Mask2IVPipeline.trajectory`.
     """
@@ -45,7 +49,11 @@ def by_model(pipe: Mask2IVPipeline, seed: int = 0, batch_size: int = 8, **option
             progress=False,
             **options,
         )
-        return [along_masks(one, trajectory) for one, trajectory in zip(observations, trajectories, strict=True)]
+        pairs = list(zip(observations, trajectories, strict=True))
+        if keep is not None:
+            for pair in pairs:
+                keep(*pair)
+        return [along_masks(*pair) for pair in pairs]
 
     return plan
 

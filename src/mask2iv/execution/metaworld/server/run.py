@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mask2iv.execution.metaworld.server.views import Views
-from mask2iv.execution.metaworld.server.world import World
+from mask2iv.execution.metaworld.server.world import Array, World
 from mask2iv.execution.metaworld.tasks import MAX_STEPS
 
 GAIN = 20.0
@@ -24,7 +24,8 @@ def run(job: dict[str, Any], out: Path, world: World, views: Views | None) -> di
     middle of an episode is.
 
     Args:
-        job: task, seed, camera, programs: a list of programs, each a list of waypoints with
+        job: task, seed, camera, film (the number of frames of film.npz, video [T, H, W, 3]; 0 for none) and programs, a
+            list of programs, each a list of waypoints with
 
             to: where the point between the finger tips goes, [3]; null: it stays where it is;
             effort: of the gripper, -1 open to 1 closed;
@@ -42,10 +43,11 @@ def run(job: dict[str, Any], out: Path, world: World, views: Views | None) -> di
         object's position, every fifth step, [N, 6].
     """
     track, used = [_place(world)], []
+    states = [world.state()]
     for program in job["programs"]:
         before = world.steps
         for waypoint in program:
-            _go(world, waypoint, track)
+            _go(world, waypoint, track, states)
         used.append(world.steps - before)
     result: dict[str, Any] = {"success": world.success, "steps": world.steps, "used": used, "track": track}
     if views is not None and not world.success and world.steps < MAX_STEPS:
@@ -60,10 +62,16 @@ def run(job: dict[str, Any], out: Path, world: World, views: Views | None) -> di
             pose=world.pose,
         )
         result["view"] = views.camera(camera)
+    if views is not None and job.get("film"):
+        video = []
+        for number in np.linspace(0, len(states) - 1, job["film"]).round().astype(int):
+            world.show(states[number])
+            video.append(views.picture(job["camera"]))
+        np.savez(out / "film.npz", video=np.array(video))
     return result
 
 
-def _go(world: World, waypoint: dict[str, Any], track: list[list[float]]) -> None:
+def _go(world: World, waypoint: dict[str, Any], track: list[list[float]], states: list[Array]) -> None:
     """Drive to a waypoint."""
     goal, still = world.fingers if waypoint["to"] is None else np.array(waypoint["to"]), 0
     for _ in range(waypoint["steps"]):
@@ -75,6 +83,7 @@ def _go(world: World, waypoint: dict[str, Any], track: list[list[float]]) -> Non
         world.step(np.append(np.clip(GAIN * (goal - before), -1, 1), waypoint["effort"]))
         if world.steps % 5 == 0:
             track.append(_place(world))
+            states.append(world.state())
         still = still + 1 if np.linalg.norm(world.fingers - before) < _STILL else 0
         if still >= waypoint["still"]:
             return
