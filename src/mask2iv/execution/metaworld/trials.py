@@ -89,7 +89,14 @@ Planner = Callable[[Sequence[Observation]], Sequence[Plan | None]]
 """Makes plans; None where it has none."""
 
 
-def run_trials(trials: Sequence[Trial], planner: Planner, plans: int, work: Path, processes: int = 1) -> None:
+def run_trials(
+    trials: Sequence[Trial],
+    planner: Planner,
+    plans: int,
+    work: Path,
+    processes: int = 1,
+    told: Callable[[int], None] = lambda _: None,
+) -> None:
     """Carry out trials. In each round all that have not succeeded yet get one plan more.
 
     Args:
@@ -98,6 +105,7 @@ def run_trials(trials: Sequence[Trial], planner: Planner, plans: int, work: Path
         plans: of an episode at most.
         work: folder for the simulator's files.
         processes: how many simulate side by side.
+        told: is told how many plans have been carried out.
 
     Raises:
         InputError: as :func:`~mask2iv.execution.metaworld.bridge.do_jobs`.
@@ -109,7 +117,7 @@ def run_trials(trials: Sequence[Trial], planner: Planner, plans: int, work: Path
         last = number == plans
         folder = work / f"round-{number}"
         results = do_jobs([_job(trial, last) for trial in live], folder, processes)
-        observations = []
+        observations: list[Observation] = []
         for trial in live:
             result = results[trial.name]
             trial.success, trial.steps, trial.track = result["success"], result["steps"], result["track"]
@@ -120,6 +128,7 @@ def run_trials(trials: Sequence[Trial], planner: Planner, plans: int, work: Path
                     trial.over = True
                 else:
                     observations.append(seen)
+        told(number)
         for observation, plan in zip(observations, planner(observations), strict=True):
             _add(observation, plan)
 
