@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from mask2iv.contract import Trajectory
-from mask2iv.execution.benchmark import SceneOfClip, attempt, execute, markdown, summary, trivial, wilson
+from mask2iv.execution.benchmark import SceneOfClip, attempt, execute, markdown, summary, trivial
 from mask2iv.execution.physics.success import judge
 from mask2iv.execution.physics.trial import Outcome, Trial, matrix
+from mask2iv.execution.shares import wilson
 from mask2iv.execution.swing import plan_swing
 from mask2iv.sim.benchmark import BENCHMARKS, read_record
 from mask2iv.sim.world.render import Renderer

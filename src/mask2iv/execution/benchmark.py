@@ -23,6 +23,7 @@ from mask2iv.execution.origins import NETWORK, PLANS
 from mask2iv.execution.physics.success import Verdict, judge
 from mask2iv.execution.physics.trial import Outcome, Trial, matrix
 from mask2iv.execution.plan import MotionPlan, plan_motion, plan_of_motion, scene_points
+from mask2iv.execution.shares import wilson
 from mask2iv.execution.swing import plan_swing
 from mask2iv.files import disk_faults, write_json
 from mask2iv.media.videos import write_video
@@ -284,15 +285,6 @@ def summary(out: Path, plans: Sequence[str]) -> dict[str, Any]:
         }
     write_json(out / "success.json", result)
     return result
-
-
-def wilson(hits: int, count: int) -> dict[str, float]:
-    """A share with its 95 % interval (Wilson 1927), which is right at 0 and 1, too."""
-    z, share = 1.96, hits / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * float(np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)))
-    low, high = max(middle - half, 0.0), min(middle + half, 1.0)
-    return {"share": round(share, 4), "low": round(low, 4), "high": round(high, 4), "clips": count}
 
 
 def markdown(result: dict[str, Any]) -> str:

@@ -30,15 +30,16 @@ class Execute:
 
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder of the figures."""
-    benchmark: Literal["sim-robot"] = "sim-robot"
-    """Whose scenes."""
+    benchmark: Literal["sim-robot", "metaworld"] = "sim-robot"
+    """Whose scenes. metaworld: eleven tasks of Meta-World from three cameras, see docs/metaworld.md."""
     plans: Annotated[str, tyro.conf.arg(metavar="NAME,NAME")] = "text,target,best,oracle,slide,rest"
     """What is executed. Of a model: text, target, text-target, best (of several from text). True: oracle (masks),
-    oracle-table (masks, depth from an assumed table), oracle-motion, oracle-tool. Trivial: slide, rest."""
+    oracle-table (masks, depth from an assumed table), oracle-motion, oracle-tool. Trivial: slide, rest. metaworld has
+    text, oracle, oracle-motion, slide, rest and expert."""
     split: Literal["validation", "test"] = "test"
-    """Part of the benchmark."""
+    """Part of sim-robot."""
     clips: Annotated[int, tyro.conf.arg(metavar="N")] = 100
-    """The first N clips of the split."""
+    """The first N clips of the split; of metaworld the first N layouts of each task."""
     start: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Leave out the first N clips."""
     model: Annotated[str, tyro.conf.arg(metavar="embedded|FOLDER")] = "embedded"
@@ -48,15 +49,20 @@ class Execute:
     candidates: Annotated[int, tyro.conf.arg(metavar="K")] = 8
     """Of how many candidates the plan "best" is the best."""
     films: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Write films of the first N clips of the split: masks beside the execution."""
+    """Write films of the first N clips of the split: masks beside the execution. Not of metaworld."""
+    replans: Annotated[int, tyro.conf.arg(metavar="N")] = 5
+    """Of metaworld: plan again from a new picture up to N times where the task is not done."""
 
     def run(self) -> None:
         names = [name.strip() for name in self.plans.split(",") if name.strip()]
-        for name, least in {"clips": 1, "start": 0, "films": 0, "candidates": 2}.items():
+        for name, least in {"clips": 1, "start": 0, "films": 0, "candidates": 2, "replans": 0}.items():
             if getattr(self, name) < least:
                 raise InputError(name, f"must be at least {least}, found {getattr(self, name)}")
         if self.start >= self.clips:
             raise InputError("start", f"must be below --clips ({self.clips}), found {self.start}")
+        if self.benchmark == "metaworld":
+            self._metaworld(names)
+            return
 
         unknown = [name for name in names if name not in PLANS]
         if unknown or not names:
@@ -69,7 +75,6 @@ class Execute:
         from tqdm import tqdm
 
         from mask2iv.execution.benchmark import Attempt, execute, markdown, summary
-        from mask2iv.files import atomic_write
 
         predict = self._predict() if set(names) & set(NETWORK) else None
         chosen = range(self.start, self.clips)
@@ -79,7 +84,26 @@ class Execute:
                 bar.update()
 
             execute(self.out, self.split, chosen, names, predict, self.seed, self.films, told)
-        text = markdown(summary(self.out, tuple(PLANS)))
+        self._report(markdown(summary(self.out, tuple(PLANS))))
+
+    def _metaworld(self, names: list[str]) -> None:
+        if self.films:
+            raise InputError("films", "does not apply to metaworld", "see benchmarks/metaworld_films.py")
+        from mask2iv.execution.metaworld.benchmark import check_plans, execute, markdown, summary
+
+        check_plans(names)
+        pipe = None
+        if "text" in names:
+            read_index(model_folder(self.model))
+            from mask2iv.pipelines.pipeline import Mask2IVPipeline
+
+            pipe = Mask2IVPipeline.from_pretrained(self.model)
+        execute(self.out, names, range(self.start, self.clips), pipe, self.replans, self.seed)
+        self._report(markdown(summary(self.out)))
+
+    def _report(self, text: str) -> None:
+        from mask2iv.files import atomic_write
+
         with atomic_write(self.out / "report.md") as temporary:
             temporary.write_text(text, encoding="utf-8")
         print(text, end="")

@@ -14,11 +14,12 @@ import numpy as np
 from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.execution.camera import Array
-from mask2iv.execution.metaworld.bridge import do_jobs
+from mask2iv.execution.metaworld.bridge import do_jobs, metaworld_python
 from mask2iv.execution.metaworld.films import FRAMES, SIZE
 from mask2iv.execution.metaworld.planners import by_model, by_true_masks, by_truth, straight
 from mask2iv.execution.metaworld.tasks import CAMERAS, MAX_STEPS, TASKS
 from mask2iv.execution.metaworld.trials import Planner, Trial, all_trials, run_trials
+from mask2iv.execution.shares import wilson
 from mask2iv.files import atomic_write, write_json
 
 if TYPE_CHECKING:
@@ -69,9 +70,7 @@ def execute(
     Raises:
         InputError: unknown plans, or as :func:`~mask2iv.execution.metaworld.bridge.do_jobs`.
     """
-    unknown = [name for name in plans if name not in PLANS]
-    if unknown or not plans:
-        raise InputError("plans", f"must be among {', '.join(PLANS)}, found {', '.join(unknown) or 'none'}")
+    check_plans(plans)
     simulate = partial(_experts, out / "work-expert", tasks, layouts, processes)
     for name in plans:
         if (out / f"{name}.jsonl").is_file():
@@ -94,6 +93,18 @@ def execute(
         shutil.rmtree(out / f"work-{name}", ignore_errors=True)
         _tell(told, name, trials)
     shutil.rmtree(out / "work-expert", ignore_errors=True)
+
+
+def check_plans(plans: Sequence[str]) -> None:
+    """Whether these are plans, and Meta-World is there to carry them out.
+
+    Raises:
+        InputError: they are not, or it is not.
+    """
+    unknown = [name for name in plans if name not in PLANS]
+    if unknown or not plans:
+        raise InputError("plans", f"must be among {', '.join(PLANS)}, found {', '.join(unknown) or 'none'}")
+    metaworld_python()
 
 
 def _tell(told: Callable[[str], None], name: str, trials: Sequence[Trial], plans: int | None = None) -> None:
@@ -185,9 +196,7 @@ def _shares(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     groups = {"all": list(rows), **{task: [row for row in rows if row["task"] == task] for task in tasks}}
     for camera in CAMERAS:
         groups[camera] = [row for row in rows if row["camera"] == camera]
-    return {
-        key: _wilson(sum(row["success"] for row in chosen), len(chosen)) for key, chosen in groups.items() if chosen
-    }
+    return {key: wilson(sum(row["success"] for row in chosen), len(chosen)) for key, chosen in groups.items() if chosen}
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -202,11 +211,3 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def _cell(one: Mapping[str, float]) -> str:
     return f"{100 * one['share']:.0f} ({100 * one['low']:.0f} to {100 * one['high']:.0f})"
-
-
-def _wilson(hits: int, count: int) -> dict[str, float]:
-    """A share with its 95 % interval (Wilson 1927), which is right at 0 and 1, too."""
-    z, share = 1.96, hits / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * float(np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)))
-    return {"share": share, "low": max(middle - half, 0.0), "high": min(middle + half, 1.0), "episodes": count}
