@@ -223,10 +223,14 @@ class Disturbed:
 
 
 def workers_of(pid: int) -> list[int]:
-    """Processes that a process has started for work, by its own account."""
+    """Processes that do a process's work: its fork server's children."""
+
+    def children(parent: int) -> list[int]:
+        return [int(one) for one in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
     try:
-        children = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        return [one for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
+        servers = [one for one in children(pid) if b"forkserver" in Path(f"/proc/{one}/cmdline").read_bytes()]
+        return [worker for server in servers for worker in children(server)]
     except OSError:  # it has ended meanwhile
         return []
 

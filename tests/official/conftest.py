@@ -43,8 +43,8 @@ def same() -> Callable[[State, State], bool]:
     return compare
 
 
-@pytest.fixture(scope="module")
-def golden(tmp_path_factory: pytest.TempPathFactory, no_open_clip: None, checkpoints: ModuleType, save: Save) -> Any:
+@pytest.fixture(scope="session")
+def golden(tmp_path_factory: pytest.TempPathFactory, checkpoints: ModuleType, save: Save) -> Any:
     """The golden networks' checkpoint, and the folder it was imported into, in float32 and in many files."""
     folder = tmp_path_factory.mktemp("golden")
     state, config = checkpoints.golden_checkpoint()
@@ -55,8 +55,8 @@ def golden(tmp_path_factory: pytest.TempPathFactory, no_open_clip: None, checkpo
     return state, config, folder / "model", report
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory, no_open_clip: None, checkpoints: ModuleType, save: Save) -> Path:
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory, checkpoints: ModuleType, save: Save) -> Path:
     """A folder with small checkpoints of both stages, their configuration and vocabulary, imported and joined."""
     folder = tmp_path_factory.mktemp("small")
     for name, seed in (("first", ""), ("second", "2")):

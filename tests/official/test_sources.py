@@ -112,7 +112,7 @@ def test_keys_without_a_place_are_refused_by_group_until_each_is_accepted(
     assert "--ignore-keys: " in capsys.readouterr().err
     accepted = ["--ignore-keys", *GROUPS]
     assert main(["import", str(tmp_path / "a.ckpt"), *flags, *accepted, "--out", str(tmp_path / "model")]) == 0
-    assert "left out, as told, without a place here: attn2_mask (2), norm2_2 (1)" in capsys.readouterr().out
+    assert "left out on request, without a place here: attn2_mask (2), norm2_2 (1)" in capsys.readouterr().out
     report = json.loads((tmp_path / "model" / "import_report.json").read_text())
     assert {name: group["count"] for name, group in report["keys"]["ignored"].items()} == {
         **dict.fromkeys(GROUPS, 1),

@@ -32,7 +32,7 @@ def pyarrow() -> Any:
 
 @contextmanager
 def opened(path: Path, field: str) -> Iterator[Any]:
-    """An open Parquet file (``pyarrow.parquet.ParquetFile``); errors within the block are told as the file's.
+    """An open Parquet file (``pyarrow.parquet.ParquetFile``); errors within the block become errors of the file.
 
     Raises:
         InputError: missing, damaged, or not Parquet.

@@ -256,9 +256,9 @@ class Reproduction:
         command, path = self.command, _manifest(folder, component)
         if path.is_file():
             wanted, found = self._with_budget(component, variant, steps), config.read_config(path, dict[str, Any])
-            told = config.from_dict(_Trained, found, str(path), "ignore")
-            same_data = told.data.get("index_sha256") == _index_hash(data)
-            if same_data and same_settings(told.config, wanted, component):
+            found_run = config.from_dict(_Trained, found, str(path), "ignore")
+            same_data = found_run.data.get("index_sha256") == _index_hash(data)
+            if same_data and same_settings(found_run.config, wanted, component):
                 return
             raise InputError(
                 str(folder),
@@ -353,7 +353,7 @@ def _manifest(folder: Path, component: str) -> Path:
 
 @dataclass(frozen=True)
 class _Trained:
-    """The part of a training's manifest that says what was trained, on what."""
+    """The part of a training's manifest that identifies recipe and data."""
 
     data: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)

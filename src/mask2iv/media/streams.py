@@ -186,7 +186,7 @@ class VideoStream:
 
 @contextmanager
 def open_stream(path: Path, field: str, content: bytes | None = None) -> Iterator[VideoStream]:
-    """Opens the best video stream of a file; errors of decoding within the block are told as the file's.
+    """Opens the best video stream of a file; errors of decoding within the block become errors of the file.
 
     Args:
         path, field: the file, and the name of the input in messages.

@@ -125,10 +125,10 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> tor
     Raises:
         InputError: a prompt with words, for a tokenizer without a vocabulary; or a damaged tokenizer.
     """
-    said = next((prompt for prompt in prompts if prompt.strip()), None)
-    if said is not None and has_no_words(tokenizer):
+    first = next((prompt for prompt in prompts if prompt.strip()), None)
+    if first is not None and has_no_words(tokenizer):
         raise InputError(
-            f"prompt {said!r}",
+            f"prompt {first!r}",
             "this model was imported without the CLIP vocabulary and knows the empty prompt only",
             f"{REMEDY} when you import it",
         )
@@ -137,7 +137,9 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> tor
     # Not padded by the tokenizer: id 0 is the piece "!" in CLIP's vocabulary, so it cannot be the padding token.
     for row, found in enumerate(tokenizer(list(prompts), truncation=True, max_length=length)["input_ids"]):
         if len(found) > length:
-            raise InputError("model", f"its tokenizer makes {len(found)} tokens of a prompt, and says at most {length}")
+            raise InputError(
+                "model", f"its tokenizer makes {len(found)} tokens of a prompt and declares {length}"
+            )
         ids[row, : len(found)] = torch.tensor(found)
     return ids
 

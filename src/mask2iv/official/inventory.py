@@ -1,4 +1,4 @@
-"""Accounts for every key of a checkpoint: used by a network, kept for export, or left out as told."""
+"""Accounts for every key of a checkpoint: used by a network, kept for export, or left out on request."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class KeyInventory:
             that differ from the computed ones in the last digits.
         aliases: key of a carried tensor -> key of the identical tensor that stands for it.
         absent: keys of schedule tables, which are computed, and of tensors without use, that a pruned file lacks.
-        ignored: keys outside the layout that were left out as told, with their shapes, by group.
+        ignored: keys outside the layout that were left out on request, with their shapes, by group.
     """
 
     used: list[str]

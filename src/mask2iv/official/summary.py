@@ -22,7 +22,7 @@ def import_summary(out: Path, report: Mapping[str, Any]) -> str:
     ]
     if keys["ignored"]:
         groups = [f"{name} ({group['count']})" for name, group in keys["ignored"].items()]
-        lines.append(f"left out, as told, without a place here: {_some(groups)}")
+        lines.append(f"left out on request, without a place here: {_some(groups)}")
     if keys["absent"]:
         lines.append(f"not in the file, and computed or not needed: {_some(keys['absent'])}")
     if not report["prompts"]:

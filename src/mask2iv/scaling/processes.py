@@ -5,17 +5,19 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for_sentinel
+from multiprocessing.context import BaseContext
 from typing import Any
 
 from mask2iv.errors import InputError
 from mask2iv.scaling.interfaces import Begin, Crew, Failure, Item, Pause, Queue, Result, Results, Task
-from mask2iv.scaling.threads import one_thread_for_children
+from mask2iv.scaling.threads import one_thread_for_children, use_one_thread
 
 DIED = Failure("its worker died (killed, out of memory, or a crash in a library)", expected=False)
 
@@ -69,8 +71,7 @@ class _Lane:
         self._open()
 
     def _open(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_start)
+        self._pool = ProcessPoolExecutor(1, mp_context=_context(), initializer=_start, initargs=(dict(os.environ),))
 
     def submit(self, item: Any) -> Future[Any]:
         # It starts the process when there is something to do.
@@ -102,8 +103,24 @@ class _NotBegun:
     error: Exception
 
 
-def _start() -> None:
-    """In a worker: leave Ctrl-C to the parent, and end with it however it ends."""
+def _context() -> BaseContext:
+    """How workers start: forked from a server that imports once what this process has loaded of the package.
+
+    Importing PyTorch and the pipelines takes seconds, which each worker, and each that replaces one, would take again.
+    """
+    if sys.platform == "darwin":  # its system libraries do not survive a fork
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(sorted(name for name in sys.modules if name.partition(".")[0] == "mask2iv"))
+    return context
+
+
+def _start(environment: dict[str, str]) -> None:
+    """In a worker: take over the parent's environment (the server has that of its own start) and compute with one
+    thread; leave Ctrl-C to the parent, and end with it however it ends."""
+    os.environ.clear()
+    os.environ.update(environment)
+    use_one_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -1,4 +1,4 @@
-"""What a component's training is given, and the model folder that it reads and writes."""
+"""The inputs of a component's training, and the model folder that it reads and writes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mask2iv.training.start import ADOPTED, lacking, refuse_other_sizes
 
 @dataclass(frozen=True)
 class TrainContext:
-    """Everything a training run is given.
+    """All inputs of a training run.
 
     Attributes:
         recipe: the resolved recipe.
@@ -129,7 +129,7 @@ class TrainContext:
             words = sorted(
                 {word for caption in self.captions(mirrored) for word in words_of(unknown_words(tokenizer, caption))}
             )
-            self._tell_of_long_captions(tokenizer)
+            self._warn_of_long_captions(tokenizer)
             if words and self.add_words:
                 larger = add_words(tokenizer, self.load("text_encoder", "encoders"), words)
                 # The encoder first: one that knows more words than its tokenizer is harmless, and is grown again.
@@ -143,7 +143,7 @@ class TrainContext:
                 )
         self.run.accelerator.wait_for_everyone()
 
-    def _tell_of_long_captions(self, tokenizer: Any) -> None:
+    def _warn_of_long_captions(self, tokenizer: Any) -> None:
         """Warn of captions whose ends the text encoder does not see."""
         captions = list(dict.fromkeys(self.captions(mirrored=False)))
         cut = {caption: end for caption in captions if (end := words_cut_off(tokenizer, caption))}

@@ -1,4 +1,4 @@
-"""What is asked of a training run. Folders and numbers are checked here, before PyTorch loads."""
+"""The options of a training run. Folders and numbers are checked here, before PyTorch loads."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Whether a training run can start: what its component needs is there, and the networks to start from fit the recipe.
 
-Nothing is written and no weights are read, only what a model folder says of itself. A dry run checks the same. What
+Nothing is written and no weights are read, only the JSON files of model folders. A dry run checks the same. What
 needs PyTorch comes last, and is imported there.
 """
 
@@ -109,7 +109,7 @@ def _check_sizes(component: str, recipe: Recipe, initial: Path, folders: Mapping
     """Painter, planner and reference decoder to start from."""
     name = "reference_decoder" if component == "reference" else component
     if name not in read_index(initial)[1]:
-        return  # the run tells that it starts from random weights
+        return  # the run prints a notice that it starts from random weights
     sizes: dict[str, Any]
     if component == "reference":
         sizes = reference_sizes(recipe)
@@ -145,10 +145,10 @@ def refuse_other_sizes(folder: Path, name: str, found: Mapping[str, Any], sizes:
     """Raises InputError if the configuration of a network to start from does not contain these sizes."""
     other = [key for key, wanted in sizes.items() if _plain(found[key]) != _plain(wanted)]
     if other:
-        told = ", ".join(f"{key} {found[key]} (recipe: {sizes[key]})" for key in other)
+        sizes_there = ", ".join(f"{key} {found[key]} (recipe: {sizes[key]})" for key in other)
         raise InputError(
             "initial_weights",
-            f"{name} of {folder} has {told}",
+            f"{name} of {folder} has {sizes_there}",
             "use the recipe that these weights were trained with (embedded-cpu for the embedded ones)",
         )
 

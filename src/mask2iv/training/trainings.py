@@ -1,4 +1,4 @@
-"""The components of a model folder and how each is trained: what it needs, what it writes."""
+"""How each component of a model folder is trained: its inputs and the files it writes."""
 
 from __future__ import annotations
 

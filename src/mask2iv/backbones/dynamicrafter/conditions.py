@@ -23,7 +23,7 @@ from mask2iv.trajectories.labels import Snapping, labels_to_tensor
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the UNet of a stage is conditioned on.
+    """The conditions of a stage's UNet.
 
     Attributes:
         concat: float [B, Cc, T, h, w], joined to the noisy latents along the channels.
@@ -114,11 +114,11 @@ def video_conditions(
     """The concatenated channels of stage 2, float [B, Cc, T, h, w].
 
     First the image latent, on all frames. With control "concat" or "controlnet" the mask latents come last (a
-    :class:`~mask2iv.backbones.dynamicrafter.stage.Stage` with a ControlNet hands those to it). Where frames are made by
-    themselves, the first frame's mask latent stands between, on all frames.
+    :class:`~mask2iv.backbones.dynamicrafter.stage.Stage` with a ControlNet hands those to it). Where frames are made
+    separately, the first frame's mask latent stands between, on all frames.
 
     Args:
-        conditioning: what the network is told.
+        conditioning: the conditions of stage 2.
         image_latent: [B, C, h, w].
         mask_latents: of the masks it may see, [B, C, T, h, w]; ignored with control "none".
         num_frames: T.
@@ -175,7 +175,7 @@ class ConditionEncoder(nn.Module):
 
     @torch.no_grad()
     def text(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Text tokens [B, L, D]; each prompt is encoded by itself, so that batches cannot change the numbers."""
+        """Text tokens [B, L, D]; each prompt is encoded separately, so that batches cannot change the numbers."""
         return torch.cat(
             [encode_text(self.tokenizer, self.text_encoder, [prompt], self.text_skip_last) for prompt in prompts]
         )

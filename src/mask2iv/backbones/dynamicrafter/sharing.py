@@ -1,4 +1,4 @@
-"""Encoded inputs, shared by the outputs that ask for the same ones, and gathered into batches."""
+"""Encoded inputs, shared by the outputs that need the same ones, and gathered into batches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mask2iv.stages.interfaces import SamplingOptions
 
 
 class SharedEncoder:
-    """Encodes each image, mask and prompt of a pipeline call once, however many outputs ask for it.
+    """Encodes each image, mask and prompt of a pipeline call once, however many outputs need it.
 
     Images and labels are known by their array: outputs share what they hold in common, as a scene's outputs do.
 
@@ -123,7 +123,7 @@ def unprompted(
 
     Args:
         encoder: encodes both.
-        config: says whether the image is left out.
+        config: its ``drop_image_in_guidance`` decides whether the image is left out.
         conditions: of one sample with its prompt.
         size: (H, W) of its image in pixels.
     """

@@ -1,1 +1,1 @@
-"""The training loop, whatever the network: steps, optimisers, checkpoints, processes."""
+"""The training loop of all networks: steps, optimisers, checkpoints, processes."""

@@ -35,7 +35,7 @@ _IDENTITY_WORDS = {
     "initial_weights": "the initial weights",
     "frozen": "the weights of frozen components",
 }
-"""What is known by its hash alone, in words that differ."""
+"""Names of the parts of a run's identity that are compared by hash."""
 
 
 def _averages(trainer: Resumable) -> TensorGroup:
@@ -147,7 +147,7 @@ def restore(trainer: Resumable, wanted: str | None) -> None:
 
 
 def _other_run(state: Mapping[str, Any], run: Run) -> list[str]:
-    """How the run of a checkpoint differs from `run`, in words; nothing if it is the same."""
+    """How the run of a checkpoint differs from `run`, one phrase each; empty if it is the same."""
     other = []
     for key, now in run.identity.items():
         was = state["identity"].get(key)

@@ -1,4 +1,4 @@
-"""What a training run is, and its progress."""
+"""A training run, and its progress."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Run:
         resume: a checkpoint folder, "latest" or None.
         identity: what defines the run, as hashes of configuration, clips and weights; a checkpoint of another one is
             refused.
-        settings: the configuration behind its hash, nested JSON values; tells what differs.
+        settings: the configuration behind its hash, nested JSON values, to report what differs.
         begun: monotonic time from which ``max_minutes`` counts.
     """
 

@@ -21,7 +21,7 @@ class Duration:
 
     Attributes:
         step: seconds of a step; None where they were not timed.
-        minutes: of all steps, at most the run's ``max_minutes``; None likewise.
+        minutes: of all steps, at most the run's ``max_minutes``; None where they were not timed.
     """
 
     step: float | None

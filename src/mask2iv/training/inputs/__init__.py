@@ -1,1 +1,1 @@
-"""What networks learn from, computed once by frozen ones and kept: latents, plans, windows."""
+"""Training data computed once by frozen networks and cached: latents, plans, windows."""

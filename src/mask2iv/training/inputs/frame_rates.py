@@ -1,4 +1,4 @@
-"""The number that a stage is told as a clip's frame rate."""
+"""The number that a stage gets as a clip's frame rate."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def frame_rates(clips: ClipMemory, rule: FrameRate, fps: float) -> list[float]:
         clips: clips brought to T frames.
         rule: "clip": frames per second of these T frames. "source-frames", as in the official code: ``fps // (n // T)``
             for a clip that spans n frames of its source video (fewer than T count as T; 0 where n // T exceeds
-            ``fps``), whatever rate that video has. n is taken from the clip's metadata ``source_frames``, the indices
+            ``fps``), whatever that video's rate. n is taken from the clip's metadata ``source_frames``, the indices
             of its frames or their number; a clip that does not say it has its frames per second.
-        fps: what the network is told in generation; the official code: 15.
+        fps: the number that the network gets in generation; in the official code 15.
 
     Raises:
         InputError: a clip's ``source_frames`` is neither indices nor a number.

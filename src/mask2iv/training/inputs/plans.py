@@ -1,4 +1,4 @@
-"""What planner and painter learn from: each clip's plan, its masks as distances and its scene; also mirrored."""
+"""Training data of planner and painter: each clip's plan, its masks as distances and its scene; also mirrored."""
 
 from __future__ import annotations
 

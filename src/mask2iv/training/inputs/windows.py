@@ -1,4 +1,4 @@
-"""What the reference decoder learns from: windows of frames around what moves, and what accompanies them."""
+"""Training data of the reference decoder: windows of frames around moving regions, with the decoder's other inputs."""
 
 from __future__ import annotations
 

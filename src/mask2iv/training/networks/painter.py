@@ -56,7 +56,7 @@ def train_painter(
     """Train the painter with the encoder of its shape code (a variational autoencoder's, Kingma and Welling 2014).
 
     From step ``adversarial_from`` on, the encoder is frozen, so that the planner's codes stay valid, and a PatchGAN
-    takes part: where the plan leaves a hand's fingers open, the mean over all hands would be a mitten.
+    is added: where the plan leaves a hand's fingers open, the mean over all hands would be a mitten.
 
     Args:
         recipe: sizes and optimisation.

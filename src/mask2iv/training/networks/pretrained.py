@@ -19,7 +19,7 @@ def from_image_to_video(recipe: StageRecipe, unet: VideoUNet, resampler: Resampl
 
     Input channels behind those of noisy and image latent start with zero weights (see
     :func:`mask2iv.backbones.dynamicrafter.conditions.with_new_channels`): a stage 2 computes what that network does,
-    whatever the masks are; a stage 1 what it does with the first mask condition as its image. An image model leaves out
+    for any masks; a stage 1 what it does with the first mask condition as its image. An image model leaves out
     the temporal layers and keeps only the first frame's image tokens.
 
     Args:
