@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from mask2iv.cli import main
-from mask2iv.contract import BoolArray, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.generation.jobs_file import read_jobs
 from mask2iv.generation.options import Fitting
@@ -26,20 +25,6 @@ from mask2iv.trajectories.storage import load_trajectory
 PROMPT = "a hand pushing a box to the right"
 BOTH: dict[str, Any] = {"image": "image.png", "object_mask": "object.png", "prompt": PROMPT}
 TARGET: dict[str, Any] = {"image": "image.png", "object_mask": "object.png", "target_mask": "target.png"}
-
-
-@pytest.fixture
-def desk(
-    tmp_path: Path, tiny_model: Path, pictures: dict[str, UInt8Array | BoolArray], monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    """A working directory with a folder ``scenes`` of a picture of 64x128 pixels and masks, and a link to the model."""
-    folder = tmp_path / "scenes"
-    folder.mkdir()
-    for name, pixels in pictures.items():
-        write_png(folder / f"{name}.png", pixels)
-    (tmp_path / "model").symlink_to(tiny_model)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def write(*jobs: dict[str, Any] | str) -> None:

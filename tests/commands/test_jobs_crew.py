@@ -11,9 +11,7 @@ import pytest
 from tests.scaling.chores import DeadlyCrew
 
 from mask2iv.cli import main
-from mask2iv.contract import BoolArray, UInt8Array
 from mask2iv.generation import jobs
-from mask2iv.media.images import write_png
 from mask2iv.scaling.choice import crew_of
 from mask2iv.scaling.interfaces import Crew
 
@@ -28,17 +26,9 @@ JOBS = [
 
 
 @pytest.fixture(autouse=True)
-def desk(
-    tmp_path: Path, tiny_model: Path, pictures: dict[str, UInt8Array | BoolArray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A working directory with a folder ``scenes`` of pictures and a jobs file, and a link to the model."""
-    folder = tmp_path / "scenes"
-    folder.mkdir()
-    for name, pixels in pictures.items():
-        write_png(folder / f"{name}.png", pixels)
-    (tmp_path / "model").symlink_to(tiny_model)
-    (folder / "jobs.jsonl").write_text("".join(json.dumps(job) + "\n" for job in JOBS))
-    monkeypatch.chdir(tmp_path)
+def jobs_file(desk: Path) -> None:
+    """The jobs in the folder of pictures."""
+    (desk / "scenes" / "jobs.jsonl").write_text("".join(json.dumps(job) + "\n" for job in JOBS))
 
 
 @pytest.fixture(scope="module", params=["processes", "ray"])

@@ -10,17 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image, ImageCms, features
+from tests.moving_square import moving_square
 
 from mask2iv.errors import InputError, InputWarning
 from mask2iv.media.images import read_image, resize_image, resize_mask, write_png
-
-
-def moving_square(frames: int = 9, height: int = 48, width: int = 64) -> np.ndarray:
-    video = np.zeros((frames, height, width, 3), dtype=np.uint8)
-    video[:] = np.linspace(40, 120, width, dtype=np.uint8)[:, None]
-    for index, frame in enumerate(video):
-        frame[16:32, 4 * index : 4 * index + 16] = (220, 60, 30)
-    return video
 
 
 def png_with_header(width: int, height: int) -> bytes:

@@ -11,19 +11,12 @@ import numpy as np
 import pytest
 from av.video.frame import PictureType
 from PIL import Image
+from tests.moving_square import moving_square
 
 from mask2iv.errors import InputError
 from mask2iv.media import videos
 from mask2iv.media.images import resize_image, write_png
 from mask2iv.media.videos import read_frames, read_video, scan_stamps, scan_video, write_video
-
-
-def moving_square(frames: int = 9, height: int = 48, width: int = 64) -> np.ndarray:
-    video = np.zeros((frames, height, width, 3), dtype=np.uint8)
-    video[:] = np.linspace(40, 120, width, dtype=np.uint8)[:, None]
-    for index, frame in enumerate(video):
-        frame[16:32, 4 * index : 4 * index + 16] = (220, 60, 30)
-    return video
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:

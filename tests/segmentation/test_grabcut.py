@@ -15,14 +15,6 @@ from mask2iv.trajectories.measures import iou
 REAL = Path(__file__).parents[2] / ".." / "shared" / "data" / "real"
 
 
-def moving_square(frames: int = 9, height: int = 48, width: int = 64) -> np.ndarray:
-    video = np.zeros((frames, height, width, 3), dtype=np.uint8)
-    video[:] = np.linspace(40, 120, width, dtype=np.uint8)[:, None]
-    for index, frame in enumerate(video):
-        frame[16:32, 4 * index : 4 * index + 16] = (220, 60, 30)
-    return video
-
-
 @pytest.fixture
 def ball() -> tuple[np.ndarray, np.ndarray]:
     """A red ball on a table of another, slightly noisy colour, and its mask."""
