@@ -153,6 +153,17 @@ def no_open_clip() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """A Ray of this machine, started once: RayCrew("local") finds it. Its workers find the tests' modules."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    from mask2iv.scaling.ray import RayCrew
+
+    RayCrew("local", 1)
+    yield
+    ray.shutdown()
+
+
 # --- golden files, and a plain second implementation of the U-Net
 
 

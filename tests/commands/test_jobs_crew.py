@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +31,12 @@ def jobs_file(desk: Path) -> None:
 
 
 @pytest.fixture(scope="module", params=["processes", "ray"])
-def where(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+def where(request: pytest.FixtureRequest) -> list[str]:
     """Flags of a crew of two."""
     if request.param == "processes":
-        yield ["--workers", "2"]
-        return
-    ray = pytest.importorskip("ray", reason="Ray is not installed")
-    crew_of(2, "local")  # here, where its workers find the tests' modules
-    yield ["--workers", "2", "--ray", "local"]
-    ray.shutdown()
+        return ["--workers", "2"]
+    request.getfixturevalue("local_ray")
+    return ["--workers", "1", "--ray", "local"]  # and one in its place: each imports for seconds
 
 
 def run(out: str, *flags: str) -> int:

@@ -160,15 +160,12 @@ def test_as_many_workers_as_one_likes(drawn: DrawnSource, tmp_path: Path) -> Non
     assert contents(tmp_path / "one") == contents(tmp_path / "three") == contents(tmp_path / "moved")
 
 
+@pytest.mark.usefixtures("local_ray")
 def test_ray_makes_the_same_set(drawn: DrawnSource, tmp_path: Path) -> None:
-    ray = pytest.importorskip("ray", reason="Ray is not installed")
     from mask2iv.scaling.ray import RayCrew
 
     run(drawn, tmp_path / "processes")
-    try:
-        curate(drawn, tmp_path / "ray", CONFIG, RayCrew("local", 2))
-    finally:
-        ray.shutdown()
+    curate(drawn, tmp_path / "ray", CONFIG, RayCrew("local", 2))
     assert contents(tmp_path / "processes") == contents(tmp_path / "ray")
 
 

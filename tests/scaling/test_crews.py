@@ -19,15 +19,13 @@ from mask2iv.scaling.processes import ProcessCrew
 
 
 @pytest.fixture(params=["processes", "ray"], scope="module")
-def crew(request: pytest.FixtureRequest) -> Iterator[Crew]:
+def crew(request: pytest.FixtureRequest) -> Crew:
     if request.param == "processes":
-        yield ProcessCrew(2)
-        return
-    ray = pytest.importorskip("ray", reason="Ray is not installed")
+        return ProcessCrew(2)
+    request.getfixturevalue("local_ray")
     from mask2iv.scaling.ray import RayCrew
 
-    yield RayCrew("local", 2)
-    ray.shutdown()
+    return RayCrew("local", 2)
 
 
 def tries(folder: Path, item: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,14 +41,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module", params=["processes", "ray"])
-def where(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+def where(request: pytest.FixtureRequest) -> list[str]:
     """Flags of a crew of two."""
     if request.param == "processes":
-        yield ["--workers", "2"]
-        return
-    ray = pytest.importorskip("ray", reason="Ray is not installed")
-    yield ["--workers", "2", "--ray", "local"]
-    ray.shutdown()
+        return ["--workers", "2"]
+    request.getfixturevalue("local_ray")
+    return ["--workers", "2", "--ray", "local"]
 
 
 def pixels(crew: Crew | None) -> list[UInt8Array]:

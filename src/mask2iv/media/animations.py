@@ -20,7 +20,7 @@ _WEBP_QUALITY = 80
 _GIF_CLOCK = 10
 """Milliseconds in which a GIF counts."""
 _GIF_LEAST = 20
-"""Least time of a frame: what is shorter, players show for 100 ms."""
+"""Least time of a frame: players show shorter ones for 100 ms."""
 _PALETTE_PIXELS = 4_000_000
 """Most pixels from which a palette is drawn."""
 

@@ -103,7 +103,7 @@ def _start(profiles: Sequence[NDArray[Any]], total: int, length: int) -> int:
 
 
 def placed_image(image: UInt8Array, placement: Placement) -> UInt8Array:
-    """What a result shows of pictures, uint8 [..., H, W, 3] of the size ``placement.source``, at ``placement.size``."""
+    """The shown part of pictures, uint8 [..., H, W, 3] of the size ``placement.source``, at ``placement.size``."""
     if placement.unchanged:
         return image
     top, left, height, width = placement.box
@@ -113,7 +113,7 @@ def placed_image(image: UInt8Array, placement: Placement) -> UInt8Array:
 
 
 def placed_mask(mask: NDArray[Any], placement: Placement) -> NDArray[Any]:
-    """What a result shows of masks or labels, [..., H, W] of any type; black borders are False, or 0."""
+    """The part of masks or labels that a result shows, [..., H, W] of any type; black borders are False, or 0."""
     if placement.unchanged:
         return mask
     top, left, height, width = placement.box

@@ -237,7 +237,7 @@ def encode_jpeg(image: UInt8Array, quality: int = 85) -> bytes:
 def resize_image(
     image: UInt8Array, size: tuple[int, int], resample: Image.Resampling = Image.Resampling.BICUBIC
 ) -> UInt8Array:
-    """Resizes uint8 [..., H, W, 3] to ``size`` (H, W), bicubic if nothing else is said, antialiased when shrinking."""
+    """Resizes uint8 [..., H, W, 3] to ``size`` (H, W), bicubic by default, antialiased when shrinking."""
     if image.shape[-3:-1] == tuple(size):
         return image
     frames = image.reshape(-1, *image.shape[-3:])

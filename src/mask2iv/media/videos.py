@@ -44,7 +44,7 @@ class Video(NamedTuple):
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file holds, without its pictures.
+    """Properties of a video file, without its frames.
 
     Attributes:
         times: float64 [T], when each frame is shown: seconds from the first.
@@ -97,7 +97,7 @@ def read_video(
 
 
 def scan_video(path: str | os.PathLike[str], field: str = "video") -> VideoInfo:
-    """What a video file holds: every frame is decoded, none is kept.
+    """Properties of a video file: every frame is decoded, none is kept.
 
     Raises:
         InputError: missing, truncated, without frames, not a video, frames of different sizes, or times that run
@@ -122,7 +122,7 @@ def scan_video(path: str | os.PathLike[str], field: str = "video") -> VideoInfo:
 
 
 def scan_stamps(path: str | os.PathLike[str], field: str = "video") -> VideoInfo:
-    """What a video file holds, by the time stamps of its container: one frame is decoded.
+    """Properties of a video file by the time stamps of its container: one frame is decoded.
 
     Give the times to :func:`read_frames`, which finds out where frames do not keep them. Files without stamps that can
     be trusted are decoded (:func:`scan_video`).
@@ -236,7 +236,7 @@ def _too_many_pixels(field: str, path: Path, fit: int, size: tuple[int, ...]) ->
 
 
 def read_comment(path: str | os.PathLike[str], field: str = "video") -> str | None:
-    """The comment in a video file's metadata, as it stands there: from a file of others, text that nobody vouches for.
+    """The comment in a video file's metadata, unchanged: untrusted text if the file is not one's own.
 
     Raises:
         InputError: missing, or not a video.

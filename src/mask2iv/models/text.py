@@ -137,9 +137,7 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> tor
     # Not padded by the tokenizer: id 0 is the piece "!" in CLIP's vocabulary, so it cannot be the padding token.
     for row, found in enumerate(tokenizer(list(prompts), truncation=True, max_length=length)["input_ids"]):
         if len(found) > length:
-            raise InputError(
-                "model", f"its tokenizer makes {len(found)} tokens of a prompt and declares {length}"
-            )
+            raise InputError("model", f"its tokenizer makes {len(found)} tokens of a prompt and declares {length}")
         ids[row, : len(found)] = torch.tensor(found)
     return ids
 

@@ -1,4 +1,4 @@
-"""Boxes of what moves, where there is no detector."""
+"""Boxes around moving objects, where there is no detector."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ GONE = 12.0
 SAME = 18.0
 """Distance by which it may itself look different then."""
 LEAST = 0.0008
-"""Smaller things are noise: a share of the picture."""
+"""Smaller regions are noise: a share of the picture."""
 
 
 class MotionDetector(Detector):
-    """What is in the first frame and moves away from there; it knows no words, and its camera is static.
+    """Finds objects that leave their place in the first frame. It ignores phrases, and needs a static camera.
 
     The first frame's pixels are followed by optical flow. Those that get far, look the same there, and leave another
-    picture behind, are a moving thing; connected ones are one thing, so a hand that holds something from the beginning
-    is one with it.
+    picture behind, belong to a moving object; connected pixels are one object, so a hand that holds something from the
+    beginning is one with it.
 
     Args:
         most: boxes at most, of each video.
@@ -65,7 +65,7 @@ class MotionDetector(Detector):
 def _spread_out(place: Float) -> BoolArray:
     """Where followed pixels [H, W, 2] still lie side by side, bool [H, W].
 
-    What something pushes before it in the flow, as the ground before a moving thing, piles up at its edge.
+    Flow drags the ground before a moving object along; such pixels pile up at its edge.
     """
     smooth = cv2.blur(place, (5, 5))
     down, across = np.gradient(smooth, axis=0), np.gradient(smooth, axis=1)
@@ -75,7 +75,7 @@ def _spread_out(place: Float) -> BoolArray:
 
 
 def _moved(video: UInt8Array) -> tuple[BoolArray, Float]:
-    """Which pixels of the first frame show a thing that moves, bool [H, W], and how far in pixels it gets."""
+    """The first frame's pixels that move, bool [H, W], and how far they get in pixels."""
     height, width = video.shape[1:3]
     first = to_lab(video[0])
     rows, columns = np.indices((height, width)).astype(np.float32)

@@ -19,7 +19,7 @@ NOTHING_USABLE = 2
 
 @dataclass(frozen=True)
 class Doctor:
-    """Say what a data set holds, and what of it cannot be used and why.
+    """Report what a data set holds, which parts cannot be used, and why.
 
     Known are HOI4D, BridgeData V2 (raw), clip sets, folders of videos and single videos. Nothing is changed. Exit
     status: 0 all can be used, 3 some is skipped, 2 nothing can be used.

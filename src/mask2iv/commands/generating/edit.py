@@ -1,4 +1,4 @@
-"""``mask2iv edit``: what it is asked. Slow imports are made when it runs, so that ``--help`` is immediate."""
+"""``mask2iv edit``: flags. Slow imports are made when it runs, so that ``--help`` is immediate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``mask2iv generate``, ``trajectory`` and ``render``: what they are asked.
+"""``mask2iv generate``, ``trajectory`` and ``render``: flags.
 
 Only declarations: what takes seconds to import is imported when a command runs, so that ``--help`` answers at once.
 """
@@ -36,7 +36,7 @@ class Generate:
         mask2iv generate --sample cup --out result
         mask2iv generate --image desk.png --object-mask can.png --prompt "a hand picking up a can" --out result
 
-    A line of a jobs file says in JSON what the flags of the scene say, and optionally "seed", "fit", "fit_scale" and
+    A line of a jobs file holds the scene's flags in JSON, and optionally "seed", "fit", "fit_scale" and
     "id"; its paths are relative to the file. Each job gets its folder below --out as soon as it is done. Called again,
     jobs that are there already are skipped. Exit status: 0 all done, 3 some jobs failed (the reasons are in
     failures.json), 2 nothing was begun because the input is wrong.

@@ -1,4 +1,4 @@
-"""``mask2iv replay``: what it is asked."""
+"""``mask2iv replay``: flags."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mask2iv.generation.options import Output, optional
 
 @dataclass(frozen=True)
 class Replay:
-    """Make a result again from what it says of itself, or say what differs.
+    """Make a result again from its manifest, or report what differs.
 
     A video made here carries its manifest. Paths in it are never opened: inputs are found by their hashes (else by
     their names) beside the video, in the current folder, among the shipped samples, and in --inputs.

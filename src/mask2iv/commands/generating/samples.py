@@ -1,4 +1,4 @@
-"""``mask2iv samples``: what it is asked."""
+"""``mask2iv samples``: flags."""
 
 from __future__ import annotations
 
