@@ -72,8 +72,11 @@ def test_a_crew_makes_the_same_set_though_a_worker_dies(
     assert len(list((tmp_path / "set").rglob("*.mp4"))) == CLIPS
 
 
-def test_a_crew_renders_the_same_pixels(where: list[str]) -> None:
-    crew = crew_of(2, "local" if "--ray" in where else None)
+@pytest.mark.parametrize("ray", [None, pytest.param("local", marks=pytest.mark.slow)])
+def test_a_crew_renders_the_same_pixels(ray: str | None, request: pytest.FixtureRequest) -> None:
+    if ray is not None:
+        request.getfixturevalue("local_ray")
+    crew = crew_of(2, ray)
     for mine, theirs in zip(pixels(None), pixels(crew), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 

@@ -100,7 +100,7 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, str]]]
 
 
 def describe(row: Mapping[str, str] | None) -> Description:
-    """What a row says of its video; line breaks within a text become spaces.
+    """The description of a video in a row; line breaks within a text become spaces.
 
     Raises:
         InputError: no row, an unknown actor, or neither caption nor verb and object.

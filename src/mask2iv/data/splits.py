@@ -21,7 +21,7 @@ def open_clips(directory: str | os.PathLike[str]) -> ClipSet:
 
 
 def holds_shards(directory: str | os.PathLike[str]) -> bool:
-    """Whether a folder holds shards, whatever their state."""
+    """Whether a folder holds shards, complete or not."""
     return (Path(directory) / SHARDS).is_file()
 
 

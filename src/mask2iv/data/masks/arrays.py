@@ -1,4 +1,4 @@
-"""Masks in NumPy's files, and masks of which each thing has a folder."""
+"""Masks in NumPy's files, and masks of which each instance has a folder."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def arrays_of_folder(folder: Path, numbers: Numbers) -> MaskFrames:
     return MaskFrames(len(paths), lambda indices: (_parts(_load(paths[i]), numbers, str(paths[i])) for i in indices))
 
 
-def things_of_folder(folders: Sequence[Path], numbers: Numbers) -> MaskFrames:
-    """Masks of things, each with a folder named by its number; a thing that lacks a frame is not in view there.
+def instances_of_folder(folders: Sequence[Path], numbers: Numbers) -> MaskFrames:
+    """Masks of instances, each with a folder named by its number; an instance that lacks a frame is not in view there.
 
-    Pixels other than 0 belong to the thing.
+    Pixels other than 0 belong to the instance.
 
     Raises:
-        InputError: frames that no thing has, or no frames at all.
+        InputError: frames that no instance has, or no frames at all.
     """
     found: dict[int, dict[int, Path]] = {}
     for folder in folders:
@@ -72,9 +72,9 @@ def things_of_folder(folders: Sequence[Path], numbers: Numbers) -> MaskFrames:
 
     def read(indices: Sequence[int]) -> Iterator[UInt8Array]:
         for index in indices:
-            there = {thing: paths[frames[index]] for thing, paths in found.items() if frames[index] in paths}
-            things = {thing: _one(path) for thing, path in there.items()}
-            yield combined(things, numbers, f"frame {frames[index]} of {folders[0].parent}")
+            there = {instance: paths[frames[index]] for instance, paths in found.items() if frames[index] in paths}
+            instances = {instance: _one(path) for instance, path in there.items()}
+            yield combined(instances, numbers, f"frame {frames[index]} of {folders[0].parent}")
 
     return MaskFrames(len(frames), read)
 
@@ -87,16 +87,16 @@ def _frame(path: Path) -> int:
 
 
 def _one(path: Path) -> NDArray[Any]:
-    """Mask of one thing, bool [H, W]."""
+    """Mask of one instance, bool [H, W]."""
     if path.suffix.lower() == ".png":
         image = open_image(path, FIELD)
         values = np.asarray(image if image.mode in ("P", "L", "1") else image.convert("L"))
     else:
         arrays = _load(path)
         if len(arrays) != 1:
-            raise InputError(FIELD, f"{path} holds {len(arrays)} arrays", "save the mask of one thing in it")
+            raise InputError(FIELD, f"{path} holds {len(arrays)} arrays", "save the mask of one instance in it")
         values = next(iter(arrays.values()))
-        # Video predictors give masks an axis for the thing.
+        # Video predictors give masks an axis for the instance.
         values = values[0] if values.ndim == 3 and len(values) == 1 else values
     if values.ndim != 2 or values.dtype.kind not in "biu":
         raise InputError(FIELD, f"{path} must be bool or integers [H, W], found {values.dtype} {list(values.shape)}")
@@ -104,9 +104,9 @@ def _one(path: Path) -> NDArray[Any]:
 
 
 def _parts(arrays: Mapping[str, NDArray[Any]], numbers: Numbers, place: str) -> UInt8Array:
-    """Labels of one frame's arrays: a single one, or one for each thing.
+    """Labels of one frame's arrays: a single one, or one for each instance.
 
-    Several arrays are named ``actor``, ``object`` and ``second_actor``, or by the numbers of things.
+    Several arrays are named ``actor``, ``object`` and ``second_actor``, or by the numbers of instances.
     """
     if len(arrays) == 1 and not set(arrays) & set(_ROLES):
         return labelled(next(iter(arrays.values())), numbers, place)

@@ -2,7 +2,7 @@
 
 NAME_masks/00000.png ...       pictures in the label colours, or of numbers (DAVIS, SAM 2): palette or grey
 NAME_masks/00000.npy ...       arrays [H, W], bool or integers; also .npz, with arrays named actor and object
-NAME_masks/001/00000.png ...   a folder for each thing, as SAM 2's scripts write; also .npy
+NAME_masks/001/00000.png ...   a folder for each instance, as SAM 2's scripts write; also .npy
 NAME_masks.npy, .npz           the same as one array [T, H, W]
 NAME_masks.json                run lengths in COCO's forms
 NAME_labels.mp4, .npz          label colours as a video; labels as an array
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from mask2iv.contract import UInt8Array
-from mask2iv.data.masks.arrays import array_frames, arrays_of_folder, things_of_folder
+from mask2iv.data.masks.arrays import array_frames, arrays_of_folder, instances_of_folder
 from mask2iv.data.masks.coco import coco_frames
 from mask2iv.data.masks.frames import FIELD, MaskFrames, Numbers, is_number, labelled, read_masks
 from mask2iv.errors import InputError
@@ -112,7 +112,7 @@ def open_masks(path: Path, numbers: Numbers) -> MaskFrames:
 def _of_folder(path: Path, numbers: Numbers) -> MaskFrames:
     inner = sorted(one for one in path.iterdir() if not one.name.startswith("."))
     if inner and all(one.is_dir() and is_number(one.name) for one in inner):
-        return things_of_folder(inner, numbers)
+        return instances_of_folder(inner, numbers)
     if any(one.suffix.lower() in (".npy", ".npz") for one in inner):
         return arrays_of_folder(path, numbers)
     pictures = numbered_files(path, {".png"})

@@ -17,7 +17,7 @@ from mask2iv.parsing import read_json
 from mask2iv.trajectories.runlength import rle_decode, rle_expand
 
 _Tracks = dict[int, dict[int, Any]]
-"""Run lengths by thing, then by frame; a frame in which a thing is not in view is absent."""
+"""Run lengths by instance, then by frame; a frame in which an instance is not in view is absent."""
 
 
 class _Runs(TypedDict):
@@ -30,11 +30,11 @@ def coco_frames(path: Path, numbers: Numbers) -> MaskFrames:
 
         {"annotations": [{"id": 1, "segmentations": [RLE or null, ...]}, ...]}        YouTube-VIS, one video
         {"images": [...], "annotations": [{"image_id": 7, "segmentation": RLE}, ...]}  COCO; frames by image id
-        {"masklet": [[RLE, ...], ...]}                                                 SA-V: by frame, then by thing
-        {"1": [RLE or null, ...], "2": ...}                                            by thing
+        {"masklet": [[RLE, ...], ...]}                                                 SA-V: by frame, then by instance
+        {"1": [RLE or null, ...], "2": ...}                                            by instance
         [RLE or null, ...]                                                             the object alone
 
-    with RLE {"size": [H, W], "counts": text as of pycocotools, or numbers}. A thing's number is its ``id``
+    with RLE {"size": [H, W], "counts": text as of pycocotools, or numbers}. An instance's number is its ``id``
     (YouTube-VIS), its ``track_id``, or else ``category_id`` (COCO), or its place, from 1 on (SA-V).
 
     Raises:
@@ -50,7 +50,7 @@ def coco_frames(path: Path, numbers: Numbers) -> MaskFrames:
     def read(indices: Sequence[int]) -> Iterator[UInt8Array]:
         for index in indices:
             place = f"frame {index} of {path}"
-            there = {thing: _mask(track[index], place) for thing, track in tracks.items() if index in track}
+            there = {instance: _mask(track[index], place) for instance, track in tracks.items() if index in track}
             if not there:
                 # Nothing is in view: the size is that of any other frame.
                 there = {numbers[1] if numbers else int(Label.OBJECT): _nothing(sizes[0], place)}
@@ -75,8 +75,8 @@ def _tracks(value: Any, path: Path) -> tuple[int, _Tracks]:
         if isinstance(masklet, list) and all(isinstance(frame, list) for frame in masklet):
             found: _Tracks = {}
             for index, frame in enumerate(masklet):
-                for thing, run in _present(frame).items():
-                    found.setdefault(thing + 1, {})[index] = run
+                for instance, run in _present(frame).items():
+                    found.setdefault(instance + 1, {})[index] = run
             return len(masklet), found
         if value and all(is_number(key) and isinstance(runs, list) for key, runs in value.items()):
             return max(map(len, value.values())), {int(key): _present(runs) for key, runs in value.items()}

@@ -1,4 +1,4 @@
-"""Masks of a video's frames as labels, whatever they are stored as."""
+"""Masks of a video's frames as labels, from any form of storage."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _extent(total: int, size: tuple[int, ...]) -> str:
 
 
 def is_number(name: str) -> bool:
-    """Whether a name is the number of a thing."""
+    """Whether a name is the number of an instance."""
     return re.fullmatch("[0-9]{1,9}", name) is not None
 
 
@@ -104,29 +104,31 @@ def labelled(values: NDArray[Any], numbers: Numbers, place: str) -> UInt8Array:
     return values.astype(np.uint8)
 
 
-def combined(things: Mapping[int, NDArray[Any]], numbers: Numbers, place: str) -> UInt8Array:
-    """Labels of the masks of several things, bool [H, W] each, by number; where they overlap, the object is kept.
+def combined(instances: Mapping[int, NDArray[Any]], numbers: Numbers, place: str) -> UInt8Array:
+    """Labels of the masks of several instances, bool [H, W] each, by number; where they overlap, the object is kept.
 
     Args:
-        things: the masks.
+        instances: the masks.
         numbers: which are actor and object; None where the numbers are labels (1 actor, 2 object, 3 second actor).
         place: their name in messages.
 
     Raises:
         InputError: masks of several sizes, none at all, or a number without a meaning.
     """
-    if not things:
+    if not instances:
         raise InputError(FIELD, f"{place} holds no mask")
     roles = {int(label): label for label in Label if label != Label.BACKGROUND}
     if numbers is not None:
         roles = {numbers[0]: Label.ACTOR, numbers[1]: Label.OBJECT}
-    elif strange := [number for number in things if number not in roles]:
+    elif strange := [number for number in instances if number not in roles]:
         problem = f"{place} holds the number {strange[0]}, which is no label"
         raise InputError(FIELD, problem, "say which numbers are actor and object (actor_index, object_index)")
-    shapes = {mask.shape for mask in things.values()}
+    shapes = {mask.shape for mask in instances.values()}
     if len(shapes) > 1:
         raise InputError(FIELD, f"the masks of {place} are not of one size")
     labels = np.zeros(shapes.pop(), dtype=np.uint8)
-    for number in sorted((number for number in things if number in roles), key=lambda one: roles[one] == Label.OBJECT):
-        labels[np.asarray(things[number], dtype=np.bool_)] = roles[number]
+    for number in sorted(
+        (number for number in instances if number in roles), key=lambda one: roles[one] == Label.OBJECT
+    ):
+        labels[np.asarray(instances[number], dtype=np.bool_)] = roles[number]
     return labels
