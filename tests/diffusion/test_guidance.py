@@ -6,8 +6,6 @@ import torch
 from mask2iv.diffusion.guidance import (
     active_branches,
     chained_guidance,
-    classifier_free,
-    multi_condition,
     rescale_guidance,
 )
 from mask2iv.errors import InputError
@@ -19,13 +17,13 @@ def predictions(count: int) -> list[torch.Tensor]:
 
 
 def test_classifier_free_extrapolates_from_unconditional_to_conditional():
-    v = classifier_free(torch.full((1, 2), 1.0), torch.full((1, 2), 3.0), 7.5)
+    v = chained_guidance((torch.full((1, 2), 1.0), torch.full((1, 2), 3.0)), (7.5,))
     assert v.tolist() == [[16.0, 16.0]]
 
 
 def test_three_way_guidance():
     u, i, c = (torch.full((1, 2), value) for value in (1.0, 2.0, 5.0))
-    assert multi_condition(u, i, c, scale_image=2.0, scale=7.5).tolist() == [[25.5, 25.5]]  # 1 + 2 * 1 + 7.5 * 3
+    assert chained_guidance((u, i, c), (2.0, 7.5)).tolist() == [[25.5, 25.5]]  # 1 + 2 * 1 + 7.5 * 3
 
 
 def test_rescale_restores_the_deviation_of_each_sample():
@@ -50,7 +48,7 @@ def test_constant_predictions_of_a_fresh_network_stay_finite():
 
 def test_chain_of_two_is_classifier_free_with_rescale():
     u, c = predictions(2)
-    expected = rescale_guidance(classifier_free(u, c, 7.5), c, 0.7)
+    expected = rescale_guidance(u + 7.5 * (c - u), c, 0.7)
     torch.testing.assert_close(chained_guidance((u, c), (7.5,), 0.7), expected)
 
 

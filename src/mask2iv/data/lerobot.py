@@ -140,8 +140,3 @@ def cameras(info: Info) -> dict[str, Literal["video", "image"]]:
             elif feature["dtype"] == "image":
                 found[key] = "image"
     return found
-
-
-def is_lerobot(path: Path) -> bool:
-    """Whether a folder looks like a LeRobot data set."""
-    return (path / INFO_PATH).is_file()

@@ -33,16 +33,6 @@ def active_branches(scales: Sequence[float]) -> tuple[tuple[int, ...], tuple[flo
     return tuple(last_of_run), tuple(float(factors[k]) for k in last_of_run[1:])
 
 
-def classifier_free(v_uncond: Tensor, v_cond: Tensor, scale: float) -> Tensor:
-    """Classifier-free guidance: v_uncond + scale * (v_cond - v_uncond). All [B, ...]."""
-    return v_uncond + scale * (v_cond - v_uncond)
-
-
-def multi_condition(v_uncond: Tensor, v_image: Tensor, v_cond: Tensor, scale_image: float, scale: float) -> Tensor:
-    """Separate guidance by image and text; ``v_image`` has the image condition and an empty text. All [B, ...]."""
-    return chained_guidance((v_uncond, v_image, v_cond), (scale_image, scale))
-
-
 def rescale_guidance(v_guided: Tensor, v_cond: Tensor, phi: float) -> Tensor:
     """Undo the increase in standard deviation caused by guidance (arXiv 2305.08891, equations 15 and 16).
 

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from torch import nn
-from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from tqdm import tqdm
 
 from mask2iv.errors import InputError
@@ -136,10 +135,6 @@ class Trainer:
         self.model, self.optimizer = accelerator.prepare(Objective(self.module), optimizer)
         # Frozen ones too: accelerate recognises a sharded model by its whole list of parameters.
         self._all_parameters = list(self.model.parameters())
-        for block in self.module.modules():
-            if isinstance(block, FSDPModule) and hasattr(block, "project"):
-                # Generation reads a block's keys and values without its forward pass.
-                register_fsdp_forward_method(block, "project")
 
     @property
     def step(self) -> int:
