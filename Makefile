@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 TORCH := torch==2.13.0
 SAMPLE := src/mask2iv/samples/cup
 
-.PHONY: help demo test check format install metaworld clean
+.PHONY: help demo test check format docs release-check install metaworld clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 install: $(STAMP) ## create .venv with everything in it
 
@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	if command -v nvidia-smi >/dev/null 2>&1; then $(BIN)/python -m pip install --quiet $(TORCH); \
 	else $(BIN)/python -m pip install --quiet $(TORCH)+cpu || $(BIN)/python -m pip install --quiet $(TORCH); fi
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sim,execute,train,quant,eval,segment,scale,data,studio,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[sim,execute,train,quant,eval,segment,scale,data,studio,docs,dev]"
 	touch $(STAMP)
 
 demo: $(STAMP) ## generate a trajectory and a video from the shipped sample into outputs/demo
@@ -47,6 +47,12 @@ $(METAWORLD)/.installed: src/mask2iv/execution/metaworld/requirements.txt
 	test -x $(METAWORLD)/bin/python || $(PYTHON) -m venv $(METAWORLD)
 	$(METAWORLD)/bin/python -m pip install --quiet --requirement $<
 	touch $@
+
+docs: $(STAMP) ## build the documentation site into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+release-check: $(STAMP) ## build the wheel, install it elsewhere, make a video without a network
+	.ci/release-check
 
 clean: ## remove the virtual environment and all outputs
 	rm -rf $(VENV) $(METAWORLD) outputs build

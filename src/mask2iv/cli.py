@@ -106,7 +106,7 @@ def _run(given: list[str]) -> int:
         if name == _COMPLETION:
             print(_completion(given[1:]))
             return 0
-        declared = _declared(name)
+        declared = command_class(name)
         with on_parse_error(partial(_refuse, declared)):
             command: Any = tyro.cli(
                 declared,
@@ -131,7 +131,7 @@ def _run(given: list[str]) -> int:
     return status or 0
 
 
-def _declared(name: str) -> type:
+def command_class(name: str) -> type:
     """The class of a command."""
     module, _, attribute = COMMANDS[name][0].partition(":")
     found: type = getattr(importlib.import_module(f"mask2iv.commands.{module}"), attribute)
@@ -151,7 +151,7 @@ def _completion(given: list[str]) -> str:
         return f"usage: mask2iv completion {{{','.join(SHELLS)}}}\n\n{what}"
     if len(given) != 1 or given[0] not in SHELLS:
         raise InputError("SHELL", f"must be one of {', '.join(SHELLS)}, found {' '.join(given)!r}")
-    return completion_script({name: (_declared(name), COMMANDS[name][1]) for name in COMMANDS}, given[0])
+    return completion_script({name: (command_class(name), COMMANDS[name][1]) for name in COMMANDS}, given[0])
 
 
 def _command_of(given: list[str]) -> str:
@@ -185,7 +185,7 @@ def _refuse(command: type, event: ParseErrorEvent) -> None:
         help_lists = f"{event.prog} --help lists all flags"
         if flags:
             flag = flags[0].partition("=")[0].replace("_", "-")
-            known = [f"--{name.replace('_', '-')}" for name in _flags(command)]
+            known = [f"--{name.replace('_', '-')}" for name in flags_of(command)]
             raise InputError(flags[0], "there is no such flag", _meant(flag, known) or help_lists)
         if tokens:
             raise InputError(repr(tokens[0]), "it belongs to no flag", help_lists)
@@ -272,14 +272,14 @@ def worded(error: InputError | InputWarning, command: type | None) -> str:
     # A path may begin like a flag: "out/metrics.json".
     found = re.match(r"\w+(?=$|[ :(])", error.field)
     name = found[0] if found else ""
-    flags = set() if command is None else _flags(command)
+    flags = set() if command is None else flags_of(command)
     flag = name if name in flags else _SHORTER.get(name)
     if flag not in flags:
         return str(error)
     return str(error.about(f"--{flag.replace('_', '-')}{error.field[len(name) :]}"))
 
 
-def _flags(command: type) -> set[str]:
+def flags_of(command: type) -> set[str]:
     """Names of a command's fields that are flags; groups of flags are entered."""
     found: set[str] = set()
     hints = typing.get_type_hints(command, include_extras=True)
@@ -290,7 +290,7 @@ def _flags(command: type) -> set[str]:
             else (hints[field.name],)
         )
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            found |= _flags(hint)
+            found |= flags_of(hint)
         elif not any(mark is tyro.conf.Positional for mark in marks):
             found.add(field.name)
     return found
