@@ -15,6 +15,8 @@ import pytest
 from mask2iv.media.videos import read_video
 from mask2iv.shipped import sample_folder
 
+# A tiny model knows few words.
+pytestmark = pytest.mark.filterwarnings("ignore::mask2iv.prompts.reader.PromptWarning")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 

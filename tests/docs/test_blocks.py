@@ -202,7 +202,7 @@ def test_a_page_runs_from_top_to_bottom(
             exec(compile(program, f"{page.name}", "exec"), {"__name__": "page"})
             continue
         lines = [line for line in block.text.splitlines() if line.strip()]
-        assert all(line.startswith(("mask2iv ", " ")) or line.endswith("\\") for line in lines), block.text
+        assert all(line.startswith(("mask2iv ", "# ", " ")) or line.endswith("\\") for line in lines), block.text
         for words in block.commands:
             # The miniature data sets hold every fault of the real ones, and 3 says that some were found.
             assert main(tiny(words, model)) in ((0, 3) if words[0] == "doctor" else (0,)), " ".join(words)
