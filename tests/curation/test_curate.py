@@ -148,6 +148,36 @@ def test_bridge_end_to_end_with_masks_found_by_motion(tmp_path: Path, trees: Mod
         assert np.mean(ious) > 0.6
 
 
+def test_a_box_in_the_first_frame_needs_no_detector(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two things move alike; the user says which one is meant, and changes their mind."""
+    root, out, size = tmp_path / "videos", tmp_path / "set", (96, 128)
+    frames = [pushed(frame, size) for frame in range(20)]
+    twice = np.array([np.concatenate([picture, picture[::-1]]) for picture, _ in frames])
+    write_video(root / "a.mp4", twice, 8.0)
+    command = ["curate", str(root), "--out", str(out), "--size", "192x128", "--motion-share", "0"]
+    box = np.argwhere(frames[0][1])
+    (top, left), (bottom, right) = box.min(0), box.max(0)
+    for y in (top, 191 - bottom):
+        said = f'"{left - 2},{y - 2},{right - left + 5},{bottom - top + 5}"'
+        (root / "captions.csv").write_text(f"clip,caption,object_box\na,a robot arm pushing a box,{said}\n")
+        assert main(["doctor", str(root)]) == 0
+        assert "masks: to be found from prompts 1" in capsys.readouterr().out
+        assert main(command) == 0
+        [clip] = ClipSet(out)
+        assert (clip.metadata["masks"], clip.metadata["chosen"]) == ("given box, grabcut+flow", "given")
+        truth = np.zeros((192, 128), np.bool_)
+        truth[y : y + bottom - top + 1, left : right + 1] = True
+        assert iou(truth, clip.trajectory.labels[0] == Label.OBJECT) > 0.8
+        # It has been pushed to the right, and something has come to push it.
+        assert np.argwhere(clip.trajectory.labels[-1] == Label.OBJECT)[:, 1].min() > left + 20
+        assert (clip.trajectory.labels[-1] == Label.ACTOR).any()
+    (root / "captions.csv").write_text("clip,caption,object_box\na,a robot arm pushing a box,900 9 9 9\n")
+    assert main(["doctor", str(root)]) == 2
+    assert "1 x prompt outside the picture: a.mp4: object_box: 900,9,9,9 is not within" in capsys.readouterr().out
+    assert main(command) == 2
+    assert "prompt outside the picture" in capsys.readouterr().err
+
+
 # --- the same set
 
 

@@ -18,6 +18,7 @@ from mask2iv.curation.sources.recognise import open_source, recognise
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.media.videos import write_video
+from mask2iv.segmentation.prompts import Prompts
 
 Tree = tuple[Path, Mapping[str, str]]
 
@@ -60,6 +61,34 @@ def test_captions_masks_and_phrases_of_a_folder(folder: Path, trees: ModuleType)
     assert (second.name, second.reason) == ("b.mp4", "no caption")
     assert isinstance(third, Problem)
     assert (third.name, third.reason) == ("c", "video missing")
+
+
+def test_boxes_and_points_of_a_folder(folder: Path) -> None:
+    (folder / "captions.csv").write_text(
+        "clip,caption,object_box,actor_point\n"
+        'a,a hand pushing a mug,"3,4,10.5,8",20 30\n'
+        "b,,1 2 3,\n"
+    )  # fmt: skip
+    first, second = FolderSource(folder).entries()
+    assert isinstance(first, Recording)
+    assert first.segments[0].prompts == Prompts((3, 4, 10.5, 8), (20, 30))
+    assert isinstance(second, Problem)
+    assert second.reason == "caption unreadable"
+    assert second.details == "object_box: expected X,Y,W,H in pixels, found '1 2 3'"
+    # A row may say no more than where things are.
+    (folder / "captions.csv").write_text("clip,object_point\na,5 6\n")
+    defaults = Defaults(caption="a hand pushing a mug")
+    first, second = FolderSource(folder, defaults).entries()
+    assert isinstance(first, Recording)
+    assert isinstance(second, Recording)
+    assert (first.segments[0].prompts, second.segments[0].prompts) == (Prompts((5, 6)), None)
+    assert first.segments[0].description.caption == "a hand pushing a mug"
+    video = open_source(folder / "b.mp4", caption="a hand pushing a mug", object_box="1,2,3,4")
+    [recording] = video.entries()
+    assert isinstance(recording, Recording)
+    assert recording.segments[0].prompts == Prompts((1, 2, 3, 4))
+    with pytest.raises(InputError, match="object_box: says nothing of a source of kind folder"):
+        open_source(folder, object_box="1,2,3,4")
 
 
 def test_one_caption_or_object_may_be_given_for_all_videos(folder: Path) -> None:

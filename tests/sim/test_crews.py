@@ -27,8 +27,8 @@ def make(out: Path, *flags: str) -> int:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Files by name. The videos are compared before they are encoded."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".mp4"]
+    """Files by name."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
@@ -69,7 +69,6 @@ def test_a_crew_makes_the_same_set_though_a_worker_dies(
     assert make(tmp_path / "set", *where) == 0
     assert (tmp_path / "deaths.txt").read_text() == "+"
     assert contents(tmp_path / "set") == whole
-    assert len(list((tmp_path / "set").rglob("*.mp4"))) == CLIPS
 
 
 @pytest.mark.parametrize("ray", [None, pytest.param("local", marks=pytest.mark.slow)])

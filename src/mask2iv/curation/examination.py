@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from mask2iv.config import plain
-from mask2iv.contract import UInt8Array
+from mask2iv.contract import LABEL_COLOURS, Label, UInt8Array
 from mask2iv.curation.sources.footage import frames_between
 from mask2iv.curation.sources.interfaces import Habits, Problem, Recording, Segment, Source
 from mask2iv.errors import InputError
@@ -17,6 +18,7 @@ from mask2iv.filmstrip import filmstrip, overlay
 from mask2iv.media.fitting import place, placed_image
 from mask2iv.media.images import resize_mask
 from mask2iv.media.videos import VideoInfo
+from mask2iv.segmentation.prompts import Prompts
 
 SHEET_ROWS = 24
 """Recordings shown on a sheet."""
@@ -54,7 +56,7 @@ class Examination:
         frames: of the opened recordings.
         sizes: "WxH" -> opened recordings; rates: frames per second -> the same.
         splits: "train", "validation", "test" -> actions; "drawn" where no official list says so.
-        masks: "given" or "to be found" -> actions.
+        masks: "given", "to be found", or "to be found from prompts" (a box or point in the first frame) -> actions.
         verbs, objects: -> actions; "" where none is known.
         skipped: most frequent first.
         samples: for the sheet: (caption, uint8 [3, H, W, 3]): first, middle and last frame, masks painted over.
@@ -197,12 +199,18 @@ def _examine_recording(recording: Recording, habits: Habits, tally: _Tally, show
             continue
         tally.actions += 1
         tally.splits[segment.split or "drawn"] += 1
-        tally.masks["to be found" if segment.masks is None else "given"] += 1
+        tally.masks[_origin(segment)] += 1
         tally.verbs[segment.description.verb] += 1
         tally.objects[segment.description.object_name] += 1
         if shown:
             tally.samples.append((f"{segment.description.caption or 'no caption'}: {name}", sample))
             shown = False
+
+
+def _origin(segment: Segment) -> str:
+    if segment.masks is not None:
+        return "given"
+    return "to be found" if segment.prompts is None else "to be found from prompts"
 
 
 def _check_pictures(recording: Recording, info: VideoInfo) -> None:
@@ -220,6 +228,11 @@ def _segment_problem(name: str, segment: Segment, info: VideoInfo, habits: Habit
         )
     if frames < habits.min_frames:
         return Problem(name, "action too short", f"{frames} source frames, at least {habits.min_frames} are needed")
+    if segment.prompts is not None:
+        try:
+            segment.prompts.check(info.size)
+        except InputError as error:
+            return Problem(name, "prompt outside the picture", str(error))
     return None
 
 
@@ -235,7 +248,20 @@ def _sample(recording: Recording, segment: Segment, info: VideoInfo) -> UInt8Arr
         # At full size: a colour without a meaning may cover a few pixels.
         labels = segment.masks.read(chosen, info, info.size)
         pictures = overlay(pictures, resize_mask(labels, size))
+    elif segment.prompts is not None:
+        pictures[0] = _marked(pictures[0], segment.prompts.scaled(info.size, size))
     return placed_image(pictures, place(size, _TILE, "pad"))
+
+
+def _marked(picture: UInt8Array, prompts: Prompts) -> UInt8Array:
+    """A picture with boxes and points drawn in it, in the colours of object and actor."""
+    page = Image.fromarray(picture)
+    draw = ImageDraw.Draw(page)
+    for label, (x, y, *extent) in zip((Label.OBJECT, Label.ACTOR), prompts.all, strict=False):
+        left, top, w, h = (x, y, *extent) if extent else (x - 2, y - 2, 4, 4)
+        colour = tuple(LABEL_COLOURS[label].tolist())
+        draw.rectangle((left, top, left + w, top + h), outline=colour, fill=None if extent else colour)
+    return np.array(page)
 
 
 def report_lines(found: Examination, limit: int = 8) -> list[str]:

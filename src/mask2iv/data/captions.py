@@ -14,8 +14,10 @@ from mask2iv.errors import InputError, within
 from mask2iv.files import reason
 from mask2iv.media.streams import VIDEO_SUFFIXES
 from mask2iv.parsing import read_text_bytes
+from mask2iv.segmentation import prompts
 
 COLUMNS = ("clip", "caption", "verb", "object", "actor")
+"""Of what is said of a video; :data:`mask2iv.segmentation.prompts.COLUMNS` may stand beside them."""
 ACTORS = {"hand": "a hand", "robot": "a robot arm"}
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 """A spreadsheet program writes a semicolon where the language of its user has decimal commas."""
@@ -48,11 +50,10 @@ def read_captions(folder: Path) -> dict[str, Mapping[str, str]]:
         text = read_text_bytes(path).decode("utf-8")
     rows: dict[str, Mapping[str, str]] = {}
     for line, row in _csv_rows(path, text) if path.suffix == ".csv" else _json_rows(path, text):
-        unknown = [key for key in row if key not in COLUMNS]
+        unknown = [key for key in row if key not in (*COLUMNS, *prompts.COLUMNS)]
         if unknown:
-            raise InputError(
-                "captions", f"line {line} of {path}: unknown column {unknown[0]!r}", f"known: {', '.join(COLUMNS)}"
-            )
+            known = f"known: {', '.join((*COLUMNS, *prompts.COLUMNS))}"
+            raise InputError("captions", f"line {line} of {path}: unknown column {unknown[0]!r}", known)
         name = name_of((row.get("clip") or "").strip())
         # The clip may be named by its video file.
         name = name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in VIDEO_SUFFIXES else name

@@ -43,8 +43,9 @@ class Encoding:
     @staticmethod
     def h264(crf: int, pixel_format: str, keyframes: int | None = None) -> Encoding:
         """H.264; ``keyframes`` is the distance between frames that are decoded by themselves."""
-        # No B-frames: with them x264 reads uninitialised memory, and its output depends on it.
-        options = {"crf": str(crf), "bf": "0"}
+        # No B-frames: with them x264 reads uninitialised memory, and its output depends on it. Unless it is told to be
+        # independent of the processor, it rounds in another way on each kind of them.
+        options = {"crf": str(crf), "bf": "0", "x264-params": "cpu-independent=1"}
         return Encoding("libx264", pixel_format, options | ({} if keyframes is None else {"g": str(keyframes)}))
 
     @staticmethod

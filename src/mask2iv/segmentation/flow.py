@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mask2iv.contract import BoolArray, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.segmentation.interfaces import Box, Segmenter, VideoSegmenter, clipped
+from mask2iv.segmentation.interfaces import Prompt, Segmenter, VideoSegmenter, within_picture
 
 UNLIKE = 22.0
 """Distance in 8-bit Lab, lightness at half weight, from which a pixel no longer shows its colour of the first frame."""
@@ -41,16 +41,16 @@ class FlowSegmenter(VideoSegmenter):
     What is covered for a while is found again near where it was, by its look; turned or changed meanwhile, it is not.
 
     Args:
-        segmenter: finds the mask in a box; where it finds none, the track is empty.
+        segmenter: finds the mask in a box or at a point; where it finds none, the track is empty.
     """
 
     def __init__(self, segmenter: Segmenter) -> None:
         self.segmenter = segmenter
         self.quality = f"{segmenter.name}+flow"
 
-    def __call__(self, video: UInt8Array, boxes: Sequence[Box]) -> BoolArray:
-        tracks = np.zeros((len(boxes), *video.shape[:3]), dtype=np.bool_)
-        masks = [self._first(video[0], box) for box in boxes]
+    def __call__(self, video: UInt8Array, prompts: Sequence[Prompt]) -> BoolArray:
+        tracks = np.zeros((len(prompts), *video.shape[:3]), dtype=np.bool_)
+        masks = [self._first(video[0], prompt) for prompt in prompts]
         found = [number for number, mask in enumerate(masks) if mask.any()]
         for number in found:
             tracks[number, 0] = masks[number]
@@ -64,17 +64,22 @@ class FlowSegmenter(VideoSegmenter):
                 tracks[number, frame] = thing.follow(lab, backward)
         return tracks
 
-    def _first(self, image: UInt8Array, box: Box) -> BoolArray:
-        """The mask in a box; empty where nothing stands out in it."""
+    def _first(self, image: UInt8Array, prompt: Prompt) -> BoolArray:
+        """The mask in a box or at a point; empty where nothing stands out there."""
         height, width = image.shape[:2]
-        x, y, w, h = clipped(box, height, width)
-        left, top = int(x), int(y)
-        right, bottom = min(int(np.ceil(x + w)), width), min(int(np.ceil(y + h)), height)
-        whole = (right - left) * (bottom - top) >= 0.98 * width * height
-        if whole or right - left < 4 or bottom - top < 4:
-            return np.zeros((height, width), np.bool_)
+        prompt = within_picture(prompt, height, width)
+        if len(prompt) == 4:
+            x, y, w, h = prompt
+            left, top = int(x), int(y)
+            right, bottom = min(int(np.ceil(x + w)), width), min(int(np.ceil(y + h)), height)
+            whole = (right - left) * (bottom - top) >= 0.98 * width * height
+            if whole or right - left < 4 or bottom - top < 4:
+                return np.zeros((height, width), np.bool_)
+            prompt = (left, top, right - left, bottom - top)
+        else:
+            prompt = (int(prompt[0]), int(prompt[1]))
         try:
-            return self.segmenter(image, (left, top, right - left, bottom - top))
+            return self.segmenter(image, prompt)
         except InputError:
             return np.zeros((height, width), np.bool_)
 

@@ -12,6 +12,8 @@ from mask2iv.errors import InputError
 
 Box = tuple[float, float, float, float]
 """x, y, w, h in pixels, from the picture's upper left corner."""
+Prompt = tuple[float, ...]
+"""A box around a thing or a point (x, y) on it, in pixels."""
 
 
 class Segmenter(Protocol):
@@ -101,7 +103,7 @@ class Detector(Protocol):
 
 
 class VideoSegmenter(Protocol):
-    """Follows what is in boxes of the first frame through a video.
+    """Follows things in the first frame through a video.
 
     Attributes:
         quality: "sam2", "mobile-sam+flow" or "grabcut+flow": goes into each clip's provenance.
@@ -109,23 +111,23 @@ class VideoSegmenter(Protocol):
 
     quality: str
 
-    def __call__(self, video: UInt8Array, boxes: Sequence[Box]) -> BoolArray:
-        """One track per box.
+    def __call__(self, video: UInt8Array, prompts: Sequence[Prompt]) -> BoolArray:
+        """One track per prompt.
 
         Args:
             video: uint8 [T, H, W, 3].
-            boxes: in the first frame; what of them lies outside the picture is cut off.
+            prompts: boxes, of which what lies outside the first frame is cut off, or points within it.
 
         Returns:
             bool [N, T, H, W]; tracks may overlap; all false where nothing was found.
 
         Raises:
-            InputError: a box that does not meet the picture.
+            InputError: a box that does not meet the picture, or a point outside it.
         """
         ...
 
 
-def clipped(box: Box, height: int, width: int) -> Box:
+def clipped(box: Prompt, height: int, width: int) -> Box:
     """The part of a box that is within a picture of that size.
 
     Raises:
@@ -138,3 +140,17 @@ def clipped(box: Box, height: int, width: int) -> Box:
     if right - left < 1 or bottom - top < 1:
         raise InputError("boxes", f"x={x:g} y={y:g} w={w:g} h={h:g} does not meet the picture of {width}x{height}")
     return left, top, right - left, bottom - top
+
+
+def within_picture(prompt: Prompt, height: int, width: int) -> Prompt:
+    """A prompt for a picture of that size: of a box the part that is in it.
+
+    Raises:
+        InputError: a box that does not meet it, a point outside it, or neither box nor point.
+    """
+    if len(prompt) != 2:
+        return clipped(prompt, height, width)
+    x, y = prompt
+    if not (0 <= x < width and 0 <= y < height):
+        raise InputError("points", f"x={x:g} y={y:g} lies outside the picture of {width}x{height}")
+    return prompt

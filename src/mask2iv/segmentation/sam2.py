@@ -99,7 +99,7 @@ class Sam2Tracker(interfaces.Tracker):
 
 
 class Sam2Segmenter(interfaces.VideoSegmenter):
-    """SAM 2, prompted with boxes in the first frame, as the paper prompts it for BridgeData V2.
+    """SAM 2, prompted with boxes in the first frame, as the paper prompts it for BridgeData V2, or with points.
 
     Args:
         place: folder or hub name of a SAM 2 video model in safetensors.
@@ -115,20 +115,23 @@ class Sam2Segmenter(interfaces.VideoSegmenter):
         self._sam2 = _Sam2(place, device)
 
     @torch.inference_mode()
-    def __call__(self, video: UInt8Array, boxes: Sequence[interfaces.Box]) -> BoolArray:
+    def __call__(self, video: UInt8Array, prompts: Sequence[interfaces.Prompt]) -> BoolArray:
         height, width = video.shape[1:3]
-        tracks = np.zeros((len(boxes), *video.shape[:3]), dtype=np.bool_)
-        if not boxes:
+        tracks = np.zeros((len(prompts), *video.shape[:3]), dtype=np.bool_)
+        if not prompts:
             return tracks
         session = self._sam2.session(video)
         scale = torch.tensor([self._sam2.side / width, self._sam2.side / height])
-        for number, box in enumerate(boxes):
-            left, top, w, h = interfaces.clipped(box, height, width)
-            corners = torch.tensor([[left, top], [left + w, top + h]]) * scale
-            # The labels 2 and 3 are a box's corners.
-            prompt = {"point_coords": corners[None, None], "point_labels": torch.tensor([[[2, 3]]], dtype=torch.int32)}
-            session.add_point_inputs(session.obj_id_to_idx(number), 0, prompt)
-        session.obj_with_new_inputs = list(range(len(boxes)))
+        for number, prompt in enumerate(prompts):
+            x, y, *extent = interfaces.within_picture(prompt, height, width)
+            # The labels 2 and 3 are a box's corners, 1 is a point on the thing.
+            points, kinds = ([[x, y], [x + extent[0], y + extent[1]]], [2, 3]) if extent else ([[x, y]], [1])
+            said = {
+                "point_coords": (torch.tensor(points) * scale)[None, None],
+                "point_labels": torch.tensor([[kinds]], dtype=torch.int32),
+            }
+            session.add_point_inputs(session.obj_id_to_idx(number), 0, said)
+        session.obj_with_new_inputs = list(range(len(prompts)))
         for frame, logits in self._sam2.logits(session):
             tracks[:, frame] = logits > 0
         return tracks

@@ -10,12 +10,13 @@ import numpy as np
 
 from mask2iv.contract import Label, UInt8Array
 from mask2iv.curation.running.settings import FindingConfig
-from mask2iv.curation.selection import OFFICIAL, ROBUST, select_object, to_labels
+from mask2iv.curation.selection import OFFICIAL, ROBUST, Choice, select_object, to_labels
 from mask2iv.curation.sources.interfaces import Habits
 from mask2iv.devices import pick_device
 from mask2iv.errors import InputError
 from mask2iv.segmentation.motion import resegment
 from mask2iv.segmentation.pretrained import load_detector, load_video_segmenter
+from mask2iv.segmentation.prompts import Prompts
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,27 @@ class Finder:
         self._detector = load_detector(config.detector, config.detector_weights, device)
         self._segmenter = load_video_segmenter(config.segmenter, config.segmenter_weights, device, threads=1)
 
-    def __call__(self, video: UInt8Array, phrases: Sequence[str]) -> Found:
+    def __call__(self, video: UInt8Array, phrases: Sequence[str], prompts: Prompts | None = None) -> Found:
         """Masks of actor and object.
 
         Args:
             video: uint8 [T, H, W, 3], an action.
             phrases: what the object may be called.
+            prompts: where they are in the first frame, which is asked of a detector otherwise.
         """
+        return self._detected(video, phrases) if prompts is None else self._prompted(video, prompts)
+
+    def _prompted(self, video: UInt8Array, prompts: Prompts) -> Found:
+        tracks = self._segmenter(video, prompts.all)
+        labels = to_labels(tracks, Choice(0, None if prompts.actor is None else 1, "given"))
+        empty = [who for who, track in zip(("object", "actor"), tracks, strict=False) if not track[0].any()]
+        if empty:
+            return Found(labels, problem=f"{empty[0]} not found where it was said to be")
+        said = " and ".join(dict.fromkeys("box" if len(prompt) == 4 else "point" for prompt in prompts.all))
+        facts: dict[str, Any] = {"masks": f"given {said}, {self._segmenter.quality}", "chosen": "given"}
+        return _with_late_actor(video, labels, facts) if prompts.actor is None else Found(labels, facts)
+
+    def _detected(self, video: UInt8Array, phrases: Sequence[str]) -> Found:
         detector, segmenter = self._detector, self._segmenter
         actors = self._habits.actor_phrases
         [detections] = detector([video], [(*phrases, *actors)])
@@ -81,9 +96,13 @@ class Finder:
             "mean_mutual_iou": choice.scores[choice.object],
         }
         labels = to_labels(tracks, choice)
-        if choice.actor is None and (labels[0] == Label.OBJECT).any():
-            # It comes into the picture later, where the first frame's detections cannot have it.
-            late = resegment(video, labels[0]).actor & (labels == Label.BACKGROUND)
-            labels[late] = Label.ACTOR
-            facts["actor"] = "by motion, from a static camera"
+        return _with_late_actor(video, labels, facts) if choice.actor is None else Found(labels, facts)
+
+
+def _with_late_actor(video: UInt8Array, labels: UInt8Array, facts: dict[str, Any]) -> Found:
+    """Masks with an actor that comes into the picture later, where nothing of the first frame can tell of it."""
+    if not (labels[0] == Label.OBJECT).any():
         return Found(labels, facts)
+    late = resegment(video, labels[0]).actor & (labels == Label.BACKGROUND)
+    labels[late] = Label.ACTOR
+    return Found(labels, {**facts, "actor": "by motion, from a static camera"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
@@ -49,12 +50,12 @@ class Ledger:
         self._journal.lines.clear()
 
     def holds(self, recording: Recording) -> bool:
-        """Whether a recording is done and its footage has not changed since.
+        """Whether a recording is done, and neither its footage nor what is said of it has changed since.
 
         Sizes and times are compared; where a file is newer than the ledger, its contents.
         """
         noted = self.outcomes.get(recording.name)
-        if noted is None or not noted["sha256"]:
+        if noted is None or not noted["sha256"] or noted["said"] != said_of(recording):
             return False
         try:
             found = [os.stat(path) for path in recording.footage.files]
@@ -113,6 +114,15 @@ def size_of(path: Path) -> int:
         return path.stat().st_size
     except OSError as error:
         raise InputError(str(path), f"cannot be read: {reason(error)}") from error
+
+
+def said_of(recording: Recording) -> str:
+    """SHA-256 of what a source says of a recording, but for its masks."""
+    said = [
+        {field.name: getattr(segment, field.name) for field in fields(segment) if field.name != "masks"}
+        for segment in recording.segments
+    ]
+    return hashlib.sha256(to_json(plain([recording.group, recording.facts, said]))).hexdigest()
 
 
 def digest_of(files: Sequence[Path]) -> str:

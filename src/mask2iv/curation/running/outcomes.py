@@ -36,6 +36,8 @@ class Outcome(TypedDict):
     """Of its footage."""
     sha256: str
     """Of its footage; "" where it could not be read."""
+    said: str
+    """SHA-256 of what its source says of it: captions, times, prompts."""
     kept: list[Kept]
     left_out: list[LeftOut]
 

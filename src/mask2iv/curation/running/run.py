@@ -183,7 +183,7 @@ class _Run:
                 return
             left_out: LeftOut = {"name": name, "reasons": ["cannot be read"], "details": result.problem}
             result = Finished(
-                {"recording": name, "bytes": 0, "sha256": "", "kept": [], "left_out": [left_out]}, files={}
+                {"recording": name, "bytes": 0, "sha256": "", "said": "", "kept": [], "left_out": [left_out]}, files={}
             )
         for entry in result.outcome["left_out"]:
             entry["details"] = self._within_source(entry["details"])

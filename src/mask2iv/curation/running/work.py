@@ -13,7 +13,7 @@ import numpy as np
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.curation.running.finding import Finder, Found
-from mask2iv.curation.running.ledger import digest_of, size_of
+from mask2iv.curation.running.ledger import digest_of, said_of, size_of
 from mask2iv.curation.running.outcomes import Finished, Kept, LeftOut, Outcome
 from mask2iv.curation.running.settings import CurationConfig
 from mask2iv.curation.selection import check_gates, motion_score
@@ -62,6 +62,7 @@ def make_clips(config: CurationConfig, finder: Finder, chore: Chore) -> Finished
         "recording": recording.name,
         "bytes": sum(map(size_of, recording.footage.files)),
         "sha256": digest_of(recording.footage.files),
+        "said": said_of(recording),
         "kept": [],
         "left_out": [],
     }
@@ -184,7 +185,14 @@ def _masks(part: _Part, video: UInt8Array, info: VideoInfo, config: CurationConf
     """Labels of all frames that were read."""
     given = part.segment.masks
     if given is None or config.remake_masks:
-        found = finder(video, part.segment.phrases)
+        prompts = part.segment.prompts
+        if prompts is not None:
+            try:
+                prompts.check(info.size)
+            except InputError as error:
+                raise _LeaveOut(["prompt outside the picture"], str(error)) from error
+            prompts = prompts.scaled(info.size, (video.shape[1], video.shape[2]))
+        found = finder(video, part.segment.phrases, prompts)
         if found.problem:
             raise _LeaveOut([found.problem])
         return found

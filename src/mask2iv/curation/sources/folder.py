@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,12 +10,12 @@ from typing import Literal
 from mask2iv.curation.sources.footage import VideoFootage
 from mask2iv.curation.sources.interfaces import Habits, Problem, Recording, Segment
 from mask2iv.curation.sources.wording import noun_phrases, verb_of
-from mask2iv.data.captions import Description
-from mask2iv.data.folder import find_sources
+from mask2iv.data.captions import Description, describe, read_captions
 from mask2iv.data.masks import MasksBeside, masks_beside, name_of
 from mask2iv.errors import InputError
 from mask2iv.files import require_file
 from mask2iv.media.streams import VIDEO_SUFFIXES, is_video_name
+from mask2iv.segmentation.prompts import Prompts, parse_prompts
 
 Actor = Literal["hand", "robot"]
 _PHRASES = {"hand": ("hand",), "robot": ("robot gripper", "robot arm")}
@@ -57,7 +57,8 @@ class FolderSource:
 
         NAME.mp4                       a video (also mov, mkv, webm, avi, m4v)
         NAME_masks/, NAME_labels.mp4   its masks, if there are any: see mask2iv.data.folder
-        captions.csv, captions.jsonl   clip, caption, verb, object, actor; without it, `defaults` describe all videos
+        captions.csv, captions.jsonl   clip, caption, verb, object, actor; without it, `defaults` describe all videos;
+                                       object_box, object_point, actor_box, actor_point: see Prompts
 
     Attributes:
         root: the folder.
@@ -85,23 +86,30 @@ class FolderSource:
         videos = sorted(path for path in self.root.iterdir() if _is_recording(path))
         if not videos:
             raise InputError("source", f"{self.root} holds no videos; expected NAME{', NAME'.join(VIDEO_SUFFIXES)}")
-        described: dict[str, Description] = {}
-        reasons: dict[str, str] = {}
-        if any((self.root / name).is_file() for name in _CAPTION_FILES):
-            found, reasons = find_sources(self.root)
-            described = {source.video.name: source.description for source in found}
-        default = self.defaults.description()
+        captioned = any((self.root / name).is_file() for name in _CAPTION_FILES)
+        rows = dict(read_captions(self.root)) if captioned else {}
         for video in videos:
-            description = described.get(video.name, default)
-            if description is None:
-                yield Problem(video.name, "no caption", reasons.pop(video.name, _NO_CAPTIONS))
-                continue
-            reasons.pop(video.name, None)
-            yield _recording(video, description, self.defaults)
-        for name, why in reasons.items():
-            yield Problem(name, "video missing", why)
+            yield self._entry(video, rows.pop(name_of(video.stem), None), captioned)
+        for name in rows:
+            yield Problem(name, "video missing", "the captions file names it, but there is no such video")
+
+    def _entry(self, video: Path, row: Mapping[str, str] | None, captioned: bool) -> Recording | Problem:
+        default = self.defaults.description()
+        if row is None and default is None:
+            return Problem(video.name, "no caption", _NO_LINE if captioned else _NO_CAPTIONS)
+        row = row or {}
+        try:
+            prompts = parse_prompts(row)
+            # A row may say no more than where things are.
+            described = any((row.get(name) or "").strip() for name in _DESCRIBING)
+            description = default if default is not None and not described else describe(row)
+        except InputError as error:
+            return Problem(video.name, "caption unreadable", str(error))
+        return _recording(video, description, self.defaults, prompts)
 
 
+_DESCRIBING = ("caption", "verb", "object", "actor")
+_NO_LINE = "the captions file has no line for it, and no caption or object is given for all videos"
 _NO_CAPTIONS = "there is no captions.csv or captions.jsonl, and no caption or object is given for all videos"
 
 
@@ -112,10 +120,12 @@ class VideoSource:
     Attributes:
         root: the file.
         defaults: describe it.
+        prompts: where things are in its first frame.
     """
 
     root: Path
     defaults: Defaults = Defaults()
+    prompts: Prompts | None = None
 
     kind = "video"
     version = ""
@@ -135,16 +145,17 @@ class VideoSource:
         if description is None:
             yield Problem(self.root.name, "no caption", "give a caption, or the name of the object that is handled")
         else:
-            yield _recording(self.root, description, self.defaults)
+            yield _recording(self.root, description, self.defaults, self.prompts)
 
 
 def _is_recording(path: Path) -> bool:
     return is_video_name(path) and not path.stem.endswith("_labels") and path.is_file()
 
 
-def _recording(video: Path, description: Description, defaults: Defaults) -> Recording:
+def _recording(video: Path, description: Description, defaults: Defaults, prompts: Prompts | None) -> Recording:
     name = name_of(video.stem)
     masks = MasksBeside(video, defaults.mask_numbers) if masks_beside(video, name) else None
     noun = defaults.object_phrase or description.object_name
-    segment = Segment("", description, masks=masks, phrases=(noun,) if noun else noun_phrases(description.caption))
+    phrases = (noun,) if noun else noun_phrases(description.caption)
+    segment = Segment("", description, masks=masks, phrases=phrases, prompts=prompts)
     return Recording(video.name, VideoFootage(video), (segment,), video.name)

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from mask2iv.contract import Fit, UInt8Array
 from mask2iv.data.captions import Description
 from mask2iv.media.videos import VideoInfo
+from mask2iv.segmentation.prompts import Prompts
 
 Split = Literal["train", "validation", "test"]
 ListedSplit = Literal["train", "validation", "test", "not test"]
@@ -84,6 +85,7 @@ class Segment:
         split: what an official list says; None: nothing, so it is drawn by the group's name.
         masks: of the recording, seen for this action; None: they must be found.
         phrases: what a detector is asked for, the object's names first: "can", "silver pot".
+        prompts: where object and actor are in the recording's first frame; then no detector is asked.
         facts: of the action, for the clip's provenance: JSON values.
     """
 
@@ -94,6 +96,7 @@ class Segment:
     split: ListedSplit | None = None
     masks: GivenMasks | None = None
     phrases: tuple[str, ...] = ()
+    prompts: Prompts | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

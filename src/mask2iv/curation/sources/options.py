@@ -41,6 +41,15 @@ class SourceOptions:
     """Own videos whose masks hold numbers in place of colours: the actor's number."""
     object_index: int | None = None
     """The object's number."""
+    object_box: str | None = None
+    """A single video: X,Y,W,H around the object in its first frame, in pixels. Of a folder's videos the captions file
+    says it, in columns of these names."""
+    object_point: str | None = None
+    """The same by a point X,Y on it."""
+    actor_box: str | None = None
+    """The same around the actor, if it is in the first frame."""
+    actor_point: str | None = None
+    """The same by a point X,Y on it."""
 
     def __post_init__(self) -> None:
         if (self.actor_index is None) != (self.object_index is None):

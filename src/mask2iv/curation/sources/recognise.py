@@ -18,6 +18,7 @@ from mask2iv.curation.sources.interfaces import Source
 from mask2iv.curation.sources.options import Kind, SourceOptions
 from mask2iv.errors import InputError
 from mask2iv.media.streams import VIDEO_SUFFIXES, is_video_name
+from mask2iv.segmentation.prompts import COLUMNS, parse_prompts
 
 _SEARCHED = 2000
 """Most folders that are looked at before nothing counts as recognised."""
@@ -30,6 +31,7 @@ _BELONGS: Mapping[str, tuple[str, ...]] = {
     "min_confidence": _BRIDGE,
     **dict.fromkeys(("caption", "object_phrase", "actor_index", "object_index"), _OWN),
     "actor": (*_OWN, *_LEROBOT),
+    **dict.fromkeys(COLUMNS, ("video",)),
 }
 """Option -> kinds of sources that it says something of."""
 
@@ -124,5 +126,5 @@ _OPENERS: Mapping[str, Callable[[Path, SourceOptions], Source]] = {
     "lerobot": _lerobot,
     "clipset": lambda root, _: ClipSetSource(root),
     "folder": lambda root, given: FolderSource(root, _defaults(given)),
-    "video": lambda root, given: VideoSource(root, _defaults(given)),
+    "video": lambda root, given: VideoSource(root, _defaults(given), parse_prompts(vars(given))),
 }
