@@ -142,7 +142,7 @@ def test_all_rows_can_start_from_one_image_to_video_network(
     rows = ("--rows", "dynamicrafter-zero-shot", "coshand", "mask2iv")
     pretrain = ("--pretrain", "1", "--limit", "1")
     assert reproduce("table-systems", tiny_clips, tiny_model, tmp_path, *rows, *pretrain) == 2
-    assert "--pretrain: needs the clips to pretrain on; give --data-other" in capsys.readouterr().err
+    assert "--data-other: must be given: the clips to pretrain on" in capsys.readouterr().err
     other = ("--data-other", str(tiny_clips))
     assert reproduce("table-systems", tiny_clips, tiny_model, tmp_path, *rows, *pretrain, *other) == 0
     table = json.loads((tmp_path / "table-systems.json").read_text())
@@ -177,7 +177,7 @@ def test_full_scale_says_what_it_needs(tmp_path: Path, tiny_clips: Path, capsys:
     message = capsys.readouterr().err
     assert "It needs a CUDA GPU" in message
     assert message.count("\n") == 1
-    assert "found no CUDA device and no --image-to-video" in message
+    assert "found no CUDA device and no image-to-video network" in message
     assert not (tmp_path / "out").exists()
 
 

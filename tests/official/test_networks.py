@@ -7,10 +7,10 @@ import json
 import pytest
 import torch
 
-from mask2iv.backbones.dynamicrafter.image import preprocess_clip_image
 from mask2iv.backbones.dynamicrafter.resampler import Resampler
 from mask2iv.backbones.dynamicrafter.sizes import ResamplerConfig
 from mask2iv.errors import InputError
+from mask2iv.models.image import preprocess_clip_image
 from mask2iv.official.networks import (
     image_model_from_original,
     resampler_from_original,

@@ -77,10 +77,10 @@ class TableOptions:
             if number is not None and number < lowest:
                 raise InputError(name, f"must be at least {lowest}, found {number}")
         if self.pretrain and self.data_other is None:
-            raise InputError("pretrain", "needs the clips to pretrain on", "give --data-other")
+            raise InputError("data_other", "must be given: the clips to pretrain on")
         for name in ("pretrain", "base", "data_other"):
             if self.image_to_video is not None and getattr(self, name):
-                raise InputError(name, "--image-to-video brings the network that the rows start from", "leave it out")
+                raise InputError(name, "the given image-to-video network is what the rows start from", "leave it out")
 
     def check(self) -> None:
         """Whether the folders are there, without loading PyTorch.

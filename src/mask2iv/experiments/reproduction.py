@@ -77,10 +77,10 @@ class Reproduction:
             return
         lacking = [
             *([] if self.device.type == "cuda" else ["no CUDA device"]),
-            *([] if self.command.image_to_video is not None else ["no --image-to-video"]),
+            *([] if self.command.image_to_video is not None else ["no image-to-video network"]),
         ]
         if lacking:
-            raise InputError("scale full", f"{_FULL_SCALE}; found {' and '.join(lacking)}", "or use --scale embedded")
+            raise InputError("scale full", f"{_FULL_SCALE}; found {' and '.join(lacking)}", "or use the scale embedded")
 
     def run(self) -> str:
         """Train, evaluate and write the table; returns its Markdown."""

@@ -222,24 +222,20 @@ class Mask2IVPipeline(TwoStages, Accelerated):
                 models with a planner fit an actor to it.
             generator, seed: a generator or an integer, or a list with one of them per output; an integer is counted up.
             num_frames, num_videos_per_prompt: the model's, if given; outputs per image.
-            batch_size: most outputs of one size and with the same kinds of conditions that are computed together.
-            sampler: "ddim", "dpmsolver++" or "unipc"; the model's default where None. Stage 1 by plans has its own.
-            callback_on_step_end: called as ``(pipeline, step, timestep, {"latents": ...})`` for each batch, latents
-                [B, C, T, h, w]; may return other latents.
-            progress: show a progress bar.
+            batch_size, sampler: most outputs computed together; "ddim", "dpmsolver++" or "unipc", None for the model's.
+            callback_on_step_end, progress: called as ``(pipeline, step, timestep, {"latents": ...})`` for each batch,
+                latents [B, C, T, h, w], may return other ones; whether to show a progress bar.
 
         Returns:
             Images times `num_videos_per_prompt` trajectories at (height, width), image by image.
 
         Raises:
-            InputError: no stage 1, no condition, an unusable image, mask, size or number, or a sampler beside a
-                replaced scheduler.
+            InputError: no stage 1, no condition, an unusable input, or a sampler beside a replaced scheduler.
         """
         check_call(None, num_frames, self.config.num_frames)
         size, image = self.size(height, width), one_each(image, prompt)
         inputs = (image, object_mask, prompt, target_mask, actor_mask)
-        how = (size, *self.fitting(fit, fit_scale), num_videos_per_prompt, object_path)
-        scenes = read_scenes(*inputs, *how)
+        scenes = read_scenes(*inputs, size, *self.fitting(fit, fit_scale), num_videos_per_prompt, object_path)
         guidance = Guidance(guidance_scale, target_guidance_scale, guidance_rescale)
         options = SamplingOptions(num_inference_steps, batch_size, sampler, guidance)
         seeds = sample_seeds(generator, len(scenes), seed)

@@ -175,7 +175,7 @@ def test_the_tables_start_from_an_imported_dynamicrafter(
     assert "holds rows made with another set" in capsys.readouterr().err
     twice = ["--image-to-video", str(start), "--pretrain", "1", "--data-other", str(tiny_clips)]
     assert main(["reproduce", "table-systems", *twice, *flags]) == 2
-    assert "--pretrain: --image-to-video brings the network" in capsys.readouterr().err
+    assert "--pretrain: the given image-to-video network is what the rows start from" in capsys.readouterr().err
 
 
 def test_the_recipe_of_both_stages_is_made_of_the_papers() -> None:

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from transformers import CLIPTextModel, CLIPVisionModel, PreTrainedTokenizerBase
 
-from mask2iv.backbones.dynamicrafter.image import preprocess_clip_image
 from mask2iv.errors import InputError
 from mask2iv.models.autoencoder import LatentCodec
+from mask2iv.models.image import preprocess_clip_image
 from mask2iv.models.text import encode_image, encode_text
 from mask2iv.stages.conditioning import MaskLayout, VideoConditioning
 from mask2iv.trajectories.labels import Snapping, labels_to_tensor

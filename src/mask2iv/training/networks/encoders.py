@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPModel, CLIPTextModel, CLIPVisionModel, PreTrainedTokenizerFast
 
-from mask2iv.backbones.dynamicrafter.image import preprocess_clip_image
 from mask2iv.contract import Batch
+from mask2iv.models.image import preprocess_clip_image
 from mask2iv.models.text import tiny_clip, token_ids, word_tokenizer
 from mask2iv.recipes import EncodersRecipe
 from mask2iv.training.engine.loop import Trainer, Validation

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mask2iv.backbones.dynamicrafter.image import CLIP_MEAN, CLIP_STD, preprocess_clip_image
 from mask2iv.errors import InputError
+from mask2iv.models.image import CLIP_MEAN, CLIP_STD, preprocess_clip_image
 
 
 def to_float(raw):
