@@ -16,6 +16,8 @@ from mask2iv.contract import BoolArray
 from mask2iv.errors import InputError
 
 Array = NDArray[np.float64]
+_DEEP = 0.8
+"""How deep a block is that is assumed in place of an object, over its width."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +101,9 @@ class PinholeCamera:
 def table_depth(camera: PinholeCamera, object_mask: BoolArray, height: float = 0.0) -> Array:
     """The depth of a picture of which only the table's height is known, float64 [H, W] in metres.
 
-    All but the object lies on the table. The object is an upright card that faces the camera, as far behind the lowest
-    point of its mask as the mask is half wide. Rays that miss the table get a depth of 10 m.
+    All but the object lies on the table. The object is a block that faces the camera, with its foot at the lowest point
+    of its mask, 0.8 times as deep as the mask is wide, and as high as the mask then asks for. Rays that miss the table
+    get a depth of 10 m.
 
     Raises:
         InputError: the mask is empty, or its lowest point is above the table's horizon.
@@ -108,22 +111,33 @@ def table_depth(camera: PinholeCamera, object_mask: BoolArray, height: float = 0
     if not object_mask.any():
         raise InputError("object_mask", "the mask is empty")
     rays = camera.rays(camera.grid())
-    fall = rays[..., 2]
-    depth = np.where(fall < -1e-6, (height - camera.position[2]) / np.minimum(fall, -1e-6), 10.0)
-    depth = np.where((depth > 0) & (depth < 10), depth, 10.0)
+    depth = _level_depth(camera, rays, height)
     rows, columns = np.nonzero(object_mask)
     low = rows >= np.quantile(rows, 0.97)
-    foot = depth[rows[low], columns[low]].mean()
+    foot = float(depth[rows[low], columns[low]].mean())
     if foot >= 10:
         raise InputError("object_mask", "its lowest point is not on the table", "give a depth map, or another height")
     way = rays[int(rows[low].mean()), int(columns[low].mean())]
+    down = float(-way[2] / np.linalg.norm(way))
     level = way * [1, 1, 0] / max(float(np.linalg.norm(way[:2])), 1e-6)
-    half = np.ptp(columns) / 2 / camera.matrix[0, 0] * foot
-    stand = camera.position + way * foot + level * half
+    scale = foot / camera.matrix[0, 0]
+    wide, tall = np.ptp(columns) * scale, np.ptp(rows) * scale
+    # Seen from above at an angle, a mask shows the block's front and its top.
+    high = max((tall - _DEEP * wide * down) / max(float(np.sqrt(1 - down**2)), 0.2), 0.008)
     across = rays @ level
-    card = (stand - camera.position) @ level / np.where(np.abs(across) < 1e-6, 1e-6, across)
-    depth[object_mask] = np.clip(card, 0.05, 10)[object_mask]
+    front = (way * foot) @ level / np.where(np.abs(across) < 1e-6, 1e-6, across)
+    top = _level_depth(camera, rays, height + high)
+    # The lower part of the mask is the front, whose rays meet the level of the top behind it.
+    block = np.where(top < front, front, top)
+    depth[object_mask] = np.clip(block, 0.05, 10)[object_mask]
     return depth
+
+
+def _level_depth(camera: PinholeCamera, rays: Array, height: float) -> Array:
+    """Depth at which rays meet a level plane, 10 m where they do not."""
+    fall = rays[..., 2]
+    depth = (height - camera.position[2]) / np.minimum(fall, -1e-6)
+    return np.where((fall < -1e-6) & (depth > 0) & (depth < 10), depth, 10.0)
 
 
 def _from_quaternion(wxyz: Sequence[float] | Array) -> Array:
