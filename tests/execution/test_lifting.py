@@ -91,7 +91,7 @@ def test_a_part_hidden_by_the_actor_changes_little() -> None:
     assert _error(object_motion(trajectory, CAMERA, depth, "carry"), path).max() < 25
 
 
-@pytest.mark.parametrize(("freedom", "turned"), [("table", _yaw), ("tilt", _roll)])
+@pytest.mark.parametrize(("freedom", "turned"), [("table", _yaw), ("turn", _yaw), ("tilt", _roll)])
 def test_a_turn(freedom: str, turned: Callable[[float], Array]) -> None:
     shift = np.array([0.02, 0, 0.1 if freedom == "tilt" else 0.0])
     trajectory, depth, _ = _scene(lambda s: (turned(1.0 * s), s * shift))

@@ -20,10 +20,15 @@ from mask2iv.execution.camera import Array, PinholeCamera
 from mask2iv.execution.motion import ObjectMotion
 from mask2iv.execution.support import lowest
 
-Freedom = Literal["table", "carry", "tilt"]
-"""What a motion may be: "table" (along the table, and about the vertical), "carry" (anywhere, and about the vertical),
-"tilt" (anywhere, and about the horizontal direction of view, as in pouring)."""
-_AXES: dict[str, tuple[int, ...]] = {"table": (0, 1, 3), "carry": (0, 1, 2, 3), "tilt": (0, 1, 2, 4)}
+Freedom = Literal["table", "turn", "carry", "tilt"]
+"""What a motion may be: "table" (along the table, and about the vertical), "turn" (the same, by any angle from frame to
+frame), "carry" (anywhere, and about the vertical), "tilt" (anywhere, and about the horizontal direction of view, as in
+pouring)."""
+_CHOSEN: tuple[Freedom, ...] = ("table", "carry", "tilt")
+"""Those from which one is chosen, the least first."""
+_TURNS = (-1.2, -0.7, -0.35, 0.35, 0.7, 1.2)
+"""Angles from the previous frame's from which a "turn" is searched, radians."""
+_AXES: dict[str, tuple[int, ...]] = {"table": (0, 1, 3), "turn": (0, 1, 3), "carry": (0, 1, 2, 3), "tilt": (0, 1, 2, 4)}
 """Parameters that are free: shift to the right, away, and up (m); turn about the vertical and about the view (rad)."""
 _PENALTY = np.array([0.02, 0.02, 0.08, 0.03, 0.03])
 """Cost, in IoU, of a change since the previous frame, by a decimetre or a radian."""
@@ -77,7 +82,7 @@ def object_motion(
     points = surface(camera, trajectory.labels[0] == Label.OBJECT, depth)
     drop = -np.inf if table is None else min(table - lowest(points, table), 0.0)
     sides = _sides(camera, points, trajectory.labels[0] == Label.OBJECT)
-    tried = [freedom] if freedom else get_args(Freedom)
+    tried = [freedom] if freedom else _CHOSEN
     fits = [_fit(trajectory, camera, points, sides, one, drop) for one in tried]
     best = fits[0]
     for fit in fits[1:]:
@@ -95,7 +100,9 @@ def _fit(
     found = [np.zeros(5)]
     for labels in trajectory.labels[1:]:
         seen_at_all = bool((labels == Label.OBJECT).any())
-        found.append(_search(overlay, _Target(overlay, labels), found[-1], axes, drop) if seen_at_all else found[-1])
+        turns = _TURNS if freedom == "turn" else ()
+        target = _Target(overlay, labels) if seen_at_all else None
+        found.append(found[-1] if target is None else _search(overlay, target, found[-1], axes, drop, turns))
     seen = [overlay.visible(p, f == Label.OBJECT) for p, f in zip(found, trajectory.labels, strict=True)]
     parameters = np.stack(found)
     if 2 in axes:
@@ -222,7 +229,14 @@ def _about(axis: Array, angle: float) -> Array:
     return turned
 
 
-def _search(overlay: _Overlay, target: _Target, before: Array, axes: tuple[int, ...], drop: float) -> Array:
+def _search(
+    overlay: _Overlay,
+    target: _Target,
+    before: Array,
+    axes: tuple[int, ...],
+    drop: float,
+    turns: tuple[float, ...],
+) -> Array:
     """The parameters that overlay a mask best, by pattern search from the previous ones and from the centroids."""
     per = np.array([10.0, 10.0, 10.0, 1.0, 1.0])
 
@@ -234,6 +248,7 @@ def _search(overlay: _Overlay, target: _Target, before: Array, axes: tuple[int, 
     starts = [before, _centred(overlay, target, before, axes)]
     if 2 in axes:
         starts.append(_centred(overlay, target, before, _AXES["table"]))
+    starts += [starts[1] + np.array([0, 0, 0, turn, 0]) for turn in turns]
     scores = [score(one) for one in starts]
     best, value = starts[int(np.argmax(scores))].copy(), max(scores)
     # Along the line of sight the picture hardly changes: a direction of its own, or the search stalls.

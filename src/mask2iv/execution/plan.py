@@ -19,7 +19,7 @@ from mask2iv.execution.support import settle
 FREEDOM_OF: dict[str, Freedom] = {
     "pushing": "table",
     "pulling": "table",
-    "rotating": "table",
+    "rotating": "turn",
     "picking up": "carry",
     "putting down": "carry",
     "moving": "carry",
@@ -134,7 +134,7 @@ def pushes(motion: ObjectMotion, contact: Contact, verb: str) -> bool:
     """Whether the object is pushed from behind: said so, or not lifted and touched at its trailing end."""
     if verb:
         return verb == "pushing"
-    if motion.freedom != "table" or contact.confidence == 0:
+    if motion.freedom not in ("table", "turn") or contact.confidence == 0:
         return False
     way = motion.path(motion.centre)[contact.release] - motion.centre
     length = float(np.linalg.norm(way))

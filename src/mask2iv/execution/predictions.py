@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from mask2iv.contract import Clip, Trajectory
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
+from mask2iv.trajectories.scoring.score import score, with_agreement
 
 
 def predictor(model: str, candidates: int = 8) -> Callable[[str, Clip, int], Trajectory]:
@@ -39,6 +42,8 @@ def predictor(model: str, candidates: int = 8) -> Callable[[str, Clip, int], Tra
     return predict
 
 
-def best(drawn: list[Trajectory], clip: Clip) -> Trajectory:
-    """The candidate whose parts agree best with the others."""
-    raise NotImplementedError
+def best(drawn: Sequence[Trajectory], clip: Clip) -> Trajectory:
+    """The candidate for a clip's caption that scores best, see :mod:`mask2iv.trajectories.scoring.score`."""
+    alone = [score(one, clip.object_mask, None, clip.caption) for one in drawn]
+    totals = [one.total for one in with_agreement(alone, drawn)]
+    return drawn[int(np.argmax(totals))]
