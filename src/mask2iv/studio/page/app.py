@@ -10,6 +10,7 @@ from mask2iv.extras import require
 from mask2iv.studio import steps
 from mask2iv.studio.drawing import Drawing, Marked, Pose
 from mask2iv.studio.editing import Editing
+from mask2iv.studio.page.api import add_endpoints
 from mask2iv.studio.page.components import STATIC
 from mask2iv.studio.page.layout import ACTORS, FilmParts, SceneParts, film_parts, scene_parts
 from mask2iv.studio.page.views import cards_value, remark, scene_value, trajectory_value, viewer_value
@@ -39,6 +40,7 @@ def build(studio: Studio) -> Any:
         _wire_prediction(studio, wiring, scene, film)
         _wire_editing(wiring, film)
         _wire_film(studio, wiring, scene, film)
+        add_endpoints(studio)
 
         def leave(request: Any) -> None:
             studio.sessions.close(request.session_hash)

@@ -86,7 +86,7 @@ class Wiring:
                     yield ["", progress_value(job), *(skipped if now == before else now)]
                     before = now
                 if job.error is not None and not isinstance(job.error, Cancelled):
-                    raise _as_input_error(job.error) from job.error
+                    raise failure(job.error) from job.error
                 yield [remark("Cancelled." if job.error is not None else ""), {}, *show(session, False)]
             except InputError as error:
                 yield [alert(error), {}, *skipped]
@@ -122,8 +122,8 @@ def _data(event: Any) -> Mapping[str, Any]:
     return event._data if isinstance(event._data, Mapping) else {}
 
 
-def _as_input_error(error: BaseException) -> InputError:
-    """What is said of an error of a job; a defect of the program is printed on the terminal as well."""
+def failure(error: BaseException) -> InputError:
+    """What is said of a job's error; a defect of the program is printed on the terminal as well."""
     if isinstance(error, InputError):
         return error
     fault = disk_fault(error) if isinstance(error, Exception) else None

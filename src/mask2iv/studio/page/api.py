@@ -1,0 +1,175 @@
+"""The steps by name, for ``gradio_client``: one client is one user, whose work goes when the client does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from mask2iv.errors import InputError
+from mask2iv.extras import require
+from mask2iv.studio import steps
+from mask2iv.studio.drawing import Drawing, Marked, Pose
+from mask2iv.studio.page.wiring import failure
+from mask2iv.studio.planning import Wish
+from mask2iv.studio.sessions import Session
+from mask2iv.studio.steps import Studio
+from mask2iv.studio.worker import Cancelled, Job
+
+
+def add_endpoints(studio: Studio) -> None:
+    """Adds the endpoints to the page that is being built; none of them shows.
+
+    Errors of the input arrive as ``gradio_client.exceptions.AppError`` with the field, the problem and the remedy.
+    """
+    gr = require("gradio", "the studio")
+
+    def of(request: Any) -> Session:
+        return studio.sessions.of(request.session_hash)
+
+    def load_sample(request: Any, name: str) -> dict[str, Any]:
+        """Begin with a shipped sample."""
+        return _scene(steps.load_sample(of(request), name))
+
+    def select_point(request: Any, x: float, y: float, marked: str = "object") -> dict[str, Any]:
+        """Select what is under a point in pixels; marked: object, or actor for a hand that the picture shows."""
+        return _scene(steps.select(studio, of(request), (x, y), None, _marked(marked)))
+
+    def select_box(request: Any, x: float, y: float, w: float, h: float, marked: str = "object") -> dict[str, Any]:
+        """Select what is in a box in pixels."""
+        return _scene(steps.select(studio, of(request), (x, y, w, h), None, _marked(marked)))
+
+    def place(
+        request: Any, right: float = 0.0, down: float = 0.0, scale: float = 1.0, rotate: float = 0.0
+    ) -> dict[str, Any]:
+        """Say where the object shall end: how far right and down in pixels, its size as a factor, degrees clockwise."""
+        return _scene(steps.place(of(request), Pose(right, down, scale, rotate)))
+
+    def predict(
+        request: Any, prompt: str = "", actor: str = "", seed: int = 0, num_steps: int = 0, candidates: int = 4
+    ) -> list[dict[str, Any]]:
+        """Predict trajectories; actor: "", hand or robot; num_steps: 0 for the model's. Best first where ranked."""
+        if actor not in ("", "hand", "robot"):
+            raise InputError("actor", f"there is no {actor!r}", "choose hand or robot, or leave it out")
+        session = of(request)
+        said = cast(Literal["hand", "robot"] | None, actor or None)
+        _finish(steps.predict(studio, session, Wish(prompt, said, seed, num_steps or None, candidates)))
+        return [{"index": index, "seed": one.seed} for index, one in session.ranked]
+
+    def choose(request: Any, index: int) -> dict[str, Any]:
+        """Choose a trajectory by its index."""
+        session = of(request)
+        steps.choose(session, index)
+        return _trajectory(session)
+
+    def edit(request: Any, values: dict[str, Any]) -> dict[str, Any]:
+        """Change the chosen trajectory; values as an entry of a script of edits, {"op": "hold", ...}."""
+        session = of(request)
+        steps.editing(session).edit(values)
+        return _trajectory(session)
+
+    def undo(request: Any) -> dict[str, Any]:
+        """Take the last change of the trajectory back."""
+        session = of(request)
+        steps.editing(session).undo()
+        return _trajectory(session)
+
+    def resume(request: Any, number: int) -> dict[str, Any]:
+        """Begin the next interaction with the last frame of a result."""
+        return _scene(steps.continue_from(of(request), number))
+
+    def cancel(request: Any) -> bool:
+        """Stop what runs; whether something did."""
+        session = of(request)
+        running = session.busy
+        if session.job is not None:
+            session.job.cancel()
+        return running
+
+    def load_picture(request: Any, file: str) -> dict[str, Any]:
+        path = Path(file)
+        try:
+            return _scene(steps.load_file(of(request), path))
+        finally:
+            path.unlink(missing_ok=True)
+
+    def render(request: Any) -> list[Any]:
+        session = of(request)
+        _finish(steps.render(studio, session))
+        result = session.results[-1]
+        info = {"number": result.number, "seed": result.take.candidate.seed, "command": result.take.command}
+        return [str(result.folder / "video.mp4"), str(result.archive), info]
+
+    def told(act: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(act)
+        def endpoint(*values: Any, **named: Any) -> Any:
+            try:
+                return act(*values, **named)
+            except InputError as error:
+                raise gr.Error(str(error), print_exception=False) from None
+
+        act.__annotations__["request"] = gr.Request
+        return endpoint
+
+    for act in (load_sample, select_point, select_box, place, predict, choose, edit, undo, resume, cancel):
+        gr.api(told(act), api_name=act.__name__, concurrency_limit=None)
+    # Files go by components, which see to it that only what was uploaded is opened.
+    given, scene = gr.File(visible=False), gr.JSON(visible=False)
+    video, archive, info = gr.File(visible=False), gr.File(visible=False), gr.JSON(visible=False)
+    gr.Button(visible=False).click(
+        told(load_picture),
+        given,
+        scene,
+        api_name="load_picture",
+        api_description="Begin with a picture, or the first frame of a video.",
+        concurrency_limit=None,
+    )
+    gr.Button(visible=False).click(
+        told(render),
+        None,
+        [video, archive, info],
+        api_name="render",
+        api_description="Render the chosen trajectory: the video, a zip of everything, and the command.",
+        concurrency_limit=None,
+    )
+
+
+def _finish(job: Job) -> None:
+    try:
+        job.wait()
+    finally:
+        # Whoever no longer waits for it does not want it.
+        job.cancel()
+    if isinstance(job.error, Cancelled):
+        raise InputError("studio", "it was cancelled", "ask again")
+    if job.error is not None:
+        raise failure(job.error) from job.error
+
+
+def _scene(drawing: Drawing) -> dict[str, Any]:
+    height, width = drawing.size
+    mask = drawing.mask()
+    return {
+        "width": width,
+        "height": height,
+        "object_pixels": 0 if mask is None else int(mask.sum()),
+        "has_target": drawing.target is not None,
+        "prompt": drawing.prompt,
+    }
+
+
+def _trajectory(session: Session) -> dict[str, Any]:
+    edits = steps.editing(session)
+    return {
+        "frames": edits.trajectory.num_frames,
+        "edits": len(edits.script.edits),
+        "contacts": edits.contacts,
+        "findings": [str(finding) for finding in edits.findings],
+    }
+
+
+def _marked(name: str) -> Marked:
+    if name not in ("object", "actor"):
+        raise InputError("marked", f"there is no {name!r}", "choose object or actor")
+    return cast(Marked, name)
