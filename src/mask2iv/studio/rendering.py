@@ -20,6 +20,7 @@ from mask2iv.stages.interfaces import VideoRequest
 from mask2iv.studio.planning import Candidate, Plan
 from mask2iv.studio.worker import Job
 from mask2iv.trajectories.editing.script import EditScript, write_script
+from mask2iv.trajectories.storage import save_trajectory_file
 
 if TYPE_CHECKING:
     from mask2iv.generation.loaded import LoadedModel
@@ -76,12 +77,19 @@ class Result:
         frames: uint8 [T, H, W, 3].
         folder: with ``video.mp4``, ``trajectory/``, ``trajectory.mp4``, ``filmstrip.png`` and ``manifest.json``.
         archive: a zip of these, of the inputs and of the command.
+        labels: the trajectory as one file.
     """
 
     take: Take
     frames: UInt8Array
     folder: Path
     archive: Path
+    labels: Path
+
+    @property
+    def files(self) -> list[Path]:
+        """What is worth keeping: video, trajectory, manifest, and all in one."""
+        return [self.folder / "video.mp4", self.labels, self.folder / MANIFEST, self.archive]
 
     @property
     def number(self) -> int:
@@ -124,8 +132,10 @@ def work(
             else:
                 _write_generated(temporary, take, run, frames)
         archive = _packed(take, folder, parent / f"mask2iv-{take.number}.zip")
+        labels = parent / f"trajectory-{take.number}.npz"
+        save_trajectory_file(take.trajectory, labels)
         job.step(steps + 1, steps + 1)
-        done(Result(take, frames, folder, archive), run.seconds["video"])
+        done(Result(take, frames, folder, archive, labels), run.seconds["video"])
 
     return render
 

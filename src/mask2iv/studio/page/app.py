@@ -178,19 +178,13 @@ def _wire_editing(wiring: Wiring, film: FilmParts) -> None:
 
 def _wire_film(studio: Studio, wiring: Wiring, scene: SceneParts, film: FilmParts) -> None:
     gr = require("gradio", "the studio")
-    outputs = [film.viewer, film.done, film.files, film.command]
+    outputs = [film.viewer, film.done, film.command, *film.files]
 
     def shown(session: Session, number: int | None = None) -> list[Any]:
         if not session.results:
-            return [viewer_value(session), *[gr.skip()] * 3]
+            return [viewer_value(session), *[gr.skip()] * (len(outputs) - 1)]
         result = session.results[-1] if number is None else steps.result_of(session, number)
-        files = [result.folder / "video.mp4", result.archive, result.folder / "manifest.json"]
-        return [
-            viewer_value(session, number),
-            gr.update(visible=True),
-            [str(file) for file in files],
-            result.take.command,
-        ]
+        return [viewer_value(session, number), gr.update(visible=True), result.take.command, *map(str, result.files)]
 
     def show(session: Session, data: Data) -> list[Any]:
         return shown(session, int(data["number"]))
@@ -202,14 +196,14 @@ def _wire_film(studio: Studio, wiring: Wiring, scene: SceneParts, film: FilmPart
     def render(session: Session) -> Job:
         return steps.render(studio, session)
 
-    def follow(session: Session, begun: bool) -> list[Any]:
+    def follow(session: Session, _: bool) -> list[Any]:
         return shown(session)
 
     wiring.job(film.render.click, render, film.notice, film.progress, follow, outputs=outputs)
     wiring.step(film.cancel.click, _cancel, film.notice)
     wiring.step(film.viewer.show, show, film.notice, outputs=outputs)
-    outputs = [scene.board, scene.prompt, film.cards, film.board]
-    wiring.step(film.resume.click, resume, scene.notice, outputs=outputs)
+    begun = [scene.board, scene.prompt, film.cards, film.board]
+    wiring.step(film.resume.click, resume, scene.notice, outputs=begun)
 
 
 def _cancel(session: Session, _: Data) -> Sequence[Any]:

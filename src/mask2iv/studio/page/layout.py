@@ -52,7 +52,7 @@ class FilmParts:
     notice: Any
     progress: Any
     viewer: Any
-    files: Any
+    files: list[Any]
     done: Any
     command: Any
     resume: Any
@@ -113,7 +113,7 @@ def film_parts() -> FilmParts:
     board = trajectory_board()
     board_notice = notice("trajectory-notice")
     findings = notice("findings")
-    with gr.Row(elem_classes=["line"]):
+    with gr.Row(elem_id="edits-files"):
         save = gr.DownloadButton("Save the edits", size="sm", min_width=120, elem_id="save-edits")
         load = gr.UploadButton("Load edits", file_types=[".json"], size="sm", min_width=120)
     _heading(6, "Video")
@@ -124,7 +124,9 @@ def film_parts() -> FilmParts:
     film_notice = notice("film-notice")
     film = viewer()
     with gr.Column(visible=False, elem_id="done") as done:
-        files = gr.File(label="Downloads", file_count="multiple", interactive=False)
+        with gr.Row():
+            names = ("Video (mp4)", "Trajectory (npz)", "Manifest (json)", "Everything (zip)")
+            files = [gr.DownloadButton(name, size="sm", min_width=130) for name in names]
         command = gr.Textbox(
             label="The command that makes this video again",
             info="Run it in the folder that the zip unpacks to.",
