@@ -133,6 +133,7 @@ def film_parts() -> FilmParts:
             buttons=["copy"],
             interactive=False,
             lines=3,
+            elem_id="command",
         )
         resume = gr.Button("Continue from the last frame", elem_id="resume")
     return FilmParts(

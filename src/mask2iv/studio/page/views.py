@@ -46,8 +46,13 @@ LABELS = {
 def told(error: InputError) -> tuple[str, str]:
     """An error for people: the control's label, and what is wrong with what to do, as one sentence each."""
     label = LABELS.get(error.field, error.field)
-    parts = [part[0].upper() + part[1:].rstrip(".") + "." for part in (error.problem, error.remedy) if part]
-    return label, " ".join(parts)
+    return label, " ".join(_sentence(part) for part in (error.problem, error.remedy) if part)
+
+
+def _sentence(text: str) -> str:
+    # A file's name keeps its letters.
+    begins = text[0] if "." in text.split()[0] else text[0].upper()
+    return begins + text[1:].rstrip(".") + "."
 
 
 def alert(error: InputError) -> str:
