@@ -13,6 +13,7 @@ from mask2iv.contract import BoolArray, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.files import remove_directory
 from mask2iv.filmstrip import overlay
+from mask2iv.generation.candidates import Candidate, ranked
 from mask2iv.generation.inputs import SceneInputs, check_sampling, complete_prompt, read_scene
 from mask2iv.generation.options import Fitting, GuidanceOptions, Sampling, SceneOptions
 from mask2iv.media.animations import write_animation
@@ -67,17 +68,9 @@ class Wish:
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
-    """One answer of stage 1.
+class Previewed(Candidate):
+    """A candidate with a preview: a moving WebP of its trajectory over the picture."""
 
-    Attributes:
-        seed: of both stages.
-        trajectory: T frames at the result's size.
-        preview: a moving WebP of it over the picture.
-    """
-
-    seed: int
-    trajectory: Trajectory
     preview: bytes
 
 
@@ -100,7 +93,7 @@ class Plan:
     options: SceneOptions
     inputs: SceneInputs
     scene: Scene | None = None
-    candidates: list[Candidate] = field(default_factory=list)
+    candidates: list[Previewed] = field(default_factory=list)
     reading: str = ""
 
     @classmethod
@@ -159,9 +152,23 @@ class Plan:
                 job.step(done + steps, steps * count)
                 preview = self.folder / f"candidate-{index}.webp"
                 write_animation(preview, moving_frames(scene.image, trajectory), trajectory.fps)
-                self.candidates.append(Candidate(self.wish.seed + index, trajectory, preview.read_bytes()))
+                self._add(trajectory, preview.read_bytes(), scene, run.pipeline.prompts.read(scene.prompt))
 
         return predict
+
+    @property
+    def ranked(self) -> list[tuple[int, Previewed]]:
+        """The candidates with their indices, best first."""
+        return sorted(enumerate(self.candidates), key=lambda pair: -pair[1].scores.total)
+
+    def _add(self, trajectory: Trajectory, preview: bytes, scene: Scene, prompt: str) -> None:
+        """Adds a candidate, and scores all anew: some scores are of a candidate beside the others."""
+        drawn = [*(one.trajectory for one in self.candidates), trajectory]
+        previews = [*(one.preview for one in self.candidates), preview]
+        seeds = range(self.wish.seed, self.wish.seed + len(drawn))
+        scores = {one.seed: one.scores for one in ranked(drawn, seeds, scene, prompt)}
+        parts = zip(seeds, drawn, previews, strict=True)
+        self.candidates = [Previewed(seed, one, scores[seed], shown) for seed, one, shown in parts]
 
 
 def reading_of(model: LoadedModel, prompt: str) -> str:

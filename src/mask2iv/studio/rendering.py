@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from mask2iv.contract import Placement, Trajectory, UInt8Array
 from mask2iv.files import atomic_directory, write_json
+from mask2iv.generation.candidates import Candidate
 from mask2iv.generation.inputs import file_record, read_trajectory
 from mask2iv.generation.options import Fitting, GuidanceOptions, Output, Sampling
 from mask2iv.generation.records import MANIFEST, comment_of, digests
 from mask2iv.generation.results import write_filmstrip, write_trajectory
 from mask2iv.media.videos import write_video
 from mask2iv.stages.interfaces import VideoRequest
-from mask2iv.studio.planning import Candidate, Plan
+from mask2iv.studio.planning import Plan
 from mask2iv.studio.worker import Job
 from mask2iv.trajectories.editing.script import EditScript, write_script
 from mask2iv.trajectories.storage import save_trajectory_file

@@ -12,7 +12,7 @@ from pathlib import Path
 from mask2iv.errors import InputError
 from mask2iv.studio.drawing import Drawing
 from mask2iv.studio.editing import Editing
-from mask2iv.studio.planning import Candidate, Plan
+from mask2iv.studio.planning import Plan
 from mask2iv.studio.rendering import Result
 from mask2iv.studio.worker import Job
 
@@ -58,11 +58,6 @@ class Session:
         """The number of a new result."""
         self._takes += 1
         return self._takes
-
-    @property
-    def ranked(self) -> list[tuple[int, Candidate]]:
-        """The plan's candidates with their indices, best first."""
-        return [] if self.plan is None else list(enumerate(self.plan.candidates))
 
     @property
     def busy(self) -> bool:

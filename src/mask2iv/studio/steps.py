@@ -8,11 +8,12 @@ from pathlib import Path
 
 from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
+from mask2iv.generation.candidates import Candidate
 from mask2iv.generation.options import Sampling
 from mask2iv.segmentation.interfaces import Segmenter
 from mask2iv.studio.drawing import Drawing, Marked, Pose
 from mask2iv.studio.editing import Editing
-from mask2iv.studio.planning import Candidate, Plan, Wish
+from mask2iv.studio.planning import Plan, Wish
 from mask2iv.studio.rendering import Result, Take, with_seed, work
 from mask2iv.studio.sessions import MOST_RESULTS, Session, Sessions
 from mask2iv.studio.worker import Job, Worker

@@ -49,13 +49,14 @@ def add_endpoints(studio: Studio) -> None:
     def predict(
         request: Any, prompt: str = "", actor: str = "", seed: int = 0, num_steps: int = 0, candidates: int = 4
     ) -> list[dict[str, Any]]:
-        """Predict trajectories; actor: "", hand or robot; num_steps: 0 for the model's. Best first where ranked."""
+        """Predict trajectories; actor: "", hand or robot; num_steps: 0 for the model's. Best first."""
         if actor not in ("", "hand", "robot"):
             raise InputError("actor", f"there is no {actor!r}", "choose hand or robot, or leave it out")
         session = of(request)
         said = cast(Literal["hand", "robot"] | None, actor or None)
         _finish(steps.predict(studio, session, Wish(prompt, said, seed, num_steps or None, candidates)))
-        return [{"index": index, "seed": one.seed} for index, one in session.ranked]
+        ranked = [] if session.plan is None else session.plan.ranked
+        return [{"index": index, "seed": one.seed, "scores": one.scores.record} for index, one in ranked]
 
     def choose(request: Any, index: int) -> dict[str, Any]:
         """Choose a trajectory by its index."""

@@ -18,6 +18,7 @@ from mask2iv.errors import InputError
 from mask2iv.media.images import encode_jpeg
 from mask2iv.studio.sessions import Session
 from mask2iv.studio.worker import Job
+from mask2iv.trajectories.scoring.score import WEIGHTS
 
 _serial = itertools.count()
 
@@ -88,18 +89,23 @@ def cards_value(session: Session) -> dict[str, Any]:
     """The value of the cards: the best candidate first."""
     if session.plan is None:
         return {"cards": []}
-    cards: list[dict[str, Any]] = [
+    ranked = session.plan.ranked
+    cards = [
         {
             "index": index,
-            "seed": candidate.seed,
-            "preview": address(candidate.preview, "image/webp"),
+            "seed": one.seed,
+            "preview": address(one.preview, "image/webp"),
             "chosen": index == session.chosen,
-            "total": None,
-            "scores": [],
+            "total": f"{one.scores.total:.2f}",
+            "scores": [
+                {"name": name, "text": f"{value:.2f}"}
+                for name, value in one.scores.record.items()
+                if name in WEIGHTS and value is not None
+            ],
         }
-        for index, candidate in enumerate(session.plan.candidates)
+        for index, one in ranked
     ]
-    return {"cards": cards, "ranked": False}
+    return {"cards": cards, "ranked": len(ranked) > 1}
 
 
 def trajectory_value(session: Session, fresh: bool = False) -> dict[str, Any]:
