@@ -14,7 +14,7 @@ from mask2iv.execution.metaworld.trials import all_trials, run_trials
 
 STAND_IN = f"""#!{sys.executable}
 # A world in which a task is done once two programs have been carried out.
-import json, sys
+import hashlib, json, sys
 from pathlib import Path
 import numpy as np
 
@@ -27,7 +27,8 @@ for line in jobs.read_text().splitlines():
     folder = out / job["id"]
     folder.mkdir(exist_ok=True)
     programs = job.get("programs", [])
-    result = {{"id": job["id"], "success": len(programs) > 1, "steps": 100 * len(programs), "track": []}}
+    digest = hashlib.sha256(line.encode()).hexdigest()
+    result = {{"id": job["id"], "job": digest, "success": len(programs) > 1, "steps": 100 * len(programs), "track": []}}
     if job["size"] and len(programs) < 2:
         labels = np.zeros(job["size"], np.uint8)
         labels[80:90, 120:130] = {Label.OBJECT:d}
@@ -55,6 +56,12 @@ def test_results_come_back_from_all_processes(tmp_path: Path) -> None:
     found = do_jobs([job(seed) for seed in range(3)], tmp_path / "work", processes=2)
     assert list(found) == ["one-0", "one-1", "one-2"]
     assert all(result["success"] for result in found.values())
+
+
+def test_results_of_another_job_of_that_name_do_not_count(tmp_path: Path) -> None:
+    do_jobs([job(1)], tmp_path / "work")
+    [result] = do_jobs([{**job(1), "programs": [[]]}], tmp_path / "work").values()
+    assert not result["success"]
 
 
 def test_a_failing_simulator_is_said_in_its_own_words(tmp_path: Path) -> None:

@@ -2,19 +2,13 @@
 
 import numpy as np
 
-from mask2iv.execution.metaworld.policy import kind_of, program_of
+from mask2iv.execution.metaworld.policy import program_of
 
 FINGERS = np.array([0.0, 0.6, 0.15])
 
 
 def path(*, to: list[float], start: tuple[float, float, float] = (0.1, 0.7, 0.1)) -> np.ndarray:
     return np.array(start) + np.linspace(0, 1, 16)[:, None] * np.array(to)
-
-
-def test_how_a_part_is_handled_follows_from_its_path() -> None:
-    assert kind_of(path(to=[0, 0.2, 0])) == "push"
-    assert kind_of(path(to=[0, 0.01, -0.08])) == "press"
-    assert kind_of(path(to=[0.1, 0.1, 0.1])) == "grasp"
 
 
 def test_a_push_begins_behind_the_part_and_never_opens_the_gripper() -> None:

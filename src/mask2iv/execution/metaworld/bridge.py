@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -60,7 +61,7 @@ def do_jobs(jobs: Sequence[Job], out: Path, processes: int = 1) -> dict[str, dic
         if not part:
             continue
         path = out / f"jobs-{number}.jsonl"
-        path.write_text("".join(json.dumps(dict(job)) + "\n" for job in part))
+        path.write_text("".join(f"{_line(job)}\n" for job in part))
         with (out / f"log-{number}.txt").open("w") as log:
             call = [str(python), "-m", _SERVER, str(path), str(out), f"results-{number}.jsonl"]
             running.append((subprocess.Popen(call, env=environment, stdout=log, stderr=subprocess.STDOUT), log.name))
@@ -71,12 +72,18 @@ def do_jobs(jobs: Sequence[Job], out: Path, processes: int = 1) -> dict[str, dic
     return _results(jobs, out)
 
 
+def _line(job: Job) -> str:
+    return json.dumps(dict(job))
+
+
 def _results(jobs: Sequence[Job], out: Path) -> dict[str, dict[str, Any]]:
+    digests = {hashlib.sha256(_line(job).encode()).hexdigest() for job in jobs}
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(out.glob("results-*.jsonl")):
         for line in path.read_text().splitlines():
             row = parse_json(line)
-            found[row["id"]] = row
+            if row["job"] in digests:
+                found[row["id"]] = row
     missing = [job["id"] for job in jobs if job["id"] not in found]
     if missing:
         raise InputError("metaworld", f"the simulator left out {len(missing)} jobs, {missing[0]} first")

@@ -16,8 +16,6 @@ from mask2iv.execution.camera import Array
 Kind = Literal["grasp", "push", "press"]
 Program = list[dict[str, Any]]
 
-LIFTED = 0.04
-"""A part that rises higher than this, metres, is carried."""
 _UP = np.array([0, 0, 0.15])
 """From a part to where the gripper comes down from, metres."""
 _BEHIND = 0.08
@@ -30,17 +28,6 @@ _LOWEST, _HIGHEST = 0.006, 0.42
 """Of the finger tips, metres."""
 _CHORD = 0.1
 """The direction of a push is that to the first place so far away, metres, or else to the farthest."""
-
-
-def kind_of(path: Array) -> Kind:
-    """How a path [T, 3] of a part, metres, is brought about."""
-    shift = path - path[0]
-    far = shift[np.argmax(np.linalg.norm(shift, axis=1))]
-    if shift[:, 2].max() > LIFTED:
-        return "grasp"
-    if -far[2] > np.linalg.norm(far[:2]):
-        return "press"
-    return "push"
 
 
 def program_of(path: Array, kind: Kind, fingers: Array, held: bool = False) -> Program:

@@ -1,11 +1,13 @@
 """``python -m mask2iv.execution.metaworld.server JOBS OUT NAME``: does the jobs of a file, one after the other.
 
 JOBS holds a JSON object per line with a ``kind``, an ``id`` and the kind's fields. What a job writes lies in OUT/ID;
-its line in OUT/NAME is written when it is done. Jobs that are done already are left out.
+its line in OUT/NAME is written when it is done, with a digest of the job. Jobs that such a line in OUT names are left
+out.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import warnings
@@ -25,11 +27,13 @@ def main(jobs: Path, out: Path, name: str) -> None:
     warnings.filterwarnings("ignore", module="metaworld")
     out.mkdir(parents=True, exist_ok=True)
     results = out / name
-    done = {json.loads(line)["id"] for line in results.read_text().splitlines()} if results.exists() else set()
+    rows = [json.loads(line) for path in out.glob("results-*.jsonl") for line in path.read_text().splitlines()]
+    done = {row["job"] for row in rows}
     world, views, size = None, None, None
     for line in jobs.read_text().splitlines():
         job = json.loads(line)
-        if job["id"] in done:
+        digest = hashlib.sha256(line.encode()).hexdigest()
+        if digest in done:
             continue
         if world is None or (world.task.name, size) != (job["task"], job["size"]):
             if views is not None:
@@ -41,7 +45,7 @@ def main(jobs: Path, out: Path, name: str) -> None:
         folder.mkdir(exist_ok=True)
         result = KINDS[job["kind"]](job, folder, world, views)
         with results.open("a") as file:
-            file.write(json.dumps({"id": job["id"], **result}) + "\n")
+            file.write(json.dumps({"id": job["id"], "job": digest, **result}) + "\n")
     if views is not None:
         views.close()
 
