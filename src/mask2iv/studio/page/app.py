@@ -55,6 +55,8 @@ def look() -> dict[str, Any]:
     gr = require("gradio", "the studio")
     fonts = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
     theme = gr.themes.Soft(primary_hue="emerald", font=fonts, font_mono=["ui-monospace", "monospace"])
+    # White on the theme's own green is too faint to read.
+    theme.set(button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_600")
     return {"theme": theme, "css": (STATIC / "page.css").read_text(encoding="utf-8")}
 
 
