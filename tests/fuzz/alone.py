@@ -7,17 +7,21 @@ from unittest.mock import patch
 
 from mask2iv.cli import main
 from mask2iv.errors import InputError
-from mask2iv.scaling.interfaces import Begin, Crew, Failure, Item, Result
+from mask2iv.scaling.interfaces import Begin, Crew, Failure, Item, Pause, Result
 
 
 class Here(Crew):
     """One worker, this process. Where a process of its own would be said to have a defect, the defect is raised."""
 
-    size = 1
+    name, size = "processes", 1
 
-    def work(self, begin: Begin[Item, Result], items: Iterable[Item]) -> Generator[tuple[Item, Result | Failure]]:
+    def work(
+        self, begin: Begin[Item, Result], items: Iterable[Item | Pause]
+    ) -> Generator[tuple[Item, Result | Failure]]:
         call = begin()
         for item in items:
+            if isinstance(item, Pause):
+                continue
             result: Result | Failure
             try:
                 result = call(item)
