@@ -18,7 +18,7 @@ import mujoco
 import numpy as np
 
 from mask2iv.contract import BoolArray, Clip, Label
-from mask2iv.curation.selection import OFFICIAL, ROBUST, check_gates, motion_score, select_object, to_labels
+from mask2iv.curation.selection import MOVING, OFFICIAL, ROBUST, check_gates, motion_score, select_object, to_labels
 from mask2iv.segmentation.interfaces import Detection
 from mask2iv.segmentation.pretrained import load_detector, load_video_segmenter
 from mask2iv.sim import Renderer, SimConfig, simulate_clip
@@ -113,7 +113,7 @@ def main() -> None:
         began = time.perf_counter()
         tracks = segmenter(clip.video, [one.box for one in found])
         spent["tracker"] += time.perf_counter() - began
-        choice = select_object(tracks, found, [ARM])
+        choice = select_object(tracks, found, [ARM], MOVING)
         labels = to_labels(tracks, choice) if len(tracks) else np.zeros_like(clip.trajectory.labels)
         mine, truth = labels == Label.OBJECT, clip.trajectory.object
         overlap = (mine & truth).sum() / max((mine | truth).sum(), 1)

@@ -5,6 +5,7 @@ import pytest
 
 from mask2iv.contract import Label
 from mask2iv.curation.selection import (
+    MOVING,
     OFFICIAL,
     ROBUST,
     Gates,
@@ -126,6 +127,16 @@ def test_an_object_that_was_asked_for_goes_first() -> None:
     assert select_object(tracks, detections, GRIPPER).object == 1
     choice = select_object(tracks, detections, GRIPPER, ROBUST, ("silver can",))
     assert (choice.object, choice.reason) == (0, "asked for and moved most")
+
+
+def test_of_boxes_of_what_moves_the_one_that_gets_farthest_is_taken() -> None:
+    # The first track changes most: it has got lost on something else.
+    lost = square([2 + 2 * t for t in range(FRAMES)], 4, 4)
+    moved = square([10 + t for t in range(FRAMES)], 20, 10)
+    tracks, detections = np.stack([lost, moved]), [found("", 0.1), found("", 0.6)]
+    assert select_object(tracks, detections, GRIPPER).object == 0
+    choice = select_object(tracks, detections, GRIPPER, MOVING)
+    assert (choice.object, choice.reason) == (1, "moved farthest")
 
 
 def test_a_second_box_of_the_arm_and_the_room_are_no_objects(scene: np.ndarray) -> None:

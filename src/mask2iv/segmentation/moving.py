@@ -14,7 +14,7 @@ from mask2iv.segmentation.interfaces import Box, Detection, Detector
 
 FAR = 0.03
 """Something moves if it gets this far from its first place, in diagonals."""
-GONE = 12.0
+GONE = 8.0
 """Distance in Lab, as in :func:`mask2iv.segmentation.flow.to_lab`, by which its first place has changed then."""
 SAME = 18.0
 """Distance by which it may itself look different then."""

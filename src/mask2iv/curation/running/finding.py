@@ -10,7 +10,7 @@ import numpy as np
 
 from mask2iv.contract import Label, UInt8Array
 from mask2iv.curation.running.settings import FindingConfig
-from mask2iv.curation.selection import OFFICIAL, ROBUST, Choice, select_object, to_labels
+from mask2iv.curation.selection import MOVING, OFFICIAL, ROBUST, Choice, select_object, to_labels
 from mask2iv.curation.sources.interfaces import Habits
 from mask2iv.devices import pick_device
 from mask2iv.errors import InputError
@@ -49,7 +49,8 @@ class Finder:
         neural = config.detector == "grounding-dino" or config.segmenter == "sam2"
         device = pick_device(config.device) if neural else "cpu"
         self._habits = habits
-        self._rules = OFFICIAL if config.rules == "official" else ROBUST
+        usual = MOVING if config.detector == "motion" else ROBUST
+        self._rules = OFFICIAL if config.rules == "official" else usual
         self._detector = load_detector(config.detector, config.detector_weights, device)
         self._segmenter = load_video_segmenter(config.segmenter, config.segmenter_weights, device, threads=1)
 

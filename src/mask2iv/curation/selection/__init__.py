@@ -1,6 +1,7 @@
 """What a recording shows: the manipulated object, how much it moves, and whether its masks are good."""
 
 from mask2iv.curation.selection.choice import (
+    MOVING,
     OFFICIAL,
     ROBUST,
     Choice,
@@ -13,6 +14,7 @@ from mask2iv.curation.selection.gates import Gates, check_gates
 from mask2iv.curation.selection.motion import motion_score, slowest
 
 __all__ = [
+    "MOVING",
     "OFFICIAL",
     "ROBUST",
     "Choice",

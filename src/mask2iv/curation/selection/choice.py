@@ -45,6 +45,7 @@ class SelectionRules:
         largest: tracks that cover more than this share of the picture are the room.
         free_actor: whether, where no phrase says who acts, the actor is told by the picture's border that it reaches in
             from; otherwise it is the best-scored track that moves.
+        surest: whether of those that move the best-scored one is taken, instead of the one that changes most.
     """
 
     samples: int = 10
@@ -60,10 +61,14 @@ class SelectionRules:
     within_actor: float = 0.7
     largest: float = 0.5
     free_actor: bool = True
+    surest: bool = False
 
 
 ROBUST = SelectionRules()
 """The default."""
+MOVING = SelectionRules(surest=True, touched=False)
+"""For a detector that finds what moves: its score, how far, is surer than tracks that may get lost. Its actor is
+not sure enough to ask that it touch the object."""
 OFFICIAL = SelectionRules(
     hidden=False,
     actor_iou=0.65,
@@ -162,6 +167,9 @@ def select_object(
             return Choice(None, actor, "no moving object fits the actor", scores)
         moving = fitting
     asked = [i for i in moving if _names(detections[i].phrase, object_phrases)]
+    if rules.surest:
+        best = min(asked or moving, key=lambda i: (-detections[i].score, scores[i], i))
+        return Choice(best, actor, "moved farthest", scores)
     best = min(asked or moving, key=lambda i: (scores[i], -detections[i].score, i))
     return Choice(best, actor, "asked for and moved most" if asked else "moved most", scores)
 
