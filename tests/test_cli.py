@@ -137,6 +137,7 @@ MISSING = {
     "generate": ["--image", "absent", "--object-mask", "absent", "--prompt", "a", "--out", "out"],
     "trajectory": ["--image", "absent", "--object-mask", "absent", "--prompt", "a", "--out", "out"],
     "render": ["--image", "absent", "--trajectory", "absent", "--out", "out"],
+    "plan": ["absent", "--out", "out"],
     "edit": ["absent", "--script", "absent", "--out", "out"],
     "replay": ["absent.mp4", "--out", "out"],
     "samples": ["absent", "--out", "out"],

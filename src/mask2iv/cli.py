@@ -40,6 +40,7 @@ COMMANDS = {
     "generate": ("generating.generate:Generate", "make a video from picture, object mask and instruction"),
     "trajectory": ("generating.generate:PredictTrajectory", "stage 1 alone: predict a mask trajectory"),
     "render": ("generating.generate:Render", "stage 2 alone: render a video along a mask trajectory"),
+    "plan": ("generating.plan:RunPlan", "make several interactions one after the other, as one video"),
     "edit": ("generating.edit:EditTrajectory", "change a mask trajectory by a script of edits"),
     "replay": ("generating.replay:Replay", "make a result again from its own record, or say what differs"),
     "samples": ("generating.samples:Samples", "list the shipped samples, or copy one"),

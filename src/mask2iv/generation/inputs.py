@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from mask2iv.contract import BoolArray, Trajectory
 from mask2iv.errors import InputError, within
 from mask2iv.files import require_file, sha256_file
@@ -49,8 +51,12 @@ class SceneInputs:
     record: dict[str, Any]
 
 
-def read_scene(scene: SceneOptions) -> SceneInputs:
+def read_scene(scene: SceneOptions, needs_object: bool = True) -> SceneInputs:
     """Read and check the files of a scene.
+
+    Args:
+        scene: the flags.
+        needs_object: without it there must be no object, and its mask is empty: it is known later.
 
     Raises:
         InputError: a file or value that cannot be used, a missing or doubled object, or no condition.
@@ -61,7 +67,7 @@ def read_scene(scene: SceneOptions) -> SceneInputs:
     if prompt is None and scene.target_mask is None and scene.object_path is None:
         raise InputError("prompt", "nothing says what shall happen", "give a prompt, a target mask, or both")
     given = [name for name in _OBJECTS if getattr(scene, name) is not None]
-    if len(given) != 1:
+    if len(given) != needs_object:
         raise InputError(
             "object_mask", f"found {' and '.join(given) or 'no object'}", "give the object as a mask, a box or a point"
         )
@@ -79,7 +85,8 @@ def read_scene(scene: SceneOptions) -> SceneInputs:
         object_mask = _segmenter(scene)(image, _box(scene.object_box), "object_box")
     elif scene.object_point is not None:
         object_mask = _segmenter(scene)(image, _point(scene.object_point), "object_point")
-    assert object_mask is not None
+    elif object_mask is None:
+        object_mask = np.zeros(size, dtype=np.bool_)
     path = None if scene.object_path is None else _object_path(scene.object_path)
     read = Scene(image, object_mask, prompt or "", mask("target_mask"), mask("actor_mask"), object_path=path)
     read.require_condition()

@@ -23,7 +23,7 @@ from mask2iv.trajectories.storage import save_trajectory_folder
 
 _OURS = re.compile(
     r"(video|trajectory)\.(mp4|gif|webp)|trajectory|filmstrip\.png|object_mask\.png|(manifest|edits)\.json"
-    r"|(sample|best)-\d{3,}|scores\.json|candidates|candidates\.png"
+    r"|(sample|best)-\d{3,}|step-\d{2,}|scores\.json|candidates|candidates\.png"
 )
 
 

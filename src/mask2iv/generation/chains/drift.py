@@ -1,0 +1,129 @@
+"""How far a chain has drifted from the picture it began with, and a frame that goes back to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mask2iv.contract import BoolArray, UInt8Array
+from mask2iv.trajectories.alignment import Transform, clean_plate, warp_image, warp_mask
+
+MARGIN = 9
+"""Side of the square by which masks are grown before what lies outside counts as background, in pixels."""
+MOST_CHANGED = 8.0
+"""Mean difference of the background from the first picture's, in 8-bit levels, from which a chain has drifted."""
+MOST_UNLIKE = 25.0
+"""The same of an object, laid over its look in the first picture."""
+LEAST_SHARP, MOST_SHARP = 0.6, 1.6
+"""Detail of background and object relative to the first picture's, beyond which a chain has drifted."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object of a chain.
+
+    Attributes:
+        first: its mask in the first picture, bool [H, W].
+        motion: from there to where it is, float64 [2, 3] in pixels.
+    """
+
+    first: BoolArray
+    motion: Transform
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How a step's last frame differs from the first picture; None where there is nothing to compare.
+
+    Attributes:
+        background: mean absolute difference outside all that moves or has moved, in 8-bit levels.
+        look: the same within the object, laid over where it was.
+        sharpness: mean gradient of background and object, relative to the first picture's.
+    """
+
+    background: float | None
+    look: float | None
+    sharpness: float | None
+
+    @property
+    def problems(self) -> list[str]:
+        """What is beyond the limits, in words."""
+        found = []
+        if self.background is not None and self.background > MOST_CHANGED:
+            found.append(f"the background has changed by {self.background:.1f} of 255 (at most {MOST_CHANGED:g})")
+        if self.look is not None and self.look > MOST_UNLIKE:
+            found.append(f"the object looks {self.look:.1f} of 255 different (at most {MOST_UNLIKE:g})")
+        if self.sharpness is not None and not LEAST_SHARP <= self.sharpness <= MOST_SHARP:
+            found.append(
+                f"the picture has {self.sharpness:.2f} of its detail (between {LEAST_SHARP:g} and {MOST_SHARP:g})"
+            )
+        return found
+
+    @property
+    def record(self) -> dict[str, float | None]:
+        """For a manifest."""
+        return {name: value if value is None else round(value, 3) for name, value in asdict(self).items()}
+
+
+def drift(first: UInt8Array, now: UInt8Array, labels: UInt8Array, thing: Thing, moved: Sequence[BoolArray]) -> Drift:
+    """The drift of a frame.
+
+    Args:
+        first: the picture that the chain began with, uint8 [H, W, 3].
+        now: the frame, likewise.
+        labels: what it shows, uint8 [H, W].
+        thing: the object of the step.
+        moved: where objects of the chain were in the first picture, bool [H, W] each: no background to compare.
+    """
+    covered = np.logical_or.reduce([labels > 0, *moved])
+    outside = ~cv2.dilate(covered.astype(np.uint8), np.ones((MARGIN, MARGIN), dtype=np.uint8)).astype(np.bool_)
+    before = warp_image(first, thing.motion)
+    inside = cv2.erode(warp_mask(thing.first, thing.motion).astype(np.uint8), np.ones((3, 3), dtype=np.uint8)) > 0
+    inside &= labels == 2
+    difference = np.abs(now.astype(np.int16) - first).mean(axis=-1)
+    unlike = np.abs(now.astype(np.int16) - before).mean(axis=-1)
+    detail = [
+        _gradient(one)[mask].sum() for one, mask in ((now, outside), (now, inside), (first, outside), (before, inside))
+    ]
+    was = float(detail[2] + detail[3])
+    return Drift(
+        float(difference[outside].mean()) if outside.any() else None,
+        float(unlike[inside].mean()) if inside.any() else None,
+        float(detail[0] + detail[1]) / was if was else None,
+    )
+
+
+def anchored(first: UInt8Array, now: UInt8Array, actor: BoolArray, things: Mapping[int, Thing]) -> UInt8Array:
+    """The frame made anew of the first picture: its background, filled in where objects were, and on it the objects as
+    it shows them, where they are; the actor is the frame's.
+
+    Args:
+        first, now: uint8 [H, W, 3].
+        actor: where the frame shows an actor, bool [H, W].
+        things: the objects, later ones over earlier ones.
+    """
+    made = first.copy()
+    if things:
+        made = clean_plate(first, np.logical_or.reduce([thing.first for thing in things.values()]))
+    for thing in things.values():
+        where = warp_mask(thing.first, thing.motion)
+        made[where] = warp_image(first, thing.motion)[where]
+    made[actor] = now[actor]
+    return made
+
+
+def joined(later: Transform, earlier: Transform) -> Transform:
+    """One motion after another, float64 [2, 3]."""
+    found: Transform = np.vstack([later, [0.0, 0.0, 1.0]])[:2] @ np.vstack([earlier, [0.0, 0.0, 1.0]])
+    return found
+
+
+def _gradient(image: UInt8Array) -> NDArray[np.float64]:
+    """Absolute differences to the right and lower neighbour, summed, in 8-bit levels: [H, W]."""
+    grey = image.astype(np.float64).mean(axis=-1)
+    across = np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
+    return np.asarray(across + np.abs(np.diff(grey, axis=0, append=grey[-1:])))
