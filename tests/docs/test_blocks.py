@@ -38,6 +38,7 @@ _TINY: dict[str, dict[str, str]] = {
     "generate": {"--threads": "1", "--steps": "1"},
     "trajectory": {"--threads": "1", "--steps": "1"},
     "render": {"--threads": "1", "--steps": "1"},
+    "plan": {"--threads": "1", "--steps": "1", "--candidates": "2"},
     "train": {"--threads": "1", "--recipe": "tiny"},
     "evaluate": {"--threads": "1", "--limit": "1", "--metrics": "psnr,ssim"},
     "simulate": {"--clips": "1", "--workers": "1"},
@@ -114,8 +115,10 @@ def world(
     cup = sample_folder("cup")
     for name, file in {"desk": "image", "can": "object_mask", "there": "target_mask"}.items():
         shutil.copy(cup / f"{file}.png", root / f"{name}.png")
-    edits = next(block.text for block in blocks_of(DOCS / "editing.md") if block.kind == "json")
-    (root / "edits.json").write_text(_for_few_frames(edits))
+    edits, path = (block.text for block in blocks_of(DOCS / "editing.md") if block.kind == "json")
+    [plan] = (block.text for block in blocks_of(DOCS / "editing.md") if block.kind == "yaml")
+    for name, text in {"edits.json": edits, "path.json": path, "right.json": path, "plan.yaml": plan}.items():
+        (root / name).write_text(_for_few_frames(text))
     job = {"image": "desk.png", "object_mask": "can.png", "prompt": "a hand pushing a can"}
     (root / "jobs.jsonl").write_text("".join(json.dumps({**job, "id": name}) + "\n" for name in "ab"))
     shutil.copytree(tiny_clips, root / "data" / "train")
@@ -155,7 +158,7 @@ def tiny(words: Sequence[str], model: Path) -> list[str]:
     """A command at a tiny scale: small models in place of trained ones, few steps, few clips."""
     name, *rest = words
     changes = dict(_TINY.get(name, {}))
-    if name in ("generate", "trajectory", "render", "replay"):
+    if name in ("generate", "trajectory", "render", "replay", "plan"):
         changes["--model"] = str(model)
     if name == "simulate" and "--benchmark" not in rest:
         changes["--size"] = "32x64"
@@ -188,7 +191,8 @@ def test_a_page_runs_from_top_to_bottom(
 ) -> None:
     shutil.copytree(world, tmp_path / "here", symlinks=True)
     monkeypatch.chdir(tmp_path / "here")
-    model = planning_model if page.name == "training.md" else tiny_model
+    # Only a planner fits an actor to a path.
+    model = planning_model if page.name in ("training.md", "editing.md") else tiny_model
     if page.name in ("training.md", "simulation.md"):
         # They make these themselves.
         shutil.rmtree("runs")

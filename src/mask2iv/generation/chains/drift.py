@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mask2iv.contract import BoolArray, UInt8Array
+from mask2iv.contract import BoolArray, Label, UInt8Array
 from mask2iv.trajectories.alignment import Transform, clean_plate, warp_image, warp_mask
 
 MARGIN = 9
@@ -33,6 +33,11 @@ class Thing:
 
     first: BoolArray
     motion: Transform
+
+    @property
+    def now(self) -> BoolArray:
+        """Where it is, whatever lies over it, bool [H, W]."""
+        return warp_mask(self.first, self.motion)
 
 
 @dataclass(frozen=True)
@@ -77,13 +82,13 @@ def drift(first: UInt8Array, now: UInt8Array, labels: UInt8Array, thing: Thing, 
         now: the frame, likewise.
         labels: what it shows, uint8 [H, W].
         thing: the object of the step.
-        moved: where objects of the chain were in the first picture, bool [H, W] each: no background to compare.
+        moved: where objects of the chain were and are, bool [H, W] each: no background to compare.
     """
     covered = np.logical_or.reduce([labels > 0, *moved])
-    outside = ~cv2.dilate(covered.astype(np.uint8), np.ones((MARGIN, MARGIN), dtype=np.uint8)).astype(np.bool_)
+    outside = ~_grown(covered)
     before = warp_image(first, thing.motion)
-    inside = cv2.erode(warp_mask(thing.first, thing.motion).astype(np.uint8), np.ones((3, 3), dtype=np.uint8)) > 0
-    inside &= labels == 2
+    inside = cv2.erode(thing.now.astype(np.uint8), np.ones((3, 3), dtype=np.uint8)) > 0
+    inside &= labels == Label.OBJECT
     difference = np.abs(now.astype(np.int16) - first).mean(axis=-1)
     unlike = np.abs(now.astype(np.int16) - before).mean(axis=-1)
     detail = [
@@ -97,23 +102,44 @@ def drift(first: UInt8Array, now: UInt8Array, labels: UInt8Array, thing: Thing, 
     )
 
 
-def anchored(first: UInt8Array, now: UInt8Array, actor: BoolArray, things: Mapping[int, Thing]) -> UInt8Array:
-    """The frame made anew of the first picture: its background, filled in where objects were, and on it the objects as
-    it shows them, where they are; the actor is the frame's.
+def plate_of(first: UInt8Array, actor: BoolArray, things: Iterable[Thing], shown: Iterable[Thing]) -> UInt8Array:
+    """The first picture without actor, its objects where they are by now.
 
     Args:
-        first, now: uint8 [H, W, 3].
-        actor: where the frame shows an actor, bool [H, W].
-        things: the objects, later ones over earlier ones.
+        first: uint8 [H, W, 3]; where its objects and its actor were, it is filled in from around.
+        actor: where it shows an actor, bool [H, W].
+        things: all objects.
+        shown: those that are shown, later ones over earlier ones.
     """
-    made = first.copy()
-    if things:
-        made = clean_plate(first, np.logical_or.reduce([thing.first for thing in things.values()]))
-    for thing in things.values():
-        where = warp_mask(thing.first, thing.motion)
-        made[where] = warp_image(first, thing.motion)[where]
-    made[actor] = now[actor]
+    made = clean_plate(first, np.logical_or.reduce([actor, *(thing.first for thing in things)])).copy()
+    for thing in shown:
+        made[thing.now] = warp_image(first, thing.motion)[thing.now]
     return made
+
+
+def revealed(video: UInt8Array, labels: UInt8Array, plate: UInt8Array) -> UInt8Array:
+    """A step's video with what actor and object hid in its first frame, and no longer hide, as it is known to be.
+
+    A renderer knows the step's first frame alone, and can only guess there.
+
+    Args:
+        video, labels: of the step, uint8 [T, H, W, 3] and [T, H, W].
+        plate: the scene without actor and object, uint8 [H, W, 3].
+    """
+    hidden = _grown(labels[0] > 0)
+    shown = video.copy()
+    for index in range(1, len(video)):
+        # From nothing at the edge of what is there to all of it a margin away, so that no seam is seen.
+        away = cv2.distanceTransform((labels[index] == 0).astype(np.uint8), cv2.DIST_L2, 3)
+        share = np.clip((away - 1) / MARGIN, 0, 1) * cv2.GaussianBlur(hidden.astype(np.float32), (0, 0), 1.5)
+        mixed = video[index] + share[..., None] * (plate.astype(np.float32) - video[index])
+        shown[index] = np.rint(mixed)
+    return shown
+
+
+def _grown(mask: BoolArray) -> BoolArray:
+    grown: BoolArray = cv2.dilate(mask.astype(np.uint8), np.ones((MARGIN, MARGIN), dtype=np.uint8)).astype(np.bool_)
+    return grown
 
 
 def joined(later: Transform, earlier: Transform) -> Transform:

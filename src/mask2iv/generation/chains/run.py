@@ -16,7 +16,7 @@ from mask2iv.files import disk_faults, write_json
 from mask2iv.filmstrip import filmstrip, overlay
 from mask2iv.generation.acceleration import Acceleration
 from mask2iv.generation.candidates import check_candidates, write_candidates
-from mask2iv.generation.chains.drift import Drift, Thing, anchored, drift, joined
+from mask2iv.generation.chains.drift import Drift, Thing, drift, joined, plate_of, revealed
 from mask2iv.generation.chains.plan_file import read_plan
 from mask2iv.generation.inputs import (
     SceneInputs,
@@ -68,6 +68,7 @@ class Chain:
 
     Attributes:
         first: the picture that it began with, at the result's size, uint8 [H, W, 3].
+        first_actor: where that shows an actor, bool [H, W].
         frame: with which the next step begins.
         actor: where that frame shows an actor, bool [H, W].
         masks: where each object is, by the step that named it first.
@@ -76,6 +77,7 @@ class Chain:
     """
 
     first: UInt8Array
+    first_actor: BoolArray
     frame: UInt8Array
     actor: BoolArray
     masks: dict[int, BoolArray]
@@ -85,16 +87,26 @@ class Chain:
     def take(self, scene: Scene, made: Made, origin: int, on_drift: OnDrift) -> DoneStep:
         """Goes on with what a step made of an object, and checks it."""
         assert made.video is not None
-        trajectory, last = made.trajectory, made.video[-1]
+        trajectory = made.trajectory
+        if self.done:
+            others = [thing for index, thing in self.things.items() if index != origin]
+            plate = plate_of(self.first, self.first_actor, self.things.values(), others)
+            made = replace(made, video=revealed(made.video, trajectory.labels, plate))
+        assert made.video is not None
+        last = made.video[-1]
         motion = object_transforms(trajectory.labels)[-1]
         self.things[origin] = replace(self.things[origin], motion=joined(motion, self.things[origin].motion))
         if trajectory.object[-1].any():
             self.masks[origin] = trajectory.object[-1]
         self.actor = trajectory.actor[-1]
-        moved = [thing.first for thing in self.things.values()]
+        moved = [mask for thing in self.things.values() for mask in (thing.first, thing.now)]
         found = drift(self.first, last, trajectory.labels[-1], self.things[origin], moved)
         anew = bool(found.problems) and on_drift == "anchor"
-        self.frame = anchored(self.first, last, self.actor, self.things) if anew else last
+        self.frame = last
+        if anew:
+            things = self.things.values()
+            self.frame = plate_of(self.first, self.first_actor, things, things)
+            self.frame[self.actor] = last[self.actor]
         step = DoneStep(scene, made, found, anew)
         self.done.append(step)
         return step
@@ -174,7 +186,7 @@ def _begin(
             raise InputError(f"steps[{index}].object_mask", "it is not in the part of the picture that is used")
     things = {index: Thing(mask, np.eye(2, 3)) for index, mask in placed.items()}
     begun = np.zeros(model.size, dtype=np.bool_) if actor is None else placed_mask(actor, placement)
-    return Chain(first, first, begun, placed, things), placement
+    return Chain(first, begun, first, begun, placed, things), placement
 
 
 def _scene_of(scene: Scene, chain: Chain, origin: int, placement: Placement) -> Scene:
