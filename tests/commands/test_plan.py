@@ -132,7 +132,7 @@ def test_what_was_hidden_is_shown_as_it_is_known() -> None:
             r"steps\[1\]: same_as: must be a step before this one, 1 to 1, found 2",
         ),
         ("version: 1\nimage: a\nsteps: [{object_point: [1, 2], object_mask: m, prompt: a}]", "once which object"),
-        ("version: 1\nimage: a\nstep: []", "step: unknown configuration key"),
+        ("version: 1\nimage: a\nsteps: []\nstep: []", "step: unknown configuration key"),
         ("a: &a [1, 2]\nb: *a", "aliases are not read"),
         ("[", "is not YAML"),
         ("just words", "must hold keys and values, found str"),
@@ -142,3 +142,13 @@ def test_what_is_no_plan_is_named(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "plan.yaml").write_text(text)
     with pytest.raises(InputError, match=rf"plan: .*plan\.yaml: .*{said}"):
         read_plan(tmp_path / "plan.yaml")
+
+
+def test_a_covered_object_is_laid_over_the_actor(plan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chains, "MOST_COVERED", -1.0)
+    assert plan(STEPS[:2], "--on-drift", "ignore") == 0
+    shown = read_image(tmp_path / "out" / "step-02" / "image.png")
+    mask = read_image(tmp_path / "out" / "step-02" / "object_mask.png")[..., 0] > 0
+    first = read_image(tmp_path / "out" / "step-01" / "image.png")
+    was = read_image(tmp_path / "out" / "step-01" / "object_mask.png")[..., 0] > 0
+    assert np.abs(shown[mask].mean(axis=0) - first[was].mean(axis=0)).max() < 12

@@ -192,7 +192,7 @@ def test_a_page_runs_from_top_to_bottom(
     shutil.copytree(world, tmp_path / "here", symlinks=True)
     monkeypatch.chdir(tmp_path / "here")
     # Only a planner fits an actor to a path.
-    model = planning_model if page.name in ("training.md", "editing.md") else tiny_model
+    model = planning_model if page.name in ("training.md", "editing.md", "commands.md") else tiny_model
     if page.name in ("training.md", "simulation.md"):
         # They make these themselves.
         shutil.rmtree("runs")

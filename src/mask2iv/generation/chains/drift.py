@@ -111,9 +111,16 @@ def plate_of(first: UInt8Array, actor: BoolArray, things: Iterable[Thing], shown
         things: all objects.
         shown: those that are shown, later ones over earlier ones.
     """
-    made = clean_plate(first, np.logical_or.reduce([actor, *(thing.first for thing in things)])).copy()
+    made = clean_plate(first, np.logical_or.reduce([actor, *(thing.first for thing in things)]))
     for thing in shown:
-        made[thing.now] = warp_image(first, thing.motion)[thing.now]
+        made = laid_over(made, first, thing)
+    return made
+
+
+def laid_over(frame: UInt8Array, first: UInt8Array, thing: Thing) -> UInt8Array:
+    """A frame with an object as the first picture shows it, where it is, over all else. Both uint8 [H, W, 3]."""
+    made = frame.copy()
+    made[thing.now] = warp_image(first, thing.motion)[thing.now]
     return made
 
 

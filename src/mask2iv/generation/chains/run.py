@@ -16,7 +16,7 @@ from mask2iv.files import disk_faults, write_json
 from mask2iv.filmstrip import filmstrip, overlay
 from mask2iv.generation.acceleration import Acceleration
 from mask2iv.generation.candidates import check_candidates, write_candidates
-from mask2iv.generation.chains.drift import Drift, Thing, drift, joined, plate_of, revealed
+from mask2iv.generation.chains.drift import Drift, Thing, drift, joined, laid_over, plate_of, revealed
 from mask2iv.generation.chains.plan_file import read_plan
 from mask2iv.generation.inputs import (
     SceneInputs,
@@ -41,6 +41,8 @@ from mask2iv.trajectories.labels import labels_to_rgb
 OnDrift = Literal["anchor", "stop", "ignore"]
 """What is done when a chain has drifted: the next step begins from a frame made anew of the first picture, or there is
 no next step, or it goes on."""
+MOST_COVERED = 0.1
+"""An actor may lie over this share of a step's object when the step begins."""
 STOPPED = 3
 """Exit status when a chain stopped before its last step."""
 
@@ -191,11 +193,15 @@ def _begin(
 
 def _scene_of(scene: Scene, chain: Chain, origin: int, placement: Placement) -> Scene:
     """A step's scene, as its turn comes: on the frame that there is by then."""
-    thing = chain.masks[origin]
+    thing, frame = chain.masks[origin], chain.frame
+    known = chain.things[origin]
+    if (known.now & chain.actor).sum() > MOST_COVERED * known.now.sum():
+        # A renderer takes an object's look from its first frame: what the actor hides of it is laid over the actor.
+        thing, frame = known.now, laid_over(chain.frame, chain.first, known)
     target = None if scene.target_mask is None else placed_mask(scene.target_mask, placement)
     path = None if scene.object_path is None else scene.object_path.placed(placement)
     actor = chain.actor & ~thing
-    return Scene(chain.frame, thing, scene.prompt, target, actor if actor.any() else None, placement, path)
+    return Scene(frame, thing, scene.prompt, target, actor if actor.any() else None, placement, path)
 
 
 def _write_step(
@@ -212,6 +218,10 @@ def _write_step(
     write_result(folder, output, step.scene, made.trajectory, made.video, record)
     if made.candidates:
         write_candidates(folder, made.candidates)
+
+
+def _wish(scene: Scene) -> str:
+    return "to the target" if scene.object_path is None else "along the path"
 
 
 def _write_chain(
@@ -244,7 +254,7 @@ def _write_chain(
     rows = []
     for number, step in enumerate(chain.done, 1):
         assert step.made.video is not None
-        title = f"{number}. {step.scene.prompt or 'to the target'}"
+        title = f"{number}. {step.scene.prompt or _wish(step.scene)}"
         rows += [(title, step.made.video), ("", overlay(step.made.video, step.made.trajectory.labels))]
     write_png(folder / "filmstrip.png", filmstrip(rows))
     write_json(folder / MANIFEST, record)
