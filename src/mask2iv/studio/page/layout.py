@@ -62,7 +62,7 @@ def scene_parts(segmenters: Sequence[str]) -> SceneParts:
     """The first column."""
     gr = require("gradio", "the studio")
     _heading(1, "Picture")
-    with gr.Row(elem_classes=["line"]):
+    with gr.Row():
         samples = {name: gr.Button(f"Sample: {name}", size="sm", min_width=110) for name in sample_names()}
         upload = gr.UploadButton("Upload a picture or video", file_types=list(SUFFIXES), size="sm", min_width=180)
     _heading(2, "Object")
@@ -92,7 +92,7 @@ def scene_parts(segmenters: Sequence[str]) -> SceneParts:
             info="Of each stage; 0 for the model's own.",
             min_width=140,
         )
-    with gr.Row(elem_classes=["line"]):
+    with gr.Row():
         predict = gr.Button("Predict trajectories", variant="primary", elem_id="predict")
         cancel = gr.Button("Cancel", elem_id="cancel-predict", min_width=90, scale=0)
     progress = progress_line("predict-progress")
@@ -117,7 +117,7 @@ def film_parts() -> FilmParts:
         save = gr.DownloadButton("Save the edits", size="sm", min_width=120, elem_id="save-edits")
         load = gr.UploadButton("Load edits", file_types=[".json"], size="sm", min_width=120)
     _heading(6, "Video")
-    with gr.Row(elem_classes=["line"]):
+    with gr.Row():
         render = gr.Button("Render the video", variant="primary", elem_id="render")
         cancel = gr.Button("Cancel", elem_id="cancel-render", min_width=90, scale=0)
     progress = progress_line("render-progress")

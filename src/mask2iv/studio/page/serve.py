@@ -45,7 +45,7 @@ def served(
     Raises:
         InputError: Gradio is not installed, the model cannot be loaded, or the port is taken.
     """
-    gradio = require("gradio", "the studio")
+    require("gradio", "the studio")
     from mask2iv.studio.page.app import build, look
 
     segmenters: dict[str, Segmenter] = {"grabcut": load_segmenter("grabcut", None)}
@@ -63,7 +63,6 @@ def served(
         page = build(studio)
         page.queue(max_size=_MOST_EVENTS, default_concurrency_limit=None)
         yield _launched(page, port, look())
-        del gradio
     finally:
         if page is not None:
             page.close(verbose=False)
