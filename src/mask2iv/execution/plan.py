@@ -110,9 +110,7 @@ def plan_of_motion(
     """The plan of a known motion and contact; arguments as of :func:`plan_motion`."""
     gripper = gripper or Gripper()
     if held is not None:
-        # What it holds it holds already: the gripper goes on as it is.
-        width = 0.0
-        return _grasped(motion, contact, Grasp(held, width, 1.0), gripper, opened=0.0)
+        return _grasped(motion, contact, Grasp(held, 0.0, 1.0), gripper, opened=0.0)
     if pushes(motion, contact, verb):
         return _pushed(motion, contact, gripper, table)
     view = camera.pose[:3, 2] * [1, 1, 0]

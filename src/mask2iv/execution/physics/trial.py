@@ -109,8 +109,10 @@ class Trial:
         return self._outcome()
 
     def rest(self, renderer: Renderer | None = None) -> Outcome:
-        """Do nothing for a second."""
+        """Do nothing for a second, but hold what is held."""
         self._begin(renderer)
+        if self.set_up.task.held:
+            self._go([self.arm.tool], self.arm.opening - SQUEEZE, 0.4)
         self._wait(1.0)
         return self._outcome()
 
