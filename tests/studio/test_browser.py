@@ -148,6 +148,13 @@ def test_wrong_input_is_said_where_it_arises(new_page: NewPage, tmp_path: Path) 
     wrong = page.locator("#predict-notice").get_by_role("alert")
     wrong.wait_for()
     assert wrong.inner_text().startswith("Object Nothing is selected")
+    # After a refusal the board goes on.
+    page.get_by_role("button", name="Place the end").click()
+    page.locator("#scene [data-right]").fill("5")
+    page.locator("#scene [data-right]").press("Tab")
+    page.locator("#scene-notice").get_by_text("No object is selected").wait_for()
+    page.wait_for_function("!document.querySelector('#scene [aria-busy]')", timeout=10_000)
+    page.get_by_role("button", name="Click", exact=True).click()
     # The object by the keyboard alone: the cross stands in the middle.
     canvas.focus()
     page.keyboard.press("Enter")

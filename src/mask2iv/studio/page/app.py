@@ -112,10 +112,14 @@ def _wire_object(studio: Studio, wiring: Wiring, scene: SceneParts) -> None:
         return [scene_value(session)]
 
     board = scene.board
-    wiring.step(board.segment, segment, scene.notice, [scene.segmenter], [board])
+
+    def shown(session: Session) -> list[Any]:
+        return [scene_value(session)]
+
+    wiring.step(board.segment, segment, scene.notice, [scene.segmenter], [board], shown)
     rest = {"stroke": stroke, "place": place, "unplace": unplace, "undo": undo, "clear": clear}
     for name, act in rest.items():
-        wiring.step(getattr(board, name), act, scene.notice, outputs=[board])
+        wiring.step(getattr(board, name), act, scene.notice, outputs=[board], refused=shown)
 
 
 def _wire_prediction(studio: Studio, wiring: Wiring, scene: SceneParts, film: FilmParts) -> None:
@@ -143,6 +147,8 @@ def _wire_prediction(studio: Studio, wiring: Wiring, scene: SceneParts, film: Fi
 
 
 def _wire_editing(wiring: Wiring, film: FilmParts) -> None:
+    gr = require("gradio", "the studio")
+
     def shown(session: Session, edits: Editing) -> list[Any]:
         path = session.folder / "edits.json"
         write_script(path, edits.script)
@@ -172,9 +178,12 @@ def _wire_editing(wiring: Wiring, film: FilmParts) -> None:
             Path(path).unlink(missing_ok=True)
         return shown(session, edits)
 
+    def refused(session: Session) -> list[Any]:
+        return [trajectory_value(session), gr.skip(), gr.skip()]
+
     outputs = [film.board, film.findings, film.save]
     for name, act in {"edit": edit, "undo": undo, "redo": redo}.items():
-        wiring.step(getattr(film.board, name), act, film.board_notice, outputs=outputs)
+        wiring.step(getattr(film.board, name), act, film.board_notice, outputs=outputs, refused=refused)
     wiring.step(film.load.upload, load, film.board_notice, [film.load], outputs)
 
 

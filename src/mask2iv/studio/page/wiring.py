@@ -33,7 +33,15 @@ class Wiring:
         self._studio = studio
         self._gradio = require("gradio", "the studio")
 
-    def step(self, event: Any, act: Act, notice: Any, inputs: Sequence[Any] = (), outputs: Sequence[Any] = ()) -> Any:
+    def step(
+        self,
+        event: Any,
+        act: Act,
+        notice: Any,
+        inputs: Sequence[Any] = (),
+        outputs: Sequence[Any] = (),
+        refused: Act | None = None,
+    ) -> Any:
         """Has an event do a step at once.
 
         Args:
@@ -41,15 +49,17 @@ class Wiring:
             act: see :data:`Act`.
             notice: component that says what is wrong.
             inputs, outputs: components.
+            refused: values of the outputs after an error, given the session; None leaves them as they are.
         """
         skipped = [self._gradio.skip()] * len(outputs)
 
         def handler(request: Any, data: Any, *values: Any) -> Iterator[Any]:
+            session = None
             try:
                 session = self._session(request)
                 yield ["", *act(session, _data(data), *values)]
             except InputError as error:
-                yield [alert(error), *skipped]
+                yield [alert(error), *(skipped if refused is None or session is None else refused(session))]
                 raise self._shown(error) from None
 
         return self._listen(event, handler, inputs, [notice, *outputs], "always_last")

@@ -232,15 +232,21 @@ function press(buttons, chosen) {
   for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.tool === chosen));
 }
 
-// Asks the server; what is asked shows as work until a new value comes.
+// Asks the server, one thing after the other; what is asked shows as work until a new value comes.
+const waiting = [];
 let busyTimer = 0;
 function ask(name, data) {
+  waiting.push([name, data || {}]);
+  if (waiting.length === 1) send();
+}
+function send() {
   element.setAttribute("aria-busy", "true");
-  clearTimeout(busyTimer);
-  busyTimer = setTimeout(answered, 15000);
-  trigger(name, data || {});
+  busyTimer = setTimeout(answered, 30000);
+  trigger(...waiting[0]);
 }
 function answered() {
   clearTimeout(busyTimer);
-  element.removeAttribute("aria-busy");
+  waiting.shift();
+  if (waiting.length) send();
+  else element.removeAttribute("aria-busy");
 }
