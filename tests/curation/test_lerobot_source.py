@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 from tests.curation.lerobot_sets import FPS, LENGTHS, SIZE, TOP, WRIST, frame, write_second, write_third
 
+from mask2iv.curation.running.ledger import LEDGER
+from mask2iv.curation.running.record import MANIFEST, write_manifest
+from mask2iv.curation.running.settings import CurationConfig
 from mask2iv.curation.sources.interfaces import Problem, Recording
 from mask2iv.curation.sources.lerobot import LeRobotSource
 from mask2iv.data.parquet import episode_rows, read_columns
 from mask2iv.errors import InputError
 from mask2iv.media.videos import write_video
+from mask2iv.scaling.processes import ProcessCrew
 
 arrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -28,6 +32,15 @@ def third(tmp_path: Path) -> Path:
 def second(tmp_path: Path) -> Path:
     """Version 2.1."""
     return write_second(tmp_path / "second")
+
+
+@pytest.mark.parametrize("version", ["second", "third"])
+def test_the_manifest_of_a_set_names_its_source(version: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    root = request.getfixturevalue(version)
+    (tmp_path / LEDGER).write_text("")
+    write_manifest(tmp_path, LeRobotSource(root, TOP), CurationConfig(), ProcessCrew(1), {"clips": 0}, 1.0)
+    source = json.loads((tmp_path / MANIFEST).read_text())["source"]
+    assert (source["kind"], source["path"]) == ("lerobot", str(root))
 
 
 def entries(root: Path, camera: str = TOP) -> list[Recording | Problem]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,9 +33,9 @@ def write_manifest(
         seconds: how long the run took.
     """
     lists = {
-        field.name: _hashed(value)
-        for field in dataclasses.fields(source)  # type: ignore[arg-type]
-        if field.name != "root" and isinstance(value := getattr(source, field.name), Path) and value.is_file()
+        name: _hashed(value)
+        for name, value in vars(source).items()
+        if name != "root" and isinstance(value, Path) and value.is_file()
     }
     write_json(
         out / MANIFEST,
