@@ -125,14 +125,19 @@ def pushed(frame: int, size: tuple[int, int]) -> tuple[UInt8Array, BoolArray]:
     return picture, where
 
 
+def write_pushed(folder: Path, size: tuple[int, int], trees: ModuleType) -> None:
+    """A trajectory of 20 such pictures."""
+    trees.write_bridge_trajectory(folder, frames=20, size=size)
+    for frame in range(20):
+        write_png(folder / "images0" / f"im_{frame}.png", pushed(frame, size)[0])
+        (folder / "images0" / f"im_{frame}.jpg").unlink()
+
+
 def test_bridge_end_to_end_with_masks_found_by_motion(tmp_path: Path, trees: ModuleType) -> None:
     root, size = tmp_path / "bridge", (96, 128)
     names = [f"a/b/c/00/2023/raw/traj_group0/traj{number}" for number in range(2)]
     for name in names:
-        trees.write_bridge_trajectory(root / name, frames=20, size=size)
-        for frame in range(20):
-            write_png(root / name / "images0" / f"im_{frame}.png", pushed(frame, size)[0])
-            (root / name / "images0" / f"im_{frame}.jpg").unlink()
+        write_pushed(root / name, size, trees)
     out = tmp_path / "set"
     assert not main(["curate", str(root), "--out", str(out), "--size", "96x128", "--motion-share", "0"])
     clips = ClipSet(out)
@@ -304,11 +309,12 @@ def test_a_picture_that_is_no_file_is_said(
 
 def test_a_recording_that_has_lost_a_picture_goes_out_of_the_set(tmp_path: Path, trees: ModuleType) -> None:
     for number in range(2):
-        trees.write_bridge_trajectory(tmp_path / f"bridge/raw/traj_group0/traj{number}", frames=8)
+        write_pushed(tmp_path / f"bridge/raw/traj_group0/traj{number}", (96, 128), trees)
     source, out = open_source(tmp_path / "bridge"), tmp_path / "set"
-    assert run(source, out, workers=1).clips == 2
-    (tmp_path / "bridge/raw/traj_group0/traj1/images0/im_3.jpg").unlink()
-    result = run(source, out, workers=1)
+    config = CurationConfig(cut=FolderConfig((96, 128)), motion_share=0.0)
+    assert run(source, out, config, workers=1).clips == 2
+    (tmp_path / "bridge/raw/traj_group0/traj1/images0/im_3.png").unlink()
+    result = run(source, out, config, workers=1)
     assert (result.new, result.clips) == (1, 1)
     assert [entry["reasons"] for entry in result.left_out] == [["cannot be read"]]
 
