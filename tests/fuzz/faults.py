@@ -243,8 +243,8 @@ def disk(folder: Path, size: int) -> Any:
     try:
         yield lambda: subprocess.run(["mount", "-o", "remount,size=2g", str(folder)], check=True)
     finally:
-        # Python's helper processes are gone a moment after the command.
-        for last in (False,) * 50 + (True,):
+        # Python's helper processes end after the command: a server of workers when it has imported everything.
+        for last in (False,) * 600 + (True,):
             if (
                 subprocess.run(
                     ["umount", str(folder)], check=last, stderr=None if last else subprocess.DEVNULL
