@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mask2iv.generation.acceleration import Acceleration
-from mask2iv.generation.jobs import run_jobs
+from mask2iv.generation.jobs.run import run_jobs
 from mask2iv.generation.options import Fitting, GuidanceOptions, Output, Sampling
 
 PATHS = ("image", "object_mask", "target_mask")

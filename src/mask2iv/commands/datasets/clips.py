@@ -88,7 +88,7 @@ class Clips:
         from mask2iv.data.folder import read_clips
         from mask2iv.data.store import ClipSetWriter
         from mask2iv.files import atomic_directory, disk_faults, write_json
-        from mask2iv.generation.jobs import SOME_FAILED
+        from mask2iv.generation.jobs.run import SOME_FAILED
 
         provenance = {"generator": "mask2iv clips", "version": __version__, **to_dict(config)}
         made = without_target = 0

@@ -96,7 +96,7 @@ class Curate:
     def run(self) -> int:
         from mask2iv.curation.running.run import curate
         from mask2iv.curation.sources.recognise import open_source
-        from mask2iv.generation.jobs import SOME_FAILED
+        from mask2iv.generation.jobs.run import SOME_FAILED
         from mask2iv.scaling.choice import crew_of
 
         source = open_source(self.source, self.options)

@@ -39,7 +39,7 @@ class Doctor:
         from mask2iv.curation.examination import examine, record, report_lines
         from mask2iv.curation.sources.recognise import open_source
         from mask2iv.files import write_json
-        from mask2iv.generation.jobs import SOME_FAILED
+        from mask2iv.generation.jobs.run import SOME_FAILED
         from mask2iv.media.images import write_png
 
         if self.sheet is not None and self.sheet.suffix.lower() != ".png":

@@ -87,7 +87,7 @@ class Generate:
         if given:
             flags = ", ".join("--" + name.replace("_", "-") for name in given)
             raise InputError("jobs", "the file says what each job is", f"leave out {flags}")
-        from mask2iv.generation.jobs import Workers, run_jobs
+        from mask2iv.generation.jobs.run import Workers, run_jobs
 
         workers = Workers(self.workers, self.ray, self.gpus_per_worker)
         return run_jobs(self.jobs, *how, self.batch_size, workers, self.candidates)

@@ -16,7 +16,7 @@ from mask2iv.files import disk_faults, reason
 from mask2iv.generation.acceleration import Acceleration
 from mask2iv.generation.candidates import write_candidates
 from mask2iv.generation.inputs import SceneInputs, complete_prompt, read_scene, scene_record
-from mask2iv.generation.jobs_file import Job
+from mask2iv.generation.jobs.file import Job
 from mask2iv.generation.loaded import LoadedModel
 from mask2iv.generation.options import GuidanceOptions, Output, Sampling
 from mask2iv.generation.records import digests

@@ -30,8 +30,8 @@ from mask2iv.generation.inputs import (
     complete_prompt,
     file_record,
 )
-from mask2iv.generation.jobs_file import FAILURES, SUMMARY, Job, read_jobs
-from mask2iv.generation.jobs_work import Begin, JobMaker, Outcome
+from mask2iv.generation.jobs.file import FAILURES, SUMMARY, Job, read_jobs
+from mask2iv.generation.jobs.work import Begin, JobMaker, Outcome
 from mask2iv.generation.loaded import LoadedModel, check_model
 from mask2iv.generation.options import Fitting, GuidanceOptions, Output, Sampling
 from mask2iv.generation.results import check_result_folder

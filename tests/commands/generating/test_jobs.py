@@ -15,7 +15,7 @@ import torch
 
 from mask2iv.cli import main
 from mask2iv.errors import InputError
-from mask2iv.generation.jobs_file import read_jobs
+from mask2iv.generation.jobs.file import read_jobs
 from mask2iv.generation.options import Fitting
 from mask2iv.media.images import write_png
 from mask2iv.media.videos import read_video

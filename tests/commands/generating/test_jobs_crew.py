@@ -10,7 +10,7 @@ import pytest
 from tests.scaling.chores import DeadlyCrew
 
 from mask2iv.cli import main
-from mask2iv.generation import jobs
+from mask2iv.generation.jobs.run import Workers
 from mask2iv.scaling.choice import crew_of
 from mask2iv.scaling.interfaces import Crew
 
@@ -56,7 +56,7 @@ def deaths_at(job: str, deaths: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def deadly_crew(workers: int, ray: str | None, gpus: float) -> Crew:
         return DeadlyCrew(crew_of(workers, ray, gpus), folder, f"Job(id={job!r}", deaths)
 
-    monkeypatch.setattr(jobs.Workers, "crew", lambda self: deadly_crew(self.number, self.ray, self.gpus))
+    monkeypatch.setattr(Workers, "crew", lambda self: deadly_crew(self.number, self.ray, self.gpus))
 
 
 def test_a_crew_makes_the_same_results_and_says_the_same(

@@ -1,0 +1,1 @@
+"""Many scenes from a file: read, worked on by a crew, continued."""
