@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import sys
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -104,6 +103,7 @@ class LoadedModel:
                 raise (error if error.field.startswith("model") else error.within("model")) from error
             with enough_memory():
                 acceleration.apply(self.pipeline.requires_grad_(False), device)
+        self.pipeline.prompts.warns = False  # tell_of_prompts says it
         self._progress = progress
         self.settings: dict[str, Any] = {
             "model": {"name": sampling.model, "sha256": weight_hashes(model_folder(sampling.model))},
@@ -198,7 +198,7 @@ class LoadedModel:
         if "video" not in self.steps:
             return [Made(seed, one) for seed, one in zip(seeds, self.predict(scenes, seeds), strict=True)]
         options = replace(self._options, steps=self.steps["trajectory"], guidance=self._guidance)
-        with enough_memory(), _told_already():
+        with enough_memory():
             video = replace(options, steps=self.steps["video"])
             output = self.pipeline.generate(scenes, seeds, options, video, progress=self._progress)
         self.seconds |= output.seconds
@@ -225,7 +225,7 @@ class LoadedModel:
     ) -> list[Trajectory]:
         """Stage 1 of scenes of the settled size; `callback` is called after each step, as by the pipeline."""
         options = replace(self._options, steps=self.steps["trajectory"], guidance=self._guidance)
-        with self._timed("trajectory"), enough_memory(), _told_already():
+        with self._timed("trajectory"), enough_memory():
             return self.pipeline.predict(scenes, seeds, options, callback, self._progress)
 
     def render(
@@ -270,13 +270,3 @@ class LoadedModel:
         started = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - started, 3)
-
-
-@contextmanager
-def _told_already() -> Iterator[None]:
-    """Without the pipeline's warnings of prompts, which :meth:`LoadedModel.tell_of_prompts` prints."""
-    from mask2iv.prompts.reader import PromptWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PromptWarning)
-        yield

@@ -136,7 +136,7 @@ def _from_scene(
 ) -> None:
     scene = with_sample(scene)
     check_candidates(candidates, keep, samples)
-    check_sampling(sampling, max(samples, candidates), batch_size)
+    check_sampling(sampling, candidates if candidates > 1 else samples, batch_size)
     check_fitting(fitting)
     size = check_size_and_scales(guidance, scene)
     check_model(command, sampling.model)

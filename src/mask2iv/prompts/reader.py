@@ -37,10 +37,15 @@ class PromptReader:
         tokenizer: the model's.
         wording: rewrites prompts in the words of the model's captions. None leaves them unchanged, but for an
             imperative whose form alone the captions do not know: "push the box" is read as "a hand pushing the box".
+
+    Attributes:
+        warns: whether it warns. Off where :meth:`problems` are told in another way: a filter of Python's warnings would
+            hold for other threads, too.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, wording: Wording | None = None) -> None:
         self.tokenizer, self.wording = tokenizer, wording
+        self.warns = True
 
     @classmethod
     def load(cls, folder: Path, tokenizer: PreTrainedTokenizerBase) -> PromptReader:
@@ -69,7 +74,7 @@ class PromptReader:
         read = self.read(prompt)
         if read != prompt:
             _LOG.info('prompt: "%s" read as "%s"', prompt, read)
-        for problem in self.problems([prompt]):
+        for problem in self.problems([prompt]) if self.warns else ():
             warnings.warn(PromptWarning("prompt", problem), stacklevel=2)
         return read
 
