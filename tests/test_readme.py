@@ -15,9 +15,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_commands_run(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [block] = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    [demo, activate, generate] = [line.partition("#")[0].split() for line in block.splitlines()]
-    assert demo == ["make", "demo"]
-    assert re.search(r"^demo:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    [demo, test, activate, generate] = [line.partition("#")[0].split() for line in block.splitlines()]
+    assert [demo, test] == [["make", "demo"], ["make", "test"]]
+    assert {"demo", "test"} <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert activate == [".", ".venv/bin/activate"]
     monkeypatch.chdir(tmp_path)
     assert main([*generate[1:], "--model", str(tiny_model), "--threads", "1"]) == 0
