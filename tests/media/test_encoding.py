@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from mask2iv.contract import UInt8Array
-from mask2iv.media.encoding import Encoder, Encoding
+from mask2iv.media.encoding import Encoder, Encoding, takes_av1
 
 KINDS = {"clips": (8, "yuv444p"), "results": (18, "yuv420p")}
 
@@ -55,3 +56,11 @@ def test_other_processes_at_the_same_time_give_the_same_bytes(tmp_path: Path) ->
     with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
         found = list(pool.map(encode_elsewhere, [tmp_path] * 8, range(8)))
     assert set(found) == {encoded(tmp_path, "here.mp4", Encoding.h264(*KINDS["clips"]))}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="schedulers are Linux's")
+@pytest.mark.skipif(not takes_av1((64, 96)), reason="FFmpeg without SVT-AV1")
+def test_av1_leaves_the_process_no_real_time_priority(tmp_path: Path) -> None:
+    encoded(tmp_path, "av1.mp4", Encoding.av1(30, 4))
+    policies = {os.sched_getscheduler(int(thread.name)) for thread in Path("/proc/self/task").iterdir()}
+    assert not policies & {os.SCHED_FIFO, os.SCHED_RR}

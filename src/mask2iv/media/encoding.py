@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -71,6 +73,33 @@ def takes_av1(size: tuple[int, int]) -> bool:
     return _has_av1() and all(side >= _AV1_LEAST and side % 2 == 0 for side in size)
 
 
+@contextmanager
+def _scheduled_as_before() -> Iterator[None]:
+    """Takes back the real-time priority that SVT-AV1 gives the whole process where it may, as root.
+
+    Whatever the process starts would inherit it, and two busy programs of such a priority stop a machine of two cores.
+    """
+    threads = Path("/proc/self/task")
+    if not (hasattr(os, "sched_getscheduler") and threads.is_dir()):  # not Linux
+        yield
+        return
+    before = {}
+    for number in _numbers(threads):
+        with suppress(ProcessLookupError):  # it may have ended
+            before[number] = os.sched_getscheduler(number), os.sched_getparam(number)
+    try:
+        yield
+    finally:
+        own = before[threading.get_native_id()]
+        for number in _numbers(threads):
+            with suppress(ProcessLookupError):
+                os.sched_setscheduler(number, *before.get(number, own))
+
+
+def _numbers(folder: Path) -> list[int]:
+    return [int(entry.name) for entry in folder.iterdir()]
+
+
 class Encoder:
     """Writes an mp4 file (index up front) frame by frame; use as a context manager.
 
@@ -104,6 +133,8 @@ class Encoder:
         context.colorspace = context.color_primaries = context.color_trc = _BT601 if encoding.bt601 else _BT709
         self._matrix = "ITU601" if encoding.bt601 else "ITU709"
         context.color_range = 1
+        with _scheduled_as_before():
+            self._container.start_encoding()
 
     def add(self, frames: UInt8Array) -> None:
         """Encodes uint8 [T, H, W, 3]."""
