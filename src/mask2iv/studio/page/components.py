@@ -8,6 +8,7 @@ from typing import Any
 from mask2iv.extras import require
 
 STATIC = Path(__file__).parent / "static"
+_BOARD = ("boards/board.js", "boards/pose.js")
 
 
 def scene_board() -> Any:
@@ -15,12 +16,12 @@ def scene_board() -> Any:
 
     Events: ``segment``, ``stroke``, ``place``, ``unplace``, ``undo``, ``clear``.
     """
-    return _html("scene", "board.css", ["board.js", "scene.js"], {}, elem_id="scene")
+    return _html("boards/scene", "boards/board.css", [*_BOARD, "boards/scene.js"], {}, elem_id="scene")
 
 
 def trajectory_board() -> Any:
     """The chosen trajectory, to scrub through and to change. Events: ``edit``, ``undo``, ``redo``."""
-    return _html("trajectory", "board.css", ["board.js", "trajectory.js"], {}, elem_id="trajectory")
+    return _html("boards/trajectory", "boards/board.css", [*_BOARD, "boards/trajectory.js"], {}, elem_id="trajectory")
 
 
 def cards() -> Any:

@@ -1,8 +1,7 @@
 // The picture: marking the object (and an actor that is seen), and dragging the object to where it shall end.
 let masks = { object: null, actor: null, target: null }, cut = null, extent = null;
-let pose = { ...REST }, placed = false, drag = null, corner = null, sendTimer = 0;
-const tools = findAll("[data-tool]"), marked = find("[data-marked]"), width = find("[data-width]");
-const fields = { right: find("[data-right]"), down: find("[data-down]"), scale: find("[data-scale]"), rotate: find("[data-rotate]") };
+let placed = false, drag = null, corner = null, sendTimer = 0;
+const tools = findAll("[data-tool]"), marked = find("[data-marked]");
 const HINTS = {
   point: "Click on the object. Keys: arrows move the cross, Enter selects.",
   box: "Draw a box around the object. Keys: Enter sets one corner, then the other.",
@@ -53,7 +52,7 @@ function draw() {
   if (drag && drag.points && drag.points.length) {
     const colour = drag.tool === "erase" ? "#ffffff" : marked.value === "actor" ? GREEN : RED;
     pen.globalAlpha = 0.65;
-    line(drag.points.length > 1 ? drag.points : [drag.points[0], drag.points[0]], false, colour, Number(width.value) * brushUnit());
+    drawStroke(drag.points, colour);
     pen.globalAlpha = 1;
   }
   const second = drag && drag.to ? drag.to : board.cursor;
@@ -62,11 +61,6 @@ function draw() {
     clearLine([first, [second[0], first[1]], second, [first[0], second[1]]], true, "#ffd84d", [5, 4]);
   }
   if (board.tool !== "place") drawCursor();
-}
-
-// The brush is as wide as the slider says in hundredths of the picture's longer side.
-function brushUnit() {
-  return Math.max(board.width, board.height) / 200;
 }
 
 function useTool(name) {
@@ -79,13 +73,6 @@ function useTool(name) {
   canvas.dataset.tool = name;
   if (name === "place" && masks.target && !placed && extent) showPose();
   draw();
-}
-
-function showPose() {
-  fields.right.value = Math.round(pose.right);
-  fields.down.value = Math.round(pose.down);
-  fields.scale.value = Math.round(pose.scale * 100);
-  fields.rotate.value = Math.round(pose.rotate);
 }
 
 function sendPose(wait) {
@@ -101,8 +88,7 @@ function box(from, to) {
 }
 
 function stroke(points, tool) {
-  const data = { points, width: Number(width.value) * brushUnit(), add: tool === "brush", marked: marked.value };
-  data.points = points.map(([x, y]) => [Number(x.toFixed(1)), Number(y.toFixed(1))]);
+  const data = { points: shortened(points), width: brushWidth(), add: tool === "brush", marked: marked.value };
   ask("stroke", data);
 }
 
@@ -146,7 +132,7 @@ canvas.addEventListener("pointerup", () => {
   else if (done.tool === "box") box(done.from, done.to);
   else if (done.points) {
     stroke(done.points, done.tool);
-    drag = { ...done, tool: done.tool, held: "sent" };
+    drag = { ...done, held: "sent" };
   }
   draw();
 });
@@ -180,17 +166,12 @@ canvas.addEventListener("keydown", (event) => {
   draw();
 });
 
-for (const [name, field] of Object.entries(fields)) {
-  field.addEventListener("change", () => {
-    const number = Number(field.value);
-    if (!Number.isFinite(number)) return showPose();
-    pose[name] = name === "scale" ? Math.min(8, Math.max(0.125, number / 100)) : number;
-    placed = true;
-    showPose();
-    sendPose(0);
-    draw();
-  });
-}
+whenTyped((next) => {
+  pose = next;
+  placed = true;
+  sendPose(0);
+  draw();
+});
 for (const button of tools) button.addEventListener("click", () => useTool(button.dataset.tool));
 find("[data-undo]").addEventListener("click", () => ask("undo"));
 find("[data-clear]").addEventListener("click", () => ask("clear", { marked: marked.value }));

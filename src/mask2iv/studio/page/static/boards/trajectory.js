@@ -1,8 +1,7 @@
 // A trajectory: scrubbed through, and changed by dragging what is seen.
 const film = { count: 0, fps: 8, labels: [], outlines: [], centres: [], contacts: [] };
-let frame = 0, pose = { ...REST }, drag = null, sendTimer = 0, player = 0, extent = null, piece = null, rest = null;
-const tools = findAll("[data-tool]"), slider = find("[data-frame]"), part = find("[data-part]"), width = find("[data-width]");
-const fields = { right: find("[data-right]"), down: find("[data-down]"), scale: find("[data-scale]"), rotate: find("[data-rotate]") };
+let frame = 0, drag = null, sendTimer = 0, player = 0, extent = null, piece = null, rest = null;
+const tools = findAll("[data-tool]"), slider = find("[data-frame]"), part = find("[data-part]");
 const SHADES = [[0, 0, 0], [22, 192, 94], [255, 65, 51], [59, 130, 246]];
 const HINTS = {
   move: "Drag in a later frame: the change grows up to it. The corner scales, the yellow knob turns. Keys: arrows, + and −, [ and ]; Page Up and Page Down change the frame.",
@@ -139,14 +138,10 @@ function draw() {
   if (drag && drag.points) {
     pen.globalAlpha = 0.7;
     const colour = board.tool === "erase" ? "#ffffff" : part.value === "actors" ? GREEN : RED;
-    line(drag.points.length > 1 ? drag.points : [drag.points[0], drag.points[0]], false, colour, Number(width.value) * brushUnit());
+    drawStroke(drag.points, colour);
     pen.globalAlpha = 1;
   }
   if (board.tool !== "move") drawCursor();
-}
-
-function brushUnit() {
-  return Math.max(board.width, board.height) / 200;
 }
 
 function useTool(name) {
@@ -158,13 +153,6 @@ function useTool(name) {
   canvas.dataset.tool = name;
   if (name !== "move" && part.value === "all") part.value = "object";
   goTo(frame);
-}
-
-function showPose() {
-  fields.right.value = Math.round(pose.right);
-  fields.down.value = Math.round(pose.down);
-  fields.scale.value = Math.round(pose.scale * 100);
-  fields.rotate.value = Math.round(pose.rotate);
 }
 
 function sendPose(wait) {
@@ -181,7 +169,7 @@ function sendPose(wait) {
 
 function stroke(points) {
   const label = board.tool === "erase" ? "background" : part.value === "actors" ? "actor" : "object";
-  const strokes = [{ points: points.map(([x, y]) => [Number(x.toFixed(1)), Number(y.toFixed(1))]), width: Math.max(1, Math.round(Number(width.value) * brushUnit())) }];
+  const strokes = [{ points: shortened(points), width: Math.round(brushWidth()) }];
   ask("edit", { op: "paint", label, frames: [frame, find("[data-span]").value === "one" ? frame : null], strokes });
 }
 
@@ -265,16 +253,12 @@ slider.addEventListener("input", () => {
   stop();
   goTo(Number(slider.value));
 });
-for (const [name, field] of Object.entries(fields)) {
-  field.addEventListener("change", () => {
-    const number = Number(field.value);
-    if (!Number.isFinite(number) || !frame || busy()) return showPose();
-    pose[name] = name === "scale" ? Math.min(8, Math.max(0.125, number / 100)) : number;
-    showPose();
-    sendPose(0);
-    draw();
-  });
-}
+whenTyped((next) => {
+  if (!frame || busy()) return;
+  pose = next;
+  sendPose(0);
+  draw();
+});
 const EDITS = {
   hold: () => ({ op: "hold", frame, count: 1 }),
   reverse: () => ({ op: "reverse", frames: [frame, null] }),
