@@ -4,42 +4,29 @@ import math
 
 import numpy as np
 import pytest
+from tests.boxes import Corners, boxes
 
 from mask2iv.contract import Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.evaluation.measures import metrics
 
-HEIGHT, WIDTH = 60, 80
-DIAGONAL = 100.0
-
-
-def scene(objects: list[tuple[int, int] | None], actors: list[tuple[int, int] | None] | None = None) -> Trajectory:
-    """Frames with an object of 10x10 and an actor of 6x6 pixels whose top left corners (y, x) are given."""
-    labels = np.zeros((len(objects), HEIGHT, WIDTH), dtype=np.uint8)
-    for frame, actor, corner in zip(labels, actors or [None] * len(objects), objects, strict=True):
-        if actor is not None:
-            frame[actor[0] : actor[0] + 6, actor[1] : actor[1] + 6] = Label.ACTOR
-        if corner is not None:
-            frame[corner[0] : corner[0] + 10, corner[1] : corner[1] + 10] = Label.OBJECT
-    return Trajectory(labels)
-
 
 def test_overlap_leaves_out_the_first_frame() -> None:
-    true = scene([(0, 0), (0, 0), (0, 0)])
-    assert metrics.object_iou(scene([(40, 40), (0, 0), (0, 0)]), true) == 1.0
+    true = boxes([(0, 0), (0, 0), (0, 0)])
+    assert metrics.object_iou(boxes([(40, 40), (0, 0), (0, 0)]), true) == 1.0
     # Shifted by half its width: 50 of 150 pixels.
-    assert metrics.object_iou(scene([(0, 0), (0, 5), (0, 0)]), true) == pytest.approx((1 / 3 + 1) / 2)
+    assert metrics.object_iou(boxes([(0, 0), (0, 5), (0, 0)]), true) == pytest.approx((1 / 3 + 1) / 2)
 
 
 def test_overlap_of_frames_without_the_actor_is_full_and_of_an_invented_actor_none() -> None:
-    objects: list[tuple[int, int] | None] = [(0, 0)] * 3
-    true = scene(objects, [None, None, (40, 40)])
-    assert metrics.actor_iou(scene(objects), true) == pytest.approx((1 + 0) / 2)
-    assert metrics.actor_iou(scene(objects, [None, (40, 40), (40, 40)]), true) == pytest.approx((0 + 1) / 2)
+    objects: Corners = [(0, 0)] * 3
+    true = boxes(objects, [None, None, (40, 40)])
+    assert metrics.actor_iou(boxes(objects), true) == pytest.approx((1 + 0) / 2)
+    assert metrics.actor_iou(boxes(objects, [None, (40, 40), (40, 40)]), true) == pytest.approx((0 + 1) / 2)
 
 
 def test_second_actor_is_an_actor() -> None:
-    true = scene([(0, 0), (0, 0)], [(40, 40), (40, 40)])
+    true = boxes([(0, 0), (0, 0)], [(40, 40), (40, 40)])
     other = Trajectory(np.where(true.labels == Label.ACTOR, np.uint8(Label.SECOND_ACTOR), true.labels))
     assert metrics.actor_iou(other, true) == 1.0
 

@@ -4,24 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from tests.boxes import DIAGONAL, HEIGHT, WIDTH, Corners, boxes
 
 from mask2iv.contract import Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.trajectories.scoring import movement
-
-HEIGHT, WIDTH = 60, 80
-DIAGONAL = 100.0
-
-
-def scene(objects: list[tuple[int, int] | None], actors: list[tuple[int, int] | None] | None = None) -> Trajectory:
-    """Frames with an object of 10x10 and an actor of 6x6 pixels whose top left corners (y, x) are given."""
-    labels = np.zeros((len(objects), HEIGHT, WIDTH), dtype=np.uint8)
-    for frame, actor, corner in zip(labels, actors or [None] * len(objects), objects, strict=True):
-        if actor is not None:
-            frame[actor[0] : actor[0] + 6, actor[1] : actor[1] + 6] = Label.ACTOR
-        if corner is not None:
-            frame[corner[0] : corner[0] + 10, corner[1] : corner[1] + 10] = Label.OBJECT
-    return Trajectory(labels)
 
 
 def bar(angle: float) -> UInt8Array:
@@ -32,62 +19,62 @@ def bar(angle: float) -> UInt8Array:
 
 
 def test_final_distance_is_between_centroids_in_shares_of_the_diagonal() -> None:
-    target = scene([(30, 40)]).object[0]
-    predicted = scene([(0, 0), (10, 10), (27, 36)])
+    target = boxes([(30, 40)]).object[0]
+    predicted = boxes([(0, 0), (10, 10), (27, 36)])
     assert movement.final_distance(predicted, target, predicted.object[0]) == (pytest.approx(5 / DIAGONAL), False)
 
 
 def test_final_distance_of_a_vanished_object_is_from_where_it_was_last_seen() -> None:
-    target = scene([(30, 40)]).object[0]
-    predicted = scene([(0, 0), (24, 32), None])
+    target = boxes([(30, 40)]).object[0]
+    predicted = boxes([(0, 0), (24, 32), None])
     assert movement.final_distance(predicted, target, predicted.object[0]) == (pytest.approx(10 / DIAGONAL), True)
 
 
 def test_final_distance_of_an_object_never_seen_is_from_its_start() -> None:
-    start, target = scene([(0, 40)]).object[0], scene([(30, 40)]).object[0]
-    assert movement.final_distance(scene([None, None]), target, start) == (pytest.approx(30 / DIAGONAL), True)
+    start, target = boxes([(0, 40)]).object[0], boxes([(30, 40)]).object[0]
+    assert movement.final_distance(boxes([None, None]), target, start) == (pytest.approx(30 / DIAGONAL), True)
 
 
 def test_final_distance_refuses_an_empty_target() -> None:
-    start = scene([(0, 0)]).object[0]
+    start = boxes([(0, 0)]).object[0]
     with pytest.raises(InputError, match="target: the mask is empty"):
-        movement.final_distance(scene([(0, 0)]), np.zeros_like(start), start)
+        movement.final_distance(boxes([(0, 0)]), np.zeros_like(start), start)
 
 
 def test_touch_counts_moving_frames_only() -> None:
     # Rests beside the actor, moves beside it, moves alone, rests alone.
-    objects: list[tuple[int, int] | None] = [(20, 20), (20, 20), (20, 25), (20, 30), (20, 30)]
-    actors: list[tuple[int, int] | None] = [(20, 14), (20, 14), (20, 19), (20, 0), (20, 0)]
-    assert movement.moving_and_touching(scene(objects, actors)) == (2, 1)
+    objects: Corners = [(20, 20), (20, 20), (20, 25), (20, 30), (20, 30)]
+    actors: Corners = [(20, 14), (20, 14), (20, 19), (20, 0), (20, 0)]
+    assert movement.moving_and_touching(boxes(objects, actors)) == (2, 1)
 
 
 def test_touch_reaches_three_pixels_and_no_farther() -> None:
     def touching(gap: int) -> int:
-        return movement.moving_and_touching(scene([(20, 20), (20, 25)], [None, (20, 25 - 6 - gap)]))[1]
+        return movement.moving_and_touching(boxes([(20, 20), (20, 25)], [None, (20, 25 - 6 - gap)]))[1]
 
     assert (touching(2), touching(3)) == (1, 0)
 
 
 def test_slow_or_unseen_objects_do_not_move() -> None:
     # One pixel is just the 1 % of the diagonal that is not yet a movement.
-    assert movement.moving_and_touching(scene([(20, 20), (20, 21)], [(20, 14)] * 2)) == (0, 0)
-    assert movement.moving_and_touching(scene([(20, 20), None, (20, 40)], [(20, 14)] * 3)) == (0, 0)
+    assert movement.moving_and_touching(boxes([(20, 20), (20, 21)], [(20, 14)] * 2)) == (0, 0)
+    assert movement.moving_and_touching(boxes([(20, 20), None, (20, 40)], [(20, 14)] * 3)) == (0, 0)
 
 
 @pytest.mark.parametrize(
     ("end", "way"), [((20, 30), "right"), ((20, 10), "left"), ((10, 20), "up"), ((30, 20), "down")]
 )
 def test_an_object_goes_the_one_way_it_goes(end: tuple[int, int], way: str) -> None:
-    moved = scene([(20, 20), end])
+    moved = boxes([(20, 20), end])
     assert [name for name in ("left", "right", "up", "down") if movement.goes(moved, name)] == [way]
 
 
 def test_a_way_needs_a_dominant_axis_and_two_percent() -> None:
-    assert not movement.goes(scene([(20, 20), (20, 21)]), "right")
-    assert movement.goes(scene([(20, 20), (20, 22)]), "right")
-    assert not movement.goes(scene([(20, 20), (30, 30)]), "right")
-    assert not movement.goes(scene([None, (20, 40)]), "right")
-    assert movement.goes(scene([None, (20, 20), (20, 40), None]), "right")
+    assert not movement.goes(boxes([(20, 20), (20, 21)]), "right")
+    assert movement.goes(boxes([(20, 20), (20, 22)]), "right")
+    assert not movement.goes(boxes([(20, 20), (30, 30)]), "right")
+    assert not movement.goes(boxes([None, (20, 40)]), "right")
+    assert movement.goes(boxes([None, (20, 20), (20, 40), None]), "right")
 
 
 @pytest.mark.parametrize("steps", [3, 15])
@@ -117,7 +104,7 @@ def test_turns_are_followed_through_the_upright_axis(steps: int) -> None:
     ],
 )
 def test_what_captions_say(verb: str, object_name: str, direction: str, way: movement.Way | None) -> None:
-    assert movement.way_of(verb, object_name, direction, scene([(0, 0)]).object[0]) == way
+    assert movement.way_of(verb, object_name, direction, boxes([(0, 0)]).object[0]) == way
 
 
 def test_turns_are_told_of_elongated_objects() -> None:
@@ -141,4 +128,4 @@ def test_turns_are_told_of_elongated_objects() -> None:
     ],
 )
 def test_what_a_prompt_says(prompt: str, way: movement.Way | None) -> None:
-    assert movement.way_said(prompt, scene([(0, 0)]).object[0]) == way
+    assert movement.way_said(prompt, boxes([(0, 0)]).object[0]) == way
