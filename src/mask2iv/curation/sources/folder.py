@@ -52,7 +52,19 @@ class Defaults:
 
 
 @dataclass(frozen=True)
-class FolderSource:
+class _OwnVideos:
+    root: Path
+    defaults: Defaults = Defaults()
+
+    version = ""
+
+    @property
+    def habits(self) -> Habits:
+        return self.defaults.habits
+
+
+@dataclass(frozen=True)
+class FolderSource(_OwnVideos):
     """A folder of videos. Implements :class:`~mask2iv.curation.sources.interfaces.Source`.
 
         NAME.mp4                       a video (also mov, mkv, webm, avi, m4v)
@@ -65,15 +77,7 @@ class FolderSource:
         defaults: for all videos where there is no captions file, and for those that it does not name.
     """
 
-    root: Path
-    defaults: Defaults = Defaults()
-
     kind = "folder"
-    version = ""
-
-    @property
-    def habits(self) -> Habits:
-        return self.defaults.habits
 
     def entries(self) -> Iterator[Recording | Problem]:
         """Videos by name.
@@ -114,7 +118,7 @@ _NO_CAPTIONS = "there is no captions.csv or captions.jsonl, and no caption or ob
 
 
 @dataclass(frozen=True)
-class VideoSource:
+class VideoSource(_OwnVideos):
     """A single video file. Implements :class:`~mask2iv.curation.sources.interfaces.Source`.
 
     Attributes:
@@ -123,16 +127,9 @@ class VideoSource:
         prompts: where things are in its first frame.
     """
 
-    root: Path
-    defaults: Defaults = Defaults()
     prompts: Prompts | None = None
 
     kind = "video"
-    version = ""
-
-    @property
-    def habits(self) -> Habits:
-        return self.defaults.habits
 
     def entries(self) -> Iterator[Recording | Problem]:
         """The video, or that it has no caption.

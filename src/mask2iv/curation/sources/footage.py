@@ -20,14 +20,19 @@ _FIELD = "video"
 
 
 @dataclass(frozen=True)
-class VideoFootage:
-    """A video file. Implements :class:`~mask2iv.curation.sources.interfaces.Footage`."""
+class SingleFile:
+    """What all footage in one file has in common."""
 
     path: Path
 
     @property
     def files(self) -> tuple[Path, ...]:
         return (self.path,)
+
+
+@dataclass(frozen=True)
+class VideoFootage(SingleFile):
+    """A video file. Implements :class:`~mask2iv.curation.sources.interfaces.Footage`."""
 
     def scan(self, whole: bool = True) -> VideoInfo:
         """With `whole` every frame is decoded."""

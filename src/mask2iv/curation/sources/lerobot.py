@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 
 from mask2iv.config import from_dict, read_records
 from mask2iv.contract import UInt8Array
+from mask2iv.curation.sources.footage import SingleFile
 from mask2iv.curation.sources.interfaces import Footage, GivenMasks, Habits, Problem, Recording, Segment, Split
 from mask2iv.curation.sources.wording import noun_phrases, verb_of
 from mask2iv.data.captions import Description
@@ -61,8 +62,8 @@ class _Task(TypedDict):
 
 
 @dataclass(frozen=True)
-class VideoPart:
-    """An episode's part of a video file.
+class VideoPart(SingleFile):
+    """An episode's part of a video file. Implements :class:`~mask2iv.curation.sources.interfaces.Footage`.
 
     Attributes:
         path: the file.
@@ -71,14 +72,9 @@ class VideoPart:
         fps: their rate.
     """
 
-    path: Path
     start: float
     count: int
     fps: float
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return (self.path,)
 
     def scan(self, whole: bool = True) -> VideoInfo:
         return scan_part(self.path, self.start, self.count, self.fps, _FIELD)
@@ -88,8 +84,8 @@ class VideoPart:
 
 
 @dataclass(frozen=True)
-class TablePictures:
-    """An episode's pictures in a table.
+class TablePictures(SingleFile):
+    """An episode's pictures in a table. Implements :class:`~mask2iv.curation.sources.interfaces.Footage`.
 
     Attributes:
         path: the table.
@@ -99,15 +95,10 @@ class TablePictures:
         fps: their rate.
     """
 
-    path: Path
     column: str
     episode: int
     count: int
     fps: float
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return (self.path,)
 
     def scan(self, whole: bool = True) -> VideoInfo:
         [last] = self.pictures([self.count - 1])
