@@ -14,11 +14,11 @@ import torch
 from PIL import Image, ImageDraw
 
 from mask2iv.contract import Label, UInt8Array
-from mask2iv.filmstrip import filmstrip, overlay
 from mask2iv.media.animations import write_animation
+from mask2iv.media.filmstrip import filmstrip, overlay
 from mask2iv.media.images import read_image, write_png
 from mask2iv.media.videos import read_video
-from mask2iv.shipped import sample_folder
+from mask2iv.samples import sample_folder
 from mask2iv.trajectories.labels import labels_to_rgb
 from mask2iv.trajectories.masks import load_mask
 from mask2iv.trajectories.morphology import contact_map, dilate_labels, erode_labels

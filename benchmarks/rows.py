@@ -18,7 +18,7 @@ from mask2iv.data.store import ClipSet
 from mask2iv.evaluation.per_clip.outputs import EvaluationConfig, ModelOutputs
 from mask2iv.experiments.systems import as_asked, evaluation_name, load_system
 from mask2iv.experiments.variants import TABLES
-from mask2iv.filmstrip import filmstrip
+from mask2iv.media.filmstrip import filmstrip
 from mask2iv.parsing import read_json
 from mask2iv.trajectories.labels import labels_to_rgb
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mask2iv import Mask2IVPipeline, read_image, write_video
-from mask2iv.filmstrip import filmstrip
+from mask2iv.media.filmstrip import filmstrip
 from mask2iv.media.images import write_png
 from mask2iv.segmentation.grabcut import GrabCut
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mask2iv.media.videos import read_video
-from mask2iv.shipped import sample_folder
+from mask2iv.samples import sample_folder
 
 # A tiny model knows few words.
 pytestmark = pytest.mark.filterwarnings("ignore::mask2iv.prompts.reader.PromptWarning")

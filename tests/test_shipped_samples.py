@@ -10,7 +10,7 @@ import pytest
 from mask2iv.cli import main
 from mask2iv.generation.inputs import read_scene, with_sample
 from mask2iv.generation.options import SceneOptions
-from mask2iv.shipped import sample_folder, sample_names
+from mask2iv.samples import sample_folder, sample_names
 
 
 def test_they_are_listed_and_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

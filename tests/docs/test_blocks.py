@@ -23,7 +23,7 @@ from mask2iv.cli import COMMANDS, command_class, flags_of, main
 from mask2iv.data.store import SIMULATOR, ClipSet, ClipSetWriter
 from mask2iv.media.images import write_png
 from mask2iv.media.videos import write_video
-from mask2iv.shipped import sample_folder
+from mask2iv.samples import sample_folder
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -55,7 +55,7 @@ def resumable_files(run: Path) -> list[Path]:
     """
     if not run.is_dir():
         raise InputError("run", f"{run} is not a folder", "give a model folder that `mask2iv train` has written")
-    from mask2iv.checkpoint import list_checkpoints
+    from mask2iv.training.engine.checkpoint import list_checkpoints
 
     skipped = {old for folder in run.glob("training/*") for old in list_checkpoints(folder)[:-1]}
     skipped.add(run / "training" / "cache")

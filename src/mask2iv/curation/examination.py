@@ -14,7 +14,7 @@ from mask2iv.contract import LABEL_COLOURS, Label, UInt8Array
 from mask2iv.curation.sources.footage import frames_between
 from mask2iv.curation.sources.interfaces import Habits, Problem, Recording, Segment, Source
 from mask2iv.errors import InputError
-from mask2iv.filmstrip import filmstrip, overlay
+from mask2iv.media.filmstrip import filmstrip, overlay
 from mask2iv.media.fitting import place, placed_image
 from mask2iv.media.images import resize_mask
 from mask2iv.media.videos import VideoInfo

@@ -10,7 +10,7 @@ from typing import Any
 from mask2iv.contract import Trajectory
 from mask2iv.errors import InputError
 from mask2iv.files import write_json
-from mask2iv.filmstrip import filmstrip
+from mask2iv.media.filmstrip import filmstrip
 from mask2iv.media.images import write_png
 from mask2iv.stages.scene import Scene
 from mask2iv.trajectories.labels import labels_to_rgb

@@ -12,10 +12,10 @@ from mask2iv import __version__
 from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.errors import InputError, warn
 from mask2iv.files import disk_faults, require_file, write_json
-from mask2iv.filmstrip import filmstrip
 from mask2iv.generation.inputs import file_record, read_trajectory
 from mask2iv.generation.options import Output
 from mask2iv.generation.results import result_folder, write_animations, write_trajectory
+from mask2iv.media.filmstrip import filmstrip
 from mask2iv.media.images import write_png
 from mask2iv.parsing import read_json
 from mask2iv.trajectories.editing.checks import validate

@@ -19,10 +19,10 @@ from mask2iv.generation.values import parse_numbers, parse_size
 from mask2iv.media.fitting import check_fit
 from mask2iv.media.images import MAX_IMAGE_PIXELS, read_image
 from mask2iv.parsing import read_json
+from mask2iv.samples import sample_folder, sample_prompt
 from mask2iv.segmentation.interfaces import Segmenter
 from mask2iv.segmentation.onnx import find_pair
 from mask2iv.segmentation.pretrained import SegmenterName, load_segmenter
-from mask2iv.shipped import sample_folder, sample_prompt
 from mask2iv.stages.scene import Scene
 from mask2iv.trajectories.editing.path import ObjectPath, read_path
 from mask2iv.trajectories.masks import load_mask, split_index

@@ -26,7 +26,7 @@ from mask2iv.generation.records import MANIFEST, Record, Source, read_record
 from mask2iv.generation.run import generate, predict, render
 from mask2iv.media.streams import is_video_name
 from mask2iv.media.videos import read_video
-from mask2iv.shipped import sample_folder, sample_names
+from mask2iv.samples import sample_folder, sample_names
 
 DIFFERS = 4
 """Exit status when the result was made and is another one, or cannot be compared."""

@@ -12,9 +12,9 @@ import numpy as np
 from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory, reason
-from mask2iv.filmstrip import filmstrip, overlay
 from mask2iv.generation.options import Output
 from mask2iv.media.animations import write_animation
+from mask2iv.media.filmstrip import filmstrip, overlay
 from mask2iv.media.images import write_png
 from mask2iv.media.videos import write_video
 from mask2iv.stages.scene import Scene

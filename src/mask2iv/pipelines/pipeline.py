@@ -24,7 +24,7 @@ from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.files import atomic_directory
 from mask2iv.models.autoencoder import Autoencoder, LatentCodec
 from mask2iv.models.reference import ReferenceDecoder
-from mask2iv.pipelines.acceleration import Accelerated
+from mask2iv.pipelines.accelerated import Accelerated
 from mask2iv.pipelines.calls import as_output, check_call, explains_keywords, one_each
 from mask2iv.pipelines.components import load_components, save_component
 from mask2iv.pipelines.folder import write_index
@@ -48,7 +48,7 @@ class Mask2IVPipeline(TwoStages, Accelerated):
     Every output has its own seed and noise. Computed by itself (``batch_size=1``) it does not depend on what else is
     in the call: same seed, same machine, same result, to the bit. In larger batches it is the same up to rounding.
     Components that a folder lacks (a folder may hold one stage only) are None. Speed and memory are set by the methods
-    of :class:`~mask2iv.pipelines.acceleration.Accelerated`.
+    of :class:`~mask2iv.pipelines.accelerated.Accelerated`.
 
     The stages themselves stand behind two interfaces (:mod:`mask2iv.stages.interfaces`): assign another implementation
     to :attr:`predictor` or :attr:`renderer` and the rest stays as it is.

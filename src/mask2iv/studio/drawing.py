@@ -15,8 +15,8 @@ from mask2iv.errors import InputError
 from mask2iv.media.images import IMAGE_SUFFIXES, read_image, resize_image
 from mask2iv.media.streams import VIDEO_SUFFIXES
 from mask2iv.media.videos import read_video
+from mask2iv.samples import sample_folder, sample_prompt
 from mask2iv.segmentation.interfaces import Segmenter
-from mask2iv.shipped import sample_folder, sample_prompt
 from mask2iv.trajectories.alignment import similarity, warp_mask
 from mask2iv.trajectories.masks import load_mask
 from mask2iv.trajectories.measures import centroid

@@ -12,11 +12,11 @@ import numpy as np
 from mask2iv.contract import BoolArray, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.files import remove_directory
-from mask2iv.filmstrip import overlay
 from mask2iv.generation.candidates import Candidate, ranked
 from mask2iv.generation.inputs import SceneInputs, check_sampling, complete_prompt, read_scene
 from mask2iv.generation.options import Fitting, GuidanceOptions, Sampling, SceneOptions
 from mask2iv.media.animations import write_animation
+from mask2iv.media.filmstrip import overlay
 from mask2iv.media.images import write_png
 from mask2iv.stages.scene import Scene
 from mask2iv.studio.drawing import Drawing

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from mask2iv.checkpoint import cannot_write
 from mask2iv.data.vocabulary import words_of
 from mask2iv.files import atomic_directory, copy_linked, remove_leftovers, sha256_file
 from mask2iv.models.autoencoder import LatentCodec
@@ -21,6 +20,7 @@ from mask2iv.models.text import add_words, unknown_words, words_cut_off
 from mask2iv.pipelines.components import load_component, save_component
 from mask2iv.pipelines.folder import INDEX, read_index, write_index
 from mask2iv.recipes import Recipe
+from mask2iv.training.engine.checkpoint import cannot_write
 from mask2iv.training.engine.run import Run
 from mask2iv.training.inputs.clips import ClipMemory
 from mask2iv.training.inputs.mirror import mirrored_caption

@@ -67,7 +67,7 @@ def check_start(options: TrainingOptions, recipe: Recipe) -> None:
         except InputError as error:
             problem = f"its clips have {clips.num_frames} frames, the recipe takes {recipe.pipeline.num_frames}"
             raise InputError(field, problem, "set pipeline.num_frames lower, or make longer clips") from error
-    from mask2iv.checkpoint import resolve_checkpoint
+    from mask2iv.training.engine.checkpoint import resolve_checkpoint
     from mask2iv.training.engine.processes import check_device
     from mask2iv.training.engine.resume import refuse_old_run
 

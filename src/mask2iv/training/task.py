@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from mask2iv import config
-from mask2iv.checkpoint import full_disk_reported, list_checkpoints
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
 from mask2iv.files import claimed, sha256_file, write_json
@@ -21,6 +20,7 @@ from mask2iv.manifest import hardware, versions, weight_hashes, weights_digest
 from mask2iv.recipes import Recipe
 from mask2iv.recipes.training import FREE_TO_CHANGE, TrainingConfig
 from mask2iv.training.context import TrainContext
+from mask2iv.training.engine.checkpoint import full_disk_reported, list_checkpoints
 from mask2iv.training.engine.processes import start_processes
 from mask2iv.training.engine.run import Run
 from mask2iv.training.inputs.clips import ClipMemory, readable_clips

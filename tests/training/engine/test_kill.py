@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mask2iv.checkpoint import list_checkpoints
+from mask2iv.training.engine.checkpoint import list_checkpoints
 
 Start = Callable[..., list[BaseProcess]]
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from mask2iv.checkpoint import list_checkpoints, load_checkpoint
 from mask2iv.errors import InputError
 from mask2iv.models.dropout import SampleDropout
 from mask2iv.recipes.training import TrainingConfig
+from mask2iv.training.engine.checkpoint import list_checkpoints, load_checkpoint
 from mask2iv.training.engine.loop import Trainer, Validation
 from mask2iv.training.engine.processes import start_processes
 from mask2iv.training.engine.run import Run

@@ -10,7 +10,7 @@ import tyro
 
 from mask2iv.errors import InputError
 from mask2iv.generation.options import optional
-from mask2iv.shipped import copy_sample, sample_folder, sample_names, sample_prompt
+from mask2iv.samples import copy_sample, sample_folder, sample_names, sample_prompt
 
 
 @dataclass(frozen=True)

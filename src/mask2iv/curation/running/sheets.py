@@ -15,7 +15,7 @@ from mask2iv.curation.running.work import REJECTED
 from mask2iv.data.folder import clip_id_of
 from mask2iv.data.index import CLIP_ID
 from mask2iv.files import atomic_directory, atomic_write
-from mask2iv.filmstrip import filmstrip, overlay
+from mask2iv.media.filmstrip import filmstrip, overlay
 from mask2iv.media.images import encode_jpeg, read_image
 from mask2iv.media.videos import read_video
 from mask2iv.trajectories.storage import load_trajectory

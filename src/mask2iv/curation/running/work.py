@@ -23,7 +23,7 @@ from mask2iv.data.folder import choose_frames
 from mask2iv.data.index import clip_row
 from mask2iv.data.store import write_clip_files
 from mask2iv.errors import InputError
-from mask2iv.filmstrip import overlay
+from mask2iv.media.filmstrip import overlay
 from mask2iv.media.fitting import fit_clip, reduced_size
 from mask2iv.media.images import encode_jpeg, resize_image, resize_mask
 from mask2iv.media.videos import VideoInfo

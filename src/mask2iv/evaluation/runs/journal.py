@@ -22,7 +22,7 @@ from mask2iv.evaluation.reports.page import write_page
 from mask2iv.evaluation.runs.folder import JOURNAL, PROTOCOL, TABLE
 from mask2iv.extras import require
 from mask2iv.files import atomic_write, write_json
-from mask2iv.filmstrip import filmstrip
+from mask2iv.media.filmstrip import filmstrip
 from mask2iv.media.images import write_png
 from mask2iv.parsing import read_arrays
 from mask2iv.stages.config import PipelineConfig

@@ -13,7 +13,6 @@ import numpy as np
 from mask2iv.contract import BoolArray, Placement, Trajectory, UInt8Array
 from mask2iv.errors import InputError, within
 from mask2iv.files import disk_faults, write_json
-from mask2iv.filmstrip import filmstrip, overlay
 from mask2iv.generation.acceleration import Acceleration
 from mask2iv.generation.candidates import check_candidates, write_candidates
 from mask2iv.generation.chains.drift import Drift, Thing, drift, joined, laid_over, plate_of, revealed
@@ -31,6 +30,7 @@ from mask2iv.generation.options import Fitting, GuidanceOptions, Output, Samplin
 from mask2iv.generation.records import MANIFEST, comment_of, digests
 from mask2iv.generation.results import result_folder, write_animations
 from mask2iv.generation.run import write_result
+from mask2iv.media.filmstrip import filmstrip, overlay
 from mask2iv.media.fitting import place, placed_image, placed_mask
 from mask2iv.media.images import write_png
 from mask2iv.media.videos import write_video

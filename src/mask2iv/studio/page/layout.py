@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mask2iv.extras import require
-from mask2iv.shipped import sample_names
+from mask2iv.samples import sample_names
 from mask2iv.studio.drawing import SUFFIXES
 from mask2iv.studio.page.components import cards, notice, progress_line, scene_board, trajectory_board, viewer
 from mask2iv.studio.planning import MOST_CANDIDATES, MOST_INFERENCE_STEPS, Actor

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 
 from mask2iv import config
-from mask2iv.checkpoint import (
+from mask2iv.errors import InputError
+from mask2iv.files import remove_directory
+from mask2iv.training.engine.checkpoint import (
     TensorGroup,
     list_checkpoints,
     load_checkpoint,
@@ -22,8 +24,6 @@ from mask2iv.checkpoint import (
     skim,
     step_of,
 )
-from mask2iv.errors import InputError
-from mask2iv.files import remove_directory
 from mask2iv.training.engine.optim import like, local, whole
 from mask2iv.training.engine.run import Progress, Resumable, Run
 

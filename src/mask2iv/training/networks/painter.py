@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mask2iv.backbones.planning.painter import KnownMaps, MaskPainter, Painted
-from mask2iv.filmstrip import filmstrip
+from mask2iv.media.filmstrip import filmstrip
 from mask2iv.media.images import write_png
 from mask2iv.models.discriminator import PatchDiscriminator, contest
 from mask2iv.recipes import PainterRecipe

@@ -7,7 +7,7 @@ from torch import nn
 
 from mask2iv.contract import Label, is_actor
 from mask2iv.errors import InputError
-from mask2iv.filmstrip import filmstrip
+from mask2iv.media.filmstrip import filmstrip
 from mask2iv.media.images import write_png
 from mask2iv.models.discriminator import PAIR_CHANNELS, PatchDiscriminator, contest, join_pairs
 from mask2iv.models.lpips import load_lpips

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from mask2iv.contract import Label
 from mask2iv.diffusion.samplers import draw_noise
-from mask2iv.filmstrip import filmstrip
+from mask2iv.media.filmstrip import filmstrip
 from mask2iv.media.images import write_png
 from mask2iv.models.autoencoder import Autoencoder, LatentCodec, embedded_autoencoder
 from mask2iv.recipes import AutoencoderRecipe

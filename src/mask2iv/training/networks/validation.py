@@ -16,7 +16,7 @@ from mask2iv.contract import Trajectory
 from mask2iv.diffusion.samplers import DDIMScheduler
 from mask2iv.diffusion.schedule import NoiseSchedule
 from mask2iv.evaluation.measures.metrics import actor_iou, object_iou, psnr, ssim
-from mask2iv.filmstrip import filmstrip
+from mask2iv.media.filmstrip import filmstrip
 from mask2iv.media.images import write_png
 from mask2iv.training.engine.samples import rows_at, sample_seed
 from mask2iv.training.inputs.clips import ClipMemory

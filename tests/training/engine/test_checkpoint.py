@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mask2iv.checkpoint import TensorGroup, list_checkpoints, load_checkpoint, save_checkpoint
 from mask2iv.errors import InputError
+from mask2iv.training.engine.checkpoint import TensorGroup, list_checkpoints, load_checkpoint, save_checkpoint
 
 TENSORS = {
     "large": torch.randn(300, 200, generator=torch.Generator().manual_seed(0)),

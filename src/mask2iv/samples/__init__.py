@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from importlib import resources
 from pathlib import Path
 
 from mask2iv.errors import InputError
 from mask2iv.files import atomic_directory
 
+_FOLDER = Path(__file__).parent
+
 
 def sample_names() -> list[str]:
     """Names of the samples."""
-    return sorted(folder.name for folder in _samples().iterdir() if (folder / "image.png").is_file())
+    return sorted(folder.name for folder in _FOLDER.iterdir() if (folder / "image.png").is_file())
 
 
 def sample_folder(name: str, field: str = "sample") -> Path:
@@ -24,7 +25,7 @@ def sample_folder(name: str, field: str = "sample") -> Path:
     """
     if name not in sample_names():
         raise InputError(field, f"there is no sample {name!r}", f"there are {', '.join(sample_names())}")
-    return _samples() / name
+    return _FOLDER / name
 
 
 def sample_prompt(name: str, field: str = "sample") -> str:
@@ -41,7 +42,3 @@ def copy_sample(name: str, out: Path) -> None:
     source = sample_folder(name)
     with atomic_directory(out) as folder:
         shutil.copytree(source, folder, dirs_exist_ok=True)
-
-
-def _samples() -> Path:
-    return Path(str(resources.files("mask2iv"))) / "samples"

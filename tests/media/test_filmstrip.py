@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mask2iv.errors import InputError
-from mask2iv.filmstrip import filmstrip, overlay
+from mask2iv.media.filmstrip import filmstrip, overlay
 
 
 def ramp(frames: int, height: int, width: int) -> np.ndarray:
