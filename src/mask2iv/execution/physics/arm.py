@@ -44,8 +44,10 @@ class Arm:
         self._jaws = np.array([int(self.model.joint(name).qposadr[0]) for name in JAWS])
         self._drives = np.array([int(self.model.actuator(name).id) for name in ARM_JOINTS])
         self._jaw_drives = np.array([int(self.model.actuator(name).id) for name in JAWS])
-        self.missed = 0.0
-        """Largest distance of a tool pose that was asked for from the one that the joints can take, metres."""
+        self._speeds = np.array([int(self.model.joint(name).dofadr[0]) for name in ARM_JOINTS])
+        self._strength = self.model.actuator_forcerange[self._drives, 1]
+        self.gap = self.missed = 0.0
+        """Distance of the tool pose that was asked for from the one that the joints can take, metres: now, largest."""
 
     @property
     def tool(self) -> Array:
@@ -54,6 +56,28 @@ class Arm:
         pose = np.eye(4)
         pose[:3, :3], pose[:3, 3] = site.xmat.reshape(3, 3), site.xpos
         return pose
+
+    @property
+    def state(self) -> Array:
+        """What is measured, [7]: the joints in radians, and the distance between the jaws in metres."""
+        return np.append(self.data.qpos[self._joints], self.opening)
+
+    @property
+    def command(self) -> Array:
+        """What the actuators are told, [7], as `state`; an opening below 0 closes with force."""
+        return np.append(self.data.ctrl[self._drives], self.data.ctrl[self._jaw_drives].sum())
+
+    @property
+    def velocity(self) -> Array:
+        """Of the joints, [6], rad/s."""
+        velocity: Array = self.data.qvel[self._speeds]
+        return velocity
+
+    @property
+    def load(self) -> Array:
+        """Force of the joints' actuators as a share of their limit, [6], in [0, 1]."""
+        load: Array = np.abs(self.data.actuator_force[self._drives]) / self._strength
+        return load
 
     @property
     def opening(self) -> float:
@@ -121,7 +145,8 @@ class Arm:
         steps = max(round(seconds / TIMESTEP / len(poses)), 1)
         for pose, wanted in zip(poses, openings, strict=True):
             found, _ = self.solve(pose, joints)
-            self.missed = max(self.missed, self._gap(pose))
+            self.gap = self._gap(pose)
+            self.missed = max(self.missed, self.gap)
             for k in range(1, steps + 1):
                 share = k / steps
                 self.data.ctrl[self._drives] = joints + (found - joints) * share
@@ -130,6 +155,16 @@ class Arm:
                 if each is not None:
                     each()
             joints, opening = found, float(wanted)
+
+    def act(self, action: Array, seconds: float, each: Callable[[], None] | None = None) -> None:
+        """Move the commands evenly to an action [7], see `command`, within a time."""
+        start, steps = self.command, max(round(seconds / TIMESTEP), 1)
+        for k in range(1, steps + 1):
+            now = start + (action - start) * k / steps
+            self.data.ctrl[self._drives], self.data.ctrl[self._jaw_drives] = now[:-1], now[-1] / len(JAWS)
+            mujoco.mj_step(self.model, self.data)
+            if each is not None:
+                each()
 
     def _gap(self, pose: Array) -> float:
         return float(np.linalg.norm(self._configuration.data.site("tool").xpos - pose[:3, 3]))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mask2iv.contract import UInt8Array
 from mask2iv.execution.physics.arm import Arm
+from mask2iv.execution.physics.recording import Phase, Recorder, Recording
 from mask2iv.execution.physics.stage import TIMESTEP, DynamicBuilder
 from mask2iv.execution.plan import MotionPlan
 from mask2iv.sim.choreography.actors import Robot
@@ -23,7 +24,7 @@ from mask2iv.sim.world.render import Renderer
 mujoco = require_mujoco()
 SLOWER = 2.0
 """A second of the trajectory takes this many in physics: the simulated motions are faster than an arm's."""
-_CONTROL = 0.04
+CONTROL = 0.04
 """Seconds between two tool poses."""
 _SPEED = 0.25
 """Of the tool on its way to the object, m/s."""
@@ -40,7 +41,7 @@ class Outcome:
     """What became of the target.
 
     Attributes:
-        poses: float64 [N, 4, 4], of the target's base, every `_CONTROL` seconds.
+        poses: float64 [N, 4, 4], of the target's base, every `CONTROL` seconds.
         joints: float64 [N], of its moving part; 0 without one.
         touching: bool [N], whether the gripper touches it.
         missed: largest distance of a tool pose that was asked for from the one that the arm can take, metres.
@@ -93,6 +94,7 @@ class Trial:
         self._pictures: list[UInt8Array] = []
         self._renderer: Renderer | None = None
         self._steps = 0
+        self._recorder = Recorder(model, self.data, self.arm)
 
     def run(self, plan: MotionPlan, renderer: Renderer | None = None, fps: float = 8.0) -> Outcome:
         """Carry a plan out; with a renderer, film it.
@@ -106,15 +108,52 @@ class Trial:
             return self.rest(renderer)
         self._begin(renderer)
         self._carry_out(plan, fps)
-        return self._outcome()
+        return self.outcome()
 
     def rest(self, renderer: Renderer | None = None) -> Outcome:
         """Do nothing for a second, but hold what is held."""
+        self.begin(renderer)
+        self._wait(1.0)
+        return self.outcome()
+
+    def begin(self, renderer: Renderer | None = None) -> None:
+        """Make ready for actions from outside, see :meth:`act`: hold what is held."""
         self._begin(renderer)
         if self.set_up.task.held:
             self._go([self.arm.tool], self.arm.opening - SQUEEZE, 0.4)
-        self._wait(1.0)
-        return self._outcome()
+
+    def act(self, action: Array, seconds: float) -> None:
+        """Carry out an action of a policy.
+
+        Args:
+            action: [7], joints in radians and the distance between the jaws in metres to go to, see
+                :attr:`~mask2iv.execution.physics.recording.Recording.command`.
+            seconds: for it; the commands move evenly.
+        """
+        self.arm.act(np.asarray(action, dtype=np.float64), seconds, self._each)
+
+    @property
+    def recording(self) -> Recording:
+        """What the arm did so far."""
+        return self._recorder.recording()
+
+    def pictures(self, qpos: Array, renderer: Renderer) -> UInt8Array:
+        """The scene in recorded states, from its camera: uint8 [K, H, W, 3].
+
+        The scene is left as it is.
+
+        Args:
+            qpos: [K, Q], of a recording.
+            renderer: of the configuration's size.
+        """
+        renderer.load(self.model)
+        shown = mujoco.MjData(self.model)
+        found = []
+        for one in qpos:
+            shown.qpos[:] = one
+            mujoco.mj_forward(self.model, shown)
+            found.append(renderer.picture(shown))
+        return np.stack(found)
 
     def replay(self, renderer: Renderer | None = None, fps: float = 8.0) -> Outcome:
         """Carry out the animation's own gripper poses: what control and contact alone lose."""
@@ -125,7 +164,7 @@ class Trial:
             tools = tools @ np.diag([-1.0, -1.0, 1.0, 1.0])
         shut = min(float(frame.closure[0]) for frame in frames)
         touch = int(np.argmax(self.performance.touch[0]))
-        parts = SLOWER / fps / _CONTROL
+        parts = SLOWER / fps / CONTROL
         for k in range(1, len(frames)):
             path = _refined(tools[k - 1 : k + 1], parts)[1:]
             opening = 2 * float(frames[k].closure[0])
@@ -136,7 +175,7 @@ class Trial:
             if k == touch:
                 self._go([tools[k]], opening, 0.4)
         self._wait(0.5)
-        return self._outcome()
+        return self.outcome()
 
     def _begin(self, renderer: Renderer | None) -> None:
         self._renderer = renderer
@@ -144,7 +183,8 @@ class Trial:
             renderer.load(self.model)
         self._record()
 
-    def _outcome(self) -> Outcome:
+    def outcome(self) -> Outcome:
+        """What has become of the target so far."""
         video = np.stack(self._pictures) if self._pictures else None
         return Outcome(np.stack(self._poses), np.array(self._joints), np.array(self._touching), self.arm.missed, video)
 
@@ -168,8 +208,10 @@ class Trial:
             if plan.kind == "grasp":
                 self._go([tool[touch]], self._grip(plan), 0.5)
         grip = self._grip(plan) if plan.kind == "grasp" else float(plan.opening[touch])
-        path = _refined(tool[touch : release + 1], SLOWER / fps / _CONTROL)
+        path = _refined(tool[touch : release + 1], SLOWER / fps / CONTROL)
+        self._recorder.phase = Phase.HANDLE
         self._go(path, grip, SLOWER * (release - touch) / fps)
+        self._recorder.phase = Phase.LEAVE
         if contact.kept:
             self._wait(0.8)
             return
@@ -214,7 +256,7 @@ class Trial:
         here = self.arm.tool
         length = float(np.linalg.norm(goal[:3, 3] - here[:3, 3]))
         seconds = max(length / speed, 0.3)
-        count = max(round(seconds / _CONTROL), 2)
+        count = max(round(seconds / CONTROL), 2)
         self._go([_between(here, goal, s) for s in _eased(count)], opening, seconds)
 
     def _leave(self, plan: MotionPlan, last: Array) -> None:
@@ -242,7 +284,8 @@ class Trial:
 
     def _each(self) -> None:
         self._steps += 1
-        if self._steps % round(_CONTROL / TIMESTEP) == 0:
+        self._recorder.tick()
+        if self._steps % round(CONTROL / TIMESTEP) == 0:
             self._record()
 
     def _record(self) -> None:
@@ -253,6 +296,7 @@ class Trial:
         moved = self.set_up.task.target.joint
         self._joints.append(0.0 if moved is None else float(self.data.joint("mover").qpos[0]))
         self._touching.append(self._touches())
+        self._recorder.note(self._touching[-1])
         if self._renderer is not None and len(self._poses) % 5 == 1:
             self._pictures.append(self._renderer.picture(self.data))
 

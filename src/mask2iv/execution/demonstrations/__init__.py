@@ -1,0 +1,1 @@
+"""Executions as demonstrations for policies: states and actions at the frames of a film, held to an arm's limits."""

@@ -1,0 +1,147 @@
+"""Executions at the frames of their films, and the limits that they are held to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mask2iv.execution.benchmark import SceneOfClip
+from mask2iv.execution.demonstrations.frames import Demonstration, demonstrate, frame_steps, pictures
+from mask2iv.execution.demonstrations.limits import REASONS, Limits
+from mask2iv.execution.physics.recording import Phase, Recording
+from mask2iv.execution.physics.success import judge
+from mask2iv.execution.physics.trial import SLOWER, Trial
+from mask2iv.execution.plan import MotionPlan
+from mask2iv.sim.benchmark import BENCHMARKS, read_record
+from mask2iv.sim.world.render import Renderer
+
+ROBOT = BENCHMARKS["sim-robot"]
+CONFIG, RECORD = ROBOT.config("validation"), read_record(ROBOT, "validation")
+STAPLER = 5
+"""A stapler is picked up."""
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Iterator[Renderer]:
+    made = Renderer(CONFIG.height, CONFIG.width)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def scene(renderer: Renderer) -> SceneOfClip:
+    return SceneOfClip(CONFIG, ROBOT.series("validation"), STAPLER, RECORD[STAPLER].draw, renderer)
+
+
+@pytest.fixture(scope="module")
+def run(scene: SceneOfClip) -> tuple[Trial, MotionPlan, Demonstration]:
+    trial = scene.trial()
+    plan = scene.plan("oracle", scene.clip.trajectory, trial)
+    return trial, plan, demonstrate(trial, plan, scene.clip.fps)
+
+
+def test_states_and_actions_of_a_film(scene: SceneOfClip, run: tuple[Trial, MotionPlan, Demonstration]) -> None:
+    trial, plan, shown = run
+    assert plan.contact is not None
+    touch, recording = plan.contact.touch, shown.recording
+    assert shown.states.dtype == shown.actions.dtype == np.float32
+    assert shown.states.shape == shown.actions.shape == (16, 7)
+    assert shown.violations == []
+    assert judge(scene.task, shown.outcome).done
+    # The arm starts where the film shows it, and has taken the object at the frame of contact.
+    assert np.linalg.norm(recording.tool[0, :3, 3] - trial.frames[0].tool.p) < 0.002
+    assert recording.touching[shown.steps[touch]]
+    assert not recording.touching[shown.steps[: touch - 1]].any()
+    # While the object is handled the tool is where the plan has it, within what the drives lag behind.
+    handled = recording.tool[shown.steps[touch:], :3, 3] - plan.tool[touch:, :3, 3]
+    assert np.linalg.norm(handled, axis=1).max() < 0.02
+    # An action is where the next frame is, but for that lag and for the grip.
+    lag = np.abs(shown.actions[:-1, :6] - shown.states[1:, :6])
+    assert lag.max() < 0.1
+    assert (shown.actions[touch:, 6] < shown.states[touch:, 6] - 0.02).all()
+
+
+def test_actions_alone_do_the_task_again(scene: SceneOfClip, run: tuple[Trial, MotionPlan, Demonstration]) -> None:
+    trial = scene.trial()
+    trial.begin()
+    for action in run[2].actions:
+        trial.act(action, SLOWER / scene.clip.fps)
+    assert judge(scene.task, trial.outcome()).done
+
+
+def test_pictures_show_the_film(
+    scene: SceneOfClip, run: tuple[Trial, MotionPlan, Demonstration], renderer: Renderer
+) -> None:
+    trial, _, shown = run
+    made = pictures(trial, shown, renderer)
+    assert made.shape == scene.clip.video.shape
+    # Both begin with the same scene.
+    first = np.abs(made[0].astype(float) - scene.clip.video[0]).mean()
+    assert first < 6 < np.abs(made[-1].astype(float) - scene.clip.video[0]).mean() + 3
+
+
+def _recording(phases: list[Phase]) -> Recording:
+    count = len(phases)
+    tool = np.repeat(np.eye(4)[None], count, axis=0)
+    tool[:, 0, 3] = np.arange(count) * 0.01
+    return Recording(
+        phase=np.array(phases, dtype=np.uint8),
+        state=np.zeros((count, 7)),
+        command=np.zeros((count, 7)),
+        tool=tool,
+        missed=np.zeros(count),
+        speed=np.zeros((count, 6)),
+        load=np.zeros((count, 6)),
+        blow=np.zeros(count),
+        touching=np.ones(count, dtype=np.bool_),
+        qpos=np.zeros((count, 8)),
+    )
+
+
+def test_phases_fill_the_frames_that_they_belong_to() -> None:
+    made = _recording([Phase.COME] * 11 + [Phase.HANDLE] * 12 + [Phase.LEAVE] * 21)
+    even = np.linspace(0, 1, 6)
+    steps = frame_steps(made, touch=5, release=8, count=13, pace=even)
+    assert steps.tolist() == [0, 2, 4, 6, 8, 10, 15, 18, 22, 28, 33, 37, 42]
+    # By itself the pace is that of a reach: slow, fast, slow.
+    assert np.diff(frame_steps(made, 5, 8, 13)[:6]).tolist() == [1, 3, 3, 3, 0]
+    # Held from the start, there is nothing to come for: the first frame is when the grip is tight.
+    assert frame_steps(made, 0, 12, 13)[0] == 10
+
+
+@pytest.mark.parametrize(
+    ("reason", "entry"),
+    [
+        ("unreachable", {"missed": 0.03}),
+        ("joint-range", {"state": 3.0}),
+        ("joint-speed", {"speed": 4.0}),
+        ("overload", {"load": 1.0}),
+        ("collision", {"blow": 60.0}),
+        ("lost", {"touching": False}),
+    ],
+)
+def test_each_limit_has_its_reason(reason: str, entry: dict[str, float]) -> None:
+    made = _recording([Phase.COME] * 4 + [Phase.HANDLE] * 12)
+    ranges = np.tile([-3.0, 3.0], (6, 1))
+    states = np.zeros((16, 7))
+    assert Limits().check(made, states, 8.0, ranges, holds=True) == []
+    for name, value in entry.items():
+        changed = getattr(made, name).copy()
+        changed[6:13] = value
+        made = replace(made, **{name: changed})
+    found = Limits().check(made, states, 8.0, ranges, holds=True)
+    assert [one.reason for one in found] == [reason]
+    assert reason in REASONS
+    if reason == "lost":
+        assert Limits().check(made, states, 8.0, ranges, holds=False) == []
+
+
+def test_a_frame_may_go_too_far() -> None:
+    made = _recording([Phase.COME] * 4 + [Phase.HANDLE] * 12)
+    states = np.zeros((16, 7))
+    states[8:, 2] = 0.9
+    [found] = Limits().check(made, states, 8.0, np.tile([-3.0, 3.0], (6, 1)), holds=True)
+    assert (found.reason, found.found) == ("frame-speed", 3.6)
