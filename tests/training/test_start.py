@@ -10,6 +10,10 @@ import pytest
 
 from mask2iv.cli import main
 from mask2iv.data.store import ClipSet, ClipSetWriter
+from mask2iv.errors import InputError
+from mask2iv.files import sha256_file
+from mask2iv.pipelines.folder import model_folder
+from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
 
 def _initial(tiny_model: Path, folder: Path) -> Path:
@@ -62,6 +66,48 @@ def test_a_dry_run_passes_where_a_run_does(
     assert main(["train", *flags, "--set", f"{component}.training.max_steps=1"]) == 0
     assert main(["train", *flags, "--dry-run"]) == 2, "it is trained already, and would not be resumed"
     assert "holds a run up to" in capsys.readouterr().err
+
+
+def test_the_rest_of_a_model_is_taken_along(tiny_clips: Path, planning_model: Path, tmp_path: Path) -> None:
+    initial, out = _initial(planning_model, tmp_path / "initial"), tmp_path / "out"
+    shutil.copy(model_folder("embedded") / "wording.json", initial)
+    flags = ["planner", "--recipe", "tiny", "--data", str(tiny_clips), "--initial-weights", str(initial)]
+    flags += ["--set", "planner.training.max_steps=1", "--threads", "1"]
+    assert main(["train", *flags, "--out", str(tmp_path / "part")]) == 0
+    with pytest.raises(InputError, match=r"lacks scheduler; .* --complete` takes it"):
+        Mask2IVPipeline.from_pretrained(tmp_path / "part")
+
+    assert main(["train", *flags, "--out", str(out), "--complete"]) == 0
+    assert {path.name for path in out.iterdir()} == {path.name for path in initial.iterdir()} | {"training"}
+    whole = Mask2IVPipeline.from_pretrained(out)
+    assert whole.video_stage is not None
+    for name in ("video_unet", "planner"):
+        [before, after] = (sha256_file(next((folder / name).glob("*.safetensors"))) for folder in (initial, out))
+        assert (before == after) == (name != "planner"), "only the planner is trained"
+
+
+@pytest.mark.parametrize(
+    ("component", "flags", "message"),
+    [
+        ("painter", [], "draws shape codes, which would mean something else to the trained painter"),
+        ("planner", ["--set", "pipeline.latent_patch=4"], "has another latent_patch than recipe tiny"),
+        ("planner", None, "--complete: the rest of a model comes from the one to start from; give --initial-weights"),
+    ],
+)
+def test_the_rest_of_a_model_must_go_with_what_is_trained(
+    component: str,
+    flags: list[str] | None,
+    message: str,
+    tiny_clips: Path,
+    planning_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = [] if flags is None else ["--initial-weights", str(planning_model), *flags]
+    every = [component, "--recipe", "tiny", "--data", str(tiny_clips), "--out", str(tmp_path / "out"), "--complete"]
+    assert main(["train", *every, *given]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_run_that_fails_at_its_first_clip_leaves_no_folder(

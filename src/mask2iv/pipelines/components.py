@@ -108,7 +108,11 @@ def load_components(folder: Path, dtype: torch.dtype) -> tuple[PipelineConfig, d
     pipeline_config, names = read_index(folder)
     missing = _REQUIRED - set(names)
     if missing:
-        raise InputError("model", f"{folder} lacks {', '.join(sorted(missing))}", "train or import it first")
+        raise InputError(
+            "model",
+            f"{folder} lacks {', '.join(sorted(missing))}",
+            "train or import it first; `mask2iv train ... --initial-weights MODEL --complete` takes it from a model",
+        )
     loaded = {
         name: load_component(folder, name, kind, torch.float32 if name in _ALWAYS_FP32 else dtype)
         for name, kind in names.items()

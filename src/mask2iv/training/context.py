@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,17 +15,18 @@ import torch
 from safetensors import SafetensorError
 
 from mask2iv.data.vocabulary import words_of
-from mask2iv.files import atomic_directory, copy_linked, remove_leftovers, sha256_file
+from mask2iv.files import atomic_directory, atomic_write, copy_linked, remove_leftovers, sha256_file
 from mask2iv.models.autoencoder import LatentCodec
 from mask2iv.models.text import add_words, unknown_words, words_cut_off
 from mask2iv.pipelines.components import load_component, save_component
 from mask2iv.pipelines.folder import INDEX, read_index, write_index
+from mask2iv.prompts.reader import WORDING
 from mask2iv.recipes import Recipe
 from mask2iv.training.engine.checkpoint import cannot_write
 from mask2iv.training.engine.run import Run
 from mask2iv.training.inputs.clips import ClipMemory
 from mask2iv.training.inputs.mirror import mirrored_caption
-from mask2iv.training.start import ADOPTED, lacking, refuse_other_sizes
+from mask2iv.training.start import adopted, lacking, refuse_other_sizes
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class TrainContext:
         cache_dir: where latents are cached; None for a folder inside the model folder. Models trained on the same clips
             with the same encoders may share it.
         add_words: whether a text encoder with a closed vocabulary gets the words of the captions that it lacks.
+        complete: whether the model folder also gets all else that `initial` has.
     """
 
     recipe: Recipe
@@ -54,6 +57,7 @@ class TrainContext:
     from_video: bool = False
     cache_dir: Path | None = None
     add_words: bool = False
+    complete: bool = False
 
     def captions(self, mirrored: bool) -> list[str]:
         """The captions of all clips; if `mirrored`, also those of their mirror images."""
@@ -79,8 +83,8 @@ class TrainContext:
         raise lacking(self.recipe, self.model_dir, name, trained_by)
 
     def adopt(self, component: str) -> None:
-        """Copy what a component's run needs (:data:`~mask2iv.training.start.ADOPTED`) and the model folder lacks from
-        the folder that training starts from.
+        """Copy what a component's run needs, or a whole model has, and the model folder lacks from the folder that
+        training starts from (:func:`~mask2iv.training.start.adopted`).
 
         Only the main process copies. Files are linked where the file system allows it, since components are replaced
         as folders and never written into.
@@ -88,10 +92,13 @@ class TrainContext:
         if self.initial is not None and self.run.accelerator.is_main_process:
             _, given = read_index(self.initial, "initial_weights")
             known = read_index(self.model_dir)[1] if (self.model_dir / INDEX).is_file() else {}
-            names = [name for name in ADOPTED[component] if name in given and name not in known]
+            names = [name for name in adopted(component, given, self.complete) if name not in known]
             for name in names:
                 with atomic_directory(self.model_dir / name, overwrite=True) as folder:
                     copy_linked(self.initial / name, folder)
+            if self.complete and "tokenizer" in names and (self.initial / WORDING).is_file():
+                with atomic_write(self.model_dir / WORDING) as file:
+                    shutil.copyfile(self.initial / WORDING, file)
             if names:
                 self._write_index({**known, **{name: given[name] for name in names}})
         self.run.accelerator.wait_for_everyone()

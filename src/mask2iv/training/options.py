@@ -55,6 +55,8 @@ class TrainingOptions:
     initial_weights: str | None = None
     """Start painter, planner, a stage or the reference decoder from the networks of this model (a folder, or
     "embedded") instead of random ones."""
+    complete: bool = False
+    """Also take everything else that --out lacks from --initial-weights, untrained, so that it is a whole model."""
     image_to_video: Path | None = None
     """Start stage 1 or 2 from the image-to-video network of this folder (variant dynamicrafter) instead, as the paper
     starts from DynamiCrafter; its weights stay with the first input channels, those of further ones start at zero."""

@@ -7,7 +7,7 @@ needs PyTorch comes last, and is imported there.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,15 @@ ADOPTED: Mapping[str, tuple[str, ...]] = {
 }
 """What a component's run copies from the folder that it starts from, besides its own network, where the model folder
 lacks it."""
+_OTHERS: Mapping[str, tuple[str, ...]] = {
+    "painter": ("painter",),
+    "planner": ("planner",),
+    "trajectory": ("trajectory_unet", "trajectory_resampler", "painter", "planner"),
+    "video": VIDEO_NETWORKS,
+    "reference": ("reference_decoder",),
+}
+"""What is not taken along for a whole model: the component's own networks, and those that would be used in their
+place."""
 _TEXT = {"tokenizer": "encoders", "text_encoder": "encoders"}
 _STAGE = {"vae": "vae", **_TEXT, "image_encoder": "encoders"}
 _NEEDED: Mapping[str, Mapping[str, str]] = {
@@ -42,6 +51,30 @@ _NEEDED: Mapping[str, Mapping[str, str]] = {
     "reference": {"vae": "vae"},
 }
 """Components that a run loads, and what trains each."""
+_OF_WEIGHTS = (
+    "num_frames",
+    "mask_layout",
+    "video_conditioning",
+    "latent_patch",
+    "trajectory_change_std",
+    "video_change_std",
+    "text_skip_last",
+    "snapping",
+)
+"""Settings of a pipeline that its weights were trained with; the others are defaults, which may differ."""
+
+
+def adopted(component: str, given: Collection[str], complete: bool) -> list[str]:
+    """The components that a run copies from the folder that it starts from, where the model folder lacks them.
+
+    Args:
+        component: that is trained.
+        given: the folder's components.
+        complete: whether the result is to be a whole model.
+    """
+    if complete:
+        return [name for name in given if name not in _OTHERS[component]]
+    return [name for name in ADOPTED.get(component, ()) if name in given]
 
 
 def check_start(options: TrainingOptions, recipe: Recipe) -> None:
@@ -53,6 +86,8 @@ def check_start(options: TrainingOptions, recipe: Recipe) -> None:
     initial, sets = options.starting_folder(), options.clips()
     if initial is None and options.component in ("trajectory", "video"):
         recipe.of(options.component).training.require_whole()
+    if options.complete:
+        _check_complete(options, recipe, initial)
     folders = _folders(options, initial)
     for name, trained_by in _NEEDED[options.component].items():
         if name not in folders:
@@ -85,6 +120,26 @@ def check_start(options: TrainingOptions, recipe: Recipe) -> None:
         resolve_checkpoint(directory, options.resume_from_checkpoint)
 
 
+def _check_complete(options: TrainingOptions, recipe: Recipe, initial: Path | None) -> None:
+    """Whether the rest of a model goes with the component that is trained."""
+    if initial is None or options.image_to_video is not None:
+        raise InputError("complete", "the rest of a model comes from the one to start from", "give --initial-weights")
+    settings, given = read_index(initial)
+    other = [name for name in _OF_WEIGHTS if getattr(recipe.pipeline, name) != getattr(settings, name)]
+    if other:
+        raise InputError(
+            "complete",
+            f"{initial} has another {', '.join(other)} than recipe {recipe.name}",
+            "leave it out, or use the recipe that these weights were trained with",
+        )
+    if options.component == "painter" and "planner" in given and recipe.of("painter").adversarial_from:
+        raise InputError(
+            "complete",
+            f"the planner of {initial} draws shape codes, which would mean something else to the trained painter",
+            "give --set painter.adversarial_from=0, which leaves their encoder as it is",
+        )
+
+
 def lacking(recipe: Recipe, folder: Path, name: str, trained_by: str) -> InputError:
     """The error of a model folder without a component that is needed."""
     if trained_by in recipe.components:
@@ -99,7 +154,7 @@ def _folders(options: TrainingOptions, initial: Path | None) -> dict[str, Path]:
     found = {}
     if initial is not None:
         given = read_index(initial)[1]
-        found = {name: initial / name for name in ADOPTED.get(options.component, ()) if name in given}
+        found = {name: initial / name for name in adopted(options.component, given, options.complete)}
     if (options.out / INDEX).is_file():
         found |= {name: options.out / name for name in read_index(options.out, "out")[1]}
     return found

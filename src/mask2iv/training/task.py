@@ -107,6 +107,7 @@ class _Task:
                 from_video=options.image_to_video is not None,
                 cache_dir=options.cache,
                 add_words=options.add_words,
+                complete=options.complete,
             )
             started = time.time()
             with full_disk_reported(directory):

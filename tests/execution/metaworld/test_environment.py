@@ -34,3 +34,8 @@ def test_an_expert_is_filmed_and_its_masks_are_carried_out(tmp_path: Path, monke
         [True],
         [False],
     ]
+
+    told: list[str] = []
+    execute(out, ["rest"], [1000, 1001], None, tasks=["button-press"], cameras=["corner"], told=told.append)
+    assert [row["seed"] for row in read_journal(out, "rest")] == [1000, 1001]
+    assert told == ["rest: 0 of 2 done in all"]

@@ -34,6 +34,8 @@ PLANS = {
     "expert": "Meta-World's scripted policy",
 }
 """Whose plans are carried out."""
+PORTION = 5
+"""Layouts that are simulated together."""
 GUIDANCE, STEPS = 1.0, 4
 """Of stage 1. On the validation layout, more guidance put the part farther from where it goes, and 8 steps changed
 nothing."""
@@ -51,7 +53,10 @@ def execute(
     cameras: Sequence[str] = CAMERAS,
     told: Callable[[str], None] = print,
 ) -> None:
-    """Carry plans out, and write a journal of each: ``OUT/PLAN.jsonl``. What has a journal already is left out.
+    """Carry plans out, and write a journal of each: ``OUT/PLAN.jsonl``.
+
+    It grows by :data:`PORTION` layouts at a time. Episodes that it has already are left out: so a stopped call goes on,
+    and more layouts can follow.
 
     A plan is made again up to `replans` times from a new picture, where the last one has been carried out and the task
     is not done. Each row says after how many plans it was: so one run shows success without planning again, too.
@@ -71,28 +76,50 @@ def execute(
         InputError: unknown plans, or as :func:`~mask2iv.execution.metaworld.bridge.do_jobs`.
     """
     check_plans(plans)
-    simulate = partial(_experts, out / "work-expert", tasks, layouts, processes)
     for name in plans:
-        if (out / f"{name}.jsonl").is_file():
-            continue
-        trials = all_trials(tasks, cameras, layouts)
-        if name == "expert":
-            experts = simulate(())
-            for trial in trials:
-                found = experts[f"{trial.task.name}-{trial.seed}"]
-                trial.success, trial.steps = found["success"], found["steps"]
-        elif name == "rest":
-            _rest(trials, out / "work-rest", processes)
-        else:
-            planner = _planner(name, trials, partial(simulate, cameras), pipe, seed)
-            count = 1 if name.startswith("oracle") else 1 + replans
-            report = partial(_tell, told, name, trials)
-            run_trials(trials, planner, count, out / f"work-{name}", processes, report)
-        with atomic_write(out / f"{name}.jsonl") as temporary:
-            temporary.write_text("".join(json.dumps(trial.row()) + "\n" for trial in trials))
-        shutil.rmtree(out / f"work-{name}", ignore_errors=True)
-        _tell(told, name, trials)
+        for start in range(0, len(layouts), PORTION):
+            every = all_trials(tasks, cameras, layouts[start : start + PORTION])
+            rows = read_journal(out, name)
+            known = {(row["task"], row["camera"], row["seed"]) for row in rows}
+            trials = [one for one in every if (one.task.name, one.camera, one.seed) not in known]
+            if not trials:
+                continue
+            _carry_out(name, trials, out, pipe, replans, seed, processes, told)
+            with atomic_write(out / f"{name}.jsonl") as temporary:
+                rows += [trial.row() for trial in trials]
+                temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            shutil.rmtree(out / f"work-{name}", ignore_errors=True)
+            _tell(told, name, rows)
     shutil.rmtree(out / "work-expert", ignore_errors=True)
+
+
+def _carry_out(
+    name: str,
+    trials: Sequence[Trial],
+    out: Path,
+    pipe: Mask2IVPipeline | None,
+    replans: int,
+    seed: int,
+    processes: int,
+    told: Callable[[str], None],
+) -> None:
+    """Carry one of :data:`PLANS` out in trials, which change; the rest is of :func:`execute`."""
+    simulate = partial(_experts, out / "work-expert", trials, processes)
+    if name == "expert":
+        experts = simulate(filmed=False)
+        for trial in trials:
+            found = experts[f"{trial.task.name}-{trial.seed}"]
+            trial.success, trial.steps = found["success"], found["steps"]
+    elif name == "rest":
+        _rest(trials, out / "work-rest", processes)
+    else:
+        planner = _planner(name, trials, partial(simulate, filmed=True), pipe, seed)
+        count = 1 if name.startswith("oracle") else 1 + replans
+
+        def report(plans: int) -> None:
+            _tell(told, name, [trial.row() for trial in trials], plans)
+
+        run_trials(trials, planner, count, out / f"work-{name}", processes, report)
 
 
 def check_plans(plans: Sequence[str]) -> None:
@@ -107,9 +134,9 @@ def check_plans(plans: Sequence[str]) -> None:
     metaworld_python()
 
 
-def _tell(told: Callable[[str], None], name: str, trials: Sequence[Trial], plans: int | None = None) -> None:
-    when = "" if plans is None else f" after {plans} plans"
-    told(f"{name}: {sum(trial.success for trial in trials)} of {len(trials)} done{when}")
+def _tell(told: Callable[[str], None], name: str, rows: Sequence[Mapping[str, Any]], plans: int | None = None) -> None:
+    when = "in all" if plans is None else f"after {plans} plans"
+    told(f"{name}: {sum(row['success'] for row in rows)} of {len(rows)} done {when}")
 
 
 def _planner(
@@ -138,20 +165,19 @@ def _planner(
     return by_true_masks(labels) if name == "oracle" else by_truth(poses)
 
 
-def _experts(
-    work: Path, tasks: Sequence[str], layouts: Sequence[int], processes: int, cameras: Sequence[str]
-) -> dict[str, Any]:
-    """The experts' episodes: results by TASK-SEED, and the folder of their masks as these cameras see them."""
-    folder = work / ("films" if cameras else "episodes")
+def _experts(work: Path, trials: Sequence[Trial], processes: int, filmed: bool) -> dict[str, Any]:
+    """The experts' episodes: results by TASK-SEED, and the folder of their masks as the trials' cameras see them."""
+    folder = work / ("films" if filmed else "episodes")
     common: dict[str, Any] = {
         "kind": "record",
-        "cameras": list(cameras),
+        "cameras": list(dict.fromkeys(trial.camera for trial in trials)) if filmed else [],
         "films": 1,
         "frames": FRAMES,
         "pictures": False,
+        "size": list(SIZE) if filmed else None,
     }
-    common["size"] = list(SIZE) if cameras else None
-    jobs = [{"id": f"{task}-{seed}", "task": task, "seed": seed, **common} for task in tasks for seed in layouts]
+    episodes = dict.fromkeys((trial.task.name, trial.seed) for trial in trials)
+    jobs = [{"id": f"{task}-{seed}", "task": task, "seed": seed, **common} for task, seed in episodes]
     return {**do_jobs(jobs, folder, processes), "folder": folder}
 
 
