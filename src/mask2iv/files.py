@@ -63,6 +63,25 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_vacant(path: str | os.PathLike[str]) -> None:
+    """Check that a folder can appear in a place.
+
+    Raises:
+        InputError: ``path`` is a file, or a folder that is filled or cannot be read.
+    """
+    target = Path(os.path.abspath(path))
+    if os.path.exists(target) and not os.path.isdir(target):
+        raise InputError(str(target), "cannot be written: a file has this name", "choose another name")
+    try:
+        filled = target.is_dir() and any(target.iterdir())
+    except OSError as error:
+        raise InputError(str(target), f"cannot be written: {reason(error)}", "choose a writable place") from error
+    if filled:
+        raise InputError(
+            str(target), "this folder is not empty", "choose another one, remove it, or ask to overwrite it"
+        )
+
+
 @contextmanager
 def atomic_directory(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
     """Yields a temporary folder beside ``path``; moves it to ``path`` when the block succeeds, else removes it.
@@ -74,14 +93,10 @@ def atomic_directory(path: str | os.PathLike[str], overwrite: bool = False) -> I
         InputError: ``path`` is a file, or a filled folder without ``overwrite``, or cannot be written.
     """
     target = Path(os.path.abspath(path))
-    if os.path.exists(target) and not os.path.isdir(target):
-        raise InputError(str(target), "cannot be written: a file has this name", "choose another name")
+    if not overwrite or not target.is_dir():
+        check_vacant(target)
     temporary, retired = _sibling(target), _sibling(target)
     try:
-        if not overwrite and os.path.isdir(target) and any(target.iterdir()):
-            raise InputError(
-                str(target), "this folder is not empty", "choose another one, remove it, or ask to overwrite it"
-            )
         if target.parent.is_dir():
             remove_leftovers(target.parent, target.stem, target.suffix)
         temporary.mkdir(parents=True)

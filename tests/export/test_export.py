@@ -13,6 +13,9 @@ from mask2iv.data.masks.beside import open_masks
 from mask2iv.data.shards import ShardedClips
 from mask2iv.data.store import ClipSet
 from mask2iv.files import copy_linked
+from mask2iv.generation.inputs import read_scene
+from mask2iv.generation.jobs.file import read_jobs
+from mask2iv.generation.options import Fitting
 
 
 def export(kind: str, clips: Path, out: Path, *flags: str) -> int:
@@ -84,3 +87,16 @@ def test_what_is_no_clips_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "--limit: must be at least 1" in capsys.readouterr().err
     assert export("webdataset", tmp_path, tmp_path / "out", "--shard-size", "many") == 2
     assert "--shard-size" in capsys.readouterr().err
+
+
+def test_jobs_begin_with_a_clips_first_frame(tiny_clips: Path, tmp_path: Path) -> None:
+    assert main(["export", "jobs", str(tiny_clips), "--given", "both", "--out", str(tmp_path / "jobs")]) == 0
+    jobs = read_jobs(tmp_path / "jobs" / "jobs.jsonl", 0, Fitting())
+    for clip, job in zip(ClipSet(tiny_clips), jobs, strict=True):
+        scene = read_scene(job.scene).scene
+        assert (job.id, scene.prompt) == (clip.clip_id, clip.caption)
+        assert (scene.image == clip.image).all()
+        assert (scene.object_mask == clip.object_mask).all()
+        assert scene.target_mask is not None
+        assert (scene.target_mask == clip.target_mask).all()
+        assert (scene.actor_mask is not None) == clip.trajectory.actor[0].any()

@@ -28,6 +28,8 @@ EPISODES_PER_CHUNK = 1000
 CAMERA = "observation.images.main"
 MASKS = "observation.masks"
 """Feature of the label pictures of sets that this program writes."""
+STATE, ACTION = "observation.state", "action"
+"""Features of sets whose clips were executed by an arm."""
 OWN_FORMAT = "mask2iv-lerobot"
 
 INFO_PATH = "meta/info.json"
@@ -75,6 +77,7 @@ class OwnEpisode(TypedDict):
     synthetic: bool
     contact: list[int] | None
     metadata: dict[str, Any]
+    motion: NotRequired[dict[str, Any] | None]
 
 
 class Own(TypedDict):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mask2iv.data.lerobot import CAMERA, MASKS
+from mask2iv.data.lerobot import ACTION, CAMERA, MASKS, STATE
 from mask2iv.export.clips import Exported
 
 _MADE = {
@@ -39,6 +39,7 @@ def card(info: Mapping[str, Any], made: str, clips: Sequence[Exported]) -> str:
         "",
         f"- `{CAMERA}`: the video",
         f"- `{MASKS}`: lossless pictures; background black, actor green, object red, second actor blue",
+        *_moved(clips[0]),
         "- `meta/mask2iv.json`: of each episode the clip's name, verb, object, actor and split",
         "",
         "Provenance:",
@@ -48,3 +49,16 @@ def card(info: Mapping[str, Any], made: str, clips: Sequence[Exported]) -> str:
         "```",
     ]
     return "\n".join([*head, "", *text, ""])
+
+
+def _moved(first: Exported) -> list[str]:
+    if first.motion is None:
+        return []
+    names, seconds = ", ".join(first.motion.names), first.motion.action_seconds
+    return [
+        f"- `{STATE}`: measured while an arm executed the clip in a physics simulation: {names}; radians, and metres "
+        "between the jaws",
+        f"- `{ACTION}`: the command that leads to the next frame, in the same order; a distance below 0 closes with "
+        f"force. An action takes {seconds:g} s.",
+        "- `meta/rejected.json`: clips that could not be executed within the arm's limits, and why",
+    ]

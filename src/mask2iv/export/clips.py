@@ -16,6 +16,7 @@ from mask2iv.data.join import check_alike
 from mask2iv.data.splits import open_clips, split_folders
 from mask2iv.data.store import SIMULATOR, ClipSet, ClipSetWriter
 from mask2iv.errors import InputError
+from mask2iv.export.motions import Motion
 from mask2iv.media.videos import read_video
 from mask2iv.trajectories.storage import load_trajectory
 
@@ -34,12 +35,14 @@ class Exported:
         index: its place there.
         split: its split; None where there are none.
         synthetic: whether a simulator or a model made it.
+        motion: what the arm does in it; None where that is not known.
     """
 
     clips: ClipSet
     index: int
     split: str | None
     synthetic: bool
+    motion: Motion | None = None
 
     @property
     def row(self) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from mask2iv.data.parquet import pyarrow
 from mask2iv.errors import InputError
 from mask2iv.export.card import card
 from mask2iv.export.clips import Exported
+from mask2iv.export.motions import Motion
 from mask2iv.export.statistics import Counts, of_numbers, of_pictures, picture_counts
 from mask2iv.files import atomic_directory, disk_faults, write_json
 from mask2iv.media.encoding import Encoder, Encoding, takes_av1
@@ -34,36 +35,50 @@ _DATA_MB, _VIDEO_MB = 100, 200
 _KEYFRAMES = 2
 _CRF = {"av1": 30, "h264": 18}
 _PICTURES = (layout.CAMERA, layout.MASKS)
+_VECTORS = (layout.STATE, layout.ACTION)
 
 
-def export_lerobot(clips: Sequence[Exported], out: Path, codec: Codec = "auto", crf: int | None = None) -> None:
+def export_lerobot(
+    clips: Sequence[Exported],
+    out: Path,
+    codec: Codec = "auto",
+    crf: int | None = None,
+    beside: Mapping[str, Any] | None = None,
+) -> None:
     """Writes clips as episodes, in their order; same clips, same bytes.
 
     Videos are AV1 (crf 30, a key frame every second frame, 4:2:0), as the lerobot package writes them, where that can
-    be encoded here; else H.264. Frames of an odd side keep their size as H.264 4:4:4.
+    be encoded here; else H.264. Frames of an odd side keep their size as H.264 4:4:4. Clips with a motion get
+    ``observation.state`` and ``action``.
 
     Args:
         clips: of one size and rate; see :func:`~mask2iv.export.clips.listed`.
         out: a folder that does not exist or is empty.
         codec: "auto" as above.
         crf: quality; None for the codec's default.
+        beside: other JSON files to write into ``meta``, by name.
 
     Raises:
-        InputError: no clips, a rate that is no whole number, a codec that cannot be had, a damaged clip, or a folder
-            that cannot be written.
+        InputError: no clips, motions of some clips alone or of several arms, a rate that is no whole number, a codec
+            that cannot be had, a damaged clip, or a folder that cannot be written.
     """
     if not clips:
         raise InputError("clips", "there are none")
     first = clips[0].clips
     if not float(first.fps).is_integer():
         raise InputError("fps", f"LeRobot data sets have a whole number of frames per second, found {first.fps:g}")
+    arms = {None if one.motion is None else (one.motion.robot, one.motion.names) for one in clips}
+    if len(arms) > 1:
+        raise InputError("clips", "all must have a motion, of the same arm, or none")
     encoding = _encoding(first.size, codec, crf)
     with atomic_directory(out) as folder, disk_faults(out):
-        writer = _Writer(folder, first.size, int(first.fps), encoding)
+        writer = _Writer(folder, first.size, int(first.fps), encoding, clips[0].motion)
         with writer.files():
             for number, one in enumerate(tqdm(clips, unit="clip", desc="lerobot")):
                 writer.add(number, one)
         writer.finish(clips)
+        for name, value in (beside or {}).items():
+            write_json(folder / "meta" / name, value)
 
 
 def _encoding(size: tuple[int, int], codec: Codec, crf: int | None) -> Encoding:
@@ -88,18 +103,22 @@ class _Writer:
         size: (H, W) of the frames.
         fps: their rate.
         encoding: of the videos.
+        motion: of the first clip; None where they have none.
     """
 
-    def __init__(self, folder: Path, size: tuple[int, int], fps: int, encoding: Encoding) -> None:
+    def __init__(
+        self, folder: Path, size: tuple[int, int], fps: int, encoding: Encoding, motion: Motion | None
+    ) -> None:
         self._folder, self._size, self._fps, self._encoding = folder, size, fps, encoding
-        self._arrow = pyarrow()
-        self._schema = _schema(self._arrow)
+        self._arrow, self._motion = pyarrow(), motion
+        self._vectors = {} if motion is None else dict.fromkeys(_VECTORS, len(motion.names))
+        self._schema = _schema(self._arrow, self._vectors)
         self._tasks: dict[str, int] = {}
         self._episodes: list[dict[str, Any]] = []
         self._own: list[dict[str, Any]] = []
         self._frames = 0
         self._counts: dict[str, Counts] = {key: np.zeros((3, 256), dtype=np.int64) for key in _PICTURES}
-        self._numbers: dict[str, list[Any]] = {name: [] for name in layout.COLUMNS}
+        self._numbers: dict[str, list[Any]] = {name: [] for name in (*layout.COLUMNS, *self._vectors)}
         # Index, frames so far or bytes so far, and writer of the open video and table.
         self._video: tuple[int, int, Encoder] | None = None
         self._table: tuple[int, int, Any] | None = None
@@ -130,6 +149,8 @@ class _Writer:
             "index": np.arange(self._frames, self._frames + count),
             "task_index": np.full(count, task),
         }
+        if one.motion is not None:
+            columns |= {layout.STATE: one.motion.states, layout.ACTION: one.motion.actions}
         video, start = self._add_video(clip.video)
         table = self._add_table(pictures[layout.MASKS], columns)
         row: dict[str, Any] = {
@@ -153,6 +174,8 @@ class _Writer:
         contact = one.row["contact"]
         own |= {"split": one.split, "synthetic": one.synthetic}
         own |= {"contact": None if contact is None else [int(value) for value in contact]}
+        if one.motion is not None:
+            own["motion"] = {**one.motion.about, "action_seconds": one.motion.action_seconds}
         self._own.append({**own, "metadata": one.row["metadata"]})
         self._frames += count
 
@@ -183,11 +206,15 @@ class _Writer:
         video |= {"has_audio": False, "is_depth_map": False}
         features: dict[str, Any] = {layout.CAMERA: {"dtype": "video", **shape, "info": video}}
         features[layout.MASKS] = {"dtype": "image", **shape}
+        if self._motion is not None:
+            names = list(self._motion.names)
+            features |= {key: {"dtype": "float32", "shape": [len(names)], "names": names} for key in _VECTORS}
         for name in layout.COLUMNS:
             features[name] = {"dtype": _dtype(name), "shape": [1], "names": None}
+        robot = "simulated" if made == "all" else None
         return {
             "codebase_version": layout.VERSION,
-            "robot_type": "simulated" if made == "all" else None,
+            "robot_type": robot if self._motion is None else self._motion.robot,
             "total_episodes": len(clips),
             "total_frames": self._frames,
             "total_tasks": len(self._tasks),
@@ -245,7 +272,10 @@ class _Writer:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._table = index, 0, self._arrow.parquet.ParquetWriter(path, self._schema)
         index, size, writer = self._table
-        writer.write_table(self._arrow.Table.from_pydict({layout.MASKS: pictures, **columns}, schema=self._schema))
+        lists = self._arrow.FixedSizeListArray
+        vectors = {key: lists.from_arrays(columns[key].ravel(), size) for key, size in self._vectors.items()}
+        rows = {layout.MASKS: pictures, **columns, **vectors}
+        writer.write_table(self._arrow.Table.from_pydict(rows, schema=self._schema))
         self._table = index, size + sum(len(one["bytes"] or b"") for one in pictures), writer
         return index
 
@@ -291,12 +321,15 @@ def _dtype(column: str) -> str:
     return "float32" if column == "timestamp" else "int64"
 
 
-def _schema(arrow: Any) -> Any:
-    """Of the tables of frames; `datasets` finds there that the masks are pictures."""
+def _schema(arrow: Any, vectors: Mapping[str, int]) -> Any:
+    """Of the tables of frames; `datasets` finds there that the masks are pictures, and how long vectors are."""
     picture = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
     kinds = {name: getattr(arrow, _dtype(name))() for name in layout.COLUMNS}
     features: dict[str, Any] = {layout.MASKS: {"_type": "Image"}}
     features |= {name: {"dtype": _dtype(name), "_type": "Value"} for name in layout.COLUMNS}
+    number = {"dtype": "float32", "_type": "Value"}
+    features |= {key: {"feature": number, "length": size, "_type": "Sequence"} for key, size in vectors.items()}
+    kinds |= {key: arrow.list_(arrow.float32(), size) for key, size in vectors.items()}
     described = json.dumps({"info": {"features": features}})
     return arrow.schema([(layout.MASKS, picture), *kinds.items()], metadata={"huggingface": described})
 

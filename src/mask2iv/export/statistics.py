@@ -42,8 +42,8 @@ def of_pictures(counts: Counts, frames: int) -> dict[str, Any]:
 
 
 def of_numbers(values: NDArray[Any]) -> dict[str, Any]:
-    """Statistics of numbers [N]: lists of one number, and ``count``."""
-    wide = values.astype(np.float64)
-    found: dict[str, Any] = {"min": wide.min(), "max": wide.max(), "mean": wide.mean(), "std": wide.std()}
-    found |= {name: np.quantile(wide, share) for name, share in QUANTILES.items()}
-    return {**{name: [float(value)] for name, value in found.items()}, "count": [len(wide)]}
+    """Statistics of numbers [N] or [N, D]: lists of one number or of D, and ``count``."""
+    wide = values.astype(np.float64).reshape(len(values), -1)
+    found = {"min": wide.min(axis=0), "max": wide.max(axis=0), "mean": wide.mean(axis=0), "std": wide.std(axis=0)}
+    found |= {name: np.quantile(wide, share, axis=0) for name, share in QUANTILES.items()}
+    return {**{name: value.tolist() for name, value in found.items()}, "count": [len(wide)]}

@@ -8,12 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mask2iv.contract import BoolArray
 from mask2iv.execution.benchmark import SceneOfClip
-from mask2iv.execution.demonstrations.frames import Demonstration, demonstrate, frame_steps, pictures
+from mask2iv.execution.demonstrations.clips import actions_succeed
+from mask2iv.execution.demonstrations.frames import Demonstration, Film, demonstrate, frame_steps, pictures
 from mask2iv.execution.demonstrations.limits import REASONS, Limits
+from mask2iv.execution.demonstrations.matching import match
 from mask2iv.execution.physics.recording import Phase, Recording
 from mask2iv.execution.physics.success import judge
-from mask2iv.execution.physics.trial import SLOWER, Trial
+from mask2iv.execution.physics.trial import Trial
 from mask2iv.execution.plan import MotionPlan
 from mask2iv.sim.benchmark import BENCHMARKS, read_record
 from mask2iv.sim.world.render import Renderer
@@ -37,10 +40,10 @@ def scene(renderer: Renderer) -> SceneOfClip:
 
 
 @pytest.fixture(scope="module")
-def run(scene: SceneOfClip) -> tuple[Trial, MotionPlan, Demonstration]:
+def run(scene: SceneOfClip, renderer: Renderer) -> tuple[Trial, MotionPlan, Demonstration]:
     trial = scene.trial()
     plan = scene.plan("oracle", scene.clip.trajectory, trial)
-    return trial, plan, demonstrate(trial, plan, scene.clip.fps)
+    return trial, plan, demonstrate(trial, plan, scene.clip.fps, Film(scene.clip.trajectory, renderer))
 
 
 def test_states_and_actions_of_a_film(scene: SceneOfClip, run: tuple[Trial, MotionPlan, Demonstration]) -> None:
@@ -65,22 +68,25 @@ def test_states_and_actions_of_a_film(scene: SceneOfClip, run: tuple[Trial, Moti
 
 
 def test_actions_alone_do_the_task_again(scene: SceneOfClip, run: tuple[Trial, MotionPlan, Demonstration]) -> None:
-    trial = scene.trial()
-    trial.begin()
-    for action in run[2].actions:
-        trial.act(action, SLOWER / scene.clip.fps)
-    assert judge(scene.task, trial.outcome()).done
+    shown = run[2]
+    assert actions_succeed(scene, shown, scene.clip.fps)
+    still = replace(shown, actions=np.repeat(shown.actions[:1], 16, axis=0))
+    assert not actions_succeed(scene, still, scene.clip.fps)
 
 
-def test_pictures_show_the_film(
+def test_the_arm_is_where_the_film_shows_it(
     scene: SceneOfClip, run: tuple[Trial, MotionPlan, Demonstration], renderer: Renderer
 ) -> None:
-    trial, _, shown = run
+    trial, plan, shown = run
     made = pictures(trial, shown, renderer)
     assert made.shape == scene.clip.video.shape
-    # Both begin with the same scene.
-    first = np.abs(made[0].astype(float) - scene.clip.video[0]).mean()
-    assert first < 6 < np.abs(made[-1].astype(float) - scene.clip.video[0]).mean() + 3
+    assert np.abs(made[0].astype(float) - scene.clip.video[0]).mean() < 6
+    assert plan.contact is not None
+    film, touch = scene.clip.trajectory.actor, plan.contact.touch
+    masks = trial.arm_masks(shown.recording.qpos[shown.steps], renderer)
+    overlap = (film & masks).sum(axis=(1, 2)) / (film | masks).sum(axis=(1, 2))
+    assert overlap[0] > 0.95
+    assert overlap[:touch].mean() > 0.5
 
 
 def _recording(phases: list[Phase]) -> Recording:
@@ -103,13 +109,32 @@ def _recording(phases: list[Phase]) -> Recording:
 
 def test_phases_fill_the_frames_that_they_belong_to() -> None:
     made = _recording([Phase.COME] * 11 + [Phase.HANDLE] * 12 + [Phase.LEAVE] * 21)
-    even = np.linspace(0, 1, 6)
-    steps = frame_steps(made, touch=5, release=8, count=13, pace=even)
-    assert steps.tolist() == [0, 2, 4, 6, 8, 10, 15, 18, 22, 28, 33, 37, 42]
-    # By itself the pace is that of a reach: slow, fast, slow.
-    assert np.diff(frame_steps(made, 5, 8, 13)[:6]).tolist() == [1, 3, 3, 3, 0]
+    steps = frame_steps(made, touch=5, release=8, count=13)
+    # A reach is slow, fast, slow; what is handled goes evenly.
+    assert steps.tolist() == [0, 1, 4, 7, 10, 10, 15, 18, 22, 28, 33, 37, 42]
     # Held from the start, there is nothing to come for: the first frame is when the grip is tight.
     assert frame_steps(made, 0, 12, 13)[0] == 10
+
+
+def _bars(places: list[int]) -> BoolArray:
+    masks = np.zeros((len(places), 8, 40), dtype=np.bool_)
+    for mask, place in zip(masks, places, strict=True):
+        mask[:, place : place + 6] = True
+    return masks
+
+
+def test_frames_are_matched_by_the_arms_masks() -> None:
+    arm, joints, even = _bars(list(range(31))), np.zeros((31, 1)), np.linspace(0, 1, 6)
+    film = _bars([0, 20, 21, 22, 23, 30])
+    assert match(arm, film, joints, 1.0, even).tolist() == [0, 20, 21, 22, 23, 30]
+    # It never goes back, and where the film does not show the arm it keeps the usual pace.
+    back = match(arm, _bars([0, 20, 4, 22, 23, 30]), joints, 1.0, even)
+    assert (np.diff(back) >= 0).all()
+    film[1:5] = False
+    assert match(arm, film, joints, 1.0, even).tolist() == [0, 6, 12, 18, 24, 30]
+    # A film that is faster than the arm is followed as fast as the arm can.
+    rushed = match(arm, _bars([0, 1, 2, 28, 29, 30]), np.arange(31.0)[:, None], 7.0, even)
+    assert np.diff(rushed).max() <= 7
 
 
 @pytest.mark.parametrize(

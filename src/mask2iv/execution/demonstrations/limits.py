@@ -22,6 +22,7 @@ REASONS = {
     "overload": "an actuator is at the limit of its force for too long",
     "collision": "the arm presses against the table or clutter",
     "lost": "the object slips out of the gripper that should hold it",
+    "unsuccessful": "the action is not done, or not the scene's (only where successes alone are asked for)",
 }
 """Name -> why an execution is no demonstration."""
 
@@ -32,6 +33,10 @@ class Violation(NamedTuple):
     reason: str
     found: float
     allowed: float
+
+    def __str__(self) -> str:
+        numbers = f" ({self.found:g}, allowed {self.allowed:g})" if self.allowed else ""
+        return f"{self.reason}: {REASONS[self.reason]}{numbers}"
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mask2iv.contract import UInt8Array
+from mask2iv.contract import BoolArray, UInt8Array
 from mask2iv.execution.physics.arm import Arm
 from mask2iv.execution.physics.recording import Phase, Recorder, Recording
 from mask2iv.execution.physics.stage import TIMESTEP, DynamicBuilder
@@ -138,21 +140,27 @@ class Trial:
         return self._recorder.recording()
 
     def pictures(self, qpos: Array, renderer: Renderer) -> UInt8Array:
-        """The scene in recorded states, from its camera: uint8 [K, H, W, 3].
-
-        The scene is left as it is.
+        """The scene in recorded states, from its camera: uint8 [K, H, W, 3]. The scene is left as it is.
 
         Args:
             qpos: [K, Q], of a recording.
             renderer: of the configuration's size.
         """
+        return self._shown(qpos, renderer, renderer.picture)
+
+    def arm_masks(self, qpos: Array, renderer: Renderer) -> BoolArray:
+        """Where the arm is seen in recorded states: bool [K, H, W]; arguments as of :meth:`pictures`."""
+        arm = [i for part in range(len(self.robot.parts)) for i in self.stage.all_ids(f"actor{part}")]
+        return np.isin(self._shown(qpos, renderer, renderer.ids), arm)
+
+    def _shown(self, qpos: Array, renderer: Renderer, what: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
         renderer.load(self.model)
         shown = mujoco.MjData(self.model)
         found = []
         for one in qpos:
             shown.qpos[:] = one
             mujoco.mj_forward(self.model, shown)
-            found.append(renderer.picture(shown))
+            found.append(what(shown))
         return np.stack(found)
 
     def replay(self, renderer: Renderer | None = None, fps: float = 8.0) -> Outcome:
