@@ -1,8 +1,8 @@
-"""Trajectories of boxes, whose measures can be worked out by hand."""
+"""Masks and trajectories of boxes, whose measures can be worked out by hand."""
 
 import numpy as np
 
-from mask2iv.contract import Label, Trajectory
+from mask2iv.contract import BoolArray, Label, Trajectory
 
 HEIGHT, WIDTH = 60, 80
 DIAGONAL = 100.0
@@ -19,3 +19,10 @@ def boxes(objects: Corners, actors: Corners | None = None) -> Trajectory:
         if corner is not None:
             frame[corner[0] : corner[0] + 10, corner[1] : corner[1] + 10] = Label.OBJECT
     return Trajectory(labels)
+
+
+def square(size: int, top: int, left: int, side: int) -> BoolArray:
+    """A mask [size, size] of a square whose top left corner is given."""
+    mask = np.zeros((size, size), dtype=np.bool_)
+    mask[top : top + side, left : left + side] = True
+    return mask

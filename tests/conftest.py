@@ -53,8 +53,8 @@ def encoding() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def trees() -> ModuleType:
-    """Builders of miniature HOI4D and BridgeData V2 trees, tests/curation/trees.py."""
-    return _module(TESTS / "curation" / "trees.py")
+    """Builders of miniature HOI4D and BridgeData V2 trees, tests/curation/sources/trees.py."""
+    return _module(TESTS / "curation" / "sources" / "trees.py")
 
 
 @pytest.fixture(scope="session")

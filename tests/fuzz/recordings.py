@@ -32,7 +32,8 @@ def build(root: Path, clips: Sequence[Clip], call: Callable[..., None], load: Ca
         load: loads a file of the tests as a module.
     """
     tests = Path(__file__).parents[1]
-    trees, lerobot = load(tests / "curation" / "trees.py"), load(tests / "curation" / "lerobot_sets.py")
+    makers = tests / "curation" / "sources"
+    trees, lerobot = load(makers / "trees.py"), load(makers / "lerobot_sets.py")
     for number in range(3):
         place = root / f"bridge/toys/push/00/2023/raw/traj_group0/traj{number}"
         trees.write_bridge_trajectory(place, frames=8 + number)

@@ -18,7 +18,7 @@ pytest.importorskip("mujoco", reason="the sim extra is not installed")
 pytest.importorskip("pyarrow", reason="the data extra is not installed")
 HERE = Path(__file__).parent
 TESTS = HERE.parent
-WORLD_MAKERS = ("conftest.py", "golden/checkpoints.py", "curation/trees.py", "curation/lerobot_sets.py")
+WORLD_MAKERS = ("conftest.py", "golden/checkpoints.py", "curation/sources/trees.py", "curation/sources/lerobot_sets.py")
 
 
 @pytest.fixture(scope="session")

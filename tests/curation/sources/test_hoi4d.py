@@ -23,7 +23,7 @@ from mask2iv.curation.sources.interfaces import ListedSplit, Problem, Recording,
 from mask2iv.errors import InputError
 
 Tree = tuple[Path, Mapping[str, str]]
-META = Path(__file__).parents[2] / ".." / "shared" / "data" / "hoi4d_meta"
+META = Path(__file__).parents[3] / ".." / "shared" / "data" / "hoi4d_meta"
 
 
 def recordings_of(source: Hoi4dSource) -> dict[str, Recording]:

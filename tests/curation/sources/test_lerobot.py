@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.curation.lerobot_sets import FPS, LENGTHS, SIZE, TOP, WRIST, frame, write_second, write_third
+from tests.curation.sources.lerobot_sets import FPS, LENGTHS, SIZE, TOP, WRIST, frame, write_second, write_third
 
 from mask2iv.curation.running.ledger import LEDGER
 from mask2iv.curation.running.record import MANIFEST, write_manifest

@@ -8,21 +8,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.curation.running.runs import contents
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 PROGRAM = """
 import sys
 from pathlib import Path
 from ray.cluster_utils import Cluster
 from mask2iv.curation.running.run import curate
-from mask2iv.curation.running.settings import CurationConfig
-from mask2iv.data.folder import FolderConfig
 from mask2iv.scaling.processes import ProcessCrew
 from mask2iv.scaling.ray import RayCrew
-from tests.curation.troubles import SIZE, DrawnSource
+from tests.curation.running.runs import CONFIG
+from tests.curation.running.troubles import DrawnSource
 
-config = CurationConfig(cut=FolderConfig(SIZE, 4, 8.0), motion_share=0.0)
 source, out = DrawnSource(Path(sys.argv[1])), Path(sys.argv[2])
 small = {"num_cpus": 1, "object_store_memory": 100 * 1024 * 1024}
 cluster = Cluster(initialize_head=True, head_node_args=small)
@@ -39,15 +38,10 @@ class Losing(DrawnSource):
             yield entry
 
 crew = RayCrew(cluster.address, 2)
-result = curate(Losing(source.root), out / "disturbed", config, crew)
+result = curate(Losing(source.root), out / "disturbed", CONFIG, crew)
 print("failures", len(result.failures), "clips", result.clips)
-curate(source, out / "quiet", config, ProcessCrew(1))
+curate(source, out / "quiet", CONFIG, ProcessCrew(1))
 """
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.mark.slow
