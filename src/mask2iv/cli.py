@@ -269,15 +269,17 @@ def _warnings_on_one_line(command: type) -> Iterator[None]:
 
 
 def worded(error: InputError | InputWarning, command: type | None) -> str:
-    """An error as the command line words it: a field that is a flag of the command is named as one."""
-    # A path may begin like a flag: "out/metrics.json".
-    found = re.match(r"\w+(?=$|[ :(])", error.field)
-    name = found[0] if found else ""
+    """An error as the command line words it: the fields in it that are flags of the command are named as such."""
     flags = set() if command is None else flags_of(command)
-    flag = name if name in flags else _SHORTER.get(name)
-    if flag not in flags:
-        return str(error)
-    return str(error.about(f"--{flag.replace('_', '-')}{error.field[len(name) :]}"))
+
+    def flag(found: re.Match[str]) -> str:
+        name = found["name"] if found["name"] in flags else _SHORTER.get(found["name"], "")
+        return f"--{name.replace('_', '-')}" if name in flags else found[0]
+
+    # A path may begin like a flag: "out/metrics.json".
+    field = re.sub(r"^(?P<name>\w+)(?=$|[ :(])", flag, error.field)
+    problem, remedy = (re.sub(r"`(?P<name>\w+)`", flag, text) for text in (error.problem, error.remedy))
+    return str(type(error)(field, problem, remedy))
 
 
 def flags_of(command: type) -> set[str]:

@@ -11,8 +11,8 @@ from typing import Self
 class _InputMessage(Exception):
     """Something about the user's input.
 
-    The names in it are Python's. Each user interface rewords them: the command line turns ``field``
-    into a flag; a page shows it beside the control.
+    The names in it are Python's; in ``problem`` and ``remedy`` they stand in backquotes. Each user interface rewords
+    them: the command line turns them into flags; a page shows ``field`` beside the control.
 
     Args:
         field: what is wrong: a parameter ("object_mask"), a dotted configuration key ("pipeline.height") or a file's

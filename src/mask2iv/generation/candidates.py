@@ -97,6 +97,6 @@ def check_candidates(candidates: int, keep: int, samples: int = 1) -> None:
     if not 1 <= candidates <= MOST:
         raise InputError("candidates", f"must be between 1 and {MOST}, found {candidates}")
     if candidates > 1 and samples != 1:
-        raise InputError("samples", "--candidates draws several, too", "leave one of them out")
+        raise InputError("samples", "`candidates` draws several, too", "give one of the two")
     if keep < 1 or keep > candidates:
         raise InputError("keep", f"must be between 1 and the {candidates} candidates, found {keep}")

@@ -230,7 +230,7 @@ def check_same_picture(image: Path, trajectory: Path) -> None:
         raise InputError(
             "image",
             f"{trajectory} was made for another picture, {path}",
-            "give that one, or say --any-picture if this one is meant",
+            "give that one, or `any_picture` if this one is meant",
         )
 
 

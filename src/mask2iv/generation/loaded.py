@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mask2iv.contract import Placement, Trajectory, UInt8Array
 from mask2iv.devices import pick_device
-from mask2iv.errors import InputError
+from mask2iv.errors import InputError, warn
 from mask2iv.generation.acceleration import Acceleration, enough_memory
 from mask2iv.generation.candidates import Candidate, draw_candidates
 from mask2iv.generation.options import Fitting, GuidanceOptions, Sampling
@@ -177,7 +177,7 @@ class LoadedModel:
             if read != prompt:
                 print(f'mask2iv: prompt: "{prompt}" read as "{read}"', file=sys.stderr)
         for problem in self.pipeline.prompts.problems(given):
-            print(f"mask2iv: warning: --prompt: {problem}", file=sys.stderr)
+            warn("prompt", problem)
 
     def prompt_record(self, prompt: str | None) -> dict[str, Any]:
         """A prompt for the manifest: as given, and where that differs as it is read and what of it is cut off."""

@@ -123,7 +123,7 @@ def check_start(options: TrainingOptions, recipe: Recipe) -> None:
 def _check_complete(options: TrainingOptions, recipe: Recipe, initial: Path | None) -> None:
     """Whether the rest of a model goes with the component that is trained."""
     if initial is None or options.image_to_video is not None:
-        raise InputError("complete", "the rest of a model comes from the one to start from", "give --initial-weights")
+        raise InputError("complete", "the rest of a model comes from the one to start from", "give `initial_weights`")
     settings, given = read_index(initial)
     other = [name for name in _OF_WEIGHTS if getattr(recipe.pipeline, name) != getattr(settings, name)]
     if other:
@@ -136,7 +136,7 @@ def _check_complete(options: TrainingOptions, recipe: Recipe, initial: Path | No
         raise InputError(
             "complete",
             f"the planner of {initial} draws shape codes, which would mean something else to the trained painter",
-            "give --set painter.adversarial_from=0, which leaves their encoder as it is",
+            "set painter.adversarial_from to 0, which leaves their encoder as it is",
         )
 
 

@@ -103,7 +103,7 @@ def test_a_deadly_job_takes_no_other_of_its_batch_along(
     ("flags", "message"),
     [
         (("--workers", "-1"), "--workers: must be 0 (one per core) or more, found -1"),
-        (("--gpus-per-worker", "1"), "--gpus-per-worker: is for Ray actors; add --ray local"),
+        (("--gpus-per-worker", "1"), "--gpus-per-worker: is for Ray actors; give --ray"),
         (("--gpus-per-worker", "-1", "--ray", "local"), "--gpus-per-worker: must be 0 or more, found -1"),
         (("--ray", "local", "--device", "cuda"), "--gpus-per-worker: actors on a GPU need a share of one"),
     ],

@@ -214,7 +214,7 @@ class _Run:
             raise InputError(
                 "source",
                 f"{len(gone)} of the set's recordings are no longer there, the first is {gone[0]}",
-                "bring them back, or give --prune to take their clips out",
+                "bring them back, or give `prune` to take their clips out",
             )
         if gone:
             (self._out / _HEADER).unlink(missing_ok=True)

@@ -59,15 +59,15 @@ class Workers:
     gpus: float = 0.0
 
     def sampling(self, asked: Sampling) -> Sampling:
-        """The flags for each worker.
+        """The options of each worker.
 
         Raises:
-            InputError: names the flags that do not go together.
+            InputError: names the one that does not go with the others.
         """
         if not 0 <= self.gpus < float("inf"):
             raise InputError("gpus_per_worker", f"must be 0 or more, found {self.gpus:g}")
         if self.gpus and self.ray is None:
-            raise InputError("gpus_per_worker", "is for Ray actors", "add --ray local, or leave it out")
+            raise InputError("gpus_per_worker", "is for Ray actors", "give `ray`, or leave it out")
         if self.ray is not None:
             if self.gpus:
                 return asked
@@ -82,7 +82,7 @@ class Workers:
             raise InputError(
                 "workers",
                 "several processes compute on processors, and there is a GPU",
-                "give --device cpu, or --ray local --gpus-per-worker 1",
+                "choose the `device` cpu, or give `ray` and `gpus_per_worker`",
             )
         import torch
 
