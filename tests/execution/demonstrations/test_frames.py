@@ -95,6 +95,7 @@ def _recording(phases: list[Phase]) -> Recording:
     tool[:, 0, 3] = np.arange(count) * 0.01
     return Recording(
         phase=np.array(phases, dtype=np.uint8),
+        followed=np.arange(count),
         state=np.zeros((count, 7)),
         command=np.zeros((count, 7)),
         tool=tool,
@@ -111,7 +112,7 @@ def test_phases_fill_the_frames_that_they_belong_to() -> None:
     made = _recording([Phase.COME] * 11 + [Phase.HANDLE] * 12 + [Phase.LEAVE] * 21)
     steps = frame_steps(made, touch=5, release=8, count=13)
     # A reach is slow, fast, slow; what is handled goes evenly.
-    assert steps.tolist() == [0, 1, 4, 7, 10, 10, 15, 18, 22, 28, 33, 37, 42]
+    assert steps.tolist() == [0, 1, 4, 7, 10, 10, 14, 18, 22, 28, 33, 37, 42]
     # Held from the start, there is nothing to come for: the first frame is when the grip is tight.
     assert frame_steps(made, 0, 12, 13)[0] == 10
 
@@ -126,14 +127,17 @@ def _bars(places: list[int]) -> BoolArray:
 def test_frames_are_matched_by_the_arms_masks() -> None:
     arm, joints, even = _bars(list(range(31))), np.zeros((31, 1)), np.linspace(0, 1, 6)
     film = _bars([0, 20, 21, 22, 23, 30])
-    assert match(arm, film, joints, 1.0, even).tolist() == [0, 20, 21, 22, 23, 30]
+    assert match(arm, film, joints, 1.0, even, 30).tolist() == [0, 20, 21, 22, 23, 30]
     # It never goes back, and where the film does not show the arm it keeps the usual pace.
-    back = match(arm, _bars([0, 20, 4, 22, 23, 30]), joints, 1.0, even)
+    back = match(arm, _bars([0, 20, 4, 22, 23, 30]), joints, 1.0, even, 30)
     assert (np.diff(back) >= 0).all()
     film[1:5] = False
-    assert match(arm, film, joints, 1.0, even).tolist() == [0, 6, 12, 18, 24, 30]
+    assert match(arm, film, joints, 1.0, even, 30).tolist() == [0, 6, 12, 18, 24, 30]
+    # The last frame may show an earlier moment, from a first one on.
+    assert match(arm, _bars([0, 5, 10, 15, 20, 20]), joints, 1.0, even, 18)[-1] == 20
+    assert match(arm, _bars([0, 5, 10, 15, 20, 20]), joints, 1.0, even, 25)[-1] == 25
     # A film that is faster than the arm is followed as fast as the arm can.
-    rushed = match(arm, _bars([0, 1, 2, 28, 29, 30]), np.arange(31.0)[:, None], 7.0, even)
+    rushed = match(arm, _bars([0, 1, 2, 28, 29, 30]), np.arange(31.0)[:, None], 7.0, even, 30)
     assert np.diff(rushed).max() <= 7
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mask2iv.contract import Trajectory, UInt8Array
+from mask2iv.contract import BoolArray, Trajectory, UInt8Array
+from mask2iv.execution.contact import Contact
 from mask2iv.execution.demonstrations.limits import Limits, Violation, joint_ranges
 from mask2iv.execution.demonstrations.matching import match
 from mask2iv.execution.physics.recording import Phase, Recording
@@ -19,6 +20,8 @@ from mask2iv.sim.world.render import Renderer
 
 NAMES = (*ARM_JOINTS, "gripper")
 """Of the entries of states and actions."""
+_CALM = 0.85
+"""Share of the joints' largest speed that they are told to have: where they lag behind they catch up faster."""
 _FEWEST = 2
 """Frames for coming, and for leaving, at least."""
 _MOMENTS = 40
@@ -68,12 +71,14 @@ def demonstrate(
     """Carry out a plan, and see it as a demonstration at the film's frames.
 
     From contact to release the execution runs at the film's even pace (:data:`~mask2iv.execution.physics.trial.SLOWER`
-    times slower). The arm comes and leaves by ways and at a pace of its own: each frame before contact and after
-    release is given the moment at which the arm looks most like in the film, or, without a film, that of a reach of
-    minimum jerk (Flash & Hogan 1985). The frame of contact is when the gripper has closed.
+    times slower, and slower still where a joint would be faster than allowed). The arm comes and leaves by ways and at
+    a pace of its own: each frame before contact and after release is given the moment at which the arm looks most like
+    in the film, or, without a film, that of a reach of minimum jerk (Flash & Hogan 1985). The frame of contact is when
+    the gripper has closed.
 
-    Where the plan leaves the arm less than two frames to come or to leave, although it must, what is handled gets by
-    with fewer frames: without them no action would lead to the object, or let it go.
+    Where the plan leaves the arm too few frames to come or to leave, what is handled gets by with fewer: without them
+    no action would lead to the object, or let it go. To come it gets a third of the film, if need be, to leave two
+    frames.
 
     Args:
         trial: at its start.
@@ -82,25 +87,40 @@ def demonstrate(
         film: that the frames are to agree with.
         limits: to hold it to; None: the usual ones.
     """
+    limits = limits or Limits()
+    trial.arm.fastest = _CALM * limits.speed
     outcome = trial.run(plan, fps=fps)
-    recording, count, limits = trial.recording, len(plan.tool), limits or Limits()
-    contact = plan.contact
-    if contact is None:
+    recording, count = trial.recording, len(plan.tool)
+    if plan.contact is None:
         steps, violations = np.zeros(count, dtype=np.int64), [Violation("no-plan", 0.0, 0.0)]
     else:
-        touch = contact.touch if contact.held else max(contact.touch, _FEWEST)
-        release = max(contact.release if contact.kept else min(contact.release, count - 1 - _FEWEST), touch + 1)
-        steps = frame_steps(recording, touch, release, count)
-        if film is not None:
-            farthest = limits.speed * SLOWER / fps
-            for first, last in ((0, touch), (release, count - 1)):
-                steps[first : last + 1] = _matched(trial, recording, steps, (first, last), film, farthest)
-        violations = limits.check(
-            recording, recording.state[steps], fps, joint_ranges(trial.model), holds=plan.kind == "grasp"
-        )
+        steps = _steps(trial, recording, plan.contact, count, film, limits.speed * SLOWER / fps)
+        ranges, holds = joint_ranges(trial.model), plan.kind == "grasp"
+        violations = limits.check(recording, recording.state[steps], fps, ranges, holds)
     states = recording.state[steps].astype(np.float32)
     actions = recording.command[np.append(steps[1:], steps[-1])].astype(np.float32)
     return Demonstration(states, actions, steps, recording, outcome, violations)
+
+
+def _steps(
+    trial: Trial, recording: Recording, contact: Contact, count: int, film: Film | None, farthest: float
+) -> NDArray[np.int64]:
+    """The entry at each frame; see :func:`demonstrate`. `farthest`: that a joint may go between two frames."""
+    touch, release = contact.touch, contact.release
+    if not contact.held:
+        came = recording.state[recording.phase == Phase.COME, :-1]
+        needed = int(np.ceil(np.abs(np.diff(came, axis=0)).sum(axis=0).max() / farthest))
+        touch = max(touch, min(needed, count // 3), _FEWEST)
+    if not contact.kept:
+        release = min(release, count - 1 - _FEWEST)
+    release = max(release, touch + 1)
+    steps = frame_steps(recording, touch, release, count)
+    if film is not None:
+        let_go = int(np.flatnonzero(recording.touching).max(initial=0)) + 1
+        for span, end in ((slice(touch + 1), steps[touch]), (slice(release, count), let_go)):
+            seen = film.trajectory.actor[span]
+            steps[span] = _matched(trial, recording, steps[span], int(end), seen, film.renderer, farthest)
+    return steps
 
 
 def frame_steps(recording: Recording, touch: int, release: int, count: int) -> NDArray[np.int64]:
@@ -119,8 +139,10 @@ def frame_steps(recording: Recording, touch: int, release: int, count: int) -> N
     done = travel[coming] / max(float(travel[coming[-1]]), 1e-9)
     steps[:touch] = coming[np.minimum(np.searchsorted(done, reach - 1e-6), len(coming) - 1)]
     steps[touch] = coming[-1]
+    # Not by time: where the joints are not fast enough, the film waits.
+    followed = recording.followed[handling] - recording.followed[coming[-1]]
     share = np.arange(1, release - touch + 1) / max(release - touch, 1)
-    steps[touch + 1 : release + 1] = handling[np.round(share * (len(handling) - 1)).astype(int)]
+    steps[touch + 1 : release + 1] = handling[np.searchsorted(followed, share * followed[-1] - 1e-6)]
     after = count - 1 - release
     if after:
         last = int(np.flatnonzero(travel[leaving] < travel[-1] - _STOPPED)[-1])
@@ -130,18 +152,24 @@ def frame_steps(recording: Recording, touch: int, release: int, count: int) -> N
 
 
 def _matched(
-    trial: Trial, recording: Recording, steps: NDArray[np.int64], span: tuple[int, int], film: Film, farthest: float
+    trial: Trial,
+    recording: Recording,
+    steps: NDArray[np.int64],
+    end: int,
+    seen: BoolArray,
+    renderer: Renderer,
+    farthest: float,
 ) -> NDArray[np.int64]:
-    """Entries of the frames of a span, first and last included, between those that its ends have."""
-    first, last = span
-    entries = np.arange(steps[first], steps[last] + 1)
-    if last - first < 2 or len(entries) < 3:
-        return steps[first : last + 1]
+    """Entries, among those from the first to the last of `steps`, of frames that show the arm as `seen`; the last of
+    them not before `end`."""
+    entries = np.arange(steps[0], steps[-1] + 1)
+    if len(steps) < 3 or len(entries) < 3:
+        return steps
     moments = entries[np.linspace(0, len(entries) - 1, min(_MOMENTS, len(entries))).round().astype(int)]
-    masks = trial.arm_masks(recording.qpos[moments], film.renderer)
-    usual = np.searchsorted(moments, steps[first : last + 1]) / (len(moments) - 1)
-    seen = film.trajectory.actor[first : last + 1]
-    return moments[match(masks, seen, recording.state[moments, :-1], farthest, usual)]
+    masks = trial.arm_masks(recording.qpos[moments], renderer)
+    usual = np.searchsorted(moments, steps) / (len(moments) - 1)
+    least = min(int(np.searchsorted(moments, end)), len(moments) - 1)
+    return moments[match(masks, seen, recording.state[moments, :-1], farthest, usual, least)]
 
 
 def pictures(trial: Trial, demonstration: Demonstration, renderer: Renderer) -> UInt8Array:

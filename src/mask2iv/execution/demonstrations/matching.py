@@ -16,9 +16,11 @@ _SEEN = 0.002
 """Share of the picture from which on an arm's mask says where the arm is."""
 
 
-def match(masks: BoolArray, seen: BoolArray, joints: Array, farthest: float, usual: Array) -> NDArray[np.int64]:
+def match(
+    masks: BoolArray, seen: BoolArray, joints: Array, farthest: float, usual: Array, end: int
+) -> NDArray[np.int64]:
     """The moment of each frame, in the order of time: the masks overlap best, no joint rushes, and where masks say
-    nothing the pace is the usual one. The first frame shows the first moment, the last frame the last.
+    nothing the pace is the usual one. The first frame shows the first moment.
 
     Args:
         masks: bool [N, H, W], of the arm at each moment of the execution.
@@ -26,6 +28,7 @@ def match(masks: BoolArray, seen: BoolArray, joints: Array, farthest: float, usu
         joints: [N, J], at each moment.
         farthest: that a joint may go between two frames.
         usual: [T], the moment that each frame has at the usual pace, as a share of all.
+        end: the first moment that the last frame may show.
 
     Returns:
         int64 [T].
@@ -44,7 +47,7 @@ def match(masks: BoolArray, seen: BoolArray, joints: Array, farthest: float, usu
         ways = total[:, None] + rush
         came[k] = ways.argmin(axis=0)
         total = ways.min(axis=0) + cost[k]
-    found = np.full(frames, count - 1, dtype=np.int64)
+    found = np.full(frames, end + int(total[end:].argmin()), dtype=np.int64)
     for k in range(frames - 1, 0, -1):
         found[k - 1] = came[k, found[k]]
     return found

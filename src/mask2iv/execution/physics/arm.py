@@ -48,6 +48,10 @@ class Arm:
         self._strength = self.model.actuator_forcerange[self._drives, 1]
         self.gap = self.missed = 0.0
         """Distance of the tool pose that was asked for from the one that the joints can take, metres: now, largest."""
+        self.fastest = np.inf
+        """What a joint is told to do at most, rad/s: where it would have to be faster, a motion takes longer."""
+        self.followed = 0
+        """How many poses were gone for."""
 
     @property
     def tool(self) -> Array:
@@ -137,7 +141,7 @@ class Arm:
 
         Args:
             poses, openings: the tool's poses, and distances between the jaws [N].
-            seconds: for the whole.
+            seconds: for the whole, if the joints are fast enough.
             each: called after every step of the physics.
         """
         joints = self.data.ctrl[self._drives].copy()
@@ -147,8 +151,10 @@ class Arm:
             found, _ = self.solve(pose, joints)
             self.gap = self._gap(pose)
             self.missed = max(self.missed, self.gap)
-            for k in range(1, steps + 1):
-                share = k / steps
+            self.followed += 1
+            count = max(steps, int(np.ceil(np.abs(found - joints).max() / self.fastest / TIMESTEP)))
+            for k in range(1, count + 1):
+                share = k / count
                 self.data.ctrl[self._drives] = joints + (found - joints) * share
                 self.data.ctrl[self._jaw_drives] = (opening + (wanted - opening) * share) / 2
                 mujoco.mj_step(self.model, self.data)

@@ -35,6 +35,7 @@ class Recording:
 
     Attributes:
         phase: uint8 [N], of :class:`Phase`.
+        followed: int64 [N], how many poses of the tool were gone for.
         state: float64 [N, 7], measured: six joints in radians, and the distance between the jaws in metres.
         command: float64 [N, 7], what the actuators were told when the state was measured; an opening below 0 closes
             with force.
@@ -49,6 +50,7 @@ class Recording:
     """
 
     phase: NDArray[np.uint8]
+    followed: NDArray[np.int64]
     state: Array
     command: Array
     tool: Array
@@ -106,6 +108,7 @@ class Recorder:
         arm = self._arm
         entry = {
             "phase": int(self.phase),
+            "followed": arm.followed,
             "state": arm.state,
             "command": arm.command,
             "tool": arm.tool,
