@@ -16,6 +16,7 @@ import torch
 
 from mask2iv import Mask2IVPipeline, Trajectory
 from mask2iv.contract import LABEL_COLOURS, UInt8Array
+from mask2iv.execution.metaworld.benchmark import GUIDANCE, STEPS
 from mask2iv.execution.metaworld.bridge import do_jobs
 from mask2iv.execution.metaworld.films import SIZE
 from mask2iv.execution.metaworld.planners import by_model
@@ -46,7 +47,8 @@ def main() -> None:
     trials = all_trials(options.tasks, [options.camera], [options.layout])
     pipe = Mask2IVPipeline.from_pretrained(options.model)
     work = options.out / "work"
-    run_trials(trials, by_model(pipe, keep=keep), 1 + options.replans, work)
+    planner = by_model(pipe, keep=keep, guidance_scale=GUIDANCE, num_inference_steps=STEPS)
+    run_trials(trials, planner, 1 + options.replans, work)
     common = {"kind": "run", "camera": options.camera, "size": list(SIZE), "film": FRAMES}
     jobs = [
         {"id": trial.name, "task": trial.task.name, "seed": trial.seed, "programs": trial.programs, **common}

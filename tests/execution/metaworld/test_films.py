@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from mask2iv.cli import main
 from mask2iv.data.store import ClipSet, ClipSetWriter
 from mask2iv.execution.metaworld.films import FPS, FRAMES, SIZE, film_clips
 
@@ -31,3 +33,16 @@ def test_films_become_clips_with_exact_masks_and_the_part_s_path(tmp_path: Path)
     assert row["metadata"]["steps"] == list(range(16, 32))
     assert row["metadata"]["camera"] == {"name": "corner", **GEOMETRY}
     assert np.allclose(row["metadata"]["pose"], arrays["pose"][1])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--clips", "6"], "--clips: must be 1 to 5, the layouts of train, found 6"),
+        (["--size", "64x64"], "size 64x64"),
+    ],
+)
+def test_what_is_not_filmed(flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "set")
+    assert main(["simulate", "--benchmark", "metaworld", "--split", "train", "--out", out, *flags]) == 2
+    assert message in capsys.readouterr().err

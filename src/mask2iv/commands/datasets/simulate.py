@@ -40,7 +40,7 @@ class Simulate:
     out: Path
     """Folder of the clip set. The same command goes on with one that it was interrupted in."""
     clips: int | None = None
-    """Number of clips. Default: 64, or those of the benchmark's split."""
+    """Number of clips, of metaworld: of layouts. Default: 64, or those of the benchmark's split."""
     benchmark: Literal["sim-hoi", "sim-robot", "metaworld"] | None = None
     """Make a named benchmark (hands, or a robot arm) instead, and compare it with its record. metaworld: film the
     scripted experts of eleven Meta-World tasks from three cameras, see docs/metaworld.md."""
@@ -129,13 +129,17 @@ class Simulate:
         from mask2iv.execution.metaworld.films import LAYOUTS, SIZE, make_films
 
         assert self.split is not None
-        for field in ("clips", "ray", "max_minutes"):
+        for field in ("ray", "max_minutes"):
             if getattr(self, field) is not None:
                 raise InputError(field, "does not apply to metaworld", "leave it out")
+        layouts = LAYOUTS[self.split]
+        if self.clips is not None and not 1 <= self.clips <= len(layouts):
+            raise InputError("clips", f"must be 1 to {len(layouts)}, the layouts of {self.split}, found {self.clips}")
         if size != SIZE:
             raise InputError(f"size {self.size}", "does not apply to metaworld", "leave it out")
         work = self.out.with_name(f"{self.out.name}-work")
-        counts = make_films(self.out, work, LAYOUTS[self.split], processes=self.workers or os.cpu_count() or 1)
+        processes = self.workers or os.cpu_count() or 1
+        counts = make_films(self.out, work, layouts[: self.clips], processes=processes)
         print(", ".join(f"{number} {name}" for name, number in counts.items()))
 
     def _crew(self) -> Crew | None:
