@@ -24,6 +24,10 @@ class DrawnMasks:
 
     step: int
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return ()
+
     def read(self, indices: Sequence[int], info: VideoInfo, size: tuple[int, int]) -> UInt8Array:
         labels = np.zeros((len(indices), *size), dtype=np.uint8)
         for row, index in enumerate(indices):

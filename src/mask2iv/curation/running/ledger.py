@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
@@ -50,7 +50,7 @@ class Ledger:
         self._journal.lines.clear()
 
     def holds(self, recording: Recording) -> bool:
-        """Whether a recording is done, and neither its footage nor what is said of it has changed since.
+        """Whether a recording is done, and neither its footage, its masks nor what is said of it has changed since.
 
         Sizes and times are compared; where a file is newer than the ledger, its contents.
         """
@@ -58,13 +58,14 @@ class Ledger:
         if noted is None or not noted["sha256"] or noted["said"] != said_of(recording):
             return False
         try:
-            found = [os.stat(path) for path in recording.footage.files]
+            footage, masks = recording.footage.files, mask_files(recording)
+            found = [os.stat(path) for path in (*footage, *masks)]
         except (OSError, InputError):
             return False  # whoever works on it will say what is wrong
         if sum(file.st_size for file in found) != noted["bytes"]:
             return False
         return max((file.st_mtime for file in found), default=0.0) <= self._noted or (
-            digest_of(recording.footage.files) == noted["sha256"]
+            digest_of(footage) == noted["sha256"] and digest_of(masks) == noted.get("masks")
         )
 
     def add(self, outcome: Outcome) -> None:
@@ -117,20 +118,38 @@ def size_of(path: Path) -> int:
 
 
 def said_of(recording: Recording) -> str:
-    """SHA-256 of what a source says of a recording, but for its masks."""
-    said = [
-        {field.name: getattr(segment, field.name) for field in fields(segment) if field.name != "masks"}
-        for segment in recording.segments
-    ]
+    """SHA-256 of what a source says of a recording, and of how its pictures and masks are read; not of their files."""
+    said = [_but_places(one) for one in (recording.footage, *recording.segments)]
     return hashlib.sha256(to_json(plain([recording.group, recording.facts, said]))).hexdigest()
 
 
+def _but_places(value: Any) -> Any:
+    """A dataclass as a mapping without the paths in it: they are others where the source lies elsewhere."""
+    if not is_dataclass(value):
+        return value
+    found = {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: _but_places(one) for name, one in found.items() if not isinstance(one, Path)}
+
+
+def mask_files(recording: Recording) -> tuple[Path, ...]:
+    """The files of the masks that come with a recording, each once.
+
+    Raises:
+        InputError: they cannot be listed.
+    """
+    masks = dict.fromkeys(segment.masks for segment in recording.segments)
+    found = (path for one in masks if one is not None for path in one.files)
+    return tuple(path for path in dict.fromkeys(found) if path.is_file())
+
+
 def digest_of(files: Sequence[Path]) -> str:
-    """SHA-256 over the contents of files in their order.
+    """SHA-256 over the contents of files in their order; "" for none.
 
     Raises:
         InputError: one cannot be read, or is no file.
     """
+    if not files:
+        return ""
     if len(files) == 1:
         # Several recordings may lie in one large file.
         status = os.stat(files[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NotRequired
 
 from typing_extensions import TypedDict
 
@@ -33,11 +34,13 @@ class Outcome(TypedDict):
 
     recording: str
     bytes: int
-    """Of its footage."""
+    """Of its footage and given masks."""
     sha256: str
     """Of its footage; "" where it could not be read."""
+    masks: NotRequired[str]
+    """SHA-256 of the masks that come with it; "" where there are none. Missing in sets of earlier versions."""
     said: str
-    """SHA-256 of what its source says of it: captions, times, prompts."""
+    """SHA-256 of what its source says of it: captions, times, prompts, how its files are read."""
     kept: list[Kept]
     left_out: list[LeftOut]
 

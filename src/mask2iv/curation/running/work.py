@@ -13,7 +13,7 @@ import numpy as np
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.curation.running.finding import Finder, Found
-from mask2iv.curation.running.ledger import digest_of, said_of, size_of
+from mask2iv.curation.running.ledger import digest_of, mask_files, said_of, size_of
 from mask2iv.curation.running.outcomes import Finished, Kept, LeftOut, Outcome
 from mask2iv.curation.running.settings import CurationConfig
 from mask2iv.curation.selection import check_gates, motion_score
@@ -58,10 +58,12 @@ def make_clips(config: CurationConfig, finder: Finder, chore: Chore) -> Finished
         InputError: it cannot be read.
     """
     recording = chore.recording
+    files, masks = recording.footage.files, mask_files(recording)
     outcome: Outcome = {
         "recording": recording.name,
-        "bytes": sum(map(size_of, recording.footage.files)),
-        "sha256": digest_of(recording.footage.files),
+        "bytes": sum(map(size_of, (*files, *masks))),
+        "sha256": digest_of(files),
+        "masks": digest_of(masks),
         "said": said_of(recording),
         "kept": [],
         "left_out": [],

@@ -26,6 +26,10 @@ class TrajectoryMasks:
 
     path: Path
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.path,)
+
     def read(self, indices: Sequence[int], info: VideoInfo, size: tuple[int, int]) -> UInt8Array:
         trajectory = load_trajectory(self.path)
         if (trajectory.num_frames, trajectory.size) != (len(info.times), info.size):

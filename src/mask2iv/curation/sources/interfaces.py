@@ -56,6 +56,11 @@ class Footage(Protocol):
 class GivenMasks(Protocol):
     """Masks that come with a recording."""
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What may be read, as far as it is there; a change of any of them is a change of the recording."""
+        ...
+
     def read(self, indices: Sequence[int], info: VideoInfo, size: tuple[int, int]) -> UInt8Array:
         """Labels of some frames.
 

@@ -133,6 +133,10 @@ class TableMasks:
 
     pictures: TablePictures
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.pictures.files
+
     def read(self, indices: Sequence[int], info: VideoInfo, size: tuple[int, int]) -> UInt8Array:
         kept = np.empty((len(indices), *size), dtype=np.uint8)
         for row, picture in enumerate(self.pictures.pictures(indices)):

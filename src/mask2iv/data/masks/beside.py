@@ -50,6 +50,12 @@ class MasksBeside:
     video: Path
     numbers: Numbers = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that hold masks of it."""
+        found = masks_beside(self.video, name_of(self.video.stem))
+        return tuple(file for one in found for file in (sorted(one.rglob("*")) if one.is_dir() else [one]))
+
     def read(self, indices: Sequence[int], info: VideoInfo, size: tuple[int, int]) -> UInt8Array:
         """Labels of some frames; see :func:`find_masks` and :func:`~mask2iv.data.masks.frames.read_masks`."""
         masks = find_masks(self.video, name_of(self.video.stem), self.numbers)

@@ -57,6 +57,10 @@ class PaletteMasks:
     category: str
     task: str
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(self._paths().values()) if self.folder.is_dir() else ()
+
     def read(self, indices: Sequence[int], info: VideoInfo, size: tuple[int, int]) -> UInt8Array:
         meanings = CATEGORIES[self.category].meanings(self.task)
         paths = self._paths()
