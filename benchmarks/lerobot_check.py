@@ -1,6 +1,6 @@
 """Opens an exported data set with the lerobot package itself, in an environment of its own, and compares all of it.
 
-    python benchmarks/lerobot_check.py CLIPS --python python3.12 --env /tmp/lerobot-env
+    python benchmarks/lerobot_check.py CLIPS --python python3.12 --env /tmp/lerobot-env [--with-actions]
 
 The package pins older libraries than ours and needs Python 3.12, so it is installed into a virtual environment of its
 own (made where it is missing; a few GB). Of every episode, each frame's picture, masks, task, time and numbers are read
@@ -21,7 +21,7 @@ import numpy as np
 from mask2iv.curation.sources.interfaces import Recording
 from mask2iv.curation.sources.lerobot import LeRobotSource
 from mask2iv.errors import InputError
-from mask2iv.export.clips import listed, opened
+from mask2iv.export.clips import Exported, listed, opened
 from mask2iv.export.lerobot import export_lerobot
 from mask2iv.trajectories.labels import rgb_to_labels
 
@@ -41,7 +41,9 @@ def picture(value): return (value.permute(1, 2, 0).numpy() * 255).round().astype
 np.savez(out, video=np.stack([picture(row[camera]) for row in rows]),
          masks=np.stack([picture(row[masks]) for row in rows]),
          **{name: np.array([row[name].item() for row in rows]) for name in
-            ("timestamp", "frame_index", "episode_index", "index", "task_index")})
+            ("timestamp", "frame_index", "episode_index", "index", "task_index")},
+         **{name: np.stack([row[name].numpy() for row in rows]) for name in ("observation.state", "action")
+            if name in data.features})
 mean = data.meta.stats[camera]["mean"]
 print(json.dumps({"lerobot": metadata.version("lerobot"), "torch": metadata.version("torch"),
                   "tasks": [row["task"] for row in rows], "fps": data.fps, "episodes": data.num_episodes,
@@ -81,10 +83,20 @@ def environment(folder: Path, python: str) -> Path:
     return interpreter
 
 
-def check(clips_folder: Path, interpreter: Path, codec: str, limit: int | None) -> dict[str, object]:
+def with_actions(clips: list[Exported]) -> list[Exported]:
+    """Those that an arm executes within its limits, with what it does."""
+    from mask2iv.execution.demonstrations.clips import executed
+
+    return [one.clip for one in executed(clips) if one.clip.motion is not None]
+
+
+def check(
+    clips_folder: Path, interpreter: Path, codec: str, limit: int | None, actions: bool = False
+) -> dict[str, object]:
     """What was found; raises AssertionError where it differs from the clips."""
     with opened(clips_folder) as sets, tempfile.TemporaryDirectory() as temporary:
         clips = listed(sets)[:limit]
+        clips = with_actions(clips) if actions else clips
         root, out = Path(temporary) / "set", Path(temporary) / "read.npz"
         export_lerobot(clips, root, codec)  # type: ignore[arg-type]
         done = subprocess.run([str(interpreter), "-c", READER, str(root), str(out)], capture_output=True, text=True)
@@ -102,6 +114,9 @@ def check(clips_folder: Path, interpreter: Path, codec: str, limit: int | None) 
             assert (found["episode_index"][part] == number).all()
             assert (found["frame_index"][part] == np.arange(len(clip.video))).all()
             np.testing.assert_allclose(found["timestamp"][part], np.arange(len(clip.video)) / clip.fps, atol=1e-6)
+            if one.motion is not None:
+                assert (found["observation.state"][part] == one.motion.states).all()
+                assert (found["action"][part] == one.motion.actions).all()
             error = np.mean((found["video"][part].astype(float) - clip.video) ** 2, axis=(1, 2, 3))
             noise += [float(10 * np.log10(255**2 / max(one_error, 1e-9))) for one_error in error]
         assert start == len(found["index"])
@@ -145,11 +160,12 @@ def main() -> None:
     parser.add_argument("--env", type=Path, default=Path("lerobot-env"))
     parser.add_argument("--python", default="python3.12")
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--with-actions", action="store_true", help="compare states and actions, too")
     arguments = parser.parse_args()
     interpreter = environment(arguments.env.absolute(), arguments.python)
     print(json.dumps(check_source(interpreter)))
     for codec in ("auto", "h264"):
-        print(json.dumps(check(arguments.clips, interpreter, codec, arguments.limit)))
+        print(json.dumps(check(arguments.clips, interpreter, codec, arguments.limit, arguments.with_actions)))
 
 
 if __name__ == "__main__":

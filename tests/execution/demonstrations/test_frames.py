@@ -58,6 +58,10 @@ def test_states_and_actions_of_a_film(scene: SceneOfClip, run: tuple[Trial, Moti
     assert np.linalg.norm(recording.tool[0, :3, 3] - trial.frames[0].tool.p) < 0.002
     assert recording.touching[shown.steps[touch]]
     assert not recording.touching[shown.steps[: touch - 1]].any()
+    # The tool arrives a frame earlier, and in between the jaws close.
+    before, taken = shown.steps[touch - 1 : touch + 1]
+    assert np.linalg.norm(recording.tool[before, :3, 3] - recording.tool[taken, :3, 3]) < 0.006
+    assert shown.states[touch - 1, 6] > shown.states[touch, 6] + 0.01
     # While the object is handled the tool is where the plan has it, within what the drives lag behind.
     handled = recording.tool[shown.steps[touch:], :3, 3] - plan.tool[touch:, :3, 3]
     assert np.linalg.norm(handled, axis=1).max() < 0.02
@@ -112,7 +116,7 @@ def test_phases_fill_the_frames_that_they_belong_to() -> None:
     made = _recording([Phase.COME] * 11 + [Phase.HANDLE] * 12 + [Phase.LEAVE] * 21)
     steps = frame_steps(made, touch=5, release=8, count=13)
     # A reach is slow, fast, slow; what is handled goes evenly.
-    assert steps.tolist() == [0, 1, 4, 7, 10, 10, 14, 18, 22, 28, 33, 37, 42]
+    assert steps.tolist() == [0, 2, 5, 9, 10, 10, 14, 18, 22, 28, 33, 37, 42]
     # Held from the start, there is nothing to come for: the first frame is when the grip is tight.
     assert frame_steps(made, 0, 12, 13)[0] == 10
 

@@ -24,6 +24,8 @@ _CALM = 0.85
 """Share of the joints' largest speed that they are told to have: where they lag behind they catch up faster."""
 _FEWEST = 2
 """Frames for coming, and for leaving, at least."""
+_THERE = 0.005
+"""So near to where it takes hold, in metres, the tool has arrived."""
 _MOMENTS = 40
 """Of an execution among which those of frames are sought."""
 _STOPPED = 0.002
@@ -110,14 +112,14 @@ def _steps(
     if not contact.held:
         came = recording.state[recording.phase == Phase.COME, :-1]
         needed = int(np.ceil(np.abs(np.diff(came, axis=0)).sum(axis=0).max() / farthest))
-        touch = max(touch, min(needed, count // 3), _FEWEST)
+        touch = max(touch, min(needed + 1, count // 3), _FEWEST)
     if not contact.kept:
         release = min(release, count - 1 - _FEWEST)
     release = max(release, touch + 1)
     steps = frame_steps(recording, touch, release, count)
     if film is not None:
         let_go = int(np.flatnonzero(recording.touching).max(initial=0)) + 1
-        for span, end in ((slice(touch + 1), steps[touch]), (slice(release, count), let_go)):
+        for span, end in ((slice(touch), steps[touch - 1]), (slice(release, count), let_go)):
             seen = film.trajectory.actor[span]
             steps[span] = _matched(trial, recording, steps[span], int(end), seen, film.renderer, farthest)
     return steps
@@ -135,9 +137,11 @@ def frame_steps(recording: Recording, touch: int, release: int, count: int) -> N
     handling = np.flatnonzero(recording.phase == Phase.HANDLE)
     travel = recording.travel
     steps = np.empty(count, dtype=np.int64)
-    reach = np.array([min_jerk(k / max(touch, 1)) for k in range(touch)])
-    done = travel[coming] / max(float(travel[coming[-1]]), 1e-9)
-    steps[:touch] = coming[np.minimum(np.searchsorted(done, reach - 1e-6), len(coming) - 1)]
+    # The tool arrives a frame before contact, in which the jaws close.
+    places = recording.tool[coming, :3, 3]
+    arrived = int(np.argmax(np.linalg.norm(places - places[-1], axis=1) < _THERE))
+    reach = np.array([min_jerk(k / max(touch - 1, 1)) for k in range(touch)])
+    steps[:touch] = coming[np.searchsorted(travel[: arrived + 1], reach * travel[arrived])]
     steps[touch] = coming[-1]
     # Not by time: where the joints are not fast enough, the film waits.
     followed = recording.followed[handling] - recording.followed[coming[-1]]
@@ -162,9 +166,9 @@ def _matched(
 ) -> NDArray[np.int64]:
     """Entries, among those from the first to the last of `steps`, of frames that show the arm as `seen`; the last of
     them not before `end`."""
-    entries = np.arange(steps[0], steps[-1] + 1)
-    if len(steps) < 3 or len(entries) < 3:
+    if len(steps) < 3 or steps[-1] - steps[0] < 2:
         return steps
+    entries = np.arange(steps[0], steps[-1] + 1)
     moments = entries[np.linspace(0, len(entries) - 1, min(_MOMENTS, len(entries))).round().astype(int)]
     masks = trial.arm_masks(recording.qpos[moments], renderer)
     usual = np.searchsorted(moments, steps) / (len(moments) - 1)
