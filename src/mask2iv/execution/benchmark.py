@@ -69,14 +69,24 @@ class SceneOfClip:
     Args:
         config: of the split.
         series: its seed.
-        index, draw: of the clip.
+        index: of the clip.
+        draw: of the clip; None: it is searched for.
         renderer: of the configuration's size.
+        pictures: whether the clip has its video; without it it is made in a third of the time.
     """
 
-    def __init__(self, config: SimConfig, series: int, index: int, draw: int, renderer: Renderer) -> None:
-        self._arguments = (config, series, index, draw)
+    def __init__(
+        self,
+        config: SimConfig,
+        series: int,
+        index: int,
+        draw: int | None,
+        renderer: Renderer,
+        pictures: bool = True,
+    ) -> None:
+        clip, _ = simulate_clip(config, series, index, renderer, draw, pictures)
+        self._arguments = (config, series, index, int(clip.metadata["draw"]))
         self.renderer = renderer
-        clip, _ = simulate_clip(config, series, index, renderer, draw)
         self.clip = BENCHMARKS["sim-robot"].named(clip, config.split)
         about = clip.metadata["camera"]
         size = (config.height, config.width)
@@ -86,6 +96,8 @@ class SceneOfClip:
         renderer.load(scene.stage.model)
         trial.frames[0].show(scene)
         scene.stage.update_lights()
+        self.picture = renderer.picture(scene.stage.data)
+        """What the camera sees first, uint8 [H, W, 3], without blur and noise."""
         self.depth = renderer.depth(scene.stage.data)
         self.task = trial.set_up.task
         self._fresh: Trial | None = trial
@@ -95,30 +107,38 @@ class SceneOfClip:
         trial, self._fresh = self._fresh or Trial(*self._arguments), None
         return trial
 
-    def plan(self, name: str, trajectory: Trajectory, trial: Trial) -> MotionPlan:
+    def plan(self, name: str, trajectory: Trajectory, trial: Trial, leans: bool = True) -> MotionPlan:
         """The plan of a trajectory, or of the truth, see :data:`~mask2iv.execution.origins.PLANS`.
+
+        Args:
+            name: where the trajectory comes from.
+            trajectory: of the clip's size.
+            trial: of the scene, at its start.
+            leans: whether the gripper may come leaning, too, and not from straight above alone.
 
         Raises:
             InputError: the trajectory has none.
         """
         held = trial.arm.tool if self.task.held else None
         if name == "oracle-motion":
-            return self._true_motion(trial, held)
+            return self._true_motion(trial, held, leans)
         depth = table_depth(self.camera, trajectory.object[0]) if name == "oracle-table" else self.depth
         verb = self.clip.verb
         if verb in ("opening", "closing"):
             swing = plan_swing(trajectory, self.camera, depth, verb == "opening")
             if swing is not None:
                 return swing
-        return plan_motion(trajectory, self.camera, depth, verb, held=held, leans=self._leans(trial))
+        return plan_motion(trajectory, self.camera, depth, verb, held=held, leans=self._leans(trial, leans))
 
-    def _leans(self, trial: Trial) -> tuple[Array, ...]:
+    def _leans(self, trial: Trial, wanted: bool) -> tuple[Array, ...]:
         """Approaches that lean towards the arm, for objects that cannot be taken from straight above."""
+        if not wanted:
+            return ()
         way = (self.task.path(0.0)[0].p - trial.robot.base) * [1, 1, 0]
         way = way / np.linalg.norm(way)
         return tuple(np.cos(a) * way - np.sin(a) * np.array([0, 0, 1.0]) for a in (0.9,))
 
-    def _true_motion(self, trial: Trial, held: Array | None) -> MotionPlan:
+    def _true_motion(self, trial: Trial, held: Array | None, leans: bool) -> MotionPlan:
         frames, first = trial.frames, self.clip.trajectory
         points = surface(self.camera, first.object[0], self.depth)
         poses = np.stack([matrix(frame.base) for frame in frames])
@@ -135,7 +155,7 @@ class SceneOfClip:
         contact = Contact(touch, release, self.task.held, not self.task.release, motion.centre, 1.0)
         scene = scene_points(first, self.camera, self.depth)
         return plan_of_motion(
-            motion, contact, self.camera, scene, self.clip.verb, 0.0, Gripper(), held, self._leans(trial)
+            motion, contact, self.camera, scene, self.clip.verb, 0.0, Gripper(), held, self._leans(trial, leans)
         )
 
 

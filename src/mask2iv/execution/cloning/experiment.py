@@ -1,0 +1,177 @@
+"""Does generated data help? Policies cloned from true and generated demonstrations, in the same scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mask2iv.contract import Trajectory, UInt8Array
+from mask2iv.errors import InputError
+from mask2iv.execution.benchmark import SceneOfClip
+from mask2iv.execution.cloning.collecting import SERIES, Attempted, Generate, collect, scenes
+from mask2iv.execution.cloning.episodes import Episode
+from mask2iv.execution.cloning.journal import Journal
+from mask2iv.execution.cloning.network import Policy
+from mask2iv.execution.cloning.rollout import roll_out
+from mask2iv.execution.cloning.views import TableView
+from mask2iv.execution.physics.success import judge
+from mask2iv.execution.physics.trial import Outcome
+from mask2iv.sim.world.render import Renderer
+
+Predict = Callable[[SceneOfClip, int], Trajectory]
+"""A model's trajectory for a scene and a seed."""
+PLANS = {"rest": "nothing is done", "text": "stage 1's plan, open loop", "oracle-motion": "the true motion, open loop"}
+"""Rows beside those of policies: name -> meaning."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What a policy is cloned from.
+
+    Attributes:
+        true, generated: how many demonstrations of each, the first that were gathered.
+        done: of the generated ones only those whose execution did the task, which no one knows outside a simulator.
+    """
+
+    true: int
+    generated: int = 0
+    done: bool = False
+
+    @property
+    def name(self) -> str:
+        parts = [f"true-{self.true}"] if self.true else []
+        parts += [f"generated-{self.generated}{'-done' if self.done else ''}"] if self.generated else []
+        return "+".join(parts)
+
+    def episodes(self, out: Path, task: str) -> list[Episode]:
+        """Its demonstrations of a task, as :func:`gather` wrote them."""
+        return [
+            *gathered(out, task, "true", self.true),
+            *gathered(out, task, "generated", self.generated, self.done),
+        ]
+
+
+def arms(k: int) -> tuple[Arm, ...]:
+    """The arms of the experiment: `k` true demonstrations, alone and with 10 `k` generated ones; 10 `k` generated ones alone,
+    and 10 `k` true ones."""
+    return Arm(k), Arm(k, 10 * k), Arm(0, 10 * k), Arm(10 * k)
+
+
+def gather(
+    out: Path, task: str, kind: str, count: int, generate: Generate | None, told: Callable[[Attempted], None]
+) -> None:
+    """Collect the first `count` demonstrations of a task, from scene 0 on: ``OUT/demonstrations/TASK-KIND.jsonl`` and a file
+    each. Those that are there are kept."""
+    folder = out / "demonstrations"
+    journal = Journal(folder / f"{slug(task)}-{kind}.jsonl")
+    rows, config = journal.rows(), scenes(task, "train")
+    found, index = sum(not row["problem"] for row in rows), len(rows)
+    if found >= count:
+        return
+    renderer = Renderer(config.height, config.width)
+    try:
+        while found < count:
+            row, episode = collect(task, kind, index, renderer, generate)
+            if episode is not None:
+                episode.save(folder / f"{slug(task)}-{kind}-{index:05d}.npz")
+                found += 1
+            journal.add(asdict(row))
+            told(row)
+            index += 1
+    finally:
+        renderer.close()
+
+
+def gathered(out: Path, task: str, kind: str, count: int, done: bool = False) -> list[Episode]:
+    """The first `count` demonstrations; with `done` those among them whose execution did the task.
+
+    Raises:
+        InputError: there are not so many.
+    """
+    folder = out / "demonstrations"
+    kept = [row for row in Journal(folder / f"{slug(task)}-{kind}.jsonl").rows() if not row["problem"]][:count]
+    if len(kept) < count:
+        raise InputError("out", f"{folder} has {len(kept)} {kind} demonstrations of {task}, and {count} are needed")
+    chosen = [row["index"] for row in kept if row["done"] or not done]
+    return [Episode.load(folder / f"{slug(task)}-{kind}-{index:05d}.npz") for index in chosen]
+
+
+def evaluate(
+    out: Path,
+    task: str,
+    index: int,
+    policies: Mapping[tuple[str, int], Policy],
+    predict: Predict | None,
+    renderer: Renderer,
+    films: bool = False,
+) -> list[dict[str, Any]]:
+    """Let policies, and plans, do a task in test scene `index`; what ``OUT/trials.jsonl`` has already is not done again.
+
+    Args:
+        out: of the experiment.
+        task: one of :data:`~mask2iv.execution.cloning.collecting.TASKS`.
+        index: of the scene.
+        policies: (arm, seed) -> policy.
+        predict: for the plan "text"; None: no plans are carried out.
+        renderer: of the configuration's size.
+        films: whether to write films of policies, ``OUT/films``.
+
+    Returns:
+        The new lines.
+    """
+    journal = Journal(out / "trials.jsonl")
+    there = {(row["arm"], row["seed"]) for row in journal.rows() if (row["task"], row["index"]) == (task, index)}
+    wanted = [key for key in [*policies, *((name, 0) for name in PLANS if predict)] if key not in there]
+    if not wanted:
+        return []
+    scene = SceneOfClip(scenes(task, "test"), SERIES["test"], index, None, renderer, pictures=False)
+    view = TableView(scene.camera, scene.clip.object_mask, scene.depth)
+    new = []
+    for name, seed in wanted:
+        if name in PLANS:
+            outcome = _planned(scene, name, predict)
+        else:
+            outcome = roll_out(policies[name, seed], scene.trial(), view, renderer, films)
+        if outcome.video is not None:
+            _write(out / "films" / f"{slug(task)}-{index:03d}-{name}-{seed}.mp4", outcome.video)
+        verdict = judge(scene.task, outcome)
+        row = {
+            "task": task,
+            "index": index,
+            "arm": name,
+            "seed": seed,
+            "object": scene.clip.object_name,
+            "direction": scene.task.direction,
+            "done": verdict.done,
+            "at_target": verdict.at_target,
+            "distance": round(verdict.distance, 4),
+        }
+        journal.add(row)
+        new.append(row)
+    return new
+
+
+def _planned(scene: SceneOfClip, name: str, predict: Predict | None) -> Outcome:
+    trial = scene.trial()
+    if name == "rest":
+        return trial.rest()
+    assert predict is not None
+    trajectory = predict(scene, 0) if name == "text" else scene.clip.trajectory
+    try:
+        plan = scene.plan(name, trajectory, trial, leans=False)
+    except InputError:
+        return trial.rest()
+    return trial.run(plan, fps=scene.clip.fps)
+
+
+def _write(path: Path, video: UInt8Array) -> None:
+    from mask2iv.media.videos import write_video
+
+    write_video(path, video, 8.0)
+
+
+def slug(name: str) -> str:
+    """A name as part of a file's name."""
+    return name.replace(" ", "-")
