@@ -11,7 +11,7 @@ from mask2iv.errors import InputError
 from mask2iv.execution.benchmark import SceneOfClip
 from mask2iv.execution.cloning.episodes import Episode, episode_of
 from mask2iv.execution.cloning.views import TableView
-from mask2iv.execution.demonstrations.frames import demonstrate, pictures
+from mask2iv.execution.demonstrations.frames import Film, demonstrate, pictures
 from mask2iv.execution.physics.success import judge
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.sim.benchmark import BENCHMARKS
@@ -112,7 +112,9 @@ def collect(
             trajectory, video = clip.trajectory, None
         trial = scene.trial()
         plan = scene.plan("text" if kind == "generated" else "oracle-motion", trajectory, trial, leans=False)
-        shown = demonstrate(trial, plan, clip.fps)
+        # Which moment a generated picture shows is told by its masks.
+        film = None if video is None else Film(trajectory, renderer)
+        shown = demonstrate(trial, plan, clip.fps, film)
         done = judge(scene.task, shown.outcome).done
         passed = [one.reason for one in shown.violations if one.reason not in PACE]
         if passed:

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mask2iv.execution.cloning.episodes import Episode
-from mask2iv.execution.cloning.network import CHUNK, SCALE, Policy
+from mask2iv.execution.cloning.network import SCALE, Policy
+from mask2iv.execution.cloning.views import SIDE
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Recipe:
         colour: spread of each colour's gain.
     """
 
-    steps: int = 1500
+    steps: int = 600
     batch: int = 32
     rate: float = 1e-3
     decay: float = 1e-3
@@ -47,8 +48,8 @@ def train(episodes: Sequence[Episode], seed: int, recipe: Recipe | None = None) 
     policy.train()
     for _ in range(recipe.steps):
         chosen = torch.randint(len(data), (recipe.batch,), generator=random)
-        view, state, wanted = data.batch(chosen, recipe, random)
-        loss = imitation(policy(view, state), wanted)
+        view, state, wanted, ahead = data.batch(chosen, recipe, random)
+        loss = imitation(policy(view, state), wanted, ahead)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -56,38 +57,39 @@ def train(episodes: Sequence[Episode], seed: int, recipe: Recipe | None = None) 
     return policy.eval()
 
 
-def imitation(said: Tensor, wanted: Tensor) -> Tensor:
-    """How far a policy is from its demonstrations: L1 of places, turns and openings (where the jaws are not shut), and
-    cross entropy of being shut."""
-    shut = wanted[..., 6]
-    moves = (said[..., :5] - wanted[..., :5]).abs().mean()
-    opening = ((said[..., 5] - wanted[..., 5]).abs() * (1 - shut)).mean()
-    return moves + 0.5 * opening + 0.2 * F.binary_cross_entropy_with_logits(said[..., 6], shut)
+def imitation(said: Tensor, wanted: Tensor, ahead: Tensor) -> Tensor:
+    """How far said key poses [B, KEYS, POSE] are from the demonstrated ones that lie ahead, bool [B, KEYS]: L1 of places, turns and
+    openings, and cross entropy of holding with force."""
+    moves = (said[..., :6] - wanted[..., :6]).abs().mean(-1)
+    force = F.binary_cross_entropy_with_logits(said[..., 6], wanted[..., 6], reduction="none")
+    return ((moves + 0.1 * force) * ahead).sum() / ahead.sum()
 
 
 class _Samples:
-    """All frames of all episodes but the last of each."""
+    """All frames of all episodes before their ends."""
 
     def __init__(self, episodes: Sequence[Episode]) -> None:
-        views, masks, states, wanted = [], [], [], []
+        views, masks, states, wanted, ahead = [], [], [], [], []
         for one in episodes:
-            count = len(one.places)
-            ahead = np.minimum(np.arange(count - 1)[:, None] + np.arange(1, CHUNK + 1), count - 1)
-            rows = _rows(one)
-            about = np.concatenate([one.direction, one.height / SCALE])
-            states.append(np.concatenate([rows, np.repeat(about[None], count, axis=0)], axis=1)[:-1])
-            wanted.append(rows[ahead])
-            views.append(one.views[:-1])
-            masks.append(np.repeat(one.mask[None], count - 1, axis=0))
+            touch, end = (int(key) for key in one.keys)
+            rows, frames = _rows(one), np.arange(end)
+            taken = (frames >= touch).astype(np.float32)
+            about = np.repeat(np.concatenate([one.direction, one.height / SCALE])[None], end, axis=0)
+            states.append(np.concatenate([rows[:end, :6], taken[:, None], about], axis=1))
+            wanted.append(np.repeat(rows[None, [touch, end]], end, axis=0))
+            ahead.append(np.stack([taken == 0, np.ones(end, dtype=np.bool_)], axis=1))
+            views.append(one.views[:end])
+            masks.append(np.repeat(one.mask[None], end, axis=0))
         self.views = torch.from_numpy(np.concatenate(views)).permute(0, 3, 1, 2)
         self.masks = torch.from_numpy(np.concatenate(masks))[:, None]
         self.states = torch.from_numpy(np.concatenate(states).astype(np.float32))
         self.wanted = torch.from_numpy(np.concatenate(wanted).astype(np.float32))
+        self.ahead = torch.from_numpy(np.concatenate(ahead))
 
     def __len__(self) -> int:
         return len(self.states)
 
-    def batch(self, chosen: Tensor, recipe: Recipe, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(self, chosen: Tensor, recipe: Recipe, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Samples, each with the table turned, mirrored and shifted, and the colours changed."""
         count = len(chosen)
 
@@ -104,12 +106,12 @@ class _Samples:
         cosine, sine = torch.cos(angle), torch.sin(angle)
         moved = torch.stack([torch.stack([cosine * flip, -sine], -1), torch.stack([sine * flip, cosine], -1)], 1)
         for rows in (state[:, None], wanted):
-            rows[..., :2] = torch.einsum("bij,btj->bti", moved, rows[..., :2]) - shift[:, None] / SCALE
+            rows[..., :2] = torch.einsum("bij,bkj->bki", moved, rows[..., :2]) - shift[:, None] / SCALE
             double = torch.atan2(rows[..., 4], rows[..., 3]) * flip[:, None] + 2 * angle[:, None]
             rows[..., 3], rows[..., 4] = torch.cos(double), torch.sin(double)
         state[:, 7:9] = torch.einsum("bij,bj->bi", moved, state[:, 7:9])
         state[:, :3] += torch.randn(count, 3, generator=random) * recipe.noise / SCALE
-        return _moved(view, moved, shift), state, wanted
+        return _moved(view, moved, shift), state, wanted, self.ahead[chosen]
 
 
 def _rows(one: Episode) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -129,8 +131,6 @@ def as_input(views: Tensor, masks: Tensor) -> Tensor:
 
 def _moved(view: Tensor, moved: Tensor, shift: Tensor) -> Tensor:
     """Views whose world is turned or mirrored by [B, 2, 2] and shifted by -[B, 2] metres."""
-    from mask2iv.execution.cloning.views import SIDE
-
     # grid_sample asks for the place before of each place after, in a frame whose y is down.
     down = torch.diag(torch.tensor([1.0, -1.0]))
     back = moved.transpose(1, 2)

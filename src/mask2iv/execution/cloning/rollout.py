@@ -1,4 +1,4 @@
-"""A policy at work: picture, poses, picture, in a scene with dynamics."""
+"""A policy at work: it looks, moves, and looks again, in a scene with dynamics."""
 
 from __future__ import annotations
 
@@ -7,55 +7,62 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mask2iv.contract import UInt8Array
 from mask2iv.execution.camera import Array
 from mask2iv.execution.cloning.episodes import heading, tool_at, turn_of
 from mask2iv.execution.cloning.learning import as_input
 from mask2iv.execution.cloning.network import SCALE, Policy
 from mask2iv.execution.cloning.views import TableView
-from mask2iv.execution.physics.stage import TIMESTEP
 from mask2iv.execution.physics.trial import CONTROL, SQUEEZE, Outcome, Trial
-from mask2iv.sim.world.geometry import slerp
+from mask2iv.sim.world.geometry import min_jerk, slerp
 from mask2iv.sim.world.render import Renderer
 
-LENGTH = 20
-"""Film frames that a policy has; a demonstration has 16."""
-LOOKS = 4
-"""It looks again after so many."""
-_FRAME, _SPEED, _TURN = 0.25, 0.25, 2.0
-"""Least seconds of a frame, which are those of demonstrations; largest speeds of the tool, m/s and rad/s."""
-_CLOSING, _SETTLING = 0.5, 0.8
+_COMING, _NEARING, _MOVING, _LEAVING = 0.25, 0.12, 0.08, 0.15
+"""Speeds of the tool, m/s."""
+_TURNING = 2.0
+"""Speed of its turns, rad/s."""
+_CLEAR, _BEHIND, _ROOM = 0.09, 0.035, 0.024
+"""From where the object is met: above it, or behind it; and by how much wider the jaws are than it is; metres. As in plans."""
+_OVER = 0.12
+"""Height at which the tool crosses the table, metres."""
+_HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
-    """What a policy says, in the world: poses float64 [N, 4, 4], openings [N] in metres, shut [N]."""
+class Said:
+    """A policy's key poses in the world.
 
-    poses: Array
-    openings: Array
-    shut: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    Attributes:
+        touch, end: float64 [4, 4], of the tool.
+        opening: at `touch`, metres: the object's width where it is held.
+        holds: whether the jaws close with force at `touch`.
+    """
 
+    touch: Array
+    end: Array
+    opening: float
+    holds: bool
 
-def ask(policy: Policy, view: TableView, picture: UInt8Array, trial: Trial, shut: bool, direction: str) -> Told:
-    """The policy's next poses for what the camera sees."""
-    tool = trial.arm.tool
-    double = 2 * turn_of(tool)
-    place = (tool[:3, 3] - view.origin) / SCALE
-    now = [*place, np.cos(double), np.sin(double), trial.arm.opening / SCALE, float(shut)]
-    state = torch.tensor([[*now, *heading(direction), view.height / SCALE]], dtype=torch.float32)
-    seen = torch.from_numpy(view(picture)).permute(2, 0, 1)[None]
-    with torch.inference_mode():
-        said = policy(as_input(seen, torch.from_numpy(view.mask)[None, None]), state)[0].double().numpy()
-    turns = np.arctan2(said[:, 4], said[:, 3]) / 2
-    poses = np.stack([tool_at(row[:3] * SCALE + view.origin, turn) for row, turn in zip(said, turns, strict=True)])
-    return Told(poses, np.clip(said[:, 5] * SCALE, 0.0, 0.11), said[:, 6] > 0)
+    @property
+    def approach(self) -> Array:
+        """From where to come to `touch`: from above, or from behind."""
+        pose = self.touch.copy()
+        pose[:3, 3] += [0, 0, _CLEAR] if self.holds else -_BEHIND * self.way
+        return pose
+
+    @property
+    def way(self) -> Array:
+        """The horizontal direction from `touch` to `end`, [3]."""
+        way = (self.end[:3, 3] - self.touch[:3, 3]) * [1, 1, 0]
+        unit: Array = way / max(float(np.linalg.norm(way)), 1e-6)
+        return unit
 
 
 def roll_out(policy: Policy, trial: Trial, view: TableView, renderer: Renderer, film: bool = False) -> Outcome:
     """Let a policy do a task.
 
-    It is asked every `LOOKS` frames and its poses are carried out one after the other, each as slowly as the speed limits ask for;
-    where it says to shut the jaws they close with the force that plans close them with, and the arm waits for them.
+    It looks before it comes to the object, before it meets it, before it moves it and half way. Between its poses the arm goes as it
+    does in plans: from above, or from behind; where the policy says to hold, the jaws close with force and stay, elsewhere the arm
+    leaves at the end.
 
     Args:
         policy: for the task.
@@ -64,57 +71,94 @@ def roll_out(policy: Policy, trial: Trial, view: TableView, renderer: Renderer, 
         renderer: of the configuration's size.
         film: whether the outcome has a video.
     """
-    renderer.load(trial.model)
-    trial.begin(renderer if film else None)
-    driver = _Driver(trial)
-    for _ in range(LENGTH // LOOKS):
-        direction = trial.set_up.task.direction
-        told = ask(policy, view, renderer.picture(trial.data), trial, driver.shut, direction)
-        for k in range(LOOKS):
-            driver.step(told.poses[k], float(told.openings[k]), bool(told.shut[k]))
-    driver.hold(_SETTLING)
-    return trial.outcome()
+    return _Worker(policy, trial, view, renderer, film).work()
 
 
-class _Driver:
-    """Carries out poses."""
+class _Worker:
+    """Carries out what a policy says."""
 
-    def __init__(self, trial: Trial) -> None:
-        self.trial, self.shut = trial, False
-        self._pose = trial.arm.tool
-        self._command = trial.arm.command
-        self._chosen = False
+    def __init__(self, policy: Policy, trial: Trial, view: TableView, renderer: Renderer, film: bool) -> None:
+        self.policy, self.trial, self.view, self.renderer = policy, trial, view, renderer
+        renderer.load(trial.model)
+        trial.begin(renderer if film else None)
+        self.pose, self.command = trial.arm.tool, trial.arm.command
 
-    def step(self, pose: Array, opening: float, shut: bool) -> None:
+    def work(self) -> Outcome:
         arm = self.trial.arm
-        if not self._chosen:
-            pose, self._chosen = arm.nearer_half_turn(pose), True
-        elif pose[:3, 0] @ self._pose[:3, 0] < 0:
-            pose = pose @ np.diag([-1.0, -1.0, 1.0, 1.0])
-        length = float(np.linalg.norm(pose[:3, 3] - self._pose[:3, 3]))
-        cosine = (float(np.trace(pose[:3, :3].T @ self._pose[:3, :3])) - 1) / 2
+        said = self.ask(taken=False)
+        opened = min(said.opening + _ROOM, 0.11) if said.holds else said.opening
+        # To the policy a half turn of the jaws is the same: the one that the wrist turns less for.
+        approach = arm.nearer_half_turn(said.approach)
+        above = approach.copy()
+        above[2, 3] = max(approach[2, 3], self.pose[2, 3], _OVER)
+        self.go(above, opened, _COMING)
+        self.go(approach, opened, _COMING)
+        said = self.ask(taken=False)
+        self.go(self.turned(said.touch), opened, _NEARING)
+        if said.holds:
+            grip = max(min(said.opening, arm.opening) - SQUEEZE, -SQUEEZE)
+            self.act(np.append(self.command[:-1], grip), 0.5)
+        opening = float(self.command[-1])
+        end = self.ask(taken=True).end
+        self.go(_between(self.pose, self.turned(end), 0.5), opening, _MOVING)
+        self.go(self.turned(self.ask(taken=True).end), opening, _MOVING)
+        if said.holds:
+            self.act(self.command, 0.8)
+        else:
+            self.leave(said.way, opening)
+        return self.trial.outcome()
+
+    def leave(self, way: Array, opening: float) -> None:
+        # A round thing sticks between jaws that it has pressed apart.
+        opening = min(opening + 0.02, 0.11)
+        self.act(np.append(self.command[:-1], opening), 0.3)
+        back = self.pose.copy()
+        back[:3, 3] -= 0.03 * way
+        self.go(back, opening, _LEAVING)
+        up = back.copy()
+        up[2, 3] += 0.06
+        self.go(up, opening, _LEAVING)
+        self.act(self.command, 0.5)
+
+    def ask(self, taken: bool) -> Said:
+        """What the policy says to what the camera sees now."""
+        arm, view = self.trial.arm, self.view
+        tool = arm.tool
+        place, double = (tool[:3, 3] - view.origin) / SCALE, 2 * turn_of(tool)
+        now = [*place, np.cos(double), np.sin(double), arm.opening / SCALE, float(taken)]
+        about = [*heading(self.trial.set_up.task.direction), view.height / SCALE]
+        seen = torch.from_numpy(view(self.renderer.picture(self.trial.data))).permute(2, 0, 1)[None]
+        with torch.inference_mode():
+            inputs = as_input(seen, torch.from_numpy(view.mask)[None, None])
+            said = self.policy(inputs, torch.tensor([[*now, *about]], dtype=torch.float32))[0].double().numpy()
+        turns = np.arctan2(said[:, 4], said[:, 3]) / 2
+        touch, end = (tool_at(row[:3] * SCALE + view.origin, turn) for row, turn in zip(said, turns, strict=True))
+        return Said(touch, end, float(np.clip(said[0, 5] * SCALE, 0.0, 0.11)), bool(said[0, 6] > 0))
+
+    def turned(self, pose: Array) -> Array:
+        """The pose or its half turn, whichever is nearer to where the tool was sent last."""
+        return pose if pose[:3, 0] @ self.pose[:3, 0] >= 0 else pose @ _HALF_TURN
+
+    def go(self, pose: Array, opening: float, speed: float) -> None:
+        """Straight to a pose, the jaws changing evenly."""
+        begin, start = self.pose, float(self.command[-1])
+        length = float(np.linalg.norm(pose[:3, 3] - begin[:3, 3]))
+        cosine = (float(np.trace(pose[:3, :3].T @ begin[:3, :3])) - 1) / 2
         turn = float(np.arccos(np.clip(cosine, -1, 1)))
-        seconds = max(_FRAME, length / _SPEED, turn / _TURN)
-        closes = shut and not self.shut
-        if shut:
-            opening = float(self._command[-1])
-        count = max(round(seconds / CONTROL), 1)
-        begin, start = self._pose, float(self._command[-1])
+        count = max(round(max(length / speed, turn / _TURNING, 0.3) / CONTROL), 1)
         for k in range(1, count + 1):
-            share = k / count
-            between = np.eye(4)
-            between[:3, :3] = slerp(begin[:3, :3], pose[:3, :3], share)
-            between[:3, 3] = begin[:3, 3] + (pose[:3, 3] - begin[:3, 3]) * share
-            joints, _ = arm.solve(between, self._command[:-1])
-            self._act(np.append(joints, start + (opening - start) * share), seconds / count)
-        self._pose = pose
-        if closes:
-            self._act(np.append(self._command[:-1], -SQUEEZE), _CLOSING)
-        self.shut = shut
+            share = min_jerk(k / count)
+            joints, _ = self.trial.arm.solve(_between(begin, pose, share), self.command[:-1])
+            self.act(np.append(joints, start + (opening - start) * share), CONTROL)
+        self.pose = pose
 
-    def hold(self, seconds: float) -> None:
-        self._act(self._command, seconds)
+    def act(self, action: Array, seconds: float) -> None:
+        self.trial.act(action, seconds)
+        self.command = action
 
-    def _act(self, action: Array, seconds: float) -> None:
-        self.trial.act(action, max(seconds, TIMESTEP))
-        self._command = action
+
+def _between(a: Array, b: Array, share: float) -> Array:
+    pose = np.eye(4)
+    pose[:3, :3] = slerp(a[:3, :3], b[:3, :3], share)
+    pose[:3, 3] = a[:3, 3] + (b[:3, 3] - a[:3, 3]) * share
+    return pose
