@@ -7,17 +7,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file, save_file
+
 from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.execution.benchmark import SceneOfClip
 from mask2iv.execution.cloning.collecting import SERIES, Attempted, Generate, collect, scenes
 from mask2iv.execution.cloning.episodes import Episode
 from mask2iv.execution.cloning.journal import Journal
+from mask2iv.execution.cloning.learning import train
 from mask2iv.execution.cloning.network import Policy
 from mask2iv.execution.cloning.rollout import roll_out
 from mask2iv.execution.cloning.views import TableView
 from mask2iv.execution.physics.success import judge
 from mask2iv.execution.physics.trial import Outcome
+from mask2iv.files import atomic_write
 from mask2iv.sim.world.render import Renderer
 
 Predict = Callable[[SceneOfClip, int], Trajectory]
@@ -31,32 +35,26 @@ class Arm:
     """What a policy is cloned from.
 
     Attributes:
-        true, generated: how many demonstrations of each, the first that were gathered.
-        done: of the generated ones only those whose execution did the task, which no one knows outside a simulator.
+        true, generated: how many demonstrations of each.
     """
 
     true: int
     generated: int = 0
-    done: bool = False
 
     @property
     def name(self) -> str:
-        parts = [f"true-{self.true}"] if self.true else []
-        parts += [f"generated-{self.generated}{'-done' if self.done else ''}"] if self.generated else []
-        return "+".join(parts)
+        counts = {"true": self.true, "generated": self.generated}
+        return "+".join(f"{kind}-{count}" for kind, count in counts.items() if count)
 
-    def episodes(self, out: Path, task: str) -> list[Episode]:
-        """Its demonstrations of a task, as :func:`gather` wrote them."""
-        return [
-            *gathered(out, task, "true", self.true),
-            *gathered(out, task, "generated", self.generated, self.done),
-        ]
+    def episodes(self, out: Path, task: str, start: int) -> list[Episode]:
+        """Its demonstrations of a task, as :func:`gather` wrote them: true ones from number `start` on, and the first
+        generated ones."""
+        return gathered(out, task, "true", self.true, start) + gathered(out, task, "generated", self.generated)
 
 
 def arms(k: int) -> tuple[Arm, ...]:
-    """The arms of the experiment: `k` true demonstrations, alone and with 10 `k` generated ones; 10 `k` generated ones alone,
-    and 10 `k` true ones."""
-    return Arm(k), Arm(k, 10 * k), Arm(0, 10 * k), Arm(10 * k)
+    """The arms of the experiment: `k` true demonstrations, the same with 10 `k` generated ones, and 10 `k` true ones."""
+    return Arm(k), Arm(k, 10 * k), Arm(10 * k)
 
 
 def gather(
@@ -84,18 +82,39 @@ def gather(
         renderer.close()
 
 
-def gathered(out: Path, task: str, kind: str, count: int, done: bool = False) -> list[Episode]:
-    """The first `count` demonstrations; with `done` those among them whose execution did the task.
+def gathered(out: Path, task: str, kind: str, count: int, start: int = 0) -> list[Episode]:
+    """`count` demonstrations from number `start` on.
 
     Raises:
         InputError: there are not so many.
     """
     folder = out / "demonstrations"
-    kept = [row for row in Journal(folder / f"{slug(task)}-{kind}.jsonl").rows() if not row["problem"]][:count]
-    if len(kept) < count:
-        raise InputError("out", f"{folder} has {len(kept)} {kind} demonstrations of {task}, and {count} are needed")
-    chosen = [row["index"] for row in kept if row["done"] or not done]
-    return [Episode.load(folder / f"{slug(task)}-{kind}-{index:05d}.npz") for index in chosen]
+    kept = [row for row in Journal(folder / f"{slug(task)}-{kind}.jsonl").rows() if not row["problem"]]
+    chosen = kept[start : start + count]
+    if len(chosen) < count:
+        needed = start + count
+        raise InputError("out", f"{folder} has {len(kept)} {kind} demonstrations of {task}, and {needed} are needed")
+    return [Episode.load(folder / f"{slug(task)}-{kind}-{row['index']:05d}.npz") for row in chosen]
+
+
+def trained(out: Path, task: str, arm: Arm, draw: int, k: int) -> Policy:
+    """The policy of an arm: ``OUT/policies/TASK-ARM-DRAW.safetensors``, trained if it is not there.
+
+    Args:
+        out: of the experiment.
+        task, arm: what it is cloned from.
+        draw: its seed, and which true demonstrations it is given: those from number 10 `k` `draw` on.
+        k: of the experiment.
+    """
+    path = out / "policies" / f"{slug(task)}-{arm.name}-{draw}.safetensors"
+    if path.is_file():
+        policy = Policy()
+        policy.load_state_dict(load_file(path))
+        return policy.eval()
+    policy = train(arm.episodes(out, task, 10 * k * draw), draw)
+    with atomic_write(path) as temporary:
+        save_file(policy.state_dict(), temporary)
+    return policy
 
 
 def evaluate(
@@ -113,7 +132,7 @@ def evaluate(
         out: of the experiment.
         task: one of :data:`~mask2iv.execution.cloning.collecting.TASKS`.
         index: of the scene.
-        policies: (arm, seed) -> policy.
+        policies: (name of an arm, draw) -> policy.
         predict: for the plan "text"; None: no plans are carried out.
         renderer: of the configuration's size.
         films: whether to write films of policies, ``OUT/films``.
@@ -122,26 +141,26 @@ def evaluate(
         The new lines.
     """
     journal = Journal(out / "trials.jsonl")
-    there = {(row["arm"], row["seed"]) for row in journal.rows() if (row["task"], row["index"]) == (task, index)}
+    there = {(row["arm"], row["draw"]) for row in journal.rows() if (row["task"], row["index"]) == (task, index)}
     wanted = [key for key in [*policies, *((name, 0) for name in PLANS if predict)] if key not in there]
     if not wanted:
         return []
     scene = SceneOfClip(scenes(task, "test"), SERIES["test"], index, None, renderer, pictures=False)
     view = TableView(scene.camera, scene.clip.object_mask, scene.depth)
     new = []
-    for name, seed in wanted:
+    for name, draw in wanted:
         if name in PLANS:
             outcome = _planned(scene, name, predict)
         else:
-            outcome = roll_out(policies[name, seed], scene.trial(), view, renderer, films)
+            outcome = roll_out(policies[name, draw], scene.trial(), view, renderer, films)
         if outcome.video is not None:
-            _write(out / "films" / f"{slug(task)}-{index:03d}-{name}-{seed}.mp4", outcome.video)
+            _write(out / "films" / f"{slug(task)}-{index:03d}-{name}-{draw}.mp4", outcome.video)
         verdict = judge(scene.task, outcome)
         row = {
             "task": task,
             "index": index,
             "arm": name,
-            "seed": seed,
+            "draw": draw,
             "object": scene.clip.object_name,
             "direction": scene.task.direction,
             "done": verdict.done,

@@ -27,7 +27,7 @@ class Recipe:
         colour: spread of each colour's gain.
     """
 
-    steps: int = 600
+    steps: int = 500
     batch: int = 32
     rate: float = 1e-3
     decay: float = 1e-3
