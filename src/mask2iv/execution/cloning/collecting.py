@@ -71,7 +71,7 @@ def generator(model: str) -> Generate:
     def generate(scene: SceneOfClip, seed: int) -> tuple[Trajectory, UInt8Array]:
         clip, actor = scene.clip, scene.clip.trajectory.actor[0]
         [trajectory] = pipeline.trajectory(
-            scene.picture,
+            clip.image,
             clip.object_mask,
             clip.caption,
             None,
@@ -79,7 +79,7 @@ def generator(model: str) -> Generate:
             seed=seed,
             progress=False,
         )
-        [video] = pipeline.render(scene.picture, trajectory, seed=seed, progress=False)
+        [video] = pipeline.render(clip.image, trajectory, seed=seed, progress=False)
         return trajectory, video
 
     return generate
