@@ -1,5 +1,5 @@
-"""Does generated data help a policy? Small policies cloned from k true demonstrations, from these and 10 k generated ones, and from
-10 k true ones, in the same scenes. See docs/policy.md.
+"""Does generated data help a policy? Small policies cloned from k true demonstrations, from these and 10 k generated
+ones, and from 10 k true ones, in the same scenes. See docs/policy.md.
 
     python benchmarks/policy.py --out policy
 
@@ -62,7 +62,7 @@ def main() -> None:
 
 def _gather(options: argparse.Namespace) -> None:
     needed = {"true": 10 * options.k * options.draws, "generated": 10 * options.k}
-    with tqdm(total=sum(needed.values()) * len(options.tasks), desc="scenes of demonstrations") as bar:
+    with tqdm(desc="demonstrations", unit="scene") as bar:
         for kind, count in needed.items():
             generate: Generate | None = generator(options.model) if kind == "generated" else None
             for task in options.tasks:

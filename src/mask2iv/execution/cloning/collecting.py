@@ -22,7 +22,7 @@ TASKS = ("picking up", "pushing")
 OBJECTS = ("mug", "cup", "can", "bottle", "carton", "box", "apple", "banana", "toy car")
 """Kinds that the gripper can both take and push."""
 PACE = ("joint-speed", "film-speed", "frame-speed")
-"""Limits that demonstrations need not keep here: policies are carried out as slowly as their own limits of speed ask for."""
+"""Limits that demonstrations need not keep here: policies have speeds of their own."""
 SERIES = {"true": 7301, "generated": 7302, "test": 7303}
 """Seeds of scenes, none of which the shipped model was trained on."""
 
@@ -51,8 +51,8 @@ class Attempted:
 
 
 def scenes(task: str, split: str) -> SimConfig:
-    """The configuration of a task's scenes: those of sim-robot with one action, nine kinds of objects, at most four others on the
-    table, and clear pictures."""
+    """The configuration of a task's scenes: those of sim-robot with one action, nine kinds of objects, at most four
+    others on the table, and clear pictures."""
     config = BENCHMARKS["sim-robot"].config(split)
     return replace(config, verbs=(task,), objects=OBJECTS, distractors=4, occlusion=0.0, blur=0.0, noise=0.0)
 
@@ -91,8 +91,9 @@ def collect(
     """Try a demonstration in scene `index`.
 
     True: the object's true motion, a planned grasp, executed in physics, filmed there; kept where it does the task.
-    Generated: a trajectory and a video from the first picture and the caption; the plan of the trajectory is executed in physics for its
-    states, and the pictures are the video's. Both are kept only where the arm stays within its limits.
+    Generated: a trajectory and a video from the first picture and the caption; the plan of the trajectory is executed
+    in physics for its states, and the pictures are the video's. Both are kept only where the arm stays within its
+    limits, but for those of :data:`PACE`.
 
     Args:
         task: one of :data:`TASKS`.

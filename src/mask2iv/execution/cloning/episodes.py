@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,7 @@ class Episode:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 return Episode(**{field.name: stored[field.name] for field in fields(Episode)})
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise InputError("episode", f"{path} is not one: {error}") from error
 
 

@@ -15,7 +15,7 @@ from mask2iv.execution.benchmark import SceneOfClip
 from mask2iv.execution.cloning.collecting import SERIES, Attempted, Generate, collect, scenes
 from mask2iv.execution.cloning.episodes import Episode
 from mask2iv.execution.cloning.journal import Journal
-from mask2iv.execution.cloning.learning import train
+from mask2iv.execution.cloning.learning import Recipe, train
 from mask2iv.execution.cloning.network import Policy
 from mask2iv.execution.cloning.rollout import roll_out
 from mask2iv.execution.cloning.views import TableView
@@ -53,15 +53,15 @@ class Arm:
 
 
 def arms(k: int) -> tuple[Arm, ...]:
-    """The arms of the experiment: `k` true demonstrations, the same with 10 `k` generated ones, and 10 `k` true ones."""
+    """Of the experiment: `k` true demonstrations, the same with 10 `k` generated ones, and 10 `k` true ones."""
     return Arm(k), Arm(k, 10 * k), Arm(10 * k)
 
 
 def gather(
     out: Path, task: str, kind: str, count: int, generate: Generate | None, told: Callable[[Attempted], None]
 ) -> None:
-    """Collect the first `count` demonstrations of a task, from scene 0 on: ``OUT/demonstrations/TASK-KIND.jsonl`` and a file
-    each. Those that are there are kept."""
+    """Collect the first `count` demonstrations of a task, from scene 0 on: ``OUT/demonstrations/TASK-KIND.jsonl`` and a
+    file each. Those that are there are kept."""
     folder = out / "demonstrations"
     journal = Journal(folder / f"{slug(task)}-{kind}.jsonl")
     rows, config = journal.rows(), scenes(task, "train")
@@ -97,7 +97,7 @@ def gathered(out: Path, task: str, kind: str, count: int, start: int = 0) -> lis
     return [Episode.load(folder / f"{slug(task)}-{kind}-{row['index']:05d}.npz") for row in chosen]
 
 
-def trained(out: Path, task: str, arm: Arm, draw: int, k: int) -> Policy:
+def trained(out: Path, task: str, arm: Arm, draw: int, k: int, recipe: Recipe | None = None) -> Policy:
     """The policy of an arm: ``OUT/policies/TASK-ARM-DRAW.safetensors``, trained if it is not there.
 
     Args:
@@ -105,13 +105,14 @@ def trained(out: Path, task: str, arm: Arm, draw: int, k: int) -> Policy:
         task, arm: what it is cloned from.
         draw: its seed, and which true demonstrations it is given: those from number 10 `k` `draw` on.
         k: of the experiment.
+        recipe: of the training; None: the usual one.
     """
     path = out / "policies" / f"{slug(task)}-{arm.name}-{draw}.safetensors"
     if path.is_file():
         policy = Policy()
         policy.load_state_dict(load_file(path))
         return policy.eval()
-    policy = train(arm.episodes(out, task, 10 * k * draw), draw)
+    policy = train(arm.episodes(out, task, 10 * k * draw), draw, recipe)
     with atomic_write(path) as temporary:
         save_file(policy.state_dict(), temporary)
     return policy
@@ -126,7 +127,7 @@ def evaluate(
     renderer: Renderer,
     films: bool = False,
 ) -> list[dict[str, Any]]:
-    """Let policies, and plans, do a task in test scene `index`; what ``OUT/trials.jsonl`` has already is not done again.
+    """Let policies, and plans, do a task in test scene `index`, but for what ``OUT/trials.jsonl`` has already.
 
     Args:
         out: of the experiment.

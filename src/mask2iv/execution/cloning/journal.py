@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mask2iv.execution.benchmark import read_journal
 from mask2iv.files import disk_faults
 
 
@@ -16,22 +17,14 @@ class Journal:
     """A file of JSON lines.
 
     Attributes:
-        path: of the file, which need not exist.
+        path: of the file, NAME.jsonl, which need not exist.
     """
 
     path: Path
 
     def rows(self) -> list[dict[str, Any]]:
-        """All lines; a last one that was cut off is left out."""
-        if not self.path.is_file():
-            return []
-        rows = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-        return rows
+        """All lines; one that was cut off is left out."""
+        return read_journal(self.path.parent, self.path.stem)
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append a line."""

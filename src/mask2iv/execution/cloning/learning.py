@@ -42,7 +42,7 @@ def train(episodes: Sequence[Episode], seed: int, recipe: Recipe | None = None) 
     recipe = recipe or Recipe()
     torch.manual_seed(seed)
     random = torch.Generator().manual_seed(seed)
-    policy, data = Policy(), _Samples(episodes)
+    policy, data = Policy(), Samples(episodes)
     optimizer = torch.optim.AdamW(policy.parameters(), recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.steps)
     policy.train()
@@ -58,14 +58,16 @@ def train(episodes: Sequence[Episode], seed: int, recipe: Recipe | None = None) 
 
 
 def imitation(said: Tensor, wanted: Tensor, ahead: Tensor) -> Tensor:
-    """How far said key poses [B, KEYS, POSE] are from the demonstrated ones that lie ahead, bool [B, KEYS]: L1 of places, turns and
-    openings, and cross entropy of holding with force."""
+    """How far said key poses [B, KEYS, POSE] are from demonstrated ones, of those that lie ahead (bool [B, KEYS]).
+
+    L1 of places, turns and openings, and cross entropy of holding with force.
+    """
     moves = (said[..., :6] - wanted[..., :6]).abs().mean(-1)
     force = F.binary_cross_entropy_with_logits(said[..., 6], wanted[..., 6], reduction="none")
     return ((moves + 0.1 * force) * ahead).sum() / ahead.sum()
 
 
-class _Samples:
+class Samples:
     """All frames of all episodes before their ends."""
 
     def __init__(self, episodes: Sequence[Episode]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ Row = dict[str, Any]
 
 
 def report(out: Path) -> str:
-    """Tables of ``OUT/trials.jsonl``, over the scenes that all rows have: the shares done and at target with 95 % Wilson
-    intervals, and how often one row does what another does not."""
+    """Tables of ``OUT/trials.jsonl``, over the scenes that all rows have: shares done and at target with 95 % Wilson
+    intervals, and how often one policy does what another does not."""
     rows = Journal(out / "trials.jsonl").rows()
     lines: list[str] = []
     for task in dict.fromkeys(row["task"] for row in rows):
@@ -50,18 +51,10 @@ def _pairs(done: dict[str, dict[tuple[int, int], bool]]) -> list[str]:
     """Of the policies, two and two in the same scene and draw."""
     names = [name for name in done if name not in PLANS]
     lines = ["| this | that | this alone | that alone |", "|---|---|---:|---:|"]
-    for k, this in enumerate(names):
-        for that in names[k + 1 :]:
-            both = done[this].keys() & done[that].keys()
-            alone = [sum(a[key] and not b[key] for key in both) for a, b in _ways(done[this], done[that])]
-            lines.append(f"| {this} | {that} | {alone[0]} | {alone[1]} |")
+    for this, that in combinations(names, 2):
+        a, b = ({key for key, good in done[name].items() if good} for name in (this, that))
+        lines.append(f"| {this} | {that} | {len(a - b)} | {len(b - a)} |")
     return lines
-
-
-def _ways(
-    a: dict[tuple[int, int], bool], b: dict[tuple[int, int], bool]
-) -> tuple[tuple[dict[tuple[int, int], bool], dict[tuple[int, int], bool]], ...]:
-    return (a, b), (b, a)
 
 
 def _share(hits: Sequence[bool]) -> str:

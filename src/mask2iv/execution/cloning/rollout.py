@@ -21,7 +21,7 @@ _COMING, _NEARING, _MOVING, _LEAVING = 0.25, 0.12, 0.08, 0.15
 _TURNING = 2.0
 """Speed of its turns, rad/s."""
 _CLEAR, _BEHIND, _ROOM = 0.09, 0.035, 0.024
-"""From where the object is met: above it, or behind it; and by how much wider the jaws are than it is; metres. As in plans."""
+"""From where the object is met, above or behind, and by how much wider the jaws are than it is, metres; as in plans."""
 _OVER = 0.12
 """Height at which the tool crosses the table, metres."""
 _HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -60,9 +60,9 @@ class Said:
 def roll_out(policy: Policy, trial: Trial, view: TableView, renderer: Renderer, film: bool = False) -> Outcome:
     """Let a policy do a task.
 
-    It looks before it comes to the object, before it meets it, before it moves it and half way. Between its poses the arm goes as it
-    does in plans: from above, or from behind; where the policy says to hold, the jaws close with force and stay, elsewhere the arm
-    leaves at the end.
+    It looks before it comes to the object, before it meets it, before it moves it and half way. Between its poses the
+    arm goes as it does in plans: from above, or from behind; where the policy says to hold, the jaws close with force
+    and stay, elsewhere the arm leaves at the end.
 
     Args:
         policy: for the task.

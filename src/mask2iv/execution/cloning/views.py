@@ -1,8 +1,8 @@
 """What a policy sees: the camera's picture, laid flat on the table around the object.
 
-The camera differs from scene to scene. Its pose is known, as that of a calibrated robot cell is, so the picture is projected onto the
-table's plane: a pixel of the view is a place on the table, and the robot's coordinates are the view's, in all scenes. What stands
-above the table leans away from the camera.
+The camera differs from scene to scene. Its pose is known, as that of a calibrated robot cell is, so the picture is
+projected onto the table's plane: a pixel of the view is a place on the table, and the robot's coordinates are the
+view's, in all scenes. What stands above the table leans away from the camera.
 """
 
 from __future__ import annotations
