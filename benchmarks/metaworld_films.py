@@ -35,7 +35,6 @@ def main() -> None:
     parser.add_argument("--camera", default=CAMERAS[0], choices=CAMERAS)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--replans", type=int, default=5)
-    parser.add_argument("--draws", type=int, default=1, help="of each plan, which is their mean")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -48,7 +47,7 @@ def main() -> None:
     trials = all_trials(options.tasks, [options.camera], [options.layout])
     pipe = Mask2IVPipeline.from_pretrained(options.model)
     work = options.out / "work"
-    planner = by_model(pipe, keep=keep, draws=options.draws, guidance_scale=GUIDANCE, num_inference_steps=STEPS)
+    planner = by_model(pipe, keep=keep, guidance_scale=GUIDANCE, num_inference_steps=STEPS)
     run_trials(trials, planner, 1 + options.replans, work)
     common = {"kind": "run", "camera": options.camera, "size": list(SIZE), "film": FRAMES}
     jobs = [

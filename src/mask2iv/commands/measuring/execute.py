@@ -35,7 +35,7 @@ class Execute:
     plans: Annotated[str, tyro.conf.arg(metavar="NAME,NAME")] = "text,target,best,oracle,slide,rest"
     """What is executed. Of a model: text, target, text-target, best (of several from text). True: oracle (masks),
     oracle-table (masks, depth from an assumed table), oracle-motion, oracle-tool. Trivial: slide, rest. metaworld has
-    text, mean (of several drawn plans), oracle, oracle-motion, slide, rest and expert."""
+    text, oracle, oracle-motion, slide, rest and expert."""
     split: Literal["validation", "test"] = "test"
     """Part of sim-robot."""
     clips: Annotated[int, tyro.conf.arg(metavar="N")] = 100
@@ -47,7 +47,7 @@ class Execute:
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Of the model's draws."""
     candidates: Annotated[int, tyro.conf.arg(metavar="K")] = 8
-    """Of how many candidates the plan "best" is the best, or "mean" the mean."""
+    """Of how many candidates the plan "best" is the best."""
     films: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Write films of the first N clips of the split: masks beside the execution. Not of metaworld."""
     replans: Annotated[int, tyro.conf.arg(metavar="N")] = 5
@@ -89,17 +89,16 @@ class Execute:
     def _metaworld(self, names: list[str]) -> None:
         if self.films:
             raise InputError("films", "does not apply to metaworld", "see benchmarks/metaworld_films.py")
-        from mask2iv.execution.metaworld.benchmark import DRAWN, check_plans, execute, markdown, summary
+        from mask2iv.execution.metaworld.benchmark import check_plans, execute, markdown, summary
 
         check_plans(names)
         pipe = None
-        if set(names) & set(DRAWN):
+        if "text" in names:
             read_index(model_folder(self.model))
             from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
             pipe = Mask2IVPipeline.from_pretrained(self.model)
-        layouts = range(self.start, self.clips)
-        execute(self.out, names, layouts, pipe, self.replans, self.seed, draws=self.candidates)
+        execute(self.out, names, range(self.start, self.clips), pipe, self.replans, self.seed)
         self._report(markdown(summary(self.out)))
 
     def _report(self, text: str) -> None:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 PLANS = {
     "text": "stage 1 from the caption",
-    "mean": "the mean of several plans that stage 1 draws from the caption",
     "oracle": "true masks",
     "oracle-motion": "true motion in 3-D in place of masks",
     "slide": "a straight move of the part",
@@ -35,8 +34,6 @@ PLANS = {
     "expert": "Meta-World's scripted policy",
 }
 """Whose plans are carried out."""
-DRAWN = ("text", "mean")
-"""Plans of a model."""
 PORTION = 5
 """Layouts that are simulated together."""
 GUIDANCE, STEPS = 1.0, 4
@@ -55,7 +52,6 @@ def execute(
     tasks: Sequence[str] = tuple(TASKS),
     cameras: Sequence[str] = CAMERAS,
     told: Callable[[str], None] = print,
-    draws: int = 8,
 ) -> None:
     """Carry plans out, and write a journal of each: ``OUT/PLAN.jsonl``.
 
@@ -69,24 +65,17 @@ def execute(
         out: folder of the journals; the simulator's files lie there, too, until a plan is finished.
         plans: see :data:`PLANS`.
         layouts: seeds.
-        pipe: the model of "text" and "mean".
+        pipe: the model of "text".
         replans: how often. Plans of the truth, which begins with the episode, are made once.
         seed: of the model's draws.
         processes: how many simulate side by side.
         tasks, cameras: which.
         told: is told what has been done.
-        draws: of how many plans "mean" is the mean.
 
     Raises:
-        InputError: unknown plans, "mean" without a planner, or as :func:`~mask2iv.execution.metaworld.bridge.do_jobs`.
+        InputError: unknown plans, or as :func:`~mask2iv.execution.metaworld.bridge.do_jobs`.
     """
     check_plans(plans)
-    drawing: dict[str, Planner] = {}
-    for name in DRAWN:
-        if name in plans:
-            assert pipe is not None
-            count = draws if name == "mean" else 1
-            drawing[name] = by_model(pipe, seed, draws=count, guidance_scale=GUIDANCE, num_inference_steps=STEPS)
     for name in plans:
         for start in range(0, len(layouts), PORTION):
             every = all_trials(tasks, cameras, layouts[start : start + PORTION])
@@ -95,7 +84,7 @@ def execute(
             trials = [one for one in every if (one.task.name, one.camera, one.seed) not in known]
             if not trials:
                 continue
-            _carry_out(name, trials, out, drawing, replans, processes, told)
+            _carry_out(name, trials, out, pipe, replans, seed, processes, told)
             with atomic_write(out / f"{name}.jsonl") as temporary:
                 rows += [trial.row() for trial in trials]
                 temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -108,8 +97,9 @@ def _carry_out(
     name: str,
     trials: Sequence[Trial],
     out: Path,
-    drawing: Mapping[str, Planner],
+    pipe: Mask2IVPipeline | None,
     replans: int,
+    seed: int,
     processes: int,
     told: Callable[[str], None],
 ) -> None:
@@ -123,7 +113,7 @@ def _carry_out(
     elif name == "rest":
         _rest(trials, out / "work-rest", processes)
     else:
-        planner = drawing[name] if name in DRAWN else _planner(name, trials, partial(simulate, filmed=True))
+        planner = _planner(name, trials, partial(simulate, filmed=True), pipe, seed)
         count = 1 if name.startswith("oracle") else 1 + replans
 
         def report(plans: int) -> None:
@@ -149,8 +139,16 @@ def _tell(told: Callable[[str], None], name: str, rows: Sequence[Mapping[str, An
     told(f"{name}: {sum(row['success'] for row in rows)} of {len(rows)} done {when}")
 
 
-def _planner(name: str, trials: Sequence[Trial], experts: Callable[[], Mapping[str, Any]]) -> Planner:
-    """Plans without a model."""
+def _planner(
+    name: str,
+    trials: Sequence[Trial],
+    experts: Callable[[], Mapping[str, Any]],
+    pipe: Mask2IVPipeline | None,
+    seed: int,
+) -> Planner:
+    if name == "text":
+        assert pipe is not None
+        return by_model(pipe, seed, guidance_scale=GUIDANCE, num_inference_steps=STEPS)
     if name == "slide":
         return straight
     found = experts()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mask2iv.contract import Label, Trajectory, UInt8Array
-from mask2iv.errors import InputError
 from mask2iv.execution.camera import Array
 from mask2iv.execution.metaworld.aims import Way, handled_point, path_of, way_of
 from mask2iv.execution.metaworld.films import FPS
@@ -26,12 +24,7 @@ _STRAIGHT = 0.15
 
 
 def by_model(
-    pipe: Mask2IVPipeline,
-    seed: int = 0,
-    keep: Keep | None = None,
-    batch_size: int = 8,
-    draws: int = 1,
-    **options: Any,
+    pipe: Mask2IVPipeline, seed: int = 0, keep: Keep | None = None, batch_size: int = 8, **options: Any
 ) -> Planner:
     """Plans along trajectories that stage 1 predicts from the caption.
 
@@ -40,14 +33,8 @@ def by_model(
         seed: of the predictions; each plan of an episode has its own noise.
         keep: is told each prediction.
         batch_size: predictions that are made together.
-        draws: of the model's plan; above 1, each prediction is their mean.
         options: of :meth:`Mask2IVPipeline.trajectory`.
-
-    Raises:
-        InputError: several draws of a model whose stage 1 draws no plans.
     """
-    if draws > 1:
-        pipe = _averaging(pipe, draws)
 
     def plan(observations: Sequence[Observation]) -> list[Plan | None]:
         if not observations:
@@ -69,19 +56,6 @@ def by_model(
         return [along_masks(*pair) for pair in pairs]
 
     return plan
-
-
-def _averaging(pipe: Mask2IVPipeline, draws: int) -> Mask2IVPipeline:
-    """The same model with another stage 1."""
-    from mask2iv.backbones.planning.averaging import AveragingPredictor
-    from mask2iv.backbones.planning.predictor import PlanningPredictor
-
-    own = pipe.predictor
-    if not isinstance(own, PlanningPredictor):
-        raise InputError("draws", "a mean of several needs a model whose stage 1 draws plans", "give one draw")
-    other = copy(pipe)
-    other.predictor = AveragingPredictor(own, draws)
-    return other
 
 
 def along_masks(observation: Observation, trajectory: Trajectory) -> Plan:
