@@ -117,7 +117,10 @@ def _carry_out(
         count = 1 if name.startswith("oracle") else 1 + replans
 
         def report(plans: int) -> None:
-            _tell(told, name, [trial.row() for trial in trials], plans)
+            if plans:
+                _tell(told, name, [trial.row() for trial in trials], plans)
+            else:
+                told(f"{name}: {len(trials)} scenes seen, making plans")
 
         run_trials(trials, planner, count, out / f"work-{name}", processes, report)
 
