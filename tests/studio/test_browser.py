@@ -117,6 +117,44 @@ def test_a_trajectory_is_changed_by_dragging_and_by_keys(new_page: NewPage, tmp_
     assert edit["move"][0] > 0
 
 
+def test_a_page_that_is_loaded_again_shows_its_work_and_saved_edits_load(new_page: NewPage, tmp_path: Path) -> None:
+    page = new_page(accept_downloads=True)
+    predict(page)
+    choose(page, 0)
+    page.get_by_label("Instruction").fill("not asked yet")
+    page.locator("#trajectory").get_by_role("button", name="Hold this frame").click()
+    undo = page.locator("#trajectory").get_by_role("button", name="Undo")
+    sync_api.expect(undo).to_be_enabled(timeout=PATIENCE)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the edits").click()
+    download.value.save_as(tmp_path / "edits.json")
+    page.reload()
+    sync_api.expect(page.locator("#candidates .card")).to_have_count(2, timeout=PATIENCE)
+    sync_api.expect(undo).to_be_enabled(timeout=PATIENCE)
+    assert page.get_by_label("Instruction").input_value() == "a hand picking up a cup"
+    choose(page, 1)
+    sync_api.expect(undo).to_be_disabled(timeout=PATIENCE)
+    page.locator('#edits-files input[type="file"]').set_input_files(tmp_path / "edits.json")
+    sync_api.expect(undo).to_be_enabled(timeout=PATIENCE)
+
+
+def test_two_videos_are_compared_under_a_slider(new_page: NewPage) -> None:
+    page = new_page()
+    predict(page, candidates=1, steps=1)
+    choose(page, 0)
+    for number in (1, 2):
+        page.get_by_role("button", name="Render the video").click()
+        sync_api.expect(page.locator("#viewer [data-first] option")).to_have_count(number, timeout=PATIENCE)
+    page.get_by_label("Beside it").select_option(index=1)
+    second = page.locator('#viewer video[data-video="second"]')
+    sync_api.expect(second).to_be_visible()
+    page.get_by_label("Left the first video").fill("25")
+    assert second.evaluate("one => one.style.clipPath").replace("px", "").startswith("inset(0")
+    assert second.evaluate("one => getComputedStyle(one).clipPath").endswith("25%)")
+    page.get_by_label("Beside it").select_option(label="nothing")
+    sync_api.expect(second).to_be_hidden()
+
+
 def test_cancel_stops_and_the_next_run_works(new_page: NewPage) -> None:
     page = new_page()
     predict(page, candidates=12, steps=100)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import threading
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -173,6 +174,32 @@ def test_what_lacks_is_said(studio: Studio, user: Session, tmp_path: Path) -> No
 def test_wishes_have_bounds(wish: dict[str, int]) -> None:
     with pytest.raises(InputError):
         Wish(**wish)  # type: ignore[arg-type]
+
+
+def test_a_page_that_is_loaded_again_takes_its_work_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = Sessions(tmp_path)
+    assert sessions.take_up("page", "ticket") is None
+    work = sessions.of("page")
+    steps.load_sample(work, "cup")
+    # The server may see the page leave before or after it is there again.
+    sessions.leave("page")
+    assert sessions.take_up("again", "another ticket") is None
+    assert sessions.take_up("again", "ticket") is work is sessions.of("again")
+    assert sessions.take_up("third", "ticket") is work is sessions.of("third")
+    sessions.leave("again")
+    assert sessions.of("third") is work
+    assert work.folder.is_dir()
+    # Without a ticket, or after a while, it goes.
+    monkeypatch.setattr("mask2iv.studio.sessions.KEPT_SECONDS", 0.05)
+    sessions.leave("third")
+    other = sessions.of("a program")
+    steps.load_sample(other, "box")
+    sessions.leave("a program")
+    assert not other.folder.exists()
+    until = time.monotonic() + 20
+    while work.folder.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not work.folder.exists()
 
 
 def test_sessions_are_bounded_and_their_folders_go(tmp_path: Path) -> None:

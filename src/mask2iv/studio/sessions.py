@@ -1,4 +1,7 @@
-"""Each user's work: apart from all others', in a folder of its own that goes when the work ends."""
+"""Each user's work: apart from all others', in a folder of its own that goes when the work ends.
+
+A page that is loaded again takes its work up by a ticket, which its browser made and nobody else knows.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ MOST_SESSIONS = 16
 """Users at once."""
 IDLE_SECONDS = 6 * 3600
 """After which the work of a user who does nothing may go where another one needs the place."""
+KEPT_SECONDS = 15 * 60
+"""For which the work of a page that was left is kept, should it be loaded again."""
 MOST_RESULTS = 12
 """Results that a session keeps; the oldest goes."""
 
@@ -83,6 +88,8 @@ class Sessions:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._open: dict[str, Session] = {}
+        self._tickets: dict[str, str] = {}
+        self._left: dict[str, tuple[Session, threading.Timer]] = {}
         self._lock = threading.Lock()
 
     def of(self, key: str) -> Session:
@@ -101,6 +108,45 @@ class Sessions:
             session.used = time.monotonic()
             return session
 
+    def take_up(self, key: str, ticket: str) -> Session | None:
+        """Has a page go on with the work of the one that had its ticket; None if there is none.
+
+        What runs for that page is cancelled, since nobody follows it.
+        """
+        with self._lock:
+            # A page may be there again before it is seen to have been left.
+            owner = next((one for one in self._open if self._tickets.get(one) == ticket), None)
+            self._tickets[key] = ticket
+            if ticket in self._left:
+                session, timer = self._left.pop(ticket)
+                timer.cancel()
+            elif owner is not None:
+                session = self._open.pop(owner)
+            else:
+                return None
+            self._open[key] = session
+        if session.job is not None:
+            session.job.cancel()
+        return session
+
+    def leave(self, key: str) -> None:
+        """A page is gone. Its work is kept for :data:`KEPT_SECONDS` if it has a ticket, and ends at once if not."""
+        with self._lock:
+            session, ticket = self._open.pop(key, None), self._tickets.pop(key, "")
+        if session is None:
+            return
+        if not ticket or session.drawing is None:
+            session.close()
+            return
+        if session.job is not None:
+            session.job.cancel()
+        self._forget(ticket)
+        timer = threading.Timer(KEPT_SECONDS, self._forget, [ticket])
+        timer.daemon = True
+        with self._lock:
+            self._left[ticket] = session, timer
+        timer.start()
+
     def close(self, key: str) -> None:
         """Ends a session; without one, nothing happens."""
         with self._lock:
@@ -112,12 +158,28 @@ class Sessions:
         """Ends all sessions."""
         for key in list(self._open):
             self.close(key)
+        for ticket in list(self._left):
+            self._forget(ticket)
 
     def __len__(self) -> int:
         return len(self._open)
 
+    def _forget(self, ticket: str) -> None:
+        with self._lock:
+            left = self._left.pop(ticket, None)
+        if left is not None:
+            session, timer = left
+            timer.cancel()
+            session.close()
+
     def _make_room(self) -> None:
-        if len(self._open) < MOST_SESSIONS:
+        if len(self._open) + len(self._left) < MOST_SESSIONS:
+            return
+        if self._left:
+            # Those who are gone give way to those who are there.
+            session, timer = self._left.pop(next(iter(self._left)))
+            timer.cancel()
+            session.close()
             return
         key, oldest = min(self._open.items(), key=lambda item: item[1].used)
         if oldest.busy or time.monotonic() - oldest.used < IDLE_SECONDS:

@@ -41,12 +41,7 @@ def build(studio: Studio) -> Any:
         _wire_editing(wiring, film)
         _wire_film(studio, wiring, scene, film)
         add_endpoints(studio)
-
-        def leave(request: Any) -> None:
-            studio.sessions.close(request.session_hash)
-
-        leave.__annotations__ = {"request": gr.Request}
-        page.unload(leave)
+        _wire_coming_and_going(studio, page, scene, film)
     return page
 
 
@@ -188,17 +183,10 @@ def _wire_editing(wiring: Wiring, film: FilmParts) -> None:
 
 
 def _wire_film(studio: Studio, wiring: Wiring, scene: SceneParts, film: FilmParts) -> None:
-    gr = require("gradio", "the studio")
-    outputs = [film.viewer, film.done, film.command, *film.files]
-
-    def shown(session: Session, number: int | None = None) -> list[Any]:
-        if not session.results:
-            return [viewer_value(session), *[gr.skip()] * (len(outputs) - 1)]
-        result = session.results[-1] if number is None else steps.result_of(session, number)
-        return [viewer_value(session, number), gr.update(visible=True), result.take.command, *map(str, result.files)]
+    outputs = _film_outputs(film)
 
     def show(session: Session, data: Data) -> list[Any]:
-        return shown(session, int(data["number"]))
+        return _film_values(film, session, int(data["number"]))
 
     def resume(session: Session, _: Data) -> list[Any]:
         steps.continue_from(session, session.results[-1].number if session.results else 0)
@@ -208,13 +196,57 @@ def _wire_film(studio: Studio, wiring: Wiring, scene: SceneParts, film: FilmPart
         return steps.render(studio, session)
 
     def follow(session: Session, _: bool) -> list[Any]:
-        return shown(session)
+        return _film_values(film, session)
 
     wiring.job(film.render.click, render, film.notice, film.progress, follow, outputs=outputs)
     wiring.step(film.cancel.click, _cancel, film.notice)
     wiring.step(film.viewer.show, show, film.notice, outputs=outputs)
     begun = [scene.board, scene.prompt, film.cards, film.board]
     wiring.step(film.resume.click, resume, scene.notice, outputs=begun)
+
+
+def _wire_coming_and_going(studio: Studio, page: Any, scene: SceneParts, film: FilmParts) -> None:
+    """A page that is loaded again shows what it showed."""
+    gr = require("gradio", "the studio")
+    names = {who: said for said, who in ACTORS.items()}
+    words = [scene.prompt, scene.actor, scene.seed, scene.steps, scene.candidates]
+    boards = [scene.board, film.cards, film.board]
+    outputs = [*boards, *words, *_film_outputs(film)]
+
+    def come(request: Any, ticket: str) -> list[Any]:
+        session = studio.sessions.take_up(request.session_hash, ticket) if ticket else None
+        if session is None or session.drawing is None:
+            return [gr.skip()] * len(outputs)
+        asked: list[Any] = [session.drawing.prompt, *[gr.skip()] * (len(words) - 1)]
+        if session.plan is not None:
+            wish = session.plan.wish
+            asked = [wish.prompt, names[wish.actor], wish.seed, wish.steps or 0, wish.candidates]
+        boards = [scene_value(session), cards_value(session), trajectory_value(session, fresh=True)]
+        return [*boards, *asked, *_film_values(film, session)]
+
+    def leave(request: Any) -> None:
+        studio.sessions.leave(request.session_hash)
+
+    come.__annotations__ = leave.__annotations__ = {"request": gr.Request}
+    script = (STATIC / "ticket.js").read_text(encoding="utf-8")
+    page.load(
+        come, gr.Textbox(visible=False), outputs, js=script, show_progress="hidden", api_visibility="private",
+        concurrency_limit=None,
+    )  # fmt: skip
+    page.unload(leave)
+
+
+def _film_outputs(film: FilmParts) -> list[Any]:
+    return [film.viewer, film.done, film.command, *film.files]
+
+
+def _film_values(film: FilmParts, session: Session, number: int | None = None) -> list[Any]:
+    """What :func:`_film_outputs` show: a result by its number, or the newest."""
+    gr = require("gradio", "the studio")
+    if not session.results:
+        return [viewer_value(session), *[gr.skip()] * (len(_film_outputs(film)) - 1)]
+    result = session.results[-1] if number is None else steps.result_of(session, number)
+    return [viewer_value(session, number), gr.update(visible=True), result.take.command, *map(str, result.files)]
 
 
 def _cancel(session: Session, _: Data) -> Sequence[Any]:
