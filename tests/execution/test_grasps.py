@@ -40,6 +40,40 @@ def test_jaws_keep_clear_of_what_stands_beside() -> None:
     assert abs(best.tool[0, 0]) > 0.8
 
 
+def test_a_round_thing_is_not_taken_at_its_rim() -> None:
+    angle = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    rim = np.stack([0.04 * np.cos(angle), 0.04 * np.sin(angle)], axis=1)
+    wall = np.concatenate([np.column_stack([rim, np.full(72, z)]) for z in np.arange(0, 0.09, 0.004)])
+    inside = _block((0.04, 0.04), 0.09)
+    top = inside[(inside[:, 2] > 0.089) & (np.linalg.norm(inside[:, :2], axis=1) < 0.04)]
+    best = plan_grasps(np.concatenate([top, wall]), np.zeros((0, 3)), np.array([0.034, 0, 0.09]), GRIPPER, AWAY)[0]
+    # How far the jaws' middle line passes by the axis.
+    assert abs(best.tool[:2, 1] @ best.tool[:2, 3]) < 0.008
+
+
+def test_a_flat_thing_is_taken_by_level_jaws() -> None:
+    lean = np.array([np.sin(0.9), 0, -np.cos(0.9)])
+    points = _block((0.012, 0.08), 0.016)
+    best = plan_grasps(points, np.zeros((0, 3)), points.mean(axis=0), GRIPPER, AWAY, leans=(lean,))[0]
+    assert abs(best.tool[2, 0]) < 0.1
+    assert best.tool[2, 3] > 0.006
+
+
+def test_what_is_stacked_comes_to_rest_on_a_thing() -> None:
+    back = np.array([0, -np.cos(0.8), np.sin(0.8)])
+    turn = np.stack([np.array([1.0, 0, 0]), np.cross(back, [1.0, 0, 0]), back], axis=1)
+    camera = PinholeCamera.from_mujoco(0.7 * back, turn, 45.0, (120, 192))
+    points, box = _block((0.02, 0.02), 0.04), _block((0.04, 0.04), 0.05, (0.15, 0.02))
+    transforms = np.repeat(np.eye(4)[None], 6, axis=0)
+    # It was seen to end on the table, a little behind the box.
+    transforms[:, :3, 3] = np.linspace(0, 1, 6)[:, None] * np.array([0.16, 0.09, 0.0])
+    motion = ObjectMotion(points, transforms, np.ones(6), np.ones(6), "carry")
+    assert settle(motion, camera, box).transforms[-1, 2, 3] == pytest.approx(0, abs=0.006)
+    end = settle(motion, camera, box, onto=True).transforms[-1, :3, 3]
+    assert end[2] == pytest.approx(0.05, abs=0.01)
+    assert np.abs(end[:2] - [0.15, 0.02]).max() < 0.045
+
+
 @pytest.mark.parametrize(("height", "things"), [(0.0, False), (0.05, True)])
 def test_a_released_object_rests_on_what_is_there(height: float, things: bool) -> None:
     back = np.array([0, -np.cos(0.8), np.sin(0.8)])

@@ -100,6 +100,32 @@ def test_a_turn(freedom: str, turned: Callable[[float], Array]) -> None:
     assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < 10
 
 
+def test_a_plate_turns_as_its_colours_do() -> None:
+    # Its masks are the same in all frames.
+    floor = table_depth(CAMERA, np.pad(np.ones((1, 1), bool), ((100, 19), (90, 101))))
+    on_table = CAMERA.points(floor)[..., :2]
+    plate = np.linalg.norm(on_table, axis=-1) < 0.08
+    angles = np.linspace(0, 1.2, 8)
+    video = np.full((8, *SIZE, 3), 120, dtype=np.uint8)
+    for frame, angle in zip(video, angles, strict=True):
+        ahead = on_table @ [np.cos(angle), np.sin(angle)] > 0
+        frame[plate & ahead], frame[plate & ~ahead] = (200, 40, 40), (40, 60, 200)
+    trajectory = Trajectory(np.repeat((plate * Label.OBJECT).astype(np.uint8)[None], 8, axis=0))
+    turned = [
+        object_motion(trajectory, CAMERA, floor, "turn", video=given).transforms[-1, :2, 0] for given in (None, video)
+    ]
+    found = [np.degrees(np.arctan2(y, x)) for x, y in turned]
+    assert abs(found[0]) < 10
+    assert found[1] == pytest.approx(np.degrees(1.2), abs=10)
+    with pytest.raises(InputError, match="video"):
+        object_motion(trajectory, CAMERA, floor, "turn", video=video[:, :50])
+
+
+def test_what_is_picked_up_goes_up_rather_than_away() -> None:
+    trajectory, depth, path = _scene(lambda s: (np.eye(3), s * np.array([0.0, 0.0, 0.08])))
+    assert _error(object_motion(trajectory, CAMERA, depth, "lift"), path).max() < 18
+
+
 def test_an_object_that_rests_needs_no_plan() -> None:
     trajectory, depth, _ = _scene(lambda s: (np.eye(3), np.zeros(3)), 5)
     assert plan_motion(trajectory, CAMERA, depth).kind == "rest"

@@ -11,17 +11,17 @@ import pytest
 
 from mask2iv.contract import Trajectory
 from mask2iv.execution.benchmark import SceneOfClip, attempt, execute, markdown, summary, trivial
+from mask2iv.execution.joints.lids import plan_swing
 from mask2iv.execution.physics.success import judge
 from mask2iv.execution.physics.trial import Outcome, Trial, matrix
 from mask2iv.execution.shares import wilson
-from mask2iv.execution.swing import plan_swing
 from mask2iv.sim.benchmark import BENCHMARKS, read_record
 from mask2iv.sim.world.render import Renderer
 
 ROBOT = BENCHMARKS["sim-robot"]
 CONFIG, RECORD = ROBOT.config("validation"), read_record(ROBOT, "validation")
-STAPLER, LAPTOP = 5, 17
-"""Clips of validation: a stapler is picked up, a laptop is opened."""
+STAPLER, LAPTOP, DRAWER, SAFE = 5, 17, 24, 28
+"""Clips of validation: a stapler is picked up, a laptop opened, a drawer closed, a safe opened."""
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,13 @@ def test_a_laptop_is_opened_about_the_hinge_that_its_masks_show(renderer: Render
     assert np.arccos((np.trace(turn) - 1) / 2) == pytest.approx(true[-1] - true[0], abs=0.15)
     row, _ = attempt(scene, "oracle", scene.clip.trajectory)
     assert (row.kind, row.done) == ("swing", True)
+
+
+@pytest.mark.parametrize("clip", [DRAWER, SAFE])
+def test_drawers_and_doors_move_as_their_masks_show(renderer: Renderer, clip: int) -> None:
+    scene = SceneOfClip(CONFIG, ROBOT.series("validation"), clip, RECORD[clip].draw, renderer)
+    row, _ = attempt(scene, "oracle", scene.clip.trajectory)
+    assert (row.kind, row.done, row.at_target) == ("swing", True, True)
 
 
 def test_the_arm_takes_the_poses_of_the_animated_one() -> None:

@@ -17,6 +17,7 @@ from mask2iv.evaluation.measures.baselines import object_slides, object_stays
 from mask2iv.execution.camera import Array, PinholeCamera, table_depth
 from mask2iv.execution.contact import Contact
 from mask2iv.execution.grasps import Gripper
+from mask2iv.execution.joints.doors import plan_joint
 from mask2iv.execution.lifting import surface
 from mask2iv.execution.motion import ObjectMotion
 from mask2iv.execution.origins import NETWORK, PLANS
@@ -24,7 +25,6 @@ from mask2iv.execution.physics.success import Verdict, judge
 from mask2iv.execution.physics.trial import Outcome, Trial, matrix
 from mask2iv.execution.plan import MotionPlan, plan_motion, plan_of_motion, scene_points
 from mask2iv.execution.shares import wilson
-from mask2iv.execution.swing import plan_swing
 from mask2iv.files import disk_faults, write_json
 from mask2iv.media.videos import write_video
 from mask2iv.sim.benchmark import BENCHMARKS, read_record
@@ -127,9 +127,9 @@ class SceneOfClip:
         depth = table_depth(self.camera, trajectory.object[0]) if name == "oracle-table" else self.depth
         verb = self.clip.verb
         if verb in ("opening", "closing"):
-            swing = plan_swing(trajectory, self.camera, depth, verb == "opening")
-            if swing is not None:
-                return swing
+            moved = plan_joint(trajectory, self.camera, depth, verb == "opening")
+            if moved is not None:
+                return moved
         return plan_motion(trajectory, self.camera, depth, verb, held=held, leans=self._leans(trial, leans))
 
     def _leans(self, trial: Trial, wanted: bool) -> tuple[Array, ...]:

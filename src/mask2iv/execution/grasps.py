@@ -13,6 +13,9 @@ import numpy as np
 
 from mask2iv.execution.camera import Array
 
+_STEEPEST = 0.6
+_SLANTED, _LEANING, _UNEVEN = 2.0, 1.5, 2.0
+
 
 @dataclass(frozen=True)
 class Gripper:
@@ -76,7 +79,7 @@ def plan_grasps(
     # The jaws meet nothing that is farther away; a point in each cell is enough to collide with.
     close = scene[(np.linalg.norm(scene - middle, axis=1) < 0.2) & (scene[:, 2] > table + 0.004)]
     close = close[np.unique(np.round(close / 0.008).astype(int), axis=0, return_index=True)[1]]
-    points = points[:: -(-len(points) // 700)]
+    points = points[:: -(-len(points) // 1500)]
     order = np.random.default_rng(0).permutation(len(points))[:centres]
     tried = np.concatenate([points[order], wished[None], middle[None]])
     found = []
@@ -124,6 +127,9 @@ def _at(
         width, mid = float(high - low), float(high + low) / 2
         if width > gripper.opening - 0.014:
             continue
+        slant = _slant(inside, tip, gripper.width)
+        if slant > _STEEPEST:
+            continue
         outside = np.abs(around[:, 0] - mid) - width / 2
         jaws = (
             (outside > 0.004)
@@ -142,6 +148,29 @@ def _at(
         )
         hidden = abs(float(turn[:, 0] @ view))
         cost = off + 1.5 * width / gripper.opening + 0.5 * hidden - min(tip - top, 0.035) / 0.025
-        cost += 0.6 * (1 + turn[2, 2])
+        cost += _LEANING * (1 + turn[2, 2]) + _SLANTED * slant + _UNEVEN * abs(turn[2, 0])
         result.append(Grasp(tool, width, float(1 / (1 + np.exp(0.7 * (cost - 1.5))))))
     return result
+
+
+def _slant(inside: Array, tip: float, width: float) -> float:
+    """How steeply the two surfaces that the jaws meet run together: the tangent of half the wedge's angle.
+
+    Near the rim of a round thing a column is wide at one edge of the jaws and narrow at the other: closing, they would
+    squeeze it out sideways; above the equator of a ball, downwards. Sides that run parallel, however skewed, turn in.
+
+    Args:
+        inside: [N, 3], what is between the jaws, in the tool's axes.
+        tip: depth of the jaws' tips.
+        width: of the jaws.
+    """
+    third = width / 6
+    along = inside[:, 1]
+    ends = [_extent(inside[along < -third]), _extent(inside[np.abs(along) <= third]), _extent(inside[along > third])]
+    sideways = abs(ends[2] - ends[0]) / (8 * third)
+    return sideways
+
+
+def _extent(points: Array) -> float:
+    """How wide points are across the jaws; 0 for none."""
+    return float(np.ptp(points[:, 0])) if len(points) else 0.0

@@ -17,24 +17,36 @@ import numpy as np
 from mask2iv.contract import BoolArray, Label, Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.execution.camera import Array, PinholeCamera
+from mask2iv.execution.colours import Colours
 from mask2iv.execution.motion import ObjectMotion
 from mask2iv.execution.support import lowest
 
-Freedom = Literal["table", "turn", "carry", "tilt"]
+Freedom = Literal["table", "turn", "carry", "lift", "tilt"]
 """What a motion may be: "table" (along the table, and about the vertical), "turn" (the same, by any angle from frame to
-frame), "carry" (anywhere, and about the vertical), "tilt" (anywhere, and about the horizontal direction of view, as in
-pouring)."""
+frame), "carry" (anywhere, and about the vertical), "lift" (the same, and rather up than away), "tilt" (anywhere, and
+about the horizontal direction of view, as in pouring)."""
 _CHOSEN: tuple[Freedom, ...] = ("table", "carry", "tilt")
 """Those from which one is chosen, the least first."""
 _TURNS = (-1.2, -0.7, -0.35, 0.35, 0.7, 1.2)
 """Angles from the previous frame's from which a "turn" is searched, radians."""
-_AXES: dict[str, tuple[int, ...]] = {"table": (0, 1, 3), "turn": (0, 1, 3), "carry": (0, 1, 2, 3), "tilt": (0, 1, 2, 4)}
+_AXES: dict[str, tuple[int, ...]] = {
+    "table": (0, 1, 3),
+    "turn": (0, 1, 3),
+    "carry": (0, 1, 2, 3),
+    "lift": (0, 1, 2, 3),
+    "tilt": (0, 1, 2, 4),
+}
 """Parameters that are free: shift to the right, away, and up (m); turn about the vertical and about the view (rad)."""
 _PENALTY = np.array([0.02, 0.02, 0.08, 0.03, 0.03])
-"""Cost, in IoU, of a change since the previous frame, by a decimetre or a radian."""
+_LIFTED = np.array([0.02, 0.08, 0.02, 0.03, 0.03])
+"""Cost, in IoU, of a change since the previous frame, by a decimetre or a radian; the second of a "lift"."""
+_COLOUR = 1.0
+"""Weight of the colours' likeness beside the masks' IoU."""
 _GAIN = 0.02
 """A richer freedom is chosen where it overlays the masks this much better (IoU)."""
-_POINTS = 600
+_POINTS, _SIDES = 2000, 600
+"""Largest numbers of points of a surface, and of what is below it. Where pixels of the surface are left out, what is
+splatted has holes when it falls on the grid of pixels, as an object that rests does."""
 _CELL = 0.006
 """Spacing of the points below a surface, metres."""
 
@@ -62,6 +74,7 @@ def object_motion(
     depth: Array,
     freedom: Freedom | None = None,
     table: float | None = 0.0,
+    video: UInt8Array | None = None,
 ) -> ObjectMotion:
     """The motion of a trajectory's object.
 
@@ -71,6 +84,7 @@ def object_motion(
         depth: float64 [H, W] of the first frame, metres along the camera's z.
         freedom: what the motion may be; None: the least that explains the masks.
         table: height below which the object does not go, metres; None: there is none.
+        video: uint8 [T, H, W, 3], the frames that the masks belong to: the object's pixels are aligned, too.
 
     Raises:
         InputError: sizes differ, an unknown freedom, or the first frame lacks the object.
@@ -83,7 +97,8 @@ def object_motion(
     drop = -np.inf if table is None else min(table - lowest(points, table), 0.0)
     sides = _sides(camera, points, trajectory.labels[0] == Label.OBJECT)
     tried = [freedom] if freedom else _CHOSEN
-    fits = [_fit(trajectory, camera, points, sides, one, drop) for one in tried]
+    colours = None if video is None else Colours(camera, depth, points[:: _stride(points)], video)
+    fits = [_fit(trajectory, camera, points, sides, one, drop, colours) for one in tried]
     best = fits[0]
     for fit in fits[1:]:
         if fit.overlap.mean() > best.overlap.mean() + _GAIN:
@@ -91,18 +106,31 @@ def object_motion(
     return best
 
 
+def _stride(points: Array) -> int:
+    return -(-len(points) // _POINTS)
+
+
 def _fit(
-    trajectory: Trajectory, camera: PinholeCamera, points: Array, sides: Array, freedom: str, drop: float
+    trajectory: Trajectory,
+    camera: PinholeCamera,
+    points: Array,
+    sides: Array,
+    freedom: str,
+    drop: float,
+    colours: Colours | None,
 ) -> ObjectMotion:
     """The motion within a freedom; `drop` is the lowest shift upwards."""
-    overlay = _Overlay(camera, points, sides)
-    axes = _AXES[freedom]
+    overlay = _Overlay(camera, points, sides, colours)
+    axes, penalty = _AXES[freedom], _LIFTED if freedom == "lift" else _PENALTY
     found = [np.zeros(5)]
-    for labels in trajectory.labels[1:]:
+    for k, labels in enumerate(trajectory.labels[1:], 1):
         seen_at_all = bool((labels == Label.OBJECT).any())
         turns = _TURNS if freedom == "turn" else ()
-        target = _Target(overlay, labels) if seen_at_all else None
-        found.append(found[-1] if target is None else _search(overlay, target, found[-1], axes, drop, turns))
+        target = _Target(overlay, labels, k) if seen_at_all else None
+        if target is None:
+            found.append(found[-1])
+            continue
+        found.append(_search(overlay, target, found[-1], axes, drop, turns, penalty))
     seen = [overlay.visible(p, f == Label.OBJECT) for p, f in zip(found, trajectory.labels, strict=True)]
     parameters = np.stack(found)
     if 2 in axes:
@@ -113,7 +141,7 @@ def _fit(
     overlap, visible = [], []
     for one, labels in zip(parameters, trajectory.labels, strict=True):
         mask = labels == Label.OBJECT
-        overlap.append(_Target(overlay, labels).iou(one) if mask.any() else 0.0)
+        overlap.append(_Target(overlay, labels, 0).iou(one) if mask.any() else 0.0)
         visible.append(overlay.visible(one, mask))
     transforms = np.stack([overlay.transform(one) for one in parameters])
     return ObjectMotion(points, transforms, np.array(overlap), np.array(visible), freedom)
@@ -133,16 +161,17 @@ def _sides(camera: PinholeCamera, points: Array, mask: BoolArray) -> Array:
     inside = (pixels >= 0).all(axis=1) & (pixels < [mask.shape[1], mask.shape[0]]).all(axis=1)
     kept, pixels = kept[inside], pixels[inside]
     kept = kept[mask[pixels[:, 1], pixels[:, 0]]]
-    return kept[:: -(-len(kept) // _POINTS) or 1]
+    return kept[:: -(-len(kept) // _SIDES) or 1]
 
 
 class _Overlay:
     """Splats a moved surface into the picture."""
 
-    def __init__(self, camera: PinholeCamera, points: Array, sides: Array) -> None:
-        self.camera, self.height, self.width = camera, *camera.size
-        stride = -(-len(points) // _POINTS)
+    def __init__(self, camera: PinholeCamera, points: Array, sides: Array, colours: Colours | None) -> None:
+        self.camera, self.colours = camera, colours
+        stride = _stride(points)
         self.points = np.concatenate([points[::stride], sides])
+        self.seen = len(self.points) - len(sides)
         self.middle = points.mean(axis=0)
         forward = camera.pose[:3, 2] * [1, 1, 0]
         norm = float(np.linalg.norm(forward))
@@ -152,9 +181,11 @@ class _Overlay:
         sight = self.middle - camera.position
         self.sight = np.array([sight @ self.right, sight @ self.away, sight[2]]) / np.linalg.norm(sight)
         self.depth = camera.project(self.points)[1]
+        # Points of an object that rests fall on the grid of pixels: scattered, they overlay a mask no better than others.
+        self.scatter = np.random.default_rng(0).uniform(-0.5, 0.5, (len(self.points), 2))
         # Pixels that a point stands for in the first frame.
         self.weight = np.full(len(self.points), float(stride))
-        self.weight[len(self.points) - len(sides) :] = 0.0
+        self.weight[self.seen :] = 0.0
         if len(sides):
             scale = _CELL * camera.matrix[0, 0] / self.depth[-len(sides) :]
             self.weight[-len(sides) :] = scale**2
@@ -173,7 +204,7 @@ class _Overlay:
         """Pixels (x, y) [N, 2] of the moved points, and how many pixels each stands for, [N]."""
         moved = self.transform(parameters)
         pixels, depth = self.camera.project(self.points @ moved[:3, :3].T + moved[:3, 3])
-        return pixels, self.weight * (self.depth / np.maximum(depth, 1e-3)) ** 2
+        return pixels + self.scatter, self.weight * (self.depth / np.maximum(depth, 1e-3)) ** 2
 
     def cover(self, parameters: Array, corner: tuple[int, int], size: tuple[int, int]) -> tuple[Array, float]:
         """How much of each pixel of a window the moved surface covers, [h, w] in [0, 1], and its pixels outside."""
@@ -194,6 +225,14 @@ class _Overlay:
         inner = flat[1:-1, 1:-1]
         return np.minimum(inner, 1.0), float(flat.sum() - inner.sum())
 
+    def likeness(self, frame: int, parameters: Array) -> float:
+        """How alike the moved surface's colours are to a frame's, in [0, 1]; 0 without a video."""
+        if self.colours is None:
+            return 0.0
+        moved = self.transform(parameters)
+        points = self.points[: self.seen] @ moved[:3, :3].T + moved[:3, 3]
+        return self.colours.likeness(frame, points, self.camera.project(points)[0], moved[:3, :3])
+
     def visible(self, parameters: Array, mask: BoolArray) -> float:
         """A mask's area over that of the moved surface."""
         cover, _ = self.cover(parameters, (0, 0), mask.shape)  # type: ignore[arg-type]
@@ -203,13 +242,13 @@ class _Overlay:
 class _Target:
     """One frame's mask, in a window around it."""
 
-    def __init__(self, overlay: _Overlay, labels: UInt8Array) -> None:
+    def __init__(self, overlay: _Overlay, labels: UInt8Array, frame: int) -> None:
         mask = labels == Label.OBJECT
         rows, columns = np.nonzero(mask)
         margin = 12 + int(0.3 * max(np.ptp(rows), np.ptp(columns)))
         top, left = max(int(rows.min()) - margin, 0), max(int(columns.min()) - margin, 0)
         window = (slice(top, int(rows.max()) + margin + 1), slice(left, int(columns.max()) + margin + 1))
-        self.overlay, self.corner = overlay, (left, top)
+        self.overlay, self.corner, self.frame = overlay, (left, top), frame
         self.mask = mask[window]
         self.known = self.mask | (labels[window] == Label.BACKGROUND)
         self.area = float(self.mask.sum())
@@ -236,6 +275,7 @@ def _search(
     axes: tuple[int, ...],
     drop: float,
     turns: tuple[float, ...],
+    penalty: Array,
 ) -> Array:
     """The parameters that overlay a mask best, by pattern search from the previous ones and from the centroids."""
     per = np.array([10.0, 10.0, 10.0, 1.0, 1.0])
@@ -243,7 +283,8 @@ def _search(
     def score(parameters: Array) -> float:
         if parameters[2] < drop - 1e-9:
             return -np.inf
-        return target.iou(parameters) - float(_PENALTY @ np.abs((parameters - before) * per))
+        alike = _COLOUR * overlay.likeness(target.frame, parameters)
+        return target.iou(parameters) + alike - float(penalty @ np.abs((parameters - before) * per))
 
     starts = [before, _centred(overlay, target, before, axes)]
     if 2 in axes:

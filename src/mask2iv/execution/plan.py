@@ -20,15 +20,17 @@ FREEDOM_OF: dict[str, Freedom] = {
     "pushing": "table",
     "pulling": "table",
     "rotating": "turn",
-    "picking up": "carry",
+    "picking up": "lift",
     "putting down": "carry",
     "moving": "carry",
     "putting": "carry",
     "stacking": "carry",
-    "lifting": "carry",
+    "lifting": "lift",
     "pouring": "tilt",
 }
 """Verb of a caption -> what the object's motion may be."""
+ONTO = ("stacking", "putting")
+"""Verbs after which the object rests on, or in, another thing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +94,7 @@ def plan_motion(
         return _rest(motion)
     scene = scene_points(trajectory, camera, depth)
     if not contact.kept and motion.freedom == "carry":
-        motion = settle(motion, camera, scene, table)
+        motion = settle(motion, camera, scene, table, onto=verb in ONTO)
     return plan_of_motion(motion, contact, camera, scene, verb, table, gripper, held, leans)
 
 

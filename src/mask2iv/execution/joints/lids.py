@@ -8,7 +8,6 @@ is taken, and then one angle per frame.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from mask2iv.contract import BoolArray, Label, Trajectory
 from mask2iv.execution.camera import Array, PinholeCamera
 from mask2iv.execution.contact import Contact
+from mask2iv.execution.joints.outlines import drawn, overlap
 from mask2iv.execution.lifting import surface
 from mask2iv.execution.motion import ObjectMotion
 from mask2iv.execution.plan import MotionPlan
@@ -74,11 +74,11 @@ def plan_swing(trajectory: Trajectory, camera: PinholeCamera, depth: Array, open
     masks = trajectory.labels == Label.OBJECT
     hidden = (trajectory.labels != Label.BACKGROUND) & ~masks
     # What a closed lid lies on has its outline, but for the lid's thickness.
-    still = mask if opening else _drawn(camera, rest, mask.shape) & mask
-    best, angle, score = None, 0.0, _overlap(still | mask, masks[-1], hidden[-1])
+    still = mask if opening else drawn(camera, rest, mask.shape) & mask
+    best, angle, score = None, 0.0, overlap(still | mask, masks[-1], hidden[-1])
     for hinge in hinges:
         for tried in np.linspace(0.3, _FULL, 15):
-            value = _overlap(still | _lid(camera, hinge, tried, mask.shape), masks[-1], hidden[-1])
+            value = overlap(still | _lid(camera, hinge, tried, mask.shape), masks[-1], hidden[-1])
             if value > score + 0.01:
                 best, angle, score = hinge, float(tried), value
     if best is None:
@@ -86,7 +86,7 @@ def plan_swing(trajectory: Trajectory, camera: PinholeCamera, depth: Array, open
     angles, overlaps = [0.0], [1.0]
     for k in range(1, len(masks)):
         tried = np.clip(angles[-1] + np.arange(-2, 9) * 0.06, 0, _FULL)
-        shown = [_overlap(still | _lid(camera, best, a, mask.shape), masks[k], hidden[k]) for a in tried]
+        shown = [overlap(still | _lid(camera, best, a, mask.shape), masks[k], hidden[k]) for a in tried]
         angles.append(float(tried[int(np.argmax(np.array(shown) - 0.02 * np.abs(tried - angles[-1])))]))
         overlaps.append(max(shown))
     angles[-1] = max(angles[-1], angle) if abs(angles[-1] - angle) < 0.4 else angle
@@ -155,25 +155,7 @@ def _grid(origin: Array, edge: Array, half: Array) -> Array:
 
 def _lid(camera: PinholeCamera, hinge: Hinge, angle: float, size: tuple[int, ...]) -> BoolArray:
     moved = hinge.transform(angle)
-    return _drawn(camera, hinge.lid @ moved[:3, :3].T + moved[:3, 3], size)
-
-
-def _drawn(camera: PinholeCamera, points: Array, size: tuple[int, ...]) -> BoolArray:
-    """Where points fall in the picture, with gaps closed: bool [H, W]."""
-    mask: Any = np.zeros(size, dtype=np.uint8)
-    if len(points):
-        x, y = np.round(camera.project(points)[0]).astype(int).T
-        inside = (x >= 0) & (y >= 0) & (x < size[1]) & (y < size[0])
-        mask[y[inside], x[inside]] = 1
-        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    drawn: BoolArray = mask > 0
-    return drawn
-
-
-def _overlap(shown: BoolArray, mask: BoolArray, hidden: BoolArray) -> float:
-    known = ~hidden
-    either = int(((shown | mask) & known).sum())
-    return int((shown & mask & known).sum()) / either if either else 0.0
+    return drawn(camera, hinge.lid @ moved[:3, :3].T + moved[:3, 3], size)
 
 
 def _finger(motion: ObjectMotion, contact: Contact, hinge: Hinge, angles: Array, opening: bool) -> MotionPlan:

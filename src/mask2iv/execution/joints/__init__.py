@@ -1,0 +1,1 @@
+"""Moving parts: lids, doors and drawers."""
