@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -32,8 +32,13 @@ from mask2iv.sim.config import SimConfig
 from mask2iv.sim.generate import simulate_clip
 from mask2iv.sim.world.render import Renderer
 
-Predict = Callable[[str, Clip, int], Trajectory]
-"""A model's trajectory for a plan of :data:`~mask2iv.execution.origins.NETWORK`, a clip and a seed."""
+
+class Predict(Protocol):
+    """A model's predictions, see :class:`mask2iv.execution.predictions.Predictor`."""
+
+    def __call__(self, name: str, clip: Clip, seed: int) -> Trajectory: ...
+
+    def video(self, trajectory: Trajectory, clip: Clip, seed: int) -> UInt8Array: ...
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,9 @@ class SceneOfClip:
         trial, self._fresh = self._fresh or Trial(*self._arguments), None
         return trial
 
-    def plan(self, name: str, trajectory: Trajectory, trial: Trial, leans: bool = True) -> MotionPlan:
+    def plan(
+        self, name: str, trajectory: Trajectory, trial: Trial, leans: bool = True, video: UInt8Array | None = None
+    ) -> MotionPlan:
         """The plan of a trajectory, or of the truth, see :data:`~mask2iv.execution.origins.PLANS`.
 
         Args:
@@ -117,6 +124,7 @@ class SceneOfClip:
             trajectory: of the clip's size.
             trial: of the scene, at its start.
             leans: whether the gripper may come leaning, too, and not from straight above alone.
+            video: the trajectory's frames, uint8 [T, H, W, 3], if the object's pixels are to be aligned, too.
 
         Raises:
             InputError: the trajectory has none.
@@ -130,7 +138,8 @@ class SceneOfClip:
             moved = plan_joint(trajectory, self.camera, depth, verb == "opening")
             if moved is not None:
                 return moved
-        return plan_motion(trajectory, self.camera, depth, verb, held=held, leans=self._leans(trial, leans))
+        sides = self._leans(trial, leans)
+        return plan_motion(trajectory, self.camera, depth, verb, held=held, leans=sides, video=video)
 
     def _leans(self, trial: Trial, wanted: bool) -> tuple[Array, ...]:
         """Approaches that lean towards the arm, for objects that cannot be taken from straight above."""
@@ -162,15 +171,18 @@ class SceneOfClip:
 
 
 def attempt(
-    scene: SceneOfClip, name: str, trajectory: Trajectory, film: bool = False
+    scene: SceneOfClip, name: str, trajectory: Trajectory, film: bool = False, frames: UInt8Array | None = None
 ) -> tuple[Attempt, UInt8Array | None]:
-    """Execute one trajectory (or the truth that a plan's name stands for) and judge it; also the film."""
+    """Execute one trajectory (or the truth that a plan's name stands for) and judge it; also the film.
+
+    `frames` are the trajectory's, uint8 [T, H, W, 3], if the object's pixels are to be aligned, too.
+    """
     trial, clip = scene.trial(), scene.clip
     started, problem, kind, sure = time.perf_counter(), "", "", 0.0
     plan: MotionPlan | None = None
     if name != "oracle-tool":
         try:
-            plan = scene.plan(name, trajectory, trial)
+            plan = scene.plan(name, trajectory, trial, video=frames)
             kind, sure = plan.kind, float(plan.confidence.mean())
         except InputError as error:
             problem = str(error)
@@ -253,7 +265,11 @@ def execute(
                 if name in NETWORK:
                     assert predict is not None
                     trajectory = predict(name, scene.clip, seed)
-                row, video = attempt(scene, name, trajectory, index < films)
+                frames = scene.clip.video if name == "oracle-video" else None
+                if name == "text-video":
+                    assert predict is not None
+                    frames = predict.video(trajectory, scene.clip, seed)
+                row, video = attempt(scene, name, trajectory, index < films, frames)
                 with disk_faults(out):
                     out.mkdir(parents=True, exist_ok=True)
                     with (out / f"{name}.jsonl").open("a", encoding="utf-8") as journal:

@@ -181,7 +181,7 @@ class _Overlay:
         sight = self.middle - camera.position
         self.sight = np.array([sight @ self.right, sight @ self.away, sight[2]]) / np.linalg.norm(sight)
         self.depth = camera.project(self.points)[1]
-        # Points of an object that rests fall on the grid of pixels: scattered, they overlay a mask no better than others.
+        # An object that rests falls on the grid of pixels; scattered, it overlays its mask no better than a moved one.
         self.scatter = np.random.default_rng(0).uniform(-0.5, 0.5, (len(self.points), 2))
         # Pixels that a point stands for in the first frame.
         self.weight = np.full(len(self.points), float(stride))

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mask2iv.contract import Label, Trajectory, is_actor
+from mask2iv.contract import Label, Trajectory, UInt8Array, is_actor
 from mask2iv.execution.camera import Array, PinholeCamera
 from mask2iv.execution.contact import Contact, find_contact
 from mask2iv.execution.grasps import Grasp, Gripper, plan_grasps
@@ -71,6 +71,7 @@ def plan_motion(
     gripper: Gripper | None = None,
     held: Array | None = None,
     leans: tuple[Array, ...] = (),
+    video: UInt8Array | None = None,
 ) -> MotionPlan:
     """The plan of a rigid object's trajectory.
 
@@ -84,11 +85,12 @@ def plan_motion(
         gripper: its measures.
         held: float64 [4, 4], the tool's pose in the first frame, where the gripper holds the object already.
         leans: approaches other than straight down.
+        video: uint8 [T, H, W, 3], the trajectory's frames, if the object's pixels are to be aligned, too.
 
     Raises:
         InputError: as :func:`~mask2iv.execution.lifting.object_motion`.
     """
-    motion = object_motion(trajectory, camera, depth, FREEDOM_OF.get(verb), table)
+    motion = object_motion(trajectory, camera, depth, FREEDOM_OF.get(verb), table, video)
     contact = find_contact(trajectory, camera, motion, verb, table)
     if contact is None:
         return _rest(motion)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from mask2iv.contract import Clip, Trajectory
+from mask2iv.contract import Clip, Trajectory, UInt8Array
 from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.trajectories.scoring.score import score, with_agreement
 
 
-def predictor(model: str, candidates: int = 8) -> Callable[[str, Clip, int], Trajectory]:
-    """What a model predicts for a plan ("text", "target", "text-target", "best"), a clip and a seed.
+class Predictor:
+    """What a model predicts for a plan of :data:`~mask2iv.execution.origins.NETWORK`, a clip and a seed.
 
     Args:
         model: "embedded", or a model folder.
@@ -21,12 +21,15 @@ def predictor(model: str, candidates: int = 8) -> Callable[[str, Clip, int], Tra
     Raises:
         InputError: there is no such model.
     """
-    pipeline = Mask2IVPipeline.from_pretrained(model)
 
-    def predict(name: str, clip: Clip, seed: int) -> Trajectory:
-        count = candidates if name == "best" else 1
+    def __init__(self, model: str, candidates: int = 8) -> None:
+        self._pipeline = Mask2IVPipeline.from_pretrained(model)
+        self._candidates = candidates
+
+    def __call__(self, name: str, clip: Clip, seed: int) -> Trajectory:
+        count = self._candidates if name == "best" else 1
         actor = clip.trajectory.actor[0]
-        drawn = pipeline.trajectory(
+        drawn = self._pipeline.trajectory(
             clip.image,
             clip.object_mask,
             None if name == "target" else clip.caption,
@@ -39,7 +42,10 @@ def predictor(model: str, candidates: int = 8) -> Callable[[str, Clip, int], Tra
         )
         return drawn[0] if count == 1 else best(drawn, clip)
 
-    return predict
+    def video(self, trajectory: Trajectory, clip: Clip, seed: int) -> UInt8Array:
+        """Stage 2's frames of a predicted trajectory, uint8 [T, H, W, 3]."""
+        frames: UInt8Array = self._pipeline.render(clip.image, trajectory, seed=seed, progress=False)[0]
+        return frames
 
 
 def best(drawn: Sequence[Trajectory], clip: Clip) -> Trajectory:

@@ -33,9 +33,10 @@ class Execute:
     benchmark: Literal["sim-robot", "metaworld"] = "sim-robot"
     """Whose scenes. metaworld: eleven tasks of Meta-World from three cameras, see docs/metaworld.md."""
     plans: Annotated[str, tyro.conf.arg(metavar="NAME,NAME")] = "text,target,best,oracle,slide,rest"
-    """What is executed. Of a model: text, target, text-target, best (of several from text). True: oracle (masks),
-    oracle-table (masks, depth from an assumed table), oracle-motion, oracle-tool. Trivial: slide, rest. metaworld has
-    text, oracle, oracle-motion, slide, rest and expert."""
+    """What is executed. Of a model: text, target, text-target, best (of several from text), text-video (text, and the
+    object's pixels in stage 2's video). True: oracle (masks), oracle-video (and the true video's pixels), oracle-table
+    (masks, depth from an assumed table), oracle-motion, oracle-tool. Trivial: slide, rest. metaworld has text, oracle,
+    oracle-motion, slide, rest and expert."""
     split: Literal["validation", "test"] = "test"
     """Part of sim-robot."""
     clips: Annotated[int, tyro.conf.arg(metavar="N")] = 100
@@ -110,6 +111,6 @@ class Execute:
 
     def _predict(self) -> Predict:
         """The model's trajectories."""
-        from mask2iv.execution.predictions import predictor
+        from mask2iv.execution.predictions import Predictor
 
-        return predictor(self.model, self.candidates)
+        return Predictor(self.model, self.candidates)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mask2iv.execution.physics.trial import Outcome
+from mask2iv.execution.physics.trial import CONTROL, Outcome
 from mask2iv.sim.choreography.tasks import DIRECTIONS, Task
 from mask2iv.sim.world.geometry import Array
 
@@ -19,6 +19,8 @@ _ROUND = ("apple",)
 _STAYS = 0.08
 _OPENED, _CLOSED, _NEAR_JOINT = 0.6, 0.25, 0.2
 _POURED = 0.7
+_FALL = 0.3
+"""What comes down faster is dropped, m/s."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class _Facts:
     free: bool
     still: bool
     upright: bool
+    fall: float
+    """Largest speed downwards of the middle, m/s."""
 
     @property
     def rests(self) -> bool:
@@ -64,6 +68,7 @@ def judge(task: Task, outcome: Outcome) -> Verdict:
         true_end=last[0].at(middle),
         free=not outcome.touching[-1],
         still=bool(np.linalg.norm(tail - tail[-1], axis=1).max() < _REST),
+        fall=float(np.max(-np.diff(places[:, 2]) / CONTROL, initial=0.0)),
         upright=task.target.name in _ROUND or bool(outcome.poses[-1, 2, 2] > _UPRIGHT),
     )
     distance = float(np.linalg.norm(facts.end - facts.true_end))
@@ -76,7 +81,8 @@ def _picked_up(task: Task, outcome: Outcome, facts: _Facts) -> tuple[bool, bool]
 
 
 def _put_down(task: Task, outcome: Outcome, facts: _Facts) -> tuple[bool, bool]:
-    return facts.rests and abs(facts.end[2] - facts.true_end[2]) < 0.02, _near(facts)
+    level = abs(facts.end[2] - facts.true_end[2]) < 0.02
+    return facts.rests and level and facts.fall < _FALL, _near(facts)
 
 
 def _displaced(task: Task, outcome: Outcome, facts: _Facts) -> tuple[bool, bool]:
