@@ -19,7 +19,7 @@ from mask2iv.execution.benchmark import SceneOfClip
 from mask2iv.execution.cloning.collecting import TASKS, Generate, generator, scenes
 from mask2iv.execution.cloning.experiment import arms, evaluate, gather, trained
 from mask2iv.execution.cloning.report import report
-from mask2iv.execution.predictions import predictor
+from mask2iv.execution.predictions import Predictor
 from mask2iv.files import atomic_write
 from mask2iv.sim.world.render import Renderer
 
@@ -44,7 +44,7 @@ def main() -> None:
         }
         for task in options.tasks
     }
-    predict = predictor(options.model)
+    predict = Predictor(options.model)
 
     def text(scene: SceneOfClip, seed: int) -> Trajectory:
         return predict("text", scene.clip, seed)

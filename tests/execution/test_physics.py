@@ -101,6 +101,18 @@ def test_criteria_of_picking_up_and_of_ways(stapler: SceneOfClip) -> None:
     assert not judge(pushed, _outcome(stapler, (-0.12, 0.2, 0), False)).done
 
 
+def test_what_is_put_down_is_not_dropped(stapler: SceneOfClip) -> None:
+    task = replace(stapler.task, verb="putting down")
+    start = matrix(task.path(1.0)[0])
+    for seconds, done in ((0.8, True), (0.16, False)):
+        # It comes down by 10 cm.
+        height = np.clip(1 - np.arange(60) * 0.04 / seconds, 0, 1) * 0.1
+        poses = np.repeat(start[None], 60, axis=0)
+        poses[:, 2, 3] += height
+        verdict = judge(task, Outcome(poses, np.zeros(60), np.zeros(60, dtype=bool), 0.0))
+        assert verdict.done == done
+
+
 def test_attempts_are_made_once(tmp_path: Path) -> None:
     told: list[str] = []
     for _ in range(2):
