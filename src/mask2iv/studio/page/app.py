@@ -136,19 +136,24 @@ def _wire_prediction(studio: Studio, wiring: Wiring, scene: SceneParts, film: Fi
 
     def choose(session: Session, data: Data) -> list[Any]:
         steps.choose(session, int(data["index"]))
-        return [cards_value(session), trajectory_value(session, fresh=True)]
+        return [cards_value(session), trajectory_value(session, fresh=True), _saved(session)]
 
-    wiring.step(film.cards.choose, choose, film.cards_notice, outputs=[film.cards, film.board])
+    wiring.step(film.cards.choose, choose, film.cards_notice, outputs=[film.cards, film.board, film.save])
+
+
+def _saved(session: Session) -> str:
+    """A file of the chosen trajectory's edits."""
+    path = session.folder / "edits.json"
+    write_script(path, steps.editing(session).script)
+    return str(path)
 
 
 def _wire_editing(wiring: Wiring, film: FilmParts) -> None:
     gr = require("gradio", "the studio")
 
     def shown(session: Session, edits: Editing) -> list[Any]:
-        path = session.folder / "edits.json"
-        write_script(path, edits.script)
         said = "; ".join(str(finding) for finding in edits.findings)
-        return [trajectory_value(session), remark(f"Look again: {said}." if said else ""), str(path)]
+        return [trajectory_value(session), remark(f"Look again: {said}." if said else ""), _saved(session)]
 
     def edit(session: Session, data: Data) -> list[Any]:
         edits = steps.editing(session)
@@ -210,8 +215,7 @@ def _wire_coming_and_going(studio: Studio, page: Any, scene: SceneParts, film: F
     gr = require("gradio", "the studio")
     names = {who: said for said, who in ACTORS.items()}
     words = [scene.prompt, scene.actor, scene.seed, scene.steps, scene.candidates]
-    boards = [scene.board, film.cards, film.board]
-    outputs = [*boards, *words, *_film_outputs(film)]
+    outputs = [scene.board, film.cards, film.board, film.save, *words, *_film_outputs(film)]
 
     def come(request: Any, ticket: str) -> list[Any]:
         session = studio.sessions.take_up(request.session_hash, ticket) if ticket else None
@@ -222,7 +226,8 @@ def _wire_coming_and_going(studio: Studio, page: Any, scene: SceneParts, film: F
             wish = session.plan.wish
             asked = [wish.prompt, names[wish.actor], wish.seed, wish.steps or 0, wish.candidates]
         boards = [scene_value(session), cards_value(session), trajectory_value(session, fresh=True)]
-        return [*boards, *asked, *_film_values(film, session)]
+        saved = gr.skip() if session.chosen is None else _saved(session)
+        return [*boards, saved, *asked, *_film_values(film, session)]
 
     def leave(request: Any) -> None:
         studio.sessions.leave(request.session_hash)
