@@ -10,7 +10,7 @@ from transformers import Sam2VideoConfig, Sam2VideoModel
 from mask2iv.contract import Label
 from mask2iv.data.store import ClipSet
 from mask2iv.errors import InputError
-from mask2iv.segmentation.sam2 import Sam2Segmenter, Tracker
+from mask2iv.segmentation.sam2 import Sam2Segmenter, Sam2Tracker
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def sam2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_frame_gets_labels_from_the_first_ones(sam2: Path, tiny_clips: Path) -> None:
     clip = ClipSet(tiny_clips)[0]
-    found = Tracker(str(sam2), torch.device("cpu"))(clip.video, clip.trajectory.labels[0], 8.0)
+    found = Sam2Tracker(str(sam2), torch.device("cpu"))(clip.video, clip.trajectory.labels[0], 8.0)
     assert found.labels.shape == clip.trajectory.labels.shape
     assert np.array_equal(found.labels[0], clip.trajectory.labels[0])
     assert set(np.unique(found.labels)) <= {0, Label.ACTOR, Label.OBJECT}
@@ -56,9 +56,9 @@ def test_every_frame_gets_labels_from_the_first_ones(sam2: Path, tiny_clips: Pat
 def test_it_needs_an_object_and_a_model(sam2: Path, tiny_clips: Path, tmp_path: Path) -> None:
     clip = ClipSet(tiny_clips)[0]
     with pytest.raises(InputError, match="show the object"):
-        Tracker(str(sam2), torch.device("cpu"))(clip.video, np.zeros((32, 64), np.uint8))
+        Sam2Tracker(str(sam2), torch.device("cpu"))(clip.video, np.zeros((32, 64), np.uint8))
     with pytest.raises(InputError, match=r"^weights sam2: .* is not a SAM 2 video model"):
-        Tracker(str(tmp_path), torch.device("cpu"))
+        Sam2Tracker(str(tmp_path), torch.device("cpu"))
 
 
 def test_each_box_gets_a_track(sam2: Path, tiny_clips: Path) -> None:

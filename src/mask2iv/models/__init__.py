@@ -1,1 +1,1 @@
-"""Networks shared by the backbones and by training: autoencoder, text encoder, reference decoder, LPIPS."""
+"""Networks that several rooms share: autoencoder, text and image encoders, reference decoder, discriminator, LPIPS."""

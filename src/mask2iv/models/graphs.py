@@ -12,13 +12,14 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 Replay = Callable[[], Tensor]
-"""Recomputes from the current content of the buffers into the same result tensor, which it returns."""
+"""Runs the recorded call on what its input buffers hold now; returns its result tensor, which is always the same."""
 
 Recorder = Callable[[Callable[[], Tensor]], Replay]
-"""Turns a call into a replay."""
+"""Records a call and returns its replay."""
 
 WARM_UP = 2
-"""Calls before a recording: libraries allocate workspaces, choose algorithms and compile, which no graph can hold."""
+"""Calls before a recording, in which libraries allocate workspaces, choose algorithms and compile: a graph cannot
+record that."""
 
 
 class CudaGraphRecorder:

@@ -1,1 +1,1 @@
-"""Segmentation from a box or a point, and tracking from the first frame's masks."""
+"""Boxes from words or motion, masks from a box or a point, and tracks through a video."""

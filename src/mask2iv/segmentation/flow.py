@@ -1,7 +1,7 @@
-"""Masks followed by dense optical flow, where there are no networks: clearly worse than SAM 2, and called so.
+"""Masks propagated by dense optical flow, for machines without a network's weights: clearly worse than SAM 2.
 
-Flow is OpenCV's DIS (Kroeger et al., 2016). A mask goes on from frame to frame with it, and each of its pixels keeps
-the colour that it had in the first frame: where the picture shows another one, the thing is hidden there.
+The flow is OpenCV's DIS (Kroeger et al., 2016). It warps a mask from frame to frame. Each pixel of the mask remembers
+its colour in the first frame; where a later frame shows another colour, the object is taken to be occluded.
 """
 
 from __future__ import annotations
@@ -19,26 +19,28 @@ from mask2iv.errors import InputError
 from mask2iv.segmentation.interfaces import Prompt, Segmenter, VideoSegmenter, within_picture
 
 UNLIKE = 22.0
-"""Distance in 8-bit Lab, lightness at half weight, from which a pixel no longer shows its colour of the first frame."""
+"""Distance in 8-bit Lab, with lightness at half weight, from which a pixel counts as another colour."""
 LOST = 0.12
-"""A thing of which less than this share is seen is hidden; it is looked for where it was."""
+"""An object of which less than this share is visible counts as occluded, and is searched for near its last place."""
 MOST = 0.6
-"""A thing of which more than this share is seen is where it seems to be."""
+"""An object of which more than this share is visible: its place is trusted."""
 STILL = 6.0
 """Distance in Lab below which a pixel has not changed since the first frame."""
 REACH = 0.12
-"""How far from its last place a hidden thing is looked for, as a share of the diagonal per frame, at most thrice."""
+"""How far from its last place an occluded object is searched for: this share of the diagonal for each frame since, up
+to three frames."""
 FOUND = 14.0
-"""Mean distance in Lab below which a hidden thing is found again."""
+"""Mean distance in Lab below which an occluded object counts as found again."""
 _SPECK = 0.1
+"""Components smaller than this share of the largest one are noise."""
 
 Float = NDArray[np.float32]
 
 
 class FlowSegmenter(VideoSegmenter):
-    """A segmenter's mask of the first frame, followed by optical flow.
+    """A segmenter's mask of the first frame, propagated by optical flow.
 
-    What is covered for a while is found again near where it was, by its look; turned or changed meanwhile, it is not.
+    An object that was occluded is found again near its last place by its first look, unless it has turned or changed.
 
     Args:
         segmenter: finds the mask in a box or at a point; where it finds none, the track is empty.
@@ -98,19 +100,24 @@ class _Thing:
         rows, columns = np.nonzero(mask)
         self.part = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         self.grid = np.indices(mask.shape).astype(np.float32)
-        # Where each pixel of the picture was in the first frame, (y, x): of pixels of the whole thing.
+        # For each pixel of the object in the current frame: where it was in the first one, (y, x).
         self.origin: Float = self.grid.copy()
         self.whole: BoolArray = mask.copy()
         self.seen: BoolArray = mask.copy()
-        # How far it is from its first place, in whole pixels (y, x).
+        # The object's displacement since the first frame, in whole pixels (y, x).
         self.shift = np.zeros(2, np.int_)
         self.hidden_for = 0
 
     def follow(self, lab: Float, backward: Float) -> BoolArray:
-        """What is seen of it in the next frame, whose flow to the one before is [H, W, 2] (x, y)."""
+        """Its visible part in the next frame, bool [H, W].
+
+        Args:
+            lab: that frame, [H, W, 3].
+            backward: flow from it to the frame before, [H, W, 2] (x, y) in pixels.
+        """
         if self.hidden_for:
             return self._look_for(lab)
-        # The thing goes by its own flow where that can be trusted, and where it is covered by that of the rest of it.
+        # Each pixel moves by its own flow where that is plausible, else (where it is occluded) by the object's median.
         step = self._step(backward)
         flow = np.where(self._steady(backward, step)[..., None], backward, step)
         map_x, map_y = self.grid[1] + flow[..., 0], self.grid[0] + flow[..., 1]
@@ -125,7 +132,7 @@ class _Thing:
             self.hidden_for = 1
             return self._look_for(lab)
         self.whole, self.origin, self.seen = whole, origin, seen
-        # What covers a thing drags its flow along: its place is known while most of it is seen.
+        # An occluder drags the flow along, so the place is updated only while most of the object is visible.
         if seen.sum() > MOST * self.area:
             self.shift = shift
         return seen
@@ -133,16 +140,16 @@ class _Thing:
     def _filled(
         self, lab: Float, whole: BoolArray, origin: Float, seen: BoolArray, shift: NDArray[np.int_]
     ) -> tuple[BoolArray, Float]:
-        """The thing's extent with what of its first mask, shifted as most of it is, looks as it did.
+        """The object's extent, completed by those pixels of its shifted first mask that have their first colours.
 
-        Edges that flow has worn off, and what something covered for a while, come back so.
+        This restores edges that warping has eroded, and parts that were occluded.
         """
         there = self.grid - shift.astype(np.float32)[:, None, None]
         lacking = _shifted(self.first, shift) & ~seen & self._like(lab, there)
         return whole | lacking, np.where(lacking, there, origin).astype(np.float32)
 
     def _step(self, backward: Float) -> Float:
-        """The middle of the backward flow where the thing was seen and, as it moved, is about now: [2] (x, y)."""
+        """The object's median backward flow, [2] (x, y): at its last place, then twice where that predicts it."""
         step = np.median(backward[self.seen], axis=0)
         for _ in range(2):
             move = np.array([[1, 0, -step[0]], [0, 1, -step[1]]], np.float32)
@@ -154,24 +161,24 @@ class _Thing:
         return np.asarray(step, dtype=np.float32)
 
     def _steady(self, backward: Float, step: Float) -> BoolArray:
-        """Where the flow is near enough to the whole thing's to be its own, bool [H, W]."""
+        """Where the flow is near enough to the object's median to be the object's, bool [H, W]."""
         allowed = 2.0 + 0.5 * float(np.hypot(*step)) + 0.08 * float(np.sqrt(self.area))
         steady: BoolArray = np.hypot(*np.moveaxis(backward - step, -1, 0)) < allowed
         return steady
 
     def _like(self, lab: Float, origin: Float) -> BoolArray:
-        """Where the picture shows the colour of the first frame's pixel."""
+        """Where the frame has the colour that the first one has at `origin`, bool [H, W]."""
         then = cv2.remap(self.lab, origin[1], origin[0], cv2.INTER_LINEAR)
         like: BoolArray = (np.linalg.norm(lab - then, axis=-1) < UNLIKE) & ~self._unchanged(lab)
         return like
 
     def _unchanged(self, lab: Float) -> BoolArray:
-        """Where the picture shows what it showed in the first frame, and that was not the thing."""
+        """Where the frame is as the first one, outside of the object's first mask, bool [H, W]."""
         unchanged: BoolArray = (np.linalg.norm(lab - self.lab, axis=-1) < STILL) & ~self.first
         return unchanged
 
     def _look_for(self, lab: Float) -> BoolArray:
-        """The thing near its last place, as it looked in the first frame; nothing where it is still hidden."""
+        """The object where its first look is found near its last place, bool [H, W]; empty if it is occluded."""
         height, width = self.first.shape
         empty = np.zeros_like(self.first)
         reach = int(REACH * float(np.hypot(height, width)) * min(self.hidden_for, 3))
@@ -182,7 +189,7 @@ class _Thing:
         column = int(np.clip(self.part[1].start + self.shift[1], 0, width - w))
         top, left = max(0, row - reach), max(0, column - reach)
         bottom, right = min(height, row + h + reach), min(width, column + w + reach)
-        # Where it was is looked at first: what stands still is most often only covered.
+        # Its last place comes first: an object that does not move is most often only occluded.
         places = [(row, column)]
         weights = np.repeat(part[..., None], 3, axis=-1).astype(np.float32)
         window = np.ascontiguousarray(lab[top:bottom, left:right])
@@ -194,7 +201,7 @@ class _Thing:
             where = np.s_[y : y + h, x : x + w]
             distance = np.linalg.norm(lab[where] - look, axis=-1)
             like = part & (distance < UNLIKE) & ~unchanged[where]
-            # Where it was, a part that comes out is enough; elsewhere most of it must be seen, as much looks alike.
+            # At its last place a part is enough; elsewhere most must be visible, since other things look alike.
             least = 3 * LOST if (y, x) == (row, column) else MOST
             if like.sum() >= least * self.area and distance[like].mean() <= FOUND:
                 return self._take_up(where, part, like)
@@ -209,7 +216,7 @@ class _Thing:
         self.shift = np.array([a.start - b.start for a, b in zip(where, self.part, strict=True)], np.int_)
         self.origin = self.grid - self.shift.astype(np.float32)[:, None, None]
         self.whole, self.seen = whole, seen
-        # Until most of it is seen, its place is not sure, and is looked for anew.
+        # Until most of it is visible its place is uncertain, so the next frame is searched again.
         self.hidden_for = 0 if like.sum() > MOST * self.area else 1
         return seen
 
@@ -222,7 +229,7 @@ def to_lab(frame: UInt8Array) -> Float:
 
 
 def flows(video: UInt8Array, forward: bool = True) -> list[tuple[Float, Float]]:
-    """Optical flow between each two frames.
+    """Optical flow between consecutive frames.
 
     Args:
         video: uint8 [T, H, W, 3].
@@ -232,13 +239,13 @@ def flows(video: UInt8Array, forward: bool = True) -> list[tuple[Float, Float]]:
         T - 1 pairs [H, W, 2] (x, y) in pixels: to the next frame, and from the next frame back.
     """
     grey = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in video]
-    # DIS needs some pixels to begin with.
+    # DIS needs pictures of a least size.
     height, width = grey[0].shape
     scale = max(1, int(np.ceil(64 / min(height, width))))
     if scale > 1:
         size = width * scale, height * scale
         grey = [cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR) for frame in grey]
-    # OpenCV's type hints lack it.
+    # OpenCV's type hints lack this function.
     create: Any = vars(cv2)["DISOpticalFlow_create"]
     dis = create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 

@@ -13,21 +13,21 @@ from mask2iv.segmentation.flow import Float, flows, to_lab
 from mask2iv.segmentation.interfaces import Box, Detection, Detector
 
 FAR = 0.03
-"""Something moves if it gets this far from its first place, in diagonals."""
+"""A pixel has moved when it is this far from its first place, as a share of the diagonal,"""
 GONE = 8.0
-"""Distance in Lab, as in :func:`mask2iv.segmentation.flow.to_lab`, by which its first place has changed then."""
+"""when its first place has changed by more than this (in Lab, see :func:`mask2iv.segmentation.flow.to_lab`),"""
 SAME = 18.0
-"""Distance by which it may itself look different then."""
+"""and when it looks less different than this from what it was."""
 LEAST = 0.0008
-"""Smaller regions are noise: a share of the picture."""
+"""Regions below this share of the picture are noise."""
 
 
 class MotionDetector(Detector):
     """Finds objects that leave their place in the first frame. It ignores phrases, and needs a static camera.
 
-    The first frame's pixels are followed by optical flow. Those that get far, look the same there, and leave another
-    picture behind, belong to a moving object; connected pixels are one object, so a hand that holds something from the
-    beginning is one with it.
+    The first frame's pixels are followed by optical flow. Those that move far, keep their look, and uncover something
+    else at their first place belong to a moving object. Connected pixels are one object, so a hand that holds something
+    from the first frame on is one object with it.
 
     Args:
         most: boxes at most, of each video.
@@ -63,9 +63,9 @@ class MotionDetector(Detector):
 
 
 def _spread_out(place: Float) -> BoolArray:
-    """Where followed pixels [H, W, 2] still lie side by side, bool [H, W].
+    """Where the followed pixels' places [H, W, 2] keep about their distances, bool [H, W].
 
-    Flow drags the ground before a moving object along; such pixels pile up at its edge.
+    Flow drags the background in front of a moving object along; such pixels pile up at the object's edge.
     """
     smooth = cv2.blur(place, (5, 5))
     down, across = np.gradient(smooth, axis=0), np.gradient(smooth, axis=1)
@@ -87,7 +87,7 @@ def _moved(video: UInt8Array) -> tuple[BoolArray, Float]:
         step = cv2.remap(forward, place[..., 0], place[..., 1], cv2.INTER_LINEAR)
         there = place + step
         back = cv2.remap(backward, there[..., 0], there[..., 1], cv2.INTER_LINEAR)
-        # Flow that does not lead back was of something that was covered.
+        # Where forward and backward flow disagree, something was occluded.
         lost |= np.linalg.norm(step + back, axis=-1) > 1.5 + 0.1 * np.linalg.norm(step, axis=-1)
         place = there
         lab = to_lab(frame)

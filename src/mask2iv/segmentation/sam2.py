@@ -135,7 +135,3 @@ class Sam2Segmenter(interfaces.VideoSegmenter):
         for frame, logits in self._sam2.logits(session):
             tracks[:, frame] = logits > 0
         return tracks
-
-
-Tracker = Sam2Tracker
-"""The name by which the evaluation knows it."""

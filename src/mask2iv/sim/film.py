@@ -103,7 +103,13 @@ def _expose(
 
 
 def add_noise(video: UInt8Array, strength: float, rng: Rng) -> UInt8Array:
-    """Add sensor noise: `strength` grey levels at mid-grey, less in dark and more in bright areas (shot noise)."""
+    """Add sensor noise, less in dark and more in bright areas (shot noise).
+
+    Args:
+        video: uint8 [T, H, W, 3].
+        strength: standard deviation at mid-grey, in 8-bit levels.
+        rng: draws it.
+    """
     light = video.astype(np.float32)
     spread = strength * np.sqrt((light + 16.0) / (128.0 + 16.0))
     noisy = light + spread * rng.standard_normal(video.shape, dtype=np.float32)

@@ -21,7 +21,7 @@ from mask2iv.evaluation.networks.weights import HOW_TO_GET, METRICS, NEEDS, Weig
 from mask2iv.evaluation.per_clip.catalogue import DISTRIBUTIONS
 from mask2iv.models.lpips import LPIPS, shipped_identity
 from mask2iv.segmentation.motion import resegment
-from mask2iv.segmentation.sam2 import Tracker
+from mask2iv.segmentation.sam2 import Sam2Tracker
 
 STILL, PASTED, TRUE_VIDEO = "still", "pasted", "true"
 """Reference systems: the first frame repeated, its object cut out and moved along the true trajectory, and the true
@@ -72,7 +72,7 @@ class Measurer:
     inception: Inception | None = None
     video_text: VideoText | None = None
     sim: FeatureNet | None = None
-    tracker: Tracker | None = None
+    tracker: Sam2Tracker | None = None
     finds_masks: bool = True
     convention: Convention = "own"
     _references: dict[str, References] = field(default_factory=dict, repr=False)
@@ -116,7 +116,7 @@ class Measurer:
             built.sim = load_feature_net(folder).to(device)
             built.weights["fvd-sim"] = {"name": folder.name, "sha256": feature_net_digest(folder)}
         if "interaction" in chosen and "sam2" in given:
-            built.tracker = Tracker(given["sam2"].place, device)
+            built.tracker = Sam2Tracker(given["sam2"].place, device)
             built.weights["sam2"] = given["sam2"].identity()
         return built
 
