@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mask2iv.generation.chains.drift import Drift, Thing, drift, plate_of, revea
 from mask2iv.generation.chains.plan_file import read_plan
 from mask2iv.media.images import read_image, write_png
 from mask2iv.media.videos import read_video
+from mask2iv.segmentation.interfaces import Detection, Detector
 from mask2iv.trajectories.storage import load_trajectory
 
 STEPS = [
@@ -81,6 +83,43 @@ def test_a_chain_that_has_drifted_stops_or_begins_anew(
     assert [step["anchored"] for step in told(tmp_path / "anew")["steps"]] == [True, True]
 
 
+class RedThings(Detector):
+    """Finds what is red, under the words "red box"; and something without words."""
+
+    quality = "red"
+
+    def __call__(self, videos: Sequence[UInt8Array], phrases: Sequence[Sequence[str]]) -> list[list[Detection]]:
+        found = []
+        for video, asked in zip(videos, phrases, strict=True):
+            red = np.argwhere((video[0][..., 0] > 150) & (video[0][..., 1] < 100))
+            (top, left), (bottom, right) = red.min(0), red.max(0)
+            box = (left - 1.5, top - 1.5, right - left + 4.0, bottom - top + 4.0)
+            sure = Detection((0.0, 0.0, 5.0, 5.0), 0.9, "")
+            found.append([sure, Detection(box, 0.8, "red box")] if "red box" in asked else [sure])
+        return found
+
+
+def test_objects_are_named_in_words(
+    plan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box = {"object": "red box", "prompt": "a hand pushing a box to the right"}
+    assert plan([box]) == 2
+    said = capsys.readouterr().err
+    assert "steps[0].object: no step marks 'red box'" in said
+    assert "or give --detector-weights" in said
+    monkeypatch.setattr("mask2iv.generation.chains.naming.load_detector", lambda *_: RedThings())
+    assert plan([{**box, "object": "blue box"}], "--detector-weights", "red") == 2
+    assert "steps[0].object: 'blue box' is not found in the picture" in capsys.readouterr().err
+    other = {"object": "can", "object_mask": "other.png", "target_mask": "target.png"}
+    assert plan([box, other, {**box, "object": " Red  BOX"}], "--detector-weights", f"{tmp_path}") == 0
+    out = tmp_path / "out"
+    [found] = told(out)["inputs"]["detector"]["found"]
+    assert (found["step"], found["object"], found["score"]) == (1, "red box", 0.8)
+    # The third step goes on with the first one's object.
+    last = load_trajectory(out / "step-01" / "trajectory").object[-1]
+    assert (load_trajectory(out / "step-03" / "trajectory").object[0] == last).all()
+
+
 def picture() -> UInt8Array:
     rng = np.random.default_rng(0)
     return rng.integers(90, 160, (60, 80, 3), dtype=np.uint8)
@@ -132,6 +171,15 @@ def test_what_was_hidden_is_shown_as_it_is_known() -> None:
             r"steps\[1\]: same_as: must be a step before this one, 1 to 1, found 2",
         ),
         ("version: 1\nimage: a\nsteps: [{object_point: [1, 2], object_mask: m, prompt: a}]", "once which object"),
+        ("version: 1\nimage: a\nsteps: [{object: ' ', prompt: a}]", "object: holds no words"),
+        (
+            "version: 1\nimage: a\nsteps: [{object: can, prompt: a}, {object: Can, object_point: [1, 2], prompt: b}]",
+            r"steps\[1\]: object: step 1 names 'can' already",
+        ),
+        (
+            "version: 1\nimage: a\nsteps: [{object: can, prompt: a}, {object: cup, same_as: 1, prompt: b}]",
+            "found object and same_as",
+        ),
         ("version: 1\nimage: a\nsteps: []\nstep: []", "step: unknown configuration key"),
         ("a: &a [1, 2]\nb: *a", "aliases are not read"),
         ("[", "is not YAML"),

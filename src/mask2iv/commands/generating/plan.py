@@ -45,8 +45,12 @@ class RunPlan:
     """When a frame has drifted too far: begin the next step from a frame made anew of the picture, its objects moved to
     where they are; stop; or go on."""
 
+    detector_weights: Annotated[str | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Grounding DINO in safetensors, a folder or hub name: finds objects that the plan names in words only
+    (object: red cup)."""
+
     def run(self) -> int:
         from mask2iv.generation.chains.run import run_plan
 
         how = (self.fitting, self.guidance, self.sampling, self.acceleration, self.output)
-        return run_plan(self.plan, *how, self.candidates, self.on_drift)
+        return run_plan(self.plan, *how, self.candidates, self.on_drift, self.detector_weights)

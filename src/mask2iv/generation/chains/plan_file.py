@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
 
@@ -26,7 +26,9 @@ class Step:
     Attributes:
         object_mask, object_box, object_point: the object, as of `mask2iv generate`, where the picture shows it; none of
             them: an object of an earlier step, where it is by then.
-        same_as: of which step (from 1) the object is; None: of the one before.
+        object: words for it, "red can". Later steps mean it by the same words. If no step marks it by a mask, a box or
+            a point, a detector finds it in the picture.
+        same_as: of which step (from 1) the object is; None: of the one before, unless words are given.
         prompt, actor, target_mask, object_path: what shall happen, as of `mask2iv generate`.
         seed: None: the plan's, counted up by one for each step.
     """
@@ -34,6 +36,7 @@ class Step:
     object_mask: str | None = None
     object_box: tuple[int, int, int, int] | None = None
     object_point: tuple[int, int] | None = None
+    object: str | None = None
     same_as: int | None = None
     prompt: str | None = None
     actor: Literal["hand", "robot"] | None = None
@@ -59,16 +62,29 @@ class Plan:
     actor_mask: str | None = None
 
 
-def read_plan(path: Path) -> tuple[Plan, list[SceneOptions], list[int]]:
+class ReadPlan(NamedTuple):
+    """What a file of steps says.
+
+    Attributes:
+        plan: the file.
+        scenes: of each step, with paths that can be opened; without an object where that is an earlier step's, or is
+            to be found by words.
+        origins: for each step, in which one (from 0) its object is first named.
+        sought: step (from 0) -> words for its object, which no step marks.
+    """
+
+    plan: Plan
+    scenes: list[SceneOptions]
+    origins: list[int]
+    sought: dict[int, str]
+
+
+def read_plan(path: Path) -> ReadPlan:
     """The plan in a file.
 
-    Returns:
-        The plan; for each step its scene, with paths that can be opened, and without an object where that is an earlier
-        step's; and for each step which one (from 0) its object is first named in.
-
     Raises:
-        InputError: no such file, no YAML, an unknown key, no steps, a step without object or wish, or an object of a
-            step that is not before; names the file and the key.
+        InputError: no such file, no YAML, an unknown key, no steps, a step without object or wish, an object of a step
+            that is not before, or one that is marked after it was named; names the file and the key.
     """
     require_file(path, "plan")
     with within(f"plan: {path}"):
@@ -77,11 +93,13 @@ def read_plan(path: Path) -> tuple[Plan, list[SceneOptions], list[int]]:
             raise InputError("steps", f"must be 1 to {MOST_STEPS}, found {len(plan.steps)}")
         scenes: list[SceneOptions] = []
         origins: list[int] = []
+        named: dict[str, int] = {}
         for index, step in enumerate(plan.steps):
             with within(f"steps[{index}]"):
-                origins.append(_origin(step, index, origins))
+                origins.append(_origin(step, index, origins, named))
                 scenes.append(_scene(plan, step, path.parent))
-    return plan, scenes, origins
+    marked = {index for index, step in enumerate(plan.steps) if _marks(step)}
+    return ReadPlan(plan, scenes, origins, {index: words for words, index in named.items() if index not in marked})
 
 
 def _parsed(path: Path) -> Any:
@@ -103,15 +121,34 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _origin(step: Step, index: int, origins: list[int]) -> int:
-    """The step (from 0) in which a step's object is first named."""
-    given = [name for name in _OBJECTS if getattr(step, name) is not None]
-    if len(given) > 1 or (given and step.same_as is not None):
-        raise InputError("object_mask", f"found {' and '.join([*given, 'same_as'][:2])}", "say once which object it is")
+def _marks(step: Step) -> list[str]:
+    return [name for name in _OBJECTS if getattr(step, name) is not None]
+
+
+def _origin(step: Step, index: int, origins: list[int], named: dict[str, int]) -> int:
+    """The step (from 0) in which a step's object is first named.
+
+    Args:
+        step, index: the step.
+        origins: of the steps before.
+        named: words -> step (from 0) in which they name an object first; this step's are added.
+    """
+    given, words = _marks(step), " ".join((step.object or "").lower().split())
+    if step.object is not None and not words:
+        raise InputError("object", "holds no words", "leave it out, or say what it is")
+    told = [*given, *(["object"] if words and not given else []), *(["same_as"] if step.same_as is not None else [])]
+    if len(told) > 1:
+        raise InputError("object_mask", f"found {' and '.join(told[:2])}", "say once which object it is")
+    if given and words in named:
+        raise InputError(
+            "object", f"step {named[words] + 1} names {words!r} already", "mark it there, or say it otherwise"
+        )
+    if words:
+        return named.setdefault(words, index)
     if given:
         return index
     if index == 0:
-        raise InputError("object_mask", "the first step names no object", "give a mask, a box or a point")
+        raise InputError("object_mask", "the first step names no object", "give a mask, a box, a point, or words")
     before = index if step.same_as is None else step.same_as
     if not 1 <= before <= index:
         raise InputError("same_as", f"must be a step before this one, 1 to {index}, found {before}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,11 +11,13 @@ from typing import Any, Literal
 import numpy as np
 
 from mask2iv.contract import BoolArray, Placement, Trajectory, UInt8Array
+from mask2iv.devices import pick_device
 from mask2iv.errors import InputError, within
-from mask2iv.files import disk_faults, write_json
+from mask2iv.files import disk_faults, sha256_file, write_json
 from mask2iv.generation.acceleration import Acceleration
 from mask2iv.generation.candidates import check_candidates, write_candidates
 from mask2iv.generation.chains.drift import Drift, Thing, drift, joined, laid_over, plate_of, revealed
+from mask2iv.generation.chains.naming import FoundObject, with_boxes
 from mask2iv.generation.chains.plan_file import read_plan
 from mask2iv.generation.inputs import (
     SceneInputs,
@@ -34,6 +36,7 @@ from mask2iv.media.filmstrip import filmstrip, overlay
 from mask2iv.media.fitting import place, placed_image, placed_mask
 from mask2iv.media.images import write_png
 from mask2iv.media.videos import write_video
+from mask2iv.segmentation.pretrained import weight_files
 from mask2iv.stages.scene import Scene
 from mask2iv.trajectories.alignment import object_transforms
 from mask2iv.trajectories.labels import labels_to_rgb
@@ -123,8 +126,16 @@ def run_plan(
     output: Output,
     candidates: int = 1,
     on_drift: OnDrift = "anchor",
+    detector_weights: str | None = None,
 ) -> int:
     """Makes the steps of a plan, each from the last frame of the one before, and one video of them all.
+
+    Args:
+        path: of the plan.
+        fitting, guidance, sampling, acceleration, output: for all steps.
+        candidates: to draw of each step's trajectory; the best is rendered.
+        on_drift: see :data:`OnDrift`.
+        detector_weights: folder or hub name of Grounding DINO, for objects that are named in words alone.
 
     Returns:
         0, or :data:`STOPPED`.
@@ -133,11 +144,13 @@ def run_plan(
         InputError: a plan or options that cannot be used; nothing is written then.
     """
     check_candidates(candidates, 1)
-    plan, options, origins = read_plan(path)
+    plan, options, origins, sought = read_plan(path)
     check_sampling(sampling, candidates + len(options))
     check_fitting(fitting)
     size = check_size_and_scales(guidance, None)
     check_model("generate", sampling.model)
+    with within(f"plan: {path}"):
+        options, found = with_boxes(options, sought, detector_weights, pick_device(sampling.device))
     read = [_read(one, index, origins) for index, one in enumerate(options)]
     files = [path, *dict.fromkeys(file for one in options for file in one.files)]
     with result_folder(output, files) as folder:
@@ -160,7 +173,8 @@ def run_plan(
             if step.drift.problems and on_drift == "stop":
                 break
         with disk_faults(output.out):
-            _write_chain(folder, output, chain, model, file_record(path), len(read), on_drift)
+            about = {"plan": file_record(path), **_detections(found, detector_weights)}
+            _write_chain(folder, output, chain, model, about, len(read), on_drift)
     print(f"{output.out}: video.mp4, trajectory.mp4, filmstrip.png, {len(chain.done)} of {len(read)} steps")
     return 0 if len(chain.done) == len(read) else STOPPED
 
@@ -220,12 +234,20 @@ def _write_step(
         write_candidates(folder, made.candidates)
 
 
+def _detections(found: Mapping[int, FoundObject], weights: str | None) -> dict[str, Any]:
+    if not found:
+        return {}
+    files = {path.name: sha256_file(path) for path in weight_files("grounding-dino", weights)}
+    objects = [{"step": step + 1, **one.record} for step, one in found.items()]
+    return {"detector": {"weights": weights, "sha256": files, "found": objects}}
+
+
 def _wish(scene: Scene) -> str:
     return "to the target" if scene.object_path is None else "along the path"
 
 
 def _write_chain(
-    folder: Path, output: Output, chain: Chain, model: LoadedModel, plan: Any, steps: int, on_drift: OnDrift
+    folder: Path, output: Output, chain: Chain, model: LoadedModel, about: Any, steps: int, on_drift: OnDrift
 ) -> None:
     """The one video, its trajectory, a filmstrip of all steps, and the manifest."""
     videos = [step.made.video for step in chain.done if step.made.video is not None]
@@ -244,7 +266,7 @@ def _write_chain(
         for step in chain.done
     ]
     record = {
-        **model.record({"plan": plan}, {"on_drift": on_drift, "steps_asked": steps}, chain.done[0].scene.placement),
+        **model.record(about, {"on_drift": on_drift, "steps_asked": steps}, chain.done[0].scene.placement),
         "command": "plan",
         "steps": told,
     }
