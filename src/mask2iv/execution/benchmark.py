@@ -265,10 +265,7 @@ def execute(
                 if name in NETWORK:
                     assert predict is not None
                     trajectory = predict(name, scene.clip, seed)
-                frames = scene.clip.video if name == "oracle-video" else None
-                if name == "text-video":
-                    assert predict is not None
-                    frames = predict.video(trajectory, scene.clip, seed)
+                frames = _frames(name, trajectory, scene.clip, predict, seed)
                 row, video = attempt(scene, name, trajectory, index < films, frames)
                 with disk_faults(out):
                     out.mkdir(parents=True, exist_ok=True)
@@ -280,6 +277,14 @@ def execute(
                 on_row(name, row)
     finally:
         renderer.close()
+
+
+def _frames(name: str, trajectory: Trajectory, clip: Clip, predict: Predict | None, seed: int) -> UInt8Array | None:
+    """The video whose pixels a plan aligns, too; None for most."""
+    if name == "text-video":
+        assert predict is not None
+        return predict.video(trajectory, clip, seed)
+    return clip.video if name == "oracle-video" else None
 
 
 def read_journal(out: Path, name: str) -> list[dict[str, Any]]:

@@ -14,7 +14,10 @@ import numpy as np
 from mask2iv.execution.camera import Array
 
 _STEEPEST = 0.6
+"""Largest slant of the surfaces that the jaws meet, see :func:`_slant`."""
 _SLANTED, _LEANING, _UNEVEN = 2.0, 1.5, 2.0
+"""Costs: of slanted surfaces, of a level approach, and of jaws one above the other, where the lower one would have to
+come below the object."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def _at(
         width, mid = float(high - low), float(high + low) / 2
         if width > gripper.opening - 0.014:
             continue
-        slant = _slant(inside, tip, gripper.width)
+        slant = _slant(inside, gripper.width)
         if slant > _STEEPEST:
             continue
         outside = np.abs(around[:, 0] - mid) - width / 2
@@ -153,22 +156,19 @@ def _at(
     return result
 
 
-def _slant(inside: Array, tip: float, width: float) -> float:
+def _slant(inside: Array, width: float) -> float:
     """How steeply the two surfaces that the jaws meet run together: the tangent of half the wedge's angle.
 
-    Near the rim of a round thing a column is wide at one edge of the jaws and narrow at the other: closing, they would
-    squeeze it out sideways; above the equator of a ball, downwards. Sides that run parallel, however skewed, turn in.
+    Near the rim of a round thing a column is wide at one edge of the jaws and narrow, or empty, at the other: closing,
+    they would squeeze it out sideways. Sides that run parallel, however skewed, turn in.
 
     Args:
         inside: [N, 3], what is between the jaws, in the tool's axes.
-        tip: depth of the jaws' tips.
-        width: of the jaws.
+        width: of the jaws, of which the outer thirds are compared.
     """
     third = width / 6
-    along = inside[:, 1]
-    ends = [_extent(inside[along < -third]), _extent(inside[np.abs(along) <= third]), _extent(inside[along > third])]
-    sideways = abs(ends[2] - ends[0]) / (8 * third)
-    return sideways
+    ends = [_extent(inside[inside[:, 1] < -third]), _extent(inside[inside[:, 1] > third])]
+    return abs(ends[1] - ends[0]) / (8 * third)
 
 
 def _extent(points: Array) -> float:

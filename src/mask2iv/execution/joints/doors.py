@@ -24,11 +24,13 @@ from mask2iv.execution.motion import ObjectMotion
 from mask2iv.execution.plan import MotionPlan, plan_of_motion, scene_points
 
 _CELL = 0.005
+"""Spacing of points, metres."""
 _TOP, _THIN = 0.016, 0.024
 """How much below the highest points the top reaches, and what is narrower is no part of the box, metres."""
 _TURNS, _SLIDES = (0.6, 2.0), (0.06, 0.16)
 """How far a door, radians, and a drawer, metres, may be open."""
 _STEPS, _NOISE = 25, 0.1
+"""Positions from closed to open, and the share of the whole way that does not count as moving."""
 _BEHIND, _BESIDE = 0.03, 0.004
 """Where the finger that opens a door starts: behind its face, and beyond its free edge, metres."""
 _GAP, _KNOB = 0.03, 0.055
@@ -233,7 +235,7 @@ def _plan(
 ) -> MotionPlan | None:
     """What a gripper does about a leaf whose values, one per frame, are known."""
     scope = float(np.ptp(values))
-    if max(values) < leaf.largest[0]:
+    if max(values) < leaf.largest[0] or not scope:
         return None
     # What moves less than that before it is handled is noise.
     values = np.where(np.abs(values - values[0]) < _NOISE * scope, values[0], values)
