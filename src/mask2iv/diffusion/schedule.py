@@ -273,6 +273,7 @@ class DDIMTables:
 
     @classmethod
     def build(cls, schedule: NoiseSchedule, timesteps: NDArray[np.int64]) -> DDIMTables:
+        """The tables of a schedule at ascending timesteps, int64 [S]."""
         cumprod = schedule.alphas_cumprod64
         alphas = cumprod[timesteps]
         scale = np.ones(len(timesteps))
@@ -287,12 +288,12 @@ class DDIMTables:
         )
 
     def sigmas(self, eta: float) -> NDArray[np.float64]:
-        """Standard deviation of the noise added at each step: eta * sqrt((1-a_prev)/(1-a) * (1 - a/a_prev))."""
+        """Standard deviation of the noise added at each step, [S]: eta * sqrt((1-a_prev)/(1-a) * (1 - a/a_prev))."""
         a, a_prev = self.alphas, self.alphas_prev
         return eta * np.sqrt((1.0 - a_prev) / (1.0 - a) * (1.0 - a / a_prev))
 
     def directions(self, eta: float) -> NDArray[np.float64]:
-        """Coefficient of the predicted noise at each step: sqrt(1 - a_prev - sigma^2)."""
+        """Coefficient of the predicted noise at each step, [S]: sqrt(1 - a_prev - sigma^2)."""
         # With eta = 1 the radicand is 0 at the pure-noise step of zero-SNR schedules; with many step counts rounding
         # makes it negative, and the root NaN.
         return np.sqrt(np.maximum(0.0, 1.0 - self.alphas_prev - self.sigmas(eta) ** 2))

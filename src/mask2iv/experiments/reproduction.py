@@ -30,8 +30,8 @@ from mask2iv.training.options import TrainingOptions, held_out_start
 from mask2iv.training.task import train
 
 _FULL_SCALE = (
-    "trains DynamiCrafter-512 for each row, 100000 steps of 16 clips of 320x512 or --steps. It needs a CUDA GPU, for "
-    "days, and the released weights as --image-to-video (mask2iv import --stage dynamicrafter --widen-for none "
+    "trains DynamiCrafter-512 for each row, 100000 steps (or `steps`) of 16 clips of 320x512. It needs a CUDA GPU, for "
+    "days, and the released weights as `image_to_video` (mask2iv import --stage dynamicrafter --widen-for none "
     "--dtype fp32)"
 )
 _SHARED = ("vae", "tokenizer", "text_encoder", "image_encoder")

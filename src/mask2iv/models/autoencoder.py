@@ -41,6 +41,7 @@ class LatentCodec(nn.Module):
 
     @property
     def scaling_factor(self) -> float:
+        """Latents are the encoder's output times this."""
         return float(self.autoencoder.config["scaling_factor"])
 
     @property

@@ -60,6 +60,9 @@ class OriginalCheckpoint:
 
         Pages that were read count towards this process's memory until the last of these tensors is freed. After reading
         much, drop them and call this again.
+
+        Raises:
+            InputError: as the class.
         """
         if self.path.suffix == ".safetensors":
             try:

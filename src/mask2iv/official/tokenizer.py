@@ -52,7 +52,11 @@ class Vocabulary:
 
 
 def clip_tokenizer(vocabulary: Vocabulary, max_length: int = 77) -> PreTrainedTokenizerFast:
-    """CLIP's tokenizer. :func:`mask2iv.models.text.token_ids` pads with id 0 after the end token."""
+    """CLIP's tokenizer. :func:`mask2iv.models.text.token_ids` pads with id 0 after the end token.
+
+    Raises:
+        InputError: pieces and merges that do not fit together.
+    """
     start, end = len(vocabulary.ids) - 2, len(vocabulary.ids) - 1
     special = {start: START, end: END}
     # The names of the special tokens vary between sources; only the ids matter.

@@ -153,6 +153,6 @@ def _check_motion(task: Task, first: BoolArray, last: BoolArray) -> None:
 
 
 def centroid(mask: BoolArray) -> Array:
-    """Mean (x, y) of a mask's pixels, y downward."""
+    """Mean (x, y) of the pixels of a mask [H, W], y downward: [2]."""
     y, x = np.nonzero(mask)
     return vec(float(x.mean()), float(y.mean()))

@@ -56,7 +56,15 @@ class Actor(Protocol):
     tip: Array
 
     def poses(self, tool: Pose, closure: Array) -> list[Pose]:
-        """World pose of every part."""
+        """World pose of every part.
+
+        Args:
+            tool: pose of the tool, world.
+            closure: of each finger, between `opened` and `closed`, [fingers].
+
+        Raises:
+            Unreachable: the arm is too short.
+        """
         ...
 
 
@@ -94,7 +102,7 @@ class Hand:
 
     @classmethod
     def draw(cls, rng: Rng, side: str, elbow: Array) -> Hand:
-        """A hand with random skin, sleeve and size."""
+        """A hand with random skin, sleeve and size; `elbow` is a world point [3]."""
         skin = SKIN[rng.integers(len(SKIN))]
         skin = tuple(float(np.clip(c + rng.uniform(-0.03, 0.03), 0, 1)) for c in skin)  # type: ignore[assignment]
         sleeve: Colour = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.65), rng.uniform(0.12, 0.9))
@@ -127,7 +135,7 @@ class Hand:
         return cls(side, elbow, scale, parts, look)
 
     def mirrored(self, elbow: Array) -> Hand:
-        """The same person's other hand."""
+        """The same person's other hand, whose forearm points to the world point `elbow` [3]."""
         return Hand.build("left" if self.side == "right" else "right", elbow, *self.look)
 
     def poses(self, tool: Pose, closure: Array) -> list[Pose]:
@@ -175,7 +183,7 @@ class Robot:
 
     @classmethod
     def draw(cls, rng: Rng, base: Array) -> Robot:
-        """An arm with random colours and link length."""
+        """An arm with random colours and link length; `base` is a world point [3]."""
         shell: Colour = ((0.1, 0.1, 0.11), (0.16, 0.17, 0.2), (0.82, 0.83, 0.85), (0.75, 0.35, 0.1))[
             rng.choice(4, p=(0.45, 0.2, 0.2, 0.15))
         ]

@@ -65,12 +65,13 @@ class Scene:
         self.table = stage.ids("table")
 
     def set_target(self, base: Pose, joint: float) -> None:
+        """Pose the target by its base and joint value; positions are updated by :meth:`set_tool`."""
         self.stage.place(self._target_parts[0], base)
         if self.task.target.joint is not None:
             self.stage.place(self._target_parts[1], base @ self.task.target.joint.pose(joint))
 
     def set_tool(self, tool: Pose, closure: Array) -> None:
-        """Pose the actor and update all positions.
+        """Pose the actor, with closures [fingers], and update all positions.
 
         Raises:
             Unreachable: the arm is too short.
@@ -85,7 +86,7 @@ class Scene:
         return base if moved is None else base @ moved.pose(joint)
 
     def advance(self, tool: Pose, closure: Array, direction: Array, reach: float) -> Pose:
-        """Move the tool along `direction` until it touches target or table, at most `reach` metres."""
+        """Move the tool along a unit vector [3] until it touches target or table, at most `reach` metres."""
         obstacles = np.concatenate([self.target, self.table])
         gone = 0.0
         for _ in range(40):
@@ -98,7 +99,7 @@ class Scene:
         return tool.shifted(direction * gone)
 
     def close(self, tool: Pose, closure: Array) -> Array:
-        """Close every finger until it touches the target or the table; returns the closure."""
+        """Close every finger until it touches the target or the table; returns the closures [fingers]."""
         closure = closure.copy()
         speed = 0.2 if self.actor.name == "hand" else 1.0
         obstacles = np.concatenate([self.target, self.table])
@@ -114,7 +115,7 @@ class Scene:
         return closure
 
     def nudge(self, tool: Pose, closure: Array, against: GeomIds) -> Pose:
-        """Shift the tool by the smallest distance that makes it just touch."""
+        """Shift the tool, with closures [fingers], by the smallest distance that makes it just touch."""
         for _ in range(4):
             self.set_tool(tool, closure)
             gap, segment = self.stage.distance(self.touching, against, 0.12)
@@ -125,6 +126,7 @@ class Scene:
         return tool
 
     def touches(self) -> bool:
+        """Whether actor and target are in contact, as they are posed now."""
         gap, _ = self.stage.distance(self.touching, self.target, CONTACT_DISTANCE)
         return gap < CONTACT_DISTANCE
 

@@ -95,7 +95,7 @@ class Draw:
     props: Props
 
     def heading(self, spread: float = 0.25) -> Array:
-        """A horizontal reaching direction: away from the camera, slightly across."""
+        """A horizontal reaching direction, a unit vector [3]: away from the camera, slightly across."""
         across = 1 if self.side == "right" else -1
         angle = across * self.rng.uniform(0.05, 0.75) + self.rng.uniform(-spread, spread) * 0.5
         return yaw(angle) @ vec(0, 1, 0)
@@ -154,7 +154,7 @@ def _spot(d: Draw, travel: Array) -> Array:
 
 
 def carry(start: Pose, travel: Array, lift: float) -> Path:
-    """Up, across and down again."""
+    """Up by `lift` metres, across by `travel` [3] metres, and down again."""
 
     def path(s: float) -> tuple[Pose, float]:
         up = min_jerk(s / 0.4) * (1 - min_jerk((s - 0.6) / 0.4))
@@ -164,6 +164,7 @@ def carry(start: Pose, travel: Array, lift: float) -> Path:
 
 
 def straight(start: Pose, travel: Array) -> Path:
+    """Along a straight line by `travel` [3] metres."""
     return lambda s: (start.shifted(travel * min_jerk(s)), 0.0)
 
 

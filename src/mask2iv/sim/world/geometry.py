@@ -15,12 +15,12 @@ UP: Array = np.array([0.0, 0.0, 1.0])
 
 
 def vec(*values: float) -> Array:
-    """A float64 vector."""
+    """A float64 vector [len(values)]."""
     return np.array(values, dtype=np.float64)
 
 
 def unit(v: ArrayLike) -> Array:
-    """v scaled to length 1."""
+    """v [N] scaled to length 1."""
     a = np.asarray(v, dtype=np.float64)
     scaled: Array = a / max(math.sqrt(a.dot(a)), 1e-12)
     return scaled
@@ -68,13 +68,13 @@ def rotation_vector(r: Array) -> tuple[Array, float]:
 
 
 def slerp(a: Array, b: Array, s: float) -> Array:
-    """Rotation between a (s = 0) and b (s = 1) along the shortest arc."""
+    """Rotation [3, 3] between rotations a (s = 0) and b (s = 1) along the shortest arc."""
     axis, angle = rotation_vector(a.T @ b)
     return a @ rotation(axis, angle * s)
 
 
 def to_quaternion(r: Array) -> Array:
-    """Quaternion wxyz with w >= 0 of a rotation matrix."""
+    """Quaternion wxyz [4], w >= 0, of a rotation matrix [3, 3]."""
     m = r
     choices = np.array([m[0, 0] + m[1, 1] + m[2, 2], m[0, 0], m[1, 1], m[2, 2]])
     i = int(np.argmax(choices))
@@ -92,7 +92,7 @@ def to_quaternion(r: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """A rigid pose: p metres [3], r rotation matrix [3, 3]."""
+    """A rigid pose: position p in metres [3], rotation matrix r [3, 3]. ``a @ b`` is b given in the frame of a."""
 
     p: Array
     r: Array
@@ -101,14 +101,16 @@ class Pose:
         return Pose(self.p + self.r @ other.p, self.r @ other.r)
 
     def inverse(self) -> Pose:
+        """The world's pose in this frame."""
         return Pose(-self.r.T @ self.p, self.r.T)
 
     def at(self, local: ArrayLike) -> Array:
-        """World position of a local point."""
+        """World position [3] of a point [3] of this frame, metres."""
         moved: Array = self.p + self.r @ np.asarray(local, dtype=np.float64)
         return moved
 
     def shifted(self, offset: ArrayLike) -> Pose:
+        """The pose moved by metres [3] of the world, not turned."""
         return Pose(self.p + np.asarray(offset, dtype=np.float64), self.r)
 
 
@@ -116,7 +118,7 @@ IDENTITY = Pose(np.zeros(3), np.eye(3))
 
 
 def blend(a: Pose, b: Pose, s: float, via: Array | None = None) -> Pose:
-    """The pose at s between a and b; `via` is a quadratic Bezier control point for the position."""
+    """The pose at s in [0, 1] between a and b; `via` [3] is a quadratic Bezier control point for the position."""
     middle = (a.p + b.p) / 2 if via is None else via
     p = (1 - s) ** 2 * a.p + 2 * s * (1 - s) * middle + s**2 * b.p
     return Pose(p, slerp(a.r, b.r, s))

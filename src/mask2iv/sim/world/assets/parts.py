@@ -38,21 +38,24 @@ class Geom:
 
 
 def box(centre: Array, half: tuple[float, float, float], colour: Colour, r: Array | None = None, **kw: Any) -> Geom:
+    """A box by its centre [3], half extents and rotation [3, 3] (None: none), in metres."""
     return Geom("box", half, Pose(centre, np.eye(3) if r is None else r), colour, **kw)
 
 
 def rod(a: Array, b: Array, radius: float, colour: Colour, kind: str = "capsule", **kw: Any) -> Geom:
-    """A capsule or cylinder from a to b."""
+    """A capsule or cylinder from a [3] to b [3], in metres."""
     length = float(np.linalg.norm(b - a))
     pose = Pose((a + b) / 2, frame_z(b - a))
     return Geom(kind, (radius, length / 2), pose, colour, **kw)
 
 
 def ball(centre: Array, radius: float, colour: Colour, **kw: Any) -> Geom:
+    """A sphere by its centre [3] and radius, in metres."""
     return Geom("sphere", (radius,), Pose(centre, np.eye(3)), colour, **kw)
 
 
 def shape(mesh: Mesh, colour: Colour, **kw: Any) -> Geom:
+    """A mesh in the frame of its part."""
     return Geom("mesh", (), IDENTITY, colour, mesh=mesh, **kw)
 
 
@@ -153,13 +156,13 @@ def palms(half_width: float, height: float) -> tuple[Grip, Grip]:
 
 
 def arc(centre: Array, radius: float, start: float, stop: float, count: int, plane: tuple[Array, Array]) -> list[Array]:
-    """Points on a circular arc (radians) in a plane given by two unit vectors."""
+    """`count` points [3] on a circular arc between two angles (radians), in a plane given by two unit vectors [3]."""
     u, v = plane
     return [centre + radius * (np.cos(a) * u + np.sin(a) * v) for a in np.linspace(start, stop, count)]
 
 
 def chain(points: list[Array], radius: float, colour: Colour, **kw: Any) -> list[Geom]:
-    """Capsules between consecutive points."""
+    """Capsules between consecutive points [3]."""
     return [rod(a, b, radius, colour, **kw) for a, b in pairwise(points)]
 
 
