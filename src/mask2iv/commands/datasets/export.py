@@ -108,7 +108,7 @@ class Export:
         """The clips that an arm can carry out, with what it does; and what becomes of all."""
         from mask2iv.extras import require
 
-        require("mujoco", "execution", "export")
+        require("mujoco", "execution", "execute")
         require("mink", "execution")
 
         from tqdm import tqdm

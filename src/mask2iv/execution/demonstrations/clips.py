@@ -14,7 +14,7 @@ from mask2iv.contract import Clip
 from mask2iv.data.store import SIMULATOR
 from mask2iv.errors import InputError
 from mask2iv.execution.benchmark import SceneOfClip
-from mask2iv.execution.demonstrations.frames import NAMES, Demonstration, Film, demonstrate
+from mask2iv.execution.demonstrations.frames import NAMES, Demonstration, Film, arm_overlap, demonstrate
 from mask2iv.execution.demonstrations.limits import REASONS, Limits
 from mask2iv.execution.physics.success import Verdict, judge
 from mask2iv.execution.physics.trial import SLOWER
@@ -142,13 +142,15 @@ def _execute(one: Exported, origin: Origin, renderer: Renderer, limits: Limits) 
         plan = scene.plan("generated", clip.trajectory, trial)
     except InputError as error:
         return Executed(one, ("no-plan",), str(error), False if same else None)
-    shown = demonstrate(trial, plan, clip.fps, Film(clip.trajectory, renderer), limits)
+    film = Film(clip.trajectory, renderer)
+    shown = demonstrate(trial, plan, clip.fps, film, limits)
     verdict = judge(scene.task, shown.outcome) if same else None
     success = None if verdict is None else verdict.done
     if shown.violations:
         reasons = tuple(violation.reason for violation in shown.violations)
         return Executed(one, reasons, "; ".join(str(violation) for violation in shown.violations), success)
     about = _about(shown, verdict, plan.kind, float(plan.confidence.mean()))
+    about["arm_overlap"] = round(arm_overlap(trial, shown, film), 3)
     if same:
         about["actions_succeed"] = actions_succeed(scene, shown, clip.fps)
     about["scene"] = {"seed": origin.series, "index": origin.index, "draw": origin.draw, "split": origin.config.split}

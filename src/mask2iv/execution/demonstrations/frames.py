@@ -176,6 +176,16 @@ def _matched(
     return moments[match(masks, seen, recording.state[moments, :-1], farthest, usual, least)]
 
 
+def arm_overlap(trial: Trial, demonstration: Demonstration, film: Film) -> float:
+    """How well the arm's silhouettes agree with the film's: mean IoU in [0, 1] over the frames that show an arm in
+    either; 0 where none does."""
+    masks = trial.arm_masks(demonstration.recording.qpos[demonstration.steps], film.renderer)
+    seen = film.trajectory.actor
+    either = (masks | seen).sum(axis=(1, 2))
+    shown = either > 0
+    return float(((masks & seen).sum(axis=(1, 2))[shown] / either[shown]).mean()) if shown.any() else 0.0
+
+
 def pictures(trial: Trial, demonstration: Demonstration, renderer: Renderer) -> UInt8Array:
     """The execution at the film's frames, from the scene's camera: uint8 [T, H, W, 3].
 
