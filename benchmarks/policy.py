@@ -1,5 +1,5 @@
 """Does generated data help a policy? Small policies cloned from k true demonstrations, from these and 10 k generated
-ones, and from 10 k true ones, in the same scenes. See docs/policy.md.
+ones, from the generated ones alone, and from 10 k true ones, in the same scenes. See docs/policy.md.
 
     python benchmarks/policy.py --out policy
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
     parser.add_argument("--k", type=int, default=3, help="true demonstrations")
-    parser.add_argument("--draws", type=int, default=2, help="policies of each arm, from different true demonstrations")
+    parser.add_argument("--draws", type=int, default=3, help="policies of each arm, from different true demonstrations")
     parser.add_argument("--scenes", type=int, default=40, help="test scenes of each task")
     parser.add_argument("--films", type=int, default=0, help="films of the first N of them")
     options = parser.parse_args()

@@ -111,7 +111,7 @@ def test_the_demonstrations_key_poses_do_the_task(index: int, episode: Episode, 
 
 
 def test_an_experiment_goes_on_and_is_reported(folder: Path, renderer: Renderer) -> None:
-    assert [arm.name for arm in arms(3)] == ["true-3", "true-3+generated-30", "true-30"]
+    assert [arm.name for arm in arms(3)] == ["true-3", "true-3+generated-30", "generated-30", "true-30"]
     arm, short = Arm(1), Recipe(steps=2)
     policy, kept = (trained(folder, TASK, arm, 0, 1, short) for _ in range(2))
     assert all(torch.equal(value, kept.state_dict()[name]) for name, value in policy.state_dict().items())

@@ -53,8 +53,8 @@ class Arm:
 
 
 def arms(k: int) -> tuple[Arm, ...]:
-    """Of the experiment: `k` true demonstrations, the same with 10 `k` generated ones, and 10 `k` true ones."""
-    return Arm(k), Arm(k, 10 * k), Arm(10 * k)
+    """The experiment: `k` true demonstrations, these and 10 `k` generated ones, the latter alone, 10 `k` true ones."""
+    return Arm(k), Arm(k, 10 * k), Arm(0, 10 * k), Arm(10 * k)
 
 
 def gather(
