@@ -62,15 +62,11 @@ def export_lerobot(
         InputError: no clips, motions of some clips alone or of several arms, a rate that is no whole number, a codec
             that cannot be had, a damaged clip, or a folder that cannot be written.
     """
-    if not clips:
-        raise InputError("clips", "there are none")
+    encoding = encoding_of(clips, codec, crf)
     first = clips[0].clips
-    if not float(first.fps).is_integer():
-        raise InputError("fps", f"LeRobot data sets have a whole number of frames per second, found {first.fps:g}")
     arms = {None if one.motion is None else (one.motion.robot, one.motion.names) for one in clips}
     if len(arms) > 1:
         raise InputError("clips", "all must have a motion, of the same arm, or none")
-    encoding = _encoding(first.size, codec, crf)
     with atomic_directory(out) as folder, disk_faults(out):
         writer = _Writer(folder, first.size, int(first.fps), encoding, clips[0].motion)
         with writer.files():
@@ -81,7 +77,13 @@ def export_lerobot(
             write_json(folder / "meta" / name, value)
 
 
-def _encoding(size: tuple[int, int], codec: Codec, crf: int | None) -> Encoding:
+def encoding_of(clips: Sequence[Exported], codec: Codec = "auto", crf: int | None = None) -> Encoding:
+    """How the videos of a set are written; arguments and errors as of :func:`export_lerobot`, nothing is written."""
+    if not clips:
+        raise InputError("clips", "there are none")
+    size, fps = clips[0].clips.size, clips[0].clips.fps
+    if not float(fps).is_integer():
+        raise InputError("fps", f"LeRobot data sets have a whole number of frames per second, found {fps:g}")
     if crf is not None and not 1 <= crf <= 51:
         raise InputError("crf", f"must be between 1 and 51, found {crf}")
     if codec == "av1" and not takes_av1(size):

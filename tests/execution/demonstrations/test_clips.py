@@ -113,8 +113,13 @@ def test_generated_clips_are_executed_in_the_scene_of_their_name(exported: Path,
 def test_clips_that_cannot_be_executed(clip: Clip, tmp_path: Path) -> None:
     with ClipSetWriter(tmp_path / "hand", (160, 256), 16, 8.0, {"generator": SIMULATOR, **asdict(CONFIG)}) as writer:
         writer.add(replace(clip, actor="hand"))
-    with opened(tmp_path / "hand") as sets, pytest.raises(InputError, match="only a robot's clips"):
-        origins_of(listed(sets))
+        writer.add(replace(clip, clip_id="damaged", metadata={**clip.metadata, "draw": "first"}))
+    with opened(tmp_path / "hand") as sets:
+        damaged, hand = listed(sets)
+        with pytest.raises(InputError, match="only a robot's clips"):
+            origins_of([hand])
+        with pytest.raises(InputError, match=r"clip damaged: draw"):
+            origins_of([damaged])
     _result(tmp_path / "unknown" / "my-desk", clip, clip.caption)
     with opened(tmp_path / "unknown") as sets, pytest.raises(InputError, match="nothing says which"):
         list(executed(listed(sets)))

@@ -114,8 +114,10 @@ class Export:
         from tqdm import tqdm
 
         from mask2iv.execution.demonstrations.clips import executed, report
+        from mask2iv.export.lerobot import encoding_of
         from mask2iv.files import check_vacant
 
+        encoding_of(clips, self.codec, self.crf)
         check_vacant(self.out)
         made = executed(clips, only_successes=self.only_successes)
         results = list(tqdm(made, total=len(clips), unit="clip", desc="execute"))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from mask2iv.config import from_dict
 from mask2iv.contract import Clip
 from mask2iv.data.store import SIMULATOR
-from mask2iv.errors import InputError
+from mask2iv.errors import InputError, within
 from mask2iv.execution.benchmark import SceneOfClip
 from mask2iv.execution.demonstrations.frames import NAMES, Demonstration, Film, arm_overlap, demonstrate
 from mask2iv.execution.demonstrations.limits import REASONS, Limits
@@ -30,6 +31,7 @@ ROBOT = "mask2iv_arm"
 _NAMED = re.compile(r"sim-robot-(validation|test)-([0-9]{6})")
 _ALIKE, _OVERLAP = 20.0, 0.7
 """Mean difference of first pictures (of 255), and IoU of first object masks, by which a scene is recognised."""
+_Number = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _SETTLE = 0.8
 """Seconds after the last action until the outcome is judged."""
 
@@ -42,6 +44,15 @@ class Origin:
     series: int
     index: int
     draw: int
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What a simulated clip's metadata say of its draw."""
+
+    seed: _Number
+    index: _Number
+    draw: _Number
 
 
 @dataclass(frozen=True)
@@ -84,11 +95,12 @@ def _simulated(one: Exported) -> Origin | None:
     about, made = one.row["metadata"], one.clips.info["provenance"]
     if made.get("generator") != SIMULATOR or not {"seed", "index", "draw"} <= about.keys():
         return None
-    if one.row["actor"] != "robot":
-        raise InputError(f"clip {one.row['clip_id']}", "a hand acts in it: only a robot's clips can be executed")
-    known = {field.name for field in fields(SimConfig)}
-    config = from_dict(SimConfig, {name: value for name, value in made.items() if name in known})
-    return Origin(config, int(about["seed"]), int(about["index"]), int(about["draw"]))
+    with within(f"clip {one.row['clip_id']}"):
+        if one.row["actor"] != "robot":
+            raise InputError("actor", "a hand acts in it: only a robot's clips can be executed")
+        config = from_dict(SimConfig, made, unknown="ignore")
+        drawn = from_dict(_Drawn, about, unknown="ignore")
+    return Origin(config, drawn.seed, drawn.index, drawn.draw)
 
 
 def _named(one: Exported) -> Origin | None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mask2iv.contract import BoolArray, UInt8Array
+from mask2iv.errors import InputError
 from mask2iv.execution.physics.arm import Arm
 from mask2iv.execution.physics.recording import Phase, Recorder, Recording
 from mask2iv.execution.physics.stage import TIMESTEP, DynamicBuilder
@@ -64,7 +65,7 @@ class Trial:
         config, seed, index, draw: of the clip, see its metadata.
 
     Raises:
-        InputError: the draw is not plausible here, or mink is not installed.
+        InputError: the draw is not plausible here, a hand acts in it, or mink is not installed.
     """
 
     def __init__(self, config: SimConfig, seed: int, index: int, draw: int) -> None:
@@ -72,8 +73,10 @@ class Trial:
         self.performance, self.set_up = replay(config, seed, index, draw, builder)
         self.frames: list[Frame] = self.performance.played[0]
         task = self.set_up.task
-        assert isinstance(self.set_up.actors[0], Robot)
-        self.robot = self.set_up.actors[0]
+        actor = self.set_up.actors[0]
+        if not isinstance(actor, Robot):
+            raise InputError("actor", "a hand acts in this scene: only a robot's scenes can be executed")
+        self.robot = actor
         if task.receptacle is not None:
             builder.add_static("receptacle", task.receptacle[0].base, task.receptacle[1])
         builder.add_target(task.target, self.frames[0].base, self.frames[0].joint)
