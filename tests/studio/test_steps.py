@@ -202,6 +202,20 @@ def test_a_page_that_is_loaded_again_takes_its_work_up(tmp_path: Path, monkeypat
     assert not work.folder.exists()
 
 
+def test_work_that_was_left_gives_way_to_users_who_are_there(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path)
+    for index in range(MOST_SESSIONS):
+        sessions.take_up(str(index), f"ticket {index}")
+        steps.load_sample(sessions.of(str(index)), "cup")
+    left = sessions.of("3").folder
+    sessions.leave("3")
+    assert left.is_dir()
+    sessions.of("one more")
+    assert not left.exists()
+    sessions.close_all()
+    assert not list(tmp_path.iterdir())
+
+
 def test_sessions_are_bounded_and_their_folders_go(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path)
     for index in range(MOST_SESSIONS):

@@ -107,7 +107,9 @@ def test_objects_are_named_in_words(
     said = capsys.readouterr().err
     assert "steps[0].object: no step marks 'red box'" in said
     assert "or give --detector-weights" in said
-    monkeypatch.setattr("mask2iv.generation.chains.naming.load_detector", lambda *_: RedThings())
+    assert plan([box], "--detector-weights", f"{tmp_path}/none") == 2
+    assert "--detector-weights: " in capsys.readouterr().err
+    monkeypatch.setattr(chains, "load_detector", lambda *_: RedThings())
     assert plan([{**box, "object": "blue box"}], "--detector-weights", "red") == 2
     assert "steps[0].object: 'blue box' is not found in the picture" in capsys.readouterr().err
     other = {"object": "can", "object_mask": "other.png", "target_mask": "target.png"}

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.generation.options import SceneOptions
 from mask2iv.media.images import read_image
 from mask2iv.segmentation.interfaces import Box, Detector
-from mask2iv.segmentation.pretrained import load_detector
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(frozen=True)
@@ -38,23 +34,22 @@ class FoundObject:
 
 
 def with_boxes(
-    scenes: list[SceneOptions], sought: Mapping[int, str], weights: str | None, device: torch.device
+    scenes: list[SceneOptions], sought: Mapping[int, str], detector: Detector | None
 ) -> tuple[list[SceneOptions], dict[int, FoundObject]]:
     """The scenes with boxes around the objects that are named in words alone, and what was found, by step (from 0).
 
     Args:
         scenes: of all steps, on one picture.
         sought: step (from 0) -> words for its object.
-        weights: folder or hub name of a Grounding DINO model.
-        device: where it runs.
+        detector: of things in words, if there is one.
 
     Raises:
-        InputError: an object is not marked and there are no weights, they cannot be used, or it is not found.
+        InputError: an object is not marked and there is no detector, or it is not found; names the step.
     """
     if not sought:
         return scenes, {}
     index, words = next(iter(sought.items()))
-    if weights is None:
+    if detector is None:
         raise InputError(
             f"steps[{index}].object",
             f"no step marks {words!r}",
@@ -62,7 +57,7 @@ def with_boxes(
         )
     image = scenes[index].image
     assert image is not None
-    found = find_named(read_image(image, "image"), sought, load_detector("grounding-dino", weights, str(device)))
+    found = find_named(read_image(image, "image"), sought, detector)
     made = list(scenes)
     for step, one in found.items():
         made[step] = replace(scenes[step], object_box=_text(one.box))

@@ -36,7 +36,8 @@ from mask2iv.media.filmstrip import filmstrip, overlay
 from mask2iv.media.fitting import place, placed_image, placed_mask
 from mask2iv.media.images import write_png
 from mask2iv.media.videos import write_video
-from mask2iv.segmentation.pretrained import weight_files
+from mask2iv.segmentation.interfaces import Detector
+from mask2iv.segmentation.pretrained import load_detector, weight_files
 from mask2iv.stages.scene import Scene
 from mask2iv.trajectories.alignment import object_transforms
 from mask2iv.trajectories.labels import labels_to_rgb
@@ -133,8 +134,7 @@ def run_plan(
     Args:
         path: of the plan.
         fitting, guidance, sampling, acceleration, output: for all steps.
-        candidates: to draw of each step's trajectory; the best is rendered.
-        on_drift: see :data:`OnDrift`.
+        candidates: trajectories drawn for each step; on_drift: see :data:`OnDrift`.
         detector_weights: folder or hub name of Grounding DINO, for objects that are named in words alone.
 
     Returns:
@@ -149,8 +149,9 @@ def run_plan(
     check_fitting(fitting)
     size = check_size_and_scales(guidance, None)
     check_model("generate", sampling.model)
+    detector = _detector(detector_weights, sampling.device) if sought else None
     with within(f"plan: {path}"):
-        options, found = with_boxes(options, sought, detector_weights, pick_device(sampling.device))
+        options, found = with_boxes(options, sought, detector)
     read = [_read(one, index, origins) for index, one in enumerate(options)]
     files = [path, *dict.fromkeys(file for one in options for file in one.files)]
     with result_folder(output, files) as folder:
@@ -232,6 +233,16 @@ def _write_step(
     write_result(folder, output, step.scene, made.trajectory, made.video, record)
     if made.candidates:
         write_candidates(folder, made.candidates)
+
+
+def _detector(weights: str | None, device: str) -> Detector | None:
+    """Grounding DINO, or none without weights. Raises InputError for weights that cannot be used."""
+    if weights is None:
+        return None
+    try:
+        return load_detector("grounding-dino", weights, str(pick_device(device)))
+    except InputError as error:
+        raise error.about("detector_weights") from error
 
 
 def _detections(found: Mapping[int, FoundObject], weights: str | None) -> dict[str, Any]:
