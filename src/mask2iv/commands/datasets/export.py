@@ -30,8 +30,7 @@ class Export:
         mask2iv export frames data/mine --out mine-frames        PNG frames and palette masks, as DAVIS has them
         mask2iv export masks data/mine --out masks --to coco     masks alone: arrays, coco, davis or sam2
         mask2iv export jobs data/mine --out jobs                 first frames, for generate --jobs jobs/jobs.jsonl
-
-        mask2iv export lerobot generated --with-actions --out demos     and what a robot arm does in them, in physics
+        mask2iv export lerobot generated --with-actions --out demos     with what an arm does, in physics
 
     CLIPS is a clip set, shards, a folder with one of them for each split, or what generate (also --jobs) wrote; its
     clips are marked as synthetic then.

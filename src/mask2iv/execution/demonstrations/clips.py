@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
@@ -211,12 +211,13 @@ def _check_scene(clip: Clip, true: Clip) -> None:
 
 
 def report(results: Sequence[Executed]) -> dict[str, Any]:
-    """What was kept and what was not, and why: the JSON beside a data set."""
+    """What was kept and what was not, and why: the JSON beside a data set. A clip may have several reasons."""
     rejected = [one for one in results if one.clip.motion is None]
+    counts = {reason: sum(reason in one.reasons for one in rejected) for reason in REASONS}
     return {
         "kept": len(results) - len(rejected),
         "of": len(results),
-        "reasons": count_reasons(results),
+        "reasons": {reason: number for reason, number in counts.items() if number},
         "rejected": [
             {
                 "clip_id": one.clip.row["clip_id"],
@@ -228,9 +229,3 @@ def report(results: Sequence[Executed]) -> dict[str, Any]:
         ],
         "limits": asdict(Limits()),
     }
-
-
-def count_reasons(results: Sequence[Executed]) -> Mapping[str, int]:
-    """How many clips were rejected for each reason; a clip may have several."""
-    counts = {reason: sum(reason in one.reasons for one in results) for reason in REASONS}
-    return {reason: number for reason, number in counts.items() if number}

@@ -29,6 +29,7 @@ _THERE = 0.005
 _MOMENTS = 40
 """Of an execution among which those of frames are sought."""
 _STOPPED = 0.002
+"""With so little of its way left, in metres, it has left."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +150,7 @@ def frame_steps(recording: Recording, touch: int, release: int, count: int) -> N
     steps[touch + 1 : release + 1] = handling[np.searchsorted(followed, share * followed[-1] - 1e-6)]
     after = count - 1 - release
     if after:
-        last = int(np.flatnonzero(travel[leaving] < travel[-1] - _STOPPED)[-1])
+        last = int(np.flatnonzero(travel[leaving] < travel[-1] - _STOPPED).max(initial=0))
         share = np.arange(1, after + 1) / after
         steps[release + 1 :] = leaving[np.round(share * last).astype(int)]
     return steps
