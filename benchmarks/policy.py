@@ -14,9 +14,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from mask2iv.contract import Trajectory
-from mask2iv.execution.benchmark import SceneOfClip
-from mask2iv.execution.cloning.collecting import TASKS, Generate, generator, scenes
+from mask2iv.execution.cloning.collecting import TASKS, scenes
 from mask2iv.execution.cloning.experiment import arms, evaluate, gather, trained
 from mask2iv.execution.cloning.report import report
 from mask2iv.execution.predictions import Predictor
@@ -30,12 +28,17 @@ def main() -> None:
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
     parser.add_argument("--k", type=int, default=3, help="true demonstrations")
-    parser.add_argument("--draws", type=int, default=3, help="policies of each arm, from different true demonstrations")
+    parser.add_argument("--draws", type=int, default=2, help="policies of each arm, from different true demonstrations")
     parser.add_argument("--scenes", type=int, default=40, help="test scenes of each task")
     parser.add_argument("--films", type=int, default=0, help="films of the first N of them")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    _gather(options)
+    predictor = Predictor(options.model)
+    needed = {"true": 10 * options.k * options.draws, "generated": 10 * options.k}
+    with tqdm(desc="demonstrations", unit="scene") as bar:
+        for kind, count in needed.items():
+            for task in options.tasks:
+                gather(options.out, task, kind, count, predictor, lambda row: bar.update())
     policies = {
         task: {
             (arm.name, draw): trained(options.out, task, arm, draw, options.k)
@@ -44,29 +47,15 @@ def main() -> None:
         }
         for task in options.tasks
     }
-    predict = Predictor(options.model)
-
-    def text(scene: SceneOfClip, seed: int) -> Trajectory:
-        return predict("text", scene.clip, seed)
-
     config = scenes(options.tasks[0], "test")
     renderer = Renderer(config.height, config.width)
     jobs = [(index, task) for index in range(options.scenes) for task in options.tasks]
     for index, task in tqdm(jobs, desc="scenes"):
-        evaluate(options.out, task, index, policies[task], text, renderer, index < options.films)
+        evaluate(options.out, task, index, policies[task], predictor, renderer, index < options.films)
     renderer.close()
     with atomic_write(options.out / "report.md") as temporary:
         temporary.write_text(report(options.out), encoding="utf-8")
     print((options.out / "report.md").read_text(), end="")
-
-
-def _gather(options: argparse.Namespace) -> None:
-    needed = {"true": 10 * options.k * options.draws, "generated": 10 * options.k}
-    with tqdm(desc="demonstrations", unit="scene") as bar:
-        for kind, count in needed.items():
-            generate: Generate | None = generator(options.model) if kind == "generated" else None
-            for task in options.tasks:
-                gather(options.out, task, kind, count, generate, lambda row: bar.update())
 
 
 if __name__ == "__main__":

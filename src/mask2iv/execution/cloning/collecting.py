@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.execution.benchmark import SceneOfClip
 from mask2iv.execution.cloning.episodes import Episode, episode_of
 from mask2iv.execution.cloning.views import TableView
 from mask2iv.execution.demonstrations.frames import Film, demonstrate, pictures
 from mask2iv.execution.physics.success import judge
-from mask2iv.pipelines.pipeline import Mask2IVPipeline
+from mask2iv.execution.predictions import Predictor
 from mask2iv.sim.benchmark import BENCHMARKS
 from mask2iv.sim.config import SimConfig
 from mask2iv.sim.world.render import Renderer
@@ -25,9 +23,6 @@ PACE = ("joint-speed", "film-speed", "frame-speed")
 """Limits that demonstrations need not keep here: policies have speeds of their own."""
 SERIES = {"true": 7301, "generated": 7302, "test": 7303}
 """Seeds of scenes, none of which the shipped model was trained on."""
-
-Generate = Callable[[SceneOfClip, int], tuple[Trajectory, UInt8Array]]
-"""A model's trajectory and video uint8 [T, H, W, 3] for a scene and a seed."""
 
 
 @dataclass(frozen=True)
@@ -57,36 +52,8 @@ def scenes(task: str, split: str) -> SimConfig:
     return replace(config, verbs=(task,), objects=OBJECTS, distractors=4, occlusion=0.0, blur=0.0, noise=0.0)
 
 
-def generator(model: str) -> Generate:
-    """A model's trajectories from captions, and videos along them.
-
-    Args:
-        model: "embedded", or a model folder.
-
-    Raises:
-        InputError: there is no such model.
-    """
-    pipeline = Mask2IVPipeline.from_pretrained(model)
-
-    def generate(scene: SceneOfClip, seed: int) -> tuple[Trajectory, UInt8Array]:
-        clip, actor = scene.clip, scene.clip.trajectory.actor[0]
-        [trajectory] = pipeline.trajectory(
-            clip.image,
-            clip.object_mask,
-            clip.caption,
-            None,
-            actor if actor.any() else None,
-            seed=seed,
-            progress=False,
-        )
-        [video] = pipeline.render(clip.image, trajectory, seed=seed, progress=False)
-        return trajectory, video
-
-    return generate
-
-
 def collect(
-    task: str, kind: str, index: int, renderer: Renderer, generate: Generate | None = None
+    task: str, kind: str, index: int, renderer: Renderer, predictor: Predictor | None = None
 ) -> tuple[Attempted, Episode | None]:
     """Try a demonstration in scene `index`.
 
@@ -100,15 +67,16 @@ def collect(
         kind: "true" or "generated".
         index: of the scene, and the model's seed.
         renderer: of the configuration's size.
-        generate: the model, for "generated".
+        predictor: the model, for "generated".
     """
     started = time.perf_counter()
     scene = SceneOfClip(scenes(task, "train"), SERIES[kind], index, None, renderer, pictures=False)
     clip, problem, done, episode = scene.clip, "", False, None
     try:
         if kind == "generated":
-            assert generate is not None
-            trajectory, video = generate(scene, index)
+            assert predictor is not None
+            trajectory = predictor("text", clip, index)
+            video = predictor.video(trajectory, clip, index)
         else:
             trajectory, video = clip.trajectory, None
         trial = scene.trial()

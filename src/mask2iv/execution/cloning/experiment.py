@@ -9,10 +9,9 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from mask2iv.contract import Trajectory, UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.execution.benchmark import SceneOfClip
-from mask2iv.execution.cloning.collecting import SERIES, Attempted, Generate, collect, scenes
+from mask2iv.execution.cloning.collecting import SERIES, Attempted, collect, scenes
 from mask2iv.execution.cloning.episodes import Episode
 from mask2iv.execution.cloning.journal import Journal
 from mask2iv.execution.cloning.learning import Recipe, train
@@ -21,11 +20,11 @@ from mask2iv.execution.cloning.rollout import roll_out
 from mask2iv.execution.cloning.views import TableView
 from mask2iv.execution.physics.success import judge
 from mask2iv.execution.physics.trial import Outcome
+from mask2iv.execution.predictions import Predictor
 from mask2iv.files import atomic_write
+from mask2iv.media.videos import write_video
 from mask2iv.sim.world.render import Renderer
 
-Predict = Callable[[SceneOfClip, int], Trajectory]
-"""A model's trajectory for a scene and a seed."""
 PLANS = {"rest": "nothing is done", "text": "stage 1's plan, open loop", "oracle-motion": "the true motion, open loop"}
 """Rows beside those of policies: name -> meaning."""
 
@@ -58,7 +57,7 @@ def arms(k: int) -> tuple[Arm, ...]:
 
 
 def gather(
-    out: Path, task: str, kind: str, count: int, generate: Generate | None, told: Callable[[Attempted], None]
+    out: Path, task: str, kind: str, count: int, predictor: Predictor | None, told: Callable[[Attempted], None]
 ) -> None:
     """Collect the first `count` demonstrations of a task, from scene 0 on: ``OUT/demonstrations/TASK-KIND.jsonl`` and a
     file each. Those that are there are kept."""
@@ -71,7 +70,7 @@ def gather(
     renderer = Renderer(config.height, config.width)
     try:
         while found < count:
-            row, episode = collect(task, kind, index, renderer, generate)
+            row, episode = collect(task, kind, index, renderer, predictor)
             if episode is not None:
                 episode.save(folder / f"{slug(task)}-{kind}-{index:05d}.npz")
                 found += 1
@@ -123,7 +122,7 @@ def evaluate(
     task: str,
     index: int,
     policies: Mapping[tuple[str, int], Policy],
-    predict: Predict | None,
+    predictor: Predictor | None,
     renderer: Renderer,
     films: bool = False,
 ) -> list[dict[str, Any]]:
@@ -134,7 +133,7 @@ def evaluate(
         task: one of :data:`~mask2iv.execution.cloning.collecting.TASKS`.
         index: of the scene.
         policies: (name of an arm, draw) -> policy.
-        predict: for the plan "text"; None: no plans are carried out.
+        predictor: for the plan "text"; None: no plans are carried out.
         renderer: of the configuration's size.
         films: whether to write films of policies, ``OUT/films``.
 
@@ -143,7 +142,7 @@ def evaluate(
     """
     journal = Journal(out / "trials.jsonl")
     there = {(row["arm"], row["draw"]) for row in journal.rows() if (row["task"], row["index"]) == (task, index)}
-    wanted = [key for key in [*policies, *((name, 0) for name in PLANS if predict)] if key not in there]
+    wanted = [key for key in [*policies, *((name, 0) for name in PLANS if predictor)] if key not in there]
     if not wanted:
         return []
     scene = SceneOfClip(scenes(task, "test"), SERIES["test"], index, None, renderer, pictures=False)
@@ -151,11 +150,11 @@ def evaluate(
     new = []
     for name, draw in wanted:
         if name in PLANS:
-            outcome = _planned(scene, name, predict)
+            outcome = _planned(scene, name, predictor)
         else:
             outcome = roll_out(policies[name, draw], scene.trial(), view, renderer, films)
         if outcome.video is not None:
-            _write(out / "films" / f"{slug(task)}-{index:03d}-{name}-{draw}.mp4", outcome.video)
+            write_video(out / "films" / f"{slug(task)}-{index:03d}-{name}-{draw}.mp4", outcome.video, 8.0)
         verdict = judge(scene.task, outcome)
         row = {
             "task": task,
@@ -173,23 +172,17 @@ def evaluate(
     return new
 
 
-def _planned(scene: SceneOfClip, name: str, predict: Predict | None) -> Outcome:
+def _planned(scene: SceneOfClip, name: str, predictor: Predictor | None) -> Outcome:
     trial = scene.trial()
     if name == "rest":
         return trial.rest()
-    assert predict is not None
-    trajectory = predict(scene, 0) if name == "text" else scene.clip.trajectory
+    assert predictor is not None
+    trajectory = predictor(name, scene.clip, 0) if name == "text" else scene.clip.trajectory
     try:
         plan = scene.plan(name, trajectory, trial, leans=False)
     except InputError:
         return trial.rest()
     return trial.run(plan, fps=scene.clip.fps)
-
-
-def _write(path: Path, video: UInt8Array) -> None:
-    from mask2iv.media.videos import write_video
-
-    write_video(path, video, 8.0)
 
 
 def slug(name: str) -> str:
