@@ -19,7 +19,7 @@ from mask2iv.sim.world.render import Renderer
 TASKS = ("picking up", "pushing")
 OBJECTS = ("mug", "cup", "can", "bottle", "carton", "box", "apple", "banana", "toy car")
 """Kinds that the gripper can both take and push."""
-PACE = ("joint-speed", "film-speed", "frame-speed")
+PACE = ("joint-speed", "frame-speed")
 """Limits that demonstrations need not keep here: policies have speeds of their own."""
 SERIES = {"true": 7301, "generated": 7302, "test": 7303}
 """Seeds of scenes, none of which the shipped model was trained on."""

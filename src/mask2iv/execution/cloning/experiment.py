@@ -25,8 +25,8 @@ from mask2iv.files import atomic_write
 from mask2iv.media.videos import write_video
 from mask2iv.sim.world.render import Renderer
 
-PLANS = {"rest": "nothing is done", "text": "stage 1's plan, open loop", "oracle-motion": "the true motion, open loop"}
-"""Rows beside those of policies: name -> meaning."""
+PLANS = ("rest", "text", "oracle-motion")
+"""Of :data:`~mask2iv.execution.origins.PLANS`, carried out in the policies' scenes."""
 
 
 @dataclass(frozen=True)
