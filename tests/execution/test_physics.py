@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mask2iv.contract import Trajectory
-from mask2iv.execution.benchmark import SceneOfClip, attempt, execute, markdown, summary, trivial
+from mask2iv.contract import Clip, Trajectory, UInt8Array
+from mask2iv.execution.benchmark import Attempt, SceneOfClip, attempt, execute, markdown, summary, trivial
 from mask2iv.execution.joints.lids import plan_swing
 from mask2iv.execution.physics.success import judge
 from mask2iv.execution.physics.trial import Outcome, Trial, matrix
@@ -121,6 +121,24 @@ def test_attempts_are_made_once(tmp_path: Path) -> None:
     result = summary(tmp_path, ["rest", "oracle"])
     assert result["rest"]["all"]["done"]["share"] == 0
     assert "oracle" not in result
+
+
+class _Truth:
+    """A model that predicts what happens."""
+
+    def __call__(self, name: str, clip: Clip, seed: int) -> Trajectory:
+        return clip.trajectory
+
+    def video(self, trajectory: Trajectory, clip: Clip, seed: int) -> UInt8Array:
+        return clip.video
+
+
+def test_a_generated_video_is_aligned_as_the_true_one_is(tmp_path: Path) -> None:
+    rows: list[Attempt] = []
+    plans = ["oracle-video", "text-video"]
+    execute(tmp_path, "validation", [STAPLER], plans, _Truth(), 0, 0, lambda name, row: rows.append(row))
+    assert rows[0].done
+    assert replace(rows[0], seconds=[]) == replace(rows[1], seconds=[])
 
 
 def test_wilson_intervals_and_tables() -> None:
