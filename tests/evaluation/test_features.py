@@ -38,7 +38,7 @@ def test_features_do_not_depend_on_their_neighbours_and_see_motion(tiny_clips: P
 def test_it_is_trained_by_one_command(
     tiny_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    script = Path(__file__).parents[2] / "benchmarks" / "train_features.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "networks" / "train_features.py"
     flags = ["--data", str(tiny_clips), "--held-out", str(tiny_clips), "--out", str(tmp_path / "net"), "--frames", "4"]
     monkeypatch.setattr(sys, "argv", [str(script), *flags, "--epochs", "1", "--batch-size", "3"])
     runpy.run_path(str(script), run_name="__main__")

@@ -349,7 +349,7 @@ def test_an_evaluation_without_these_measures_is_not_resumed(
 def test_two_models_stand_beside_trivial_answers_and_the_truth(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    script = Path(__file__).parents[2] / "benchmarks" / "results.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "quality" / "results.py"
     monkeypatch.setattr(sys, "argv", [str(script), "--before", str(results), "--after", str(results)])
     runpy.run_path(str(script), run_name="__main__")
     lines = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]

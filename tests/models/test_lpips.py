@@ -20,7 +20,7 @@ from mask2iv.files import sha256_file, write_json
 from mask2iv.models.lpips import CARD, LPIPS, SHIPPED, WEIGHTS, Net, load_lpips
 from mask2iv.parsing import read_json
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "convert_lpips.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "networks" / "convert_lpips.py"
 CUP = SHIPPED.parents[1] / "samples" / "cup" / "image.png"
 
 

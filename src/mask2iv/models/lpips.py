@@ -1,7 +1,7 @@
 """LPIPS, a learned perceptual distance (Zhang et al., 2018), version 0.1, with its weights.
 
-``benchmarks/convert_lpips.py`` writes the folders that are read here: ``model.safetensors``, and ``config.json`` with
-the digest and the source of the weights.
+``benchmarks/networks/convert_lpips.py`` writes the folders that are read here: ``model.safetensors``, and
+``config.json`` with the digest and the source of the weights.
 """
 
 from __future__ import annotations

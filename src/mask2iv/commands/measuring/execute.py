@@ -89,7 +89,7 @@ class Execute:
 
     def _metaworld(self, names: list[str]) -> None:
         if self.films:
-            raise InputError("films", "does not apply to metaworld", "see benchmarks/metaworld_films.py")
+            raise InputError("films", "does not apply to metaworld", "see benchmarks/pictures/metaworld_films.py")
         from mask2iv.execution.metaworld.benchmark import check_plans, execute, markdown, summary
 
         check_plans(names)

@@ -1,7 +1,7 @@
 """A small video network that recognises action, object and actor on simulation: the features of FVD-sim.
 
-It was trained on simulated clips by ``benchmarks/train_features.py``, so its distances mean something on simulated
-clips only. They are never called FVD: that name belongs to I3D features.
+It was trained on simulated clips by ``benchmarks/networks/train_features.py``, so its distances mean something on
+simulated clips only. They are never called FVD: that name belongs to I3D features.
 """
 
 from __future__ import annotations

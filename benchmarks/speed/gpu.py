@@ -1,12 +1,12 @@
 """Every figure of inference that waits for a GPU, by one command, most important first.
 
-    python benchmarks/gpu.py --out results/gpu
+    python benchmarks/speed/gpu.py --out results/gpu
 
 Each variant is a `mask2iv bench` in a process of its own, so that none changes or breaks another. Its figures go to a
 file in the folder at once; called again, variants with a file are skipped, and failed ones are tried again. A variant
 is not begun when the budget is spent, and ended when it runs out. At the end all are joined in gpu.json and gpu.md.
 
-    python benchmarks/gpu.py --out /tmp/dry --model embedded --device cpu --steps 1 --only baseline,tiles
+    python benchmarks/speed/gpu.py --out /tmp/dry --model embedded --device cpu --steps 1 --only baseline,tiles
 """
 
 from __future__ import annotations

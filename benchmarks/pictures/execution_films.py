@@ -1,7 +1,7 @@
 """Two animations of executed captions, the first that succeeded and the first that failed: no one chose them.
 
     mask2iv execute --clips 100 --out success --plans text --films 24
-    python benchmarks/execution_films.py success --out docs/images/execution
+    python benchmarks/pictures/execution_films.py success --out docs/images/execution
 
 Of each scene the predicted masks are on the left, the execution on the right.
 """

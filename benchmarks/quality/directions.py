@@ -1,6 +1,6 @@
 """Whether directions from text hold on photographs, counted.
 
-    python benchmarks/directions.py ../shared/data/real
+    python benchmarks/quality/directions.py ../shared/data/real
 
 Each scene (a folder with image.png and object_mask.png; its actor and the last noun of its prompt from prompts.json
 beside the folders) is asked for four directions by "pushing" and "moving" with the seeds 0 to 3.

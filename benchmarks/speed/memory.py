@@ -1,6 +1,6 @@
 """How far the dry run's count of a pass is from what a pass takes: peak resident memory on the CPU, in float32.
 
-    python benchmarks/memory.py
+    python benchmarks/speed/memory.py
 
 For the stage networks of a recipe: memory just before a forward and backward pass against its peak within. A pass of
 the tiny recipe goes first, in which libraries take their own. The allocator is told to give every tensor back at once;

@@ -1,7 +1,7 @@
 """Filmstrips of Meta-World: an expert's film, and the videos that models make from its first frame and caption.
 
 mask2iv simulate --benchmark metaworld --split test --clips 1 --out data/mw-test
-python benchmarks/metaworld_videos.py --data data/mw-test --models runs/mw runs/mw-video --out strips
+python benchmarks/pictures/metaworld_videos.py --data data/mw-test --models runs/mw runs/mw-video --out strips
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Contact sheets and counts for docs/benchmark-data.md: python benchmarks/sheets.py sim-hoi --out docs/images"""
+"""Contact sheets and counts for docs/benchmark-data.md.
+
+python benchmarks/pictures/sheets.py sim-hoi --out docs/images
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Draws the losses of training runs, one panel for each curve.
 
-    python benchmarks/curves.py --out docs/images/curves.svg \
+    python benchmarks/pictures/curves.py --out docs/images/curves.svg \
         --curve "stage 1" runs/a/training/trajectory/log.jsonl runs/b/training/trajectory/log.jsonl
 
 Several logs of a curve are runs that began where the one before ended. Dots: the training loss, the mean since the dot

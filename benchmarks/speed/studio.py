@@ -1,6 +1,6 @@
 """Times the studio as a user sees it, in Chromium: from a click to the first preview, and to the video.
 
-    python benchmarks/studio.py --repeats 3
+    python benchmarks/speed/studio.py --repeats 3
 
 Prints one line of JSON per repeat, with the load of the machine: it shares the processor with the browser.
 """

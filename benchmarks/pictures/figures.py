@@ -1,7 +1,7 @@
 """The pictures of the documentation's first pages, from a result of the shipped model:
 
 mask2iv generate --sample cup --out /tmp/cup --webp
-python benchmarks/figures.py /tmp/cup --out docs/images/first
+python benchmarks/pictures/figures.py /tmp/cup --out docs/images/first
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Quality against sampling steps, for each solver: python benchmarks/steps.py --data data/validation --clips 6
+"""Quality against sampling steps, for each solver: python benchmarks/quality/steps.py --data data/validation --clips 6
 
 Stage 1 is given the target position, stage 2 the true trajectory; figures are means over the clips.
 """

@@ -1,4 +1,4 @@
-"""What a training step costs beside the network: python benchmarks/overhead.py
+"""What a training step costs beside the network: python benchmarks/speed/overhead.py
 
 Components of the recipe `tiny` are trained for some steps of 64 samples on the CPU, with one thread. Processor time is
 counted, so that other jobs change little: all of a step, and the parts that a GPU would do ("masks": dilating, encoding

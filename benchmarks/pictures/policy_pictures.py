@@ -1,7 +1,7 @@
-"""Pictures of an experiment of benchmarks/policy.py (with --films 3): policies at work, and demonstrations as they see
-them.
+"""Pictures of an experiment of benchmarks/quality/policy.py (with --films 3): policies at work, and demonstrations
+as they see them.
 
-    python benchmarks/policy_pictures.py --run policy --out docs/images/policy
+    python benchmarks/pictures/policy_pictures.py --run policy --out docs/images/policy
 """
 
 from __future__ import annotations

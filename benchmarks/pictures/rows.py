@@ -1,6 +1,6 @@
 """The videos of a table's rows for one clip, below each other: a picture of a folder that mask2iv reproduce filled.
 
-    python benchmarks/rows.py tables/sim-hoi table-systems --data sim-hoi-test --clip 3 --out systems-hoi.jpg
+    python benchmarks/pictures/rows.py tables/sim-hoi table-systems --data sim-hoi-test --clip 3 --out systems-hoi.jpg
 
 The outputs are those that were evaluated with the same ``--seed``: each clip's noise follows from its name. The clips
 must have the model's size and length, and the rows the recipe's sampling steps.

@@ -1,4 +1,4 @@
-"""What the best of several candidates gains: python benchmarks/candidates.py sim-hoi-test --draws draws/sim-hoi
+"""What the best of several candidates gains: python benchmarks/quality/candidates.py sim-hoi-test --draws draws/sim-hoi
 
 Draws trajectories for the clips of a set, from the caption and from the target, with the seeds 0, 1 and so on for each
 clip; ranks them as `mask2iv generate --candidates` does, without the true answer; and compares the first one, the one

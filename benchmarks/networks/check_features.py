@@ -1,6 +1,6 @@
 """What FVD-sim's network recognises, and how far known damages move a set of videos, as in docs/evaluation.md.
 
-    python benchmarks/check_features.py plain-test sim-hoi-test sim-robot-test --other plain-validation
+    python benchmarks/networks/check_features.py plain-test sim-hoi-test sim-robot-test --other plain-validation
 
 Damages are done to the first set; ``--other`` are true clips of the same kind, for a distance between two true sets.
 """

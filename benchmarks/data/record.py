@@ -1,4 +1,6 @@
-"""Record a split of a benchmark, after a change of the generator: python benchmarks/record.py sim-hoi test --clips 512
+"""Record a split of a benchmark, after a change of the generator.
+
+    python benchmarks/data/record.py sim-hoi test --clips 512
 
 Clips that are on record already are kept (delete the file to begin anew); each new one is added as soon as it is made.
 """

@@ -1,6 +1,6 @@
 """Tables of docs/results.md: evaluations of two models on the same clips, beside trivial baselines and the truth.
 
-    python benchmarks/results.py --before old/trajectory old/video --after new/trajectory new/video new/end-to-end
+    python benchmarks/quality/results.py --before old/trajectory old/video --after new/trajectory new/video
 
 Each folder is one of ``mask2iv evaluate``; those of a model are taken together. The trivial answer is an object that
 stays with no actor, or the first frame repeated; the pasted object is described in docs/evaluation.md.

@@ -1,6 +1,6 @@
 """Time and peak memory of `mask2iv import` on a full-size checkpoint of random numbers (2.6 billion).
 
-    python benchmarks/import_full_size.py --source fp32 --dtype fp16 --scratch /tmp/import_bench
+    python benchmarks/speed/import_full_size.py --source fp32 --dtype fp16 --scratch /tmp/import_bench
 
 The scratch folder takes up to 21 GB and is removed afterwards.
 """

@@ -1,8 +1,8 @@
 """How fast recordings become clips, without detectors, segmenters and trackers.
 
-    python benchmarks/curation.py steps               processor time of each step, per recording
-    python benchmarks/curation.py crews               1 and 2 processes, and 2 Ray actors
-    python benchmarks/curation.py memory --clips 10000
+    python benchmarks/speed/curation.py steps               processor time of each step, per recording
+    python benchmarks/speed/curation.py crews               1 and 2 processes, and 2 Ray actors
+    python benchmarks/speed/curation.py memory --clips 10000
 
 Recordings are made as large as the data sets' own: HOI4D's 300 frames of 1920x1080 with a mask picture each, BridgeData
 V2's 36 JPEG pictures of 640x480. Their content is a photograph that shakes a little, with noise.
@@ -42,7 +42,7 @@ from mask2iv.media.videos import VideoInfo, write_video
 from mask2iv.scaling.interfaces import Crew
 from mask2iv.scaling.processes import ProcessCrew
 
-PICTURE = Path(__file__).parents[1] / "src/mask2iv/samples/cup/image.png"
+PICTURE = Path(__file__).parents[2] / "src/mask2iv/samples/cup/image.png"
 EVENTS = (("Reachout", 1.0, 3.0), ("Grasp", 3.0, 5.0), ("Pickup", 5.0, 9.0), ("Putdown", 12.0, 16.0))
 SIZE = (320, 512)
 """Of the clips: the paper's."""

@@ -1,7 +1,7 @@
 """Animated pictures of what a model makes, of seeds that nobody chose.
 
-    python benchmarks/gallery.py --out docs/images/gallery
-    python benchmarks/gallery.py --out results/gallery --photographs ../shared/data/real --seeds 4
+    python benchmarks/pictures/gallery.py --out docs/images/gallery
+    python benchmarks/pictures/gallery.py --out results/gallery --photographs ../shared/data/real --seeds 4
 
 For each scene (a folder with image.png, object_mask.png, target_mask.png, by choice actor_mask.png, and its prompt in
 prompt.txt or in prompts.json beside the folders) and each way to ask (by the prompt, by the target, by both): one
@@ -26,7 +26,7 @@ from mask2iv.pipelines.pipeline import Mask2IVPipeline
 from mask2iv.trajectories.labels import labels_to_rgb
 from mask2iv.trajectories.masks import load_mask
 
-SAMPLES = Path(__file__).parents[1] / "src" / "mask2iv" / "samples"
+SAMPLES = Path(__file__).parents[2] / "src" / "mask2iv" / "samples"
 WAYS = {"prompt": ("prompt",), "target": ("target_mask",), "both": ("prompt", "target_mask")}
 HOLD = 4
 """The last frame is shown so many times longer."""

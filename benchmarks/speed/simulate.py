@@ -1,4 +1,4 @@
-"""How fast clips are made: python benchmarks/simulate.py --clips 40 --workers 2"""
+"""How fast clips are made: python benchmarks/speed/simulate.py --clips 40 --workers 2"""
 
 from __future__ import annotations
 

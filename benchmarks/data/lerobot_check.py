@@ -1,6 +1,6 @@
 """Opens an exported data set with the lerobot package itself, in an environment of its own, and compares all of it.
 
-    python benchmarks/lerobot_check.py CLIPS --python python3.12 --env /tmp/lerobot-env [--with-actions]
+    python benchmarks/data/lerobot_check.py CLIPS --python python3.12 --env /tmp/lerobot-env [--with-actions]
 
 The package pins older libraries than ours and needs Python 3.12, so it is installed into a virtual environment of its
 own (made where it is missing; a few GB). Of every episode, each frame's picture, masks, task, time and numbers are read

@@ -1,7 +1,7 @@
 """Whether the manipulated object is found, counted on simulated robot clips, whose masks are exact.
 
-    python benchmarks/selection.py --clips 100                # with perfect tracks of all things
-    python benchmarks/selection.py --clips 100 --fallback     # and with what moves, GrabCut and flow
+    python benchmarks/quality/selection.py --clips 100                # with perfect tracks of all things
+    python benchmarks/quality/selection.py --clips 100 --fallback     # and with what moves, GrabCut and flow
 
 With perfect tracks each thing on the table, the target and the arm is a track; a detector's phrases are the arm's alone
 ("named") or none ("wordless"). With the fallback the chosen track must overlap the target by half over the clip (IoU).

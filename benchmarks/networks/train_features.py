@@ -1,6 +1,6 @@
 """Trains the feature network of FVD-sim on clip sets, and states its accuracy on held-out ones.
 
-    python benchmarks/train_features.py --data data/train --held-out data/validation --out fvd-sim
+    python benchmarks/networks/train_features.py --data data/train --held-out data/validation --out fvd-sim
 
 Classes are those that occur in the training sets, sorted. ``--out`` is a folder that
 ``mask2iv evaluate --weights fvd-sim=FOLDER`` takes; the one that ships is ``src/mask2iv/weights/fvd-sim``.

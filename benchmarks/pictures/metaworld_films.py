@@ -1,6 +1,6 @@
 """Films of Meta-World episodes: predicted masks on the left, what the robot does on the right.
 
-    python benchmarks/metaworld_films.py --model runs/metaworld --layout 0 --out films
+    python benchmarks/pictures/metaworld_films.py --model runs/metaworld --layout 0 --out films
 
 Needs ``make metaworld``.
 """
