@@ -1,6 +1,6 @@
 """How far from its true place a handled part ends in the plans of a model, by task, in pixels of the films.
 
-    python benchmarks/metaworld_ends.py --model runs/mw --data data/mw data/mw-validation --camera corner2
+    python benchmarks/quality/metaworld_ends.py --model runs/mw --data data/mw data/mw-validation --camera corner2
 
 A model that is as far off on the films that it was trained on as on others needs more training, not more films.
 """
