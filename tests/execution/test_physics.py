@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,18 +21,6 @@ ROBOT = BENCHMARKS["sim-robot"]
 CONFIG, RECORD = ROBOT.config("validation"), read_record(ROBOT, "validation")
 STAPLER, LAPTOP, DRAWER, SAFE = 5, 17, 24, 28
 """Clips of validation: a stapler is picked up, a laptop opened, a drawer closed, a safe opened."""
-
-
-@pytest.fixture(scope="module")
-def renderer() -> Iterator[Renderer]:
-    made = Renderer(CONFIG.height, CONFIG.width)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def stapler(renderer: Renderer) -> SceneOfClip:
-    return SceneOfClip(CONFIG, ROBOT.series("validation"), STAPLER, RECORD[STAPLER].draw, renderer)
 
 
 def test_a_true_trajectory_picks_the_object_up(stapler: SceneOfClip) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -18,42 +17,24 @@ from mask2iv.execution.physics.recording import Phase, Recording
 from mask2iv.execution.physics.success import judge
 from mask2iv.execution.physics.trial import Trial
 from mask2iv.execution.plan import MotionPlan
-from mask2iv.sim.benchmark import BENCHMARKS, read_record
 from mask2iv.sim.world.render import Renderer
 
-ROBOT = BENCHMARKS["sim-robot"]
-CONFIG, RECORD = ROBOT.config("validation"), read_record(ROBOT, "validation")
-STAPLER = 5
-"""A stapler is picked up."""
-
 
 @pytest.fixture(scope="module")
-def renderer() -> Iterator[Renderer]:
-    made = Renderer(CONFIG.height, CONFIG.width)
-    yield made
-    made.close()
+def run(stapler: SceneOfClip, renderer: Renderer) -> tuple[Trial, MotionPlan, Demonstration]:
+    trial = stapler.trial()
+    plan = stapler.plan("oracle", stapler.clip.trajectory, trial)
+    return trial, plan, demonstrate(trial, plan, stapler.clip.fps, Film(stapler.clip.trajectory, renderer))
 
 
-@pytest.fixture(scope="module")
-def scene(renderer: Renderer) -> SceneOfClip:
-    return SceneOfClip(CONFIG, ROBOT.series("validation"), STAPLER, RECORD[STAPLER].draw, renderer)
-
-
-@pytest.fixture(scope="module")
-def run(scene: SceneOfClip, renderer: Renderer) -> tuple[Trial, MotionPlan, Demonstration]:
-    trial = scene.trial()
-    plan = scene.plan("oracle", scene.clip.trajectory, trial)
-    return trial, plan, demonstrate(trial, plan, scene.clip.fps, Film(scene.clip.trajectory, renderer))
-
-
-def test_states_and_actions_of_a_film(scene: SceneOfClip, run: tuple[Trial, MotionPlan, Demonstration]) -> None:
+def test_states_and_actions_of_a_film(stapler: SceneOfClip, run: tuple[Trial, MotionPlan, Demonstration]) -> None:
     trial, plan, shown = run
     assert plan.contact is not None
     touch, recording = plan.contact.touch, shown.recording
     assert shown.states.dtype == shown.actions.dtype == np.float32
     assert shown.states.shape == shown.actions.shape == (16, 7)
     assert shown.violations == []
-    assert judge(scene.task, shown.outcome).done
+    assert judge(stapler.task, shown.outcome).done
     # The arm starts where the film shows it, and has taken the object at the frame of contact.
     assert np.linalg.norm(recording.tool[0, :3, 3] - trial.frames[0].tool.p) < 0.002
     assert recording.touching[shown.steps[touch]]
@@ -71,22 +52,22 @@ def test_states_and_actions_of_a_film(scene: SceneOfClip, run: tuple[Trial, Moti
     assert (shown.actions[touch:, 6] < shown.states[touch:, 6] - 0.02).all()
 
 
-def test_actions_alone_do_the_task_again(scene: SceneOfClip, run: tuple[Trial, MotionPlan, Demonstration]) -> None:
+def test_actions_alone_do_the_task_again(stapler: SceneOfClip, run: tuple[Trial, MotionPlan, Demonstration]) -> None:
     shown = run[2]
-    assert actions_succeed(scene, shown, scene.clip.fps)
+    assert actions_succeed(stapler, shown, stapler.clip.fps)
     still = replace(shown, actions=np.repeat(shown.actions[:1], 16, axis=0))
-    assert not actions_succeed(scene, still, scene.clip.fps)
+    assert not actions_succeed(stapler, still, stapler.clip.fps)
 
 
 def test_the_arm_is_where_the_film_shows_it(
-    scene: SceneOfClip, run: tuple[Trial, MotionPlan, Demonstration], renderer: Renderer
+    stapler: SceneOfClip, run: tuple[Trial, MotionPlan, Demonstration], renderer: Renderer
 ) -> None:
     trial, _, shown = run
     made = pictures(trial, shown, renderer)
-    assert made.shape == scene.clip.video.shape
-    assert np.abs(made[0].astype(float) - scene.clip.video[0]).mean() < 6
-    assert arm_overlap(trial, shown, Film(scene.clip.trajectory, renderer)) > 0.5
-    late = Trajectory(np.repeat(scene.clip.trajectory.labels[:1], 16, axis=0))
+    assert made.shape == stapler.clip.video.shape
+    assert np.abs(made[0].astype(float) - stapler.clip.video[0]).mean() < 6
+    assert arm_overlap(trial, shown, Film(stapler.clip.trajectory, renderer)) > 0.5
+    late = Trajectory(np.repeat(stapler.clip.trajectory.labels[:1], 16, axis=0))
     assert arm_overlap(trial, shown, Film(late, renderer)) < 0.3
 
 
