@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from mask2iv.contract import UInt8Array
-from mask2iv.execution.benchmark import read_journal
+from mask2iv.execution.measuring.benchmark import read_journal
 from mask2iv.media.animations import write_animation
 from mask2iv.media.videos import read_video
 

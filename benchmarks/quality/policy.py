@@ -17,8 +17,11 @@ from tqdm import tqdm
 from mask2iv.execution.cloning.collecting import TASKS, scenes
 from mask2iv.execution.cloning.experiment import arms, evaluate, gather, trained
 from mask2iv.execution.cloning.report import report
-from mask2iv.execution.predictions import Predictor
+from mask2iv.execution.measuring.conditions import claim
+from mask2iv.execution.measuring.predictions import Predictor
 from mask2iv.files import atomic_write
+from mask2iv.manifest import weights_digest
+from mask2iv.pipelines.folder import model_folder
 from mask2iv.sim.world.render import Renderer
 
 
@@ -33,6 +36,8 @@ def main() -> None:
     parser.add_argument("--films", type=int, default=0, help="films of the first N of them")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    conditions = {"model": options.model, "model_sha256": weights_digest(model_folder(options.model)), "k": options.k}
+    claim(options.out, "trials", conditions)
     predictor = Predictor(options.model)
     needed = {"true": 10 * options.k * options.draws, "generated": 10 * options.k}
     with tqdm(desc="demonstrations", unit="scene") as bar:

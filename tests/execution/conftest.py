@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mask2iv.execution.benchmark import SceneOfClip
+from mask2iv.execution.measuring.benchmark import SceneOfClip
 from mask2iv.sim.benchmark import BENCHMARKS, read_record
 from mask2iv.sim.world.render import Renderer
 

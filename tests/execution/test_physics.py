@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from mask2iv.contract import Clip, Trajectory, UInt8Array
-from mask2iv.execution.benchmark import Attempt, SceneOfClip, attempt, execute, markdown, summary, trivial
 from mask2iv.execution.joints.lids import plan_swing
+from mask2iv.execution.measuring.benchmark import Attempt, SceneOfClip, attempt, execute, markdown, summary, trivial
+from mask2iv.execution.measuring.shares import wilson
 from mask2iv.execution.physics.success import judge
 from mask2iv.execution.physics.trial import Outcome, Trial, matrix
-from mask2iv.execution.shares import wilson
 from mask2iv.sim.benchmark import BENCHMARKS, read_record
 from mask2iv.sim.world.render import Renderer
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from mask2iv.errors import InputError
-from mask2iv.execution.benchmark import SceneOfClip
 from mask2iv.execution.cloning.collecting import SERIES, collect, scenes
 from mask2iv.execution.cloning.episodes import Episode
 from mask2iv.execution.cloning.experiment import Arm, arms, evaluate, gather, gathered, trained
@@ -21,6 +20,7 @@ from mask2iv.execution.cloning.network import SCALE, Policy
 from mask2iv.execution.cloning.report import report
 from mask2iv.execution.cloning.rollout import roll_out
 from mask2iv.execution.cloning.views import PIXELS, TableView
+from mask2iv.execution.measuring.benchmark import SceneOfClip
 from mask2iv.execution.physics.success import judge
 from mask2iv.sim.world.render import Renderer
 

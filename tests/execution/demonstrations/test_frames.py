@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from mask2iv.contract import BoolArray, Trajectory
-from mask2iv.execution.benchmark import SceneOfClip
 from mask2iv.execution.demonstrations.clips import actions_succeed
 from mask2iv.execution.demonstrations.frames import Demonstration, Film, arm_overlap, demonstrate, frame_steps, pictures
 from mask2iv.execution.demonstrations.limits import REASONS, Limits
 from mask2iv.execution.demonstrations.matching import match
+from mask2iv.execution.measuring.benchmark import SceneOfClip
 from mask2iv.execution.physics.recording import Phase, Recording
 from mask2iv.execution.physics.success import judge
 from mask2iv.execution.physics.trial import Trial

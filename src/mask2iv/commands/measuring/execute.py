@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from mask2iv.errors import InputError
-from mask2iv.execution.origins import NETWORK, PLANS
+from mask2iv.execution.measuring.origins import NETWORK, PLANS
 from mask2iv.extras import require
 from mask2iv.pipelines.folder import model_folder, read_index
 
 if TYPE_CHECKING:
-    from mask2iv.execution.benchmark import Predict
+    from mask2iv.execution.measuring.benchmark import Predict
 
 
 @dataclass(frozen=True)
 class Execute:
     """Execute mask trajectories by a robot arm in a physics simulation, and tell how often the action succeeds.
 
-    Writes PLAN.jsonl with every attempt, success.json and report.md, and prints the tables. Attempts that are there
-    already are not made again, so an interrupted command goes on when called again. docs/execution.md states what
-    counts as success.
+    Writes PLAN.jsonl with every attempt, PLAN.manifest.json with what it was made under, success.json and report.md,
+    and prints the tables. Attempts that are there already are not made again, so an interrupted command goes on when
+    called again. docs/execution.md states what counts as success.
 
         mask2iv execute --benchmark sim-robot --plans text,target,oracle --clips 100 --out success
     """
@@ -75,9 +75,12 @@ class Execute:
 
         from tqdm import tqdm
 
-        from mask2iv.execution.benchmark import Attempt, execute, markdown, summary
+        from mask2iv.execution.measuring.benchmark import Attempt, execute, markdown, summary
 
         predict = self._predict() if set(names) & set(NETWORK) else None
+        for name in names:
+            special = {"candidates": self.candidates} if name == "best" else {}
+            self._claim(name, name in NETWORK, split=self.split, **special)
         chosen = range(self.start, self.clips)
         with tqdm(total=len(chosen) * len(names), unit="attempt", desc="execute") as bar:
 
@@ -90,7 +93,15 @@ class Execute:
     def _metaworld(self, names: list[str]) -> None:
         if self.films:
             raise InputError("films", "does not apply to metaworld", "see benchmarks/pictures/metaworld_films.py")
-        from mask2iv.execution.metaworld.benchmark import check_plans, execute, markdown, summary
+        from mask2iv.execution.metaworld.benchmark import (
+            GUIDANCE,
+            REPLANNED,
+            STEPS,
+            check_plans,
+            execute,
+            markdown,
+            summary,
+        )
 
         check_plans(names)
         pipe = None
@@ -99,8 +110,24 @@ class Execute:
             from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
             pipe = Mask2IVPipeline.from_pretrained(self.model)
+        for name in names:
+            special: dict[str, Any] = {"replans": self.replans} if name in REPLANNED else {}
+            if name == "text":
+                special |= {"guidance": GUIDANCE, "steps": STEPS}
+            self._claim(name, name == "text", **special)
         execute(self.out, names, range(self.start, self.clips), pipe, self.replans, self.seed)
         self._report(markdown(summary(self.out)))
+
+    def _claim(self, name: str, of_model: bool, **special: Any) -> None:
+        """Write down what a plan is executed under."""
+        from mask2iv.execution.measuring.conditions import claim
+        from mask2iv.manifest import weights_digest
+
+        conditions: dict[str, Any] = {"benchmark": self.benchmark, "plan": name, **special}
+        if of_model:
+            digest = weights_digest(model_folder(self.model))
+            conditions |= {"model": self.model, "model_sha256": digest, "seed": self.seed}
+        claim(self.out, name, conditions)
 
     def _report(self, text: str) -> None:
         from mask2iv.files import atomic_write
@@ -111,6 +138,6 @@ class Execute:
 
     def _predict(self) -> Predict:
         """The model's trajectories."""
-        from mask2iv.execution.predictions import Predictor
+        from mask2iv.execution.measuring.predictions import Predictor
 
         return Predictor(self.model, self.candidates)

@@ -6,12 +6,12 @@ import time
 from dataclasses import dataclass, replace
 
 from mask2iv.errors import InputError
-from mask2iv.execution.benchmark import SceneOfClip
 from mask2iv.execution.cloning.episodes import Episode, episode_of
 from mask2iv.execution.cloning.views import TableView
 from mask2iv.execution.demonstrations.frames import Film, demonstrate, pictures
+from mask2iv.execution.measuring.benchmark import SceneOfClip
+from mask2iv.execution.measuring.predictions import Predictor
 from mask2iv.execution.physics.success import judge
-from mask2iv.execution.predictions import Predictor
 from mask2iv.sim.benchmark import BENCHMARKS
 from mask2iv.sim.config import SimConfig
 from mask2iv.sim.world.render import Renderer

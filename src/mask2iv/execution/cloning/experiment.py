@@ -10,7 +10,6 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from mask2iv.errors import InputError
-from mask2iv.execution.benchmark import SceneOfClip
 from mask2iv.execution.cloning.collecting import SERIES, Attempted, collect, scenes
 from mask2iv.execution.cloning.episodes import Episode
 from mask2iv.execution.cloning.journal import Journal
@@ -18,15 +17,16 @@ from mask2iv.execution.cloning.learning import Recipe, train
 from mask2iv.execution.cloning.network import Policy
 from mask2iv.execution.cloning.rollout import roll_out
 from mask2iv.execution.cloning.views import TableView
+from mask2iv.execution.measuring.benchmark import SceneOfClip
+from mask2iv.execution.measuring.predictions import Predictor
 from mask2iv.execution.physics.success import judge
 from mask2iv.execution.physics.trial import Outcome
-from mask2iv.execution.predictions import Predictor
 from mask2iv.files import atomic_write
 from mask2iv.media.videos import write_video
 from mask2iv.sim.world.render import Renderer
 
 PLANS = ("rest", "text", "oracle-motion")
-"""Of :data:`~mask2iv.execution.origins.PLANS`, carried out in the policies' scenes."""
+"""Of :data:`~mask2iv.execution.measuring.origins.PLANS`, carried out in the policies' scenes."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mask2iv.execution.benchmark import read_journal
+from mask2iv.execution.measuring.benchmark import read_journal
 from mask2iv.files import disk_faults
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mask2iv.execution.cloning.experiment import PLANS
 from mask2iv.execution.cloning.journal import Journal
-from mask2iv.execution.shares import wilson
+from mask2iv.execution.measuring.shares import wilson
 
 Row = dict[str, Any]
 

@@ -14,9 +14,9 @@ from mask2iv.config import from_dict
 from mask2iv.contract import Clip
 from mask2iv.data.store import SIMULATOR
 from mask2iv.errors import InputError, within
-from mask2iv.execution.benchmark import SceneOfClip
 from mask2iv.execution.demonstrations.frames import NAMES, Demonstration, Film, arm_overlap, demonstrate
 from mask2iv.execution.demonstrations.limits import REASONS, Limits
+from mask2iv.execution.measuring.benchmark import SceneOfClip
 from mask2iv.execution.physics.success import Verdict, judge
 from mask2iv.execution.physics.trial import SLOWER
 from mask2iv.export.clips import Exported

@@ -14,12 +14,12 @@ import numpy as np
 from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.execution.camera import Array
+from mask2iv.execution.measuring.shares import wilson
 from mask2iv.execution.metaworld.bridge import do_jobs, metaworld_python
 from mask2iv.execution.metaworld.films import FRAMES, SIZE
 from mask2iv.execution.metaworld.planners import by_model, by_true_masks, by_truth, straight
 from mask2iv.execution.metaworld.tasks import CAMERAS, MAX_STEPS, TASKS
 from mask2iv.execution.metaworld.trials import Planner, Trial, all_trials, run_trials
-from mask2iv.execution.shares import wilson
 from mask2iv.files import atomic_write, write_json
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ PLANS = {
     "expert": "Meta-World's scripted policy",
 }
 """Whose plans are carried out."""
+REPLANNED = ("text", "slide")
+"""Plans that are made again from a new picture; those of the truth, which begins with the episode, are not."""
 PORTION = 5
 """Layouts that are simulated together."""
 GUIDANCE, STEPS = 1.0, 4
@@ -66,7 +68,7 @@ def execute(
         plans: see :data:`PLANS`.
         layouts: seeds.
         pipe: the model of "text".
-        replans: how often. Plans of the truth, which begins with the episode, are made once.
+        replans: how often, of :data:`REPLANNED`.
         seed: of the model's draws.
         processes: how many simulate side by side.
         tasks, cameras: which.
@@ -114,7 +116,7 @@ def _carry_out(
         _rest(trials, out / "work-rest", processes)
     else:
         planner = _planner(name, trials, partial(simulate, filmed=True), pipe, seed)
-        count = 1 if name.startswith("oracle") else 1 + replans
+        count = 1 + replans if name in REPLANNED else 1
 
         def report(plans: int) -> None:
             if plans:

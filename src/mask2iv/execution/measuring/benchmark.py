@@ -19,12 +19,12 @@ from mask2iv.execution.contact import Contact
 from mask2iv.execution.grasps import Gripper
 from mask2iv.execution.joints.doors import plan_joint
 from mask2iv.execution.lifting import surface
+from mask2iv.execution.measuring.origins import NETWORK, PLANS
+from mask2iv.execution.measuring.shares import wilson
 from mask2iv.execution.motion import ObjectMotion
-from mask2iv.execution.origins import NETWORK, PLANS
 from mask2iv.execution.physics.success import Verdict, judge
 from mask2iv.execution.physics.trial import Outcome, Trial, matrix
 from mask2iv.execution.plan import MotionPlan, plan_motion, plan_of_motion, scene_points
-from mask2iv.execution.shares import wilson
 from mask2iv.files import disk_faults, write_json
 from mask2iv.media.videos import write_video
 from mask2iv.sim.benchmark import BENCHMARKS, read_record
@@ -34,7 +34,7 @@ from mask2iv.sim.world.render import Renderer
 
 
 class Predict(Protocol):
-    """A model's predictions, see :class:`mask2iv.execution.predictions.Predictor`."""
+    """A model's predictions, see :class:`mask2iv.execution.measuring.predictions.Predictor`."""
 
     def __call__(self, name: str, clip: Clip, seed: int) -> Trajectory: ...
 
@@ -117,7 +117,7 @@ class SceneOfClip:
     def plan(
         self, name: str, trajectory: Trajectory, trial: Trial, leans: bool = True, video: UInt8Array | None = None
     ) -> MotionPlan:
-        """The plan of a trajectory, or of the truth, see :data:`~mask2iv.execution.origins.PLANS`.
+        """The plan of a trajectory, or of the truth, see :data:`~mask2iv.execution.measuring.origins.PLANS`.
 
         Args:
             name: where the trajectory comes from.
@@ -238,8 +238,8 @@ def execute(
         out: folder of the journals.
         split: of sim-robot.
         clips: indices of its clips.
-        plans: see :data:`~mask2iv.execution.origins.PLANS`.
-        predict: a model's trajectories, for plans of :data:`~mask2iv.execution.origins.NETWORK`.
+        plans: see :data:`~mask2iv.execution.measuring.origins.PLANS`.
+        predict: a model's trajectories, for plans of :data:`~mask2iv.execution.measuring.origins.NETWORK`.
         seed: of the model's draws.
         films: of how many of the first clips films are written, generated masks beside the execution.
         on_row: told of every attempt.

@@ -12,7 +12,7 @@ from mask2iv.trajectories.scoring.score import score, with_agreement
 
 
 class Predictor:
-    """What a model predicts for a plan of :data:`~mask2iv.execution.origins.NETWORK`, a clip and a seed.
+    """What a model predicts for a plan of :data:`~mask2iv.execution.measuring.origins.NETWORK`, a clip and a seed.
 
     Args:
         model: "embedded", or a model folder.
