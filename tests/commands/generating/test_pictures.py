@@ -141,8 +141,9 @@ def test_a_trajectory_of_another_picture_is_refused_unless_meant(
     Image.open("image.png").rotate(180).save("other.png")
     for path in ("plan", "plan/trajectory"):
         assert run("render", "--image", "other.png", "--trajectory", path) == 2
-        said = f"mask2iv: error: --image: {path} was made for another picture, image.png; give that one, or say"
-        assert said in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert f"mask2iv: error: --image: {path} was made for another picture, image.png; " in said
+        assert said.endswith("give that one, or --any-picture if this one is meant\n")
     assert run("render", "--image", "other.png", "--trajectory", "plan", "--any-picture", out="meant") == 0
     assert manifest("meant")["settings"]["any_picture"] is True
     # An edited trajectory of the same picture is nothing special.
