@@ -15,6 +15,14 @@ function fitBoard(width, height) {
   board.zoom = canvas.width / width;
 }
 
+// Draws anew where the focus or the size changes, and refreshes where the value does.
+function keepShown(draw, refresh) {
+  canvas.addEventListener("focus", draw);
+  canvas.addEventListener("blur", draw);
+  new ResizeObserver(draw).observe(canvas);
+  watch("value", refresh);
+}
+
 // How many pixels of the picture one pixel of the screen is: handles and lines keep their size on the screen.
 function unit() {
   return board.width / Math.max(1, canvas.getBoundingClientRect().width);

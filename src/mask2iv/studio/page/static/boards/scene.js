@@ -176,9 +176,6 @@ for (const button of tools) button.addEventListener("click", () => useTool(butto
 find("[data-undo]").addEventListener("click", () => ask("undo"));
 find("[data-clear]").addEventListener("click", () => ask("clear", { marked: marked.value }));
 find("[data-unplace]").addEventListener("click", () => ask("unplace"));
-canvas.addEventListener("focus", draw);
-canvas.addEventListener("blur", draw);
-new ResizeObserver(draw).observe(canvas);
-watch("value", refresh);
+keepShown(draw, refresh);
 useTool("point");
 refresh();
