@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from mask2iv.contract import UInt8Array
-from mask2iv.execution.measuring.benchmark import read_journal
+from mask2iv.execution.measuring.journal import Journal
 from mask2iv.media.animations import write_animation
 from mask2iv.media.videos import read_video
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    rows = sorted(read_journal(options.success, options.plan), key=lambda row: str(row["clip_id"]))
+    rows = sorted(Journal(options.success / f"{options.plan}.jsonl").rows(), key=lambda row: str(row["clip_id"]))
     for name, done in (("done", True), ("failed", False)):
         chosen = [row for row in rows if row["done"] == done][: options.scenes]
         tiles = [tile(options.success / "films" / f"{row['clip_id']}-{options.plan}.mp4") for row in chosen]

@@ -38,13 +38,12 @@ class Colours:
         self._worn = self._frames[0][y, x]
         self._normals = _normals(camera, depth)[y, x]
 
-    def likeness(self, frame: int, moved: Array, pixels: Array, turn: Array) -> float:
+    def likeness(self, frame: int, moved: Array, turn: Array) -> float:
         """How alike the moved surface and a frame are, in [0, 1]: the mean over the points that face the camera.
 
         Args:
             frame: index of the frame.
             moved: float64 [N, 3], the points after the motion.
-            pixels: float64 [N, 2], where they are seen.
             turn: float64 [3, 3], the motion's rotation.
         """
         sight = self._camera.position - moved
@@ -52,9 +51,7 @@ class Colours:
         weight = np.where(facing > _FACING, facing, 0.0)
         if not weight.any():
             return 0.0
-        height, width = self._camera.size
-        x = np.clip(np.round(pixels[:, 0]).astype(np.intp), 0, width - 1)
-        y = np.clip(np.round(pixels[:, 1]).astype(np.intp), 0, height - 1)
+        x, y = self._pixels(moved)
         apart = np.abs(self._frames[frame][y, x] - self._worn).sum(axis=1)
         return float(weight @ (1 - np.minimum(apart / _FAR, 1.0)) / weight.sum())
 

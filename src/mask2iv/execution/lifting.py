@@ -122,15 +122,13 @@ def _fit(
     """The motion within a freedom; `drop` is the lowest shift upwards."""
     overlay = _Overlay(camera, points, sides, colours)
     axes, penalty = _AXES[freedom], _LIFTED if freedom == "lift" else _PENALTY
+    turns = _TURNS if freedom == "turn" else ()
     found = [np.zeros(5)]
     for k, labels in enumerate(trajectory.labels[1:], 1):
-        seen_at_all = bool((labels == Label.OBJECT).any())
-        turns = _TURNS if freedom == "turn" else ()
-        target = _Target(overlay, labels, k) if seen_at_all else None
-        if target is None:
+        if not (labels == Label.OBJECT).any():
             found.append(found[-1])
             continue
-        found.append(_search(overlay, target, found[-1], axes, drop, turns, penalty))
+        found.append(_search(overlay, _Target(overlay, labels, k), found[-1], axes, drop, turns, penalty))
     seen = [overlay.visible(p, f == Label.OBJECT) for p, f in zip(found, trajectory.labels, strict=True)]
     parameters = np.stack(found)
     if 2 in axes:
@@ -231,7 +229,7 @@ class _Overlay:
             return 0.0
         moved = self.transform(parameters)
         points = self.points[: self.seen] @ moved[:3, :3].T + moved[:3, 3]
-        return self.colours.likeness(frame, points, self.camera.project(points)[0], moved[:3, :3])
+        return self.colours.likeness(frame, points, moved[:3, :3])
 
     def visible(self, parameters: Array, mask: BoolArray) -> float:
         """A mask's area over that of the moved surface."""

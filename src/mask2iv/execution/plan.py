@@ -14,6 +14,7 @@ from mask2iv.execution.contact import Contact, find_contact
 from mask2iv.execution.grasps import Grasp, Gripper, plan_grasps
 from mask2iv.execution.lifting import Freedom, object_motion
 from mask2iv.execution.motion import ObjectMotion
+from mask2iv.execution.poses import straight_down
 from mask2iv.execution.support import settle
 
 FREEDOM_OF: dict[str, Freedom] = {
@@ -31,6 +32,9 @@ FREEDOM_OF: dict[str, Freedom] = {
 """Verb of a caption -> what the object's motion may be."""
 ONTO = ("stacking", "putting")
 """Verbs after which the object rests on, or in, another thing."""
+
+ABOVE, BEHIND = 0.09, 0.035
+"""From where a tool comes to a grasp, back along its approach, and to a push, back along the way; metres."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +163,7 @@ def _grasped(motion: ObjectMotion, contact: Contact, grasp: Grasp, gripper: Grip
     tool = motion.transforms[frames] @ grasp.tool
     opening = _opening(len(frames), contact, opened or gripper.opening / 2, 0.0)
     approach = start @ grasp.tool
-    approach[:3, 3] -= approach[:3, 2] * 0.09
+    approach[:3, 3] -= approach[:3, 2] * ABOVE
     return MotionPlan(
         "grasp", motion, contact, tool, opening, grasp.width, approach, _sure(motion, contact, grasp.score)
     )
@@ -182,12 +186,12 @@ def _pushed(motion: ObjectMotion, contact: Contact, gripper: Gripper, table: flo
     meets = np.abs(np.abs(local[:, 1] - mid) - (opening + gripper.thickness) / 2) < gripper.thickness
     back = float(np.quantile(local[meets, 0] if meets.sum() > 3 else local[:, 0], 0.03)) - gripper.width / 2
     tool = np.repeat(np.eye(4)[None], len(path), axis=0)
-    tool[:, :3, :3] = np.stack([across, np.cross([0, 0, -1.0], across), np.array([0, 0, -1.0])], axis=1)
+    tool[:, :3, :3] = straight_down(across)
     frames = np.clip(np.arange(len(path)), contact.touch, contact.release)
     tool[:, :3, 3] = path[frames] + way * back + across * mid
     tool[:, 2, 3] = height
     approach = tool[contact.touch].copy()
-    approach[:3, 3] -= way * 0.035
+    approach[:3, 3] -= way * BEHIND
     opening_of = np.full(len(path), opening)
     return MotionPlan("push", motion, contact, tool, opening_of, high - low, approach, _sure(motion, contact, 1.0))
 

@@ -14,13 +14,13 @@ from mask2iv.errors import InputError
 from mask2iv.execution.cloning.collecting import SERIES, collect, scenes
 from mask2iv.execution.cloning.episodes import Episode
 from mask2iv.execution.cloning.experiment import Arm, arms, evaluate, gather, gathered, trained
-from mask2iv.execution.cloning.journal import Journal
 from mask2iv.execution.cloning.learning import Recipe
 from mask2iv.execution.cloning.network import SCALE, Policy
 from mask2iv.execution.cloning.report import report
 from mask2iv.execution.cloning.rollout import roll_out
 from mask2iv.execution.cloning.views import PIXELS, TableView
 from mask2iv.execution.measuring.benchmark import SceneOfClip
+from mask2iv.execution.measuring.journal import Journal
 from mask2iv.execution.physics.success import judge
 from mask2iv.sim.world.render import Renderer
 

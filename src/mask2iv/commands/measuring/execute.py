@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -78,9 +79,8 @@ class Execute:
         from mask2iv.execution.measuring.benchmark import Attempt, execute, markdown, summary
 
         predict = self._predict() if set(names) & set(NETWORK) else None
-        for name in names:
-            special = {"candidates": self.candidates} if name == "best" else {}
-            self._claim(name, name in NETWORK, split=self.split, **special)
+        only = {"best": {"candidates": self.candidates}}
+        self._claim({name: {"split": self.split, **only.get(name, {})} for name in names}, NETWORK)
         chosen = range(self.start, self.clips)
         with tqdm(total=len(chosen) * len(names), unit="attempt", desc="execute") as bar:
 
@@ -110,24 +110,24 @@ class Execute:
             from mask2iv.pipelines.pipeline import Mask2IVPipeline
 
             pipe = Mask2IVPipeline.from_pretrained(self.model)
-        for name in names:
-            special: dict[str, Any] = {"replans": self.replans} if name in REPLANNED else {}
-            if name == "text":
-                special |= {"guidance": GUIDANCE, "steps": STEPS}
-            self._claim(name, name == "text", **special)
+        only: dict[str, dict[str, Any]] = {name: {"replans": self.replans} for name in REPLANNED}
+        only["text"] |= {"guidance": GUIDANCE, "steps": STEPS}
+        self._claim({name: only.get(name, {}) for name in names}, ("text",))
         execute(self.out, names, range(self.start, self.clips), pipe, self.replans, self.seed)
         self._report(markdown(summary(self.out)))
 
-    def _claim(self, name: str, of_model: bool, **special: Any) -> None:
-        """Write down what a plan is executed under."""
+    def _claim(self, conditions: Mapping[str, Mapping[str, Any]], network: Collection[str]) -> None:
+        """Write down what each plan is executed under; those of `network` need the model."""
         from mask2iv.execution.measuring.conditions import claim
         from mask2iv.manifest import weights_digest
 
-        conditions: dict[str, Any] = {"benchmark": self.benchmark, "plan": name, **special}
-        if of_model:
+        of_model: dict[str, Any] = {}
+        if set(conditions) & set(network):
             digest = weights_digest(model_folder(self.model))
-            conditions |= {"model": self.model, "model_sha256": digest, "seed": self.seed}
-        claim(self.out, name, conditions)
+            of_model = {"model": self.model, "model_sha256": digest, "seed": self.seed}
+        for name, special in conditions.items():
+            common = {"benchmark": self.benchmark, "plan": name}
+            claim(self.out, name, {**common, **special, **(of_model if name in network else {})})
 
     def _report(self, text: str) -> None:
         from mask2iv.files import atomic_write

@@ -15,6 +15,7 @@ from mask2iv.execution.camera import Array
 from mask2iv.execution.cloning.views import TableView
 from mask2iv.execution.demonstrations.frames import Demonstration
 from mask2iv.execution.physics.recording import Phase
+from mask2iv.execution.poses import straight_down
 from mask2iv.files import atomic_write
 from mask2iv.sim.choreography.tasks import DIRECTIONS
 
@@ -121,6 +122,6 @@ def tool_at(place: Array, turn: float) -> Array:
     """The pose [4, 4] of a tool that points straight down, its jaws' axis turned about the vertical."""
     across = np.array([np.cos(turn), np.sin(turn), 0.0])
     pose = np.eye(4)
-    pose[:3, :3] = np.stack([across, np.cross([0.0, 0.0, -1.0], across), [0.0, 0.0, -1.0]], axis=1)
+    pose[:3, :3] = straight_down(across)
     pose[:3, 3] = place
     return pose

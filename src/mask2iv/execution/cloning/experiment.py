@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 from mask2iv.errors import InputError
 from mask2iv.execution.cloning.collecting import SERIES, Attempted, collect, scenes
 from mask2iv.execution.cloning.episodes import Episode
-from mask2iv.execution.cloning.journal import Journal
 from mask2iv.execution.cloning.learning import Recipe, train
 from mask2iv.execution.cloning.network import Policy
 from mask2iv.execution.cloning.rollout import roll_out
 from mask2iv.execution.cloning.views import TableView
 from mask2iv.execution.measuring.benchmark import SceneOfClip
+from mask2iv.execution.measuring.journal import Journal
 from mask2iv.execution.measuring.predictions import Predictor
 from mask2iv.execution.physics.success import judge
 from mask2iv.execution.physics.trial import Outcome

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mask2iv.execution.cloning.experiment import PLANS
-from mask2iv.execution.cloning.journal import Journal
-from mask2iv.execution.measuring.shares import wilson
+from mask2iv.execution.measuring.journal import Journal
+from mask2iv.execution.measuring.shares import percent, wilson
 
 Row = dict[str, Any]
 
@@ -41,7 +41,8 @@ def _table(task: str, rows: Sequence[Row]) -> list[str]:
         if not chosen:
             continue
         done[name] = {key: bool(row["done"]) for key, row in chosen.items()}
-        cells = [_share([bool(row[key]) for row in chosen.values()]) for key in ("done", "at_target")]
+        hits = {key: sum(bool(row[key]) for row in chosen.values()) for key in ("done", "at_target")}
+        cells = [percent(wilson(number, len(chosen))) for number in hits.values()]
         each = ", ".join(f"{sum(done[name][draw, i] for i in whole)}" for draw in draws)
         lines.append(f"| {name} | {len(chosen)} | {' | '.join(cells)} | {each} |")
     return [*lines, "", *_pairs(done), ""]
@@ -55,8 +56,3 @@ def _pairs(done: dict[str, dict[tuple[int, int], bool]]) -> list[str]:
         a, b = ({key for key, good in done[name].items() if good} for name in (this, that))
         lines.append(f"| {this} | {that} | {len(a - b)} | {len(b - a)} |")
     return lines
-
-
-def _share(hits: Sequence[bool]) -> str:
-    one = wilson(sum(hits), len(hits))
-    return f"{100 * one['share']:.0f} % ({100 * one['low']:.0f} to {100 * one['high']:.0f})"

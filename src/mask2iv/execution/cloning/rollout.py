@@ -12,19 +12,17 @@ from mask2iv.execution.cloning.episodes import heading, tool_at, turn_of
 from mask2iv.execution.cloning.learning import as_input
 from mask2iv.execution.cloning.network import SCALE, Policy
 from mask2iv.execution.cloning.views import TableView
-from mask2iv.execution.physics.trial import CONTROL, SQUEEZE, Outcome, Trial
-from mask2iv.sim.world.geometry import min_jerk, slerp
+from mask2iv.execution.grasps import Gripper
+from mask2iv.execution.physics.arm import HALF_TURN
+from mask2iv.execution.physics.trial import COMING, CONTROL, LEAVING, NEARING, OVER, ROOM, Outcome, Trial, between
+from mask2iv.execution.plan import ABOVE, BEHIND
+from mask2iv.sim.world.geometry import min_jerk
 from mask2iv.sim.world.render import Renderer
 
-_COMING, _NEARING, _MOVING, _LEAVING = 0.25, 0.12, 0.08, 0.15
-"""Speeds of the tool, m/s."""
+_MOVING = 0.08
+"""Speed of the tool with the object, m/s."""
 _TURNING = 2.0
 """Speed of its turns, rad/s."""
-_CLEAR, _BEHIND, _ROOM = 0.09, 0.035, 0.024
-"""From where the object is met, above or behind, and by how much wider the jaws are than it is, metres; as in plans."""
-_OVER = 0.12
-"""Height at which the tool crosses the table, metres."""
-_HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +44,7 @@ class Said:
     def approach(self) -> Array:
         """From where to come to `touch`: from above, or from behind."""
         pose = self.touch.copy()
-        pose[:3, 3] += [0, 0, _CLEAR] if self.holds else -_BEHIND * self.way
+        pose[:3, 3] += [0, 0, ABOVE] if self.holds else -BEHIND * self.way
         return pose
 
     @property
@@ -86,21 +84,20 @@ class _Worker:
     def work(self) -> Outcome:
         arm = self.trial.arm
         said = self.ask(taken=False)
-        opened = min(said.opening + _ROOM, 0.11) if said.holds else said.opening
+        opened = min(said.opening + ROOM, Gripper.opening) if said.holds else said.opening
         # To the policy a half turn of the jaws is the same: the one that the wrist turns less for.
         approach = arm.nearer_half_turn(said.approach)
         above = approach.copy()
-        above[2, 3] = max(approach[2, 3], self.pose[2, 3], _OVER)
-        self.go(above, opened, _COMING)
-        self.go(approach, opened, _COMING)
+        above[2, 3] = max(approach[2, 3], self.pose[2, 3], OVER)
+        self.go(above, opened, COMING)
+        self.go(approach, opened, COMING)
         said = self.ask(taken=False)
-        self.go(self.turned(said.touch), opened, _NEARING)
+        self.go(self.turned(said.touch), opened, NEARING)
         if said.holds:
-            grip = max(min(said.opening, arm.opening) - SQUEEZE, -SQUEEZE)
-            self.act(np.append(self.command[:-1], grip), 0.5)
+            self.act(np.append(self.command[:-1], self.trial.grip(said.opening)), 0.5)
         opening = float(self.command[-1])
         end = self.ask(taken=True).end
-        self.go(_between(self.pose, self.turned(end), 0.5), opening, _MOVING)
+        self.go(between(self.pose, self.turned(end), 0.5), opening, _MOVING)
         self.go(self.turned(self.ask(taken=True).end), opening, _MOVING)
         if said.holds:
             self.act(self.command, 0.8)
@@ -110,14 +107,14 @@ class _Worker:
 
     def leave(self, way: Array, opening: float) -> None:
         # A round thing sticks between jaws that it has pressed apart.
-        opening = min(opening + 0.02, 0.11)
+        opening = min(opening + 0.02, Gripper.opening)
         self.act(np.append(self.command[:-1], opening), 0.3)
         back = self.pose.copy()
         back[:3, 3] -= 0.03 * way
-        self.go(back, opening, _LEAVING)
+        self.go(back, opening, LEAVING)
         up = back.copy()
         up[2, 3] += 0.06
-        self.go(up, opening, _LEAVING)
+        self.go(up, opening, LEAVING)
         self.act(self.command, 0.5)
 
     def ask(self, taken: bool) -> Said:
@@ -133,11 +130,11 @@ class _Worker:
             said = self.policy(inputs, torch.tensor([[*now, *about]], dtype=torch.float32))[0].double().numpy()
         turns = np.arctan2(said[:, 4], said[:, 3]) / 2
         touch, end = (tool_at(row[:3] * SCALE + view.origin, turn) for row, turn in zip(said, turns, strict=True))
-        return Said(touch, end, float(np.clip(said[0, 5] * SCALE, 0.0, 0.11)), bool(said[0, 6] > 0))
+        return Said(touch, end, float(np.clip(said[0, 5] * SCALE, 0.0, Gripper.opening)), bool(said[0, 6] > 0))
 
     def turned(self, pose: Array) -> Array:
         """The pose or its half turn, whichever is nearer to where the tool was sent last."""
-        return pose if pose[:3, 0] @ self.pose[:3, 0] >= 0 else pose @ _HALF_TURN
+        return pose if pose[:3, 0] @ self.pose[:3, 0] >= 0 else pose @ HALF_TURN
 
     def go(self, pose: Array, opening: float, speed: float) -> None:
         """Straight to a pose, the jaws changing evenly."""
@@ -148,17 +145,10 @@ class _Worker:
         count = max(round(max(length / speed, turn / _TURNING, 0.3) / CONTROL), 1)
         for k in range(1, count + 1):
             share = min_jerk(k / count)
-            joints, _ = self.trial.arm.solve(_between(begin, pose, share), self.command[:-1])
+            joints, _ = self.trial.arm.solve(between(begin, pose, share), self.command[:-1])
             self.act(np.append(joints, start + (opening - start) * share), CONTROL)
         self.pose = pose
 
     def act(self, action: Array, seconds: float) -> None:
         self.trial.act(action, seconds)
         self.command = action
-
-
-def _between(a: Array, b: Array, share: float) -> Array:
-    pose = np.eye(4)
-    pose[:3, :3] = slerp(a[:3, :3], b[:3, :3], share)
-    pose[:3, 3] = a[:3, 3] + (b[:3, 3] - a[:3, 3]) * share
-    return pose

@@ -25,6 +25,7 @@ from mask2iv.sim.benchmark import BENCHMARKS, read_record
 from mask2iv.sim.choreography.actions import VERBS
 from mask2iv.sim.config import SimConfig
 from mask2iv.sim.world.render import Renderer
+from mask2iv.trajectories.measures import iou
 
 ROBOT = "mask2iv_arm"
 """The ``robot_type`` of demonstrations: the simulator's arm of six joints and two jaws."""
@@ -200,8 +201,7 @@ def _check_scene(clip: Clip, true: Clip) -> None:
     alike = shape[0] == shape[1]
     if alike:
         apart = float(np.abs(clip.image.astype(np.float64) - true.image).mean())
-        overlap = float((first & wanted).sum()) / max(int((first | wanted).sum()), 1)
-        alike = apart < _ALIKE and overlap > _OVERLAP
+        alike = apart < _ALIKE and iou(first, wanted) > _OVERLAP
     if not alike:
         raise InputError(
             f"clip {clip.clip_id}",
@@ -210,7 +210,7 @@ def _check_scene(clip: Clip, true: Clip) -> None:
         )
 
 
-def report(results: Sequence[Executed]) -> dict[str, Any]:
+def report(results: Sequence[Executed], limits: Limits | None = None) -> dict[str, Any]:
     """What was kept and what was not, and why: the JSON beside a data set. A clip may have several reasons."""
     rejected = [one for one in results if one.clip.motion is None]
     counts = {reason: sum(reason in one.reasons for one in rejected) for reason in REASONS}
@@ -227,5 +227,5 @@ def report(results: Sequence[Executed]) -> dict[str, Any]:
             }
             for one in rejected
         ],
-        "limits": asdict(Limits()),
+        "limits": asdict(limits or Limits()),
     }

@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from mask2iv.contract import BoolArray, Label, Trajectory
+from mask2iv.contract import BoolArray, Trajectory
 from mask2iv.execution.camera import Array, PinholeCamera
 from mask2iv.execution.contact import Contact
 from mask2iv.execution.grasps import Gripper
 from mask2iv.execution.joints.lids import plan_swing
-from mask2iv.execution.joints.outlines import drawn, overlap
+from mask2iv.execution.joints.outlines import drawn, overlap, seen_and_hidden
 from mask2iv.execution.lifting import surface
 from mask2iv.execution.motion import ObjectMotion
 from mask2iv.execution.plan import MotionPlan, plan_of_motion, scene_points
+from mask2iv.execution.poses import straight_down, turn_about
 
 _CELL = 0.005
 """Spacing of points, metres."""
@@ -96,29 +97,19 @@ class Leaf:
 
 def plan_joint(trajectory: Trajectory, camera: PinholeCamera, depth: Array, opening: bool) -> MotionPlan | None:
     """The plan of a moving part that is opened or closed: of a lid, a door or a drawer, whichever overlays the masks
-    best; arguments and errors as of :func:`plan_door`."""
+    best; arguments and errors as of :func:`~mask2iv.execution.joints.lids.plan_swing`."""
     plans = [plan_swing(trajectory, camera, depth, opening), plan_door(trajectory, camera, depth, opening)]
     return max((plan for plan in plans if plan is not None), key=lambda plan: plan.motion.overlap.mean(), default=None)
 
 
 def plan_door(trajectory: Trajectory, camera: PinholeCamera, depth: Array, opening: bool) -> MotionPlan | None:
-    """The plan of a door or a drawer that is opened or closed; None where none is seen to move.
-
-    Args:
-        trajectory: T frames, true or predicted.
-        camera: of the same size.
-        depth: float64 [H, W], of the first frame.
-        opening: whether it is opened.
-
-    Raises:
-        InputError: see :func:`mask2iv.execution.lifting.surface`.
-    """
-    points = surface(camera, trajectory.labels[0] == Label.OBJECT, depth)
+    """The plan of a door or a drawer that is opened or closed; None where none is seen to move. Arguments and errors
+    as of :func:`~mask2iv.execution.joints.lids.plan_swing`."""
+    masks, hidden = seen_and_hidden(trajectory)
+    points = surface(camera, masks[0], depth)
     box = _box(points, camera)
     if box is None:
         return None
-    masks = trajectory.labels == Label.OBJECT
-    hidden = (trajectory.labels != Label.BACKGROUND) & ~masks
     still = drawn(camera, box.grid(box.deep), masks[0].shape)
     best, values, score, shown = None, np.zeros(len(masks)), _mean(still, masks, hidden) + 0.01, np.zeros(len(masks))
     for leaf in _leaves(box, points):
@@ -179,10 +170,7 @@ def _leaves(box: _Box, points: Array) -> list[Leaf]:
         closed = box.grid(0.0)
 
         def transform(angle: float) -> Array:
-            result = np.eye(4)
-            result[:3, :3], _ = cv2.Rodrigues(np.array([0, 0, sign * angle]))
-            result[:3, 3] = hinge - result[:3, :3] @ hinge
-            return result
+            return turn_about(hinge, np.array([0, 0, sign]), angle)
 
         def moved(angle: float) -> Array:
             pose = transform(angle)
@@ -286,8 +274,8 @@ def _down(across: Array, place: Array, box: _Box) -> Array:
     """A tool that looks straight down, with its jaws across a level direction and its palm above the box."""
     tool = np.eye(4)
     tool[:3, 3] = place
-    tool[2, 3] = max(place[2], box.tall - Gripper().length + _CLEAR)
-    tool[:3, :3] = np.stack([across, np.cross([0, 0, -1.0], across), np.array([0, 0, -1.0])], axis=1)
+    tool[2, 3] = max(place[2], box.tall - Gripper.length + _CLEAR)
+    tool[:3, :3] = straight_down(across)
     return tool
 
 

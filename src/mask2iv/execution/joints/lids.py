@@ -7,18 +7,19 @@ is taken, and then one angle per frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from mask2iv.contract import BoolArray, Label, Trajectory
+from mask2iv.contract import BoolArray, Trajectory
 from mask2iv.execution.camera import Array, PinholeCamera
 from mask2iv.execution.contact import Contact
-from mask2iv.execution.joints.outlines import drawn, overlap
+from mask2iv.execution.joints.outlines import drawn, overlap, seen_and_hidden
 from mask2iv.execution.lifting import surface
 from mask2iv.execution.motion import ObjectMotion
 from mask2iv.execution.plan import MotionPlan
+from mask2iv.execution.poses import straight_down, turn_about
 
 _CELL = 0.004
 _LID = 0.016
@@ -50,10 +51,7 @@ class Hinge:
 
     def transform(self, angle: float) -> Array:
         """The lid's motion [4, 4] by an angle in radians."""
-        result = np.eye(4)
-        result[:3, :3], _ = cv2.Rodrigues(self.axis * angle)
-        result[:3, 3] = self.origin - result[:3, :3] @ self.origin
-        return result
+        return turn_about(self.origin, self.axis, angle)
 
 
 def plan_swing(trajectory: Trajectory, camera: PinholeCamera, depth: Array, opening: bool) -> MotionPlan | None:
@@ -68,11 +66,10 @@ def plan_swing(trajectory: Trajectory, camera: PinholeCamera, depth: Array, open
     Raises:
         InputError: see :func:`mask2iv.execution.lifting.surface`.
     """
-    mask = trajectory.labels[0] == Label.OBJECT
+    masks, hidden = seen_and_hidden(trajectory)
+    mask = masks[0]
     points = surface(camera, mask, depth)
     hinges, rest = (_closed_hinges(points), points[:0]) if opening else _open_hinges(points, camera)
-    masks = trajectory.labels == Label.OBJECT
-    hidden = (trajectory.labels != Label.BACKGROUND) & ~masks
     # What a closed lid lies on has its outline, but for the lid's thickness.
     still = mask if opening else drawn(camera, rest, mask.shape) & mask
     best, angle, score = None, 0.0, overlap(still | mask, masks[-1], hidden[-1])
@@ -173,7 +170,7 @@ def _finger(motion: ObjectMotion, contact: Contact, hinge: Hinge, angles: Array,
     side = np.cross([0, 0, 1.0], advance)
     tool = np.eye(4)
     # Jaws across the way: their flat side meets the lid.
-    tool[:3, :3] = np.stack([side, np.cross([0, 0, -1.0], side), np.array([0, 0, -1.0])], axis=1)
+    tool[:3, :3] = straight_down(side)
     path = np.repeat(tool[None], len(angles), axis=0)
     frames = np.clip(np.arange(len(angles)), contact.touch, contact.release)
     pressed = start + advance * _PRESS
@@ -186,5 +183,4 @@ def _finger(motion: ObjectMotion, contact: Contact, hinge: Hinge, angles: Array,
     approach = tool.copy()
     approach[:3, 3] = start - advance * _GAP
     sure = motion.confidence
-    plan = MotionPlan("push", motion, contact, path, np.zeros(len(angles)), 0.0, approach, sure)
-    return replace(plan, kind="swing", advance=advance)
+    return MotionPlan("swing", motion, contact, path, np.zeros(len(angles)), 0.0, approach, sure, advance)

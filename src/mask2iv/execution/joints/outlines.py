@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mask2iv.contract import BoolArray
+from mask2iv.contract import BoolArray, Label, Trajectory
 from mask2iv.execution.camera import Array, PinholeCamera
 
 
@@ -21,6 +21,12 @@ def drawn(camera: PinholeCamera, points: Array, size: tuple[int, ...]) -> BoolAr
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     shown: BoolArray = mask > 0
     return shown
+
+
+def seen_and_hidden(trajectory: Trajectory) -> tuple[BoolArray, BoolArray]:
+    """Where each frame shows the object, and where something else may hide it: two of bool [T, H, W]."""
+    masks = trajectory.labels == Label.OBJECT
+    return masks, (trajectory.labels != Label.BACKGROUND) & ~masks
 
 
 def overlap(shown: BoolArray, mask: BoolArray, hidden: BoolArray) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,8 +18,9 @@ from mask2iv.execution.contact import Contact
 from mask2iv.execution.grasps import Gripper
 from mask2iv.execution.joints.doors import plan_joint
 from mask2iv.execution.lifting import surface
+from mask2iv.execution.measuring.journal import Journal
 from mask2iv.execution.measuring.origins import NETWORK, PLANS
-from mask2iv.execution.measuring.shares import wilson
+from mask2iv.execution.measuring.shares import percent, wilson
 from mask2iv.execution.motion import ObjectMotion
 from mask2iv.execution.physics.success import Verdict, judge
 from mask2iv.execution.physics.trial import Outcome, Trial, matrix
@@ -251,12 +251,13 @@ def execute(
     record, config = read_record(benchmark, split), benchmark.config(split)
     if max(clips) >= len(record):
         raise InputError("clips", f"{split} has {len(record)} clips on record, found {max(clips) + 1}")
+    journals = {name: Journal(out / f"{name}.jsonl") for name in plans}
     renderer = Renderer(config.height, config.width)
     try:
         for index in clips:
             clip_id = f"{benchmark.name}-{split}-{index:06d}"
             # Read each time: another process may be at work in the same folder.
-            missing = [name for name in plans if clip_id not in {row["clip_id"] for row in read_journal(out, name)}]
+            missing = [name for name, one in journals.items() if clip_id not in {row["clip_id"] for row in one.rows()}]
             if not missing:
                 continue
             scene = SceneOfClip(config, benchmark.series(split), index, record[index].draw, renderer)
@@ -267,12 +268,10 @@ def execute(
                     trajectory = predict(name, scene.clip, seed)
                 frames = _frames(name, trajectory, scene.clip, predict, seed)
                 row, video = attempt(scene, name, trajectory, index < films, frames)
-                with disk_faults(out):
-                    out.mkdir(parents=True, exist_ok=True)
-                    with (out / f"{name}.jsonl").open("a", encoding="utf-8") as journal:
-                        journal.write(json.dumps(asdict(row)) + "\n")
-                    if video is not None:
-                        film = beside(scene.clip, trajectory, video)
+                journals[name].add(asdict(row))
+                if video is not None:
+                    film = beside(scene.clip, trajectory, video)
+                    with disk_faults(out):
                         write_video(out / "films" / f"{clip_id}-{name}.mp4", film, 8.0)
                 on_row(name, row)
     finally:
@@ -285,20 +284,6 @@ def _frames(name: str, trajectory: Trajectory, clip: Clip, predict: Predict | No
         assert predict is not None
         return predict.video(trajectory, clip, seed)
     return clip.video if name == "oracle-video" else None
-
-
-def read_journal(out: Path, name: str) -> list[dict[str, Any]]:
-    """The attempts of a plan in a folder; a last line that was cut off is left out."""
-    path = out / f"{name}.jsonl"
-    if not path.is_file():
-        return []
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return rows
 
 
 def beside(clip: Clip, trajectory: Trajectory, video: UInt8Array) -> UInt8Array:
@@ -317,7 +302,7 @@ def summary(out: Path, plans: Sequence[str]) -> dict[str, Any]:
     """Success by plan and action, with 95 % Wilson intervals; written to ``OUT/success.json``."""
     result: dict[str, Any] = {}
     for name in plans:
-        rows = read_journal(out, name)
+        rows = Journal(out / f"{name}.jsonl").rows()
         if not rows:
             continue
         verbs = sorted({row["verb"] for row in rows})
@@ -334,7 +319,7 @@ def markdown(result: dict[str, Any]) -> str:
     """Tables of :func:`summary`: one row per plan with both measures, and one per action with `done`."""
     lines = ["| plan | clips | done | at target |", "|---|---:|---:|---:|"]
     for name, groups in result.items():
-        cells = [_cell(groups["all"][key]) for key in ("done", "at_target")]
+        cells = [percent(groups["all"][key]) for key in ("done", "at_target")]
         lines.append(f"| {name} ({PLANS[name]}) | {groups['all']['done']['clips']} | {' | '.join(cells)} |")
     verbs = sorted({verb for groups in result.values() for verb in groups if verb != "all"})
     lines += ["", f"| action, done (clips) | {' | '.join(result)} |", "|---|" + "---:|" * len(result)]
@@ -349,7 +334,3 @@ def _row(verb: str, result: dict[str, Any]) -> str:
         one = groups.get(verb)
         cells.append("-" if one is None else f"{100 * one['done']['share']:.0f} % ({one['done']['clips']})")
     return f"| {verb} | {' | '.join(cells)} |"
-
-
-def _cell(one: dict[str, float]) -> str:
-    return f"{100 * one['share']:.0f} % ({100 * one['low']:.0f} to {100 * one['high']:.0f})"

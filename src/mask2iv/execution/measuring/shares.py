@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 
@@ -12,3 +14,8 @@ def wilson(hits: int, count: int) -> dict[str, float]:
     half = z / (1 + z * z / count) * float(np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)))
     low, high = max(middle - half, 0.0), min(middle + half, 1.0)
     return {"share": round(share, 4), "low": round(low, 4), "high": round(high, 4), "clips": count}
+
+
+def percent(share: Mapping[str, float], sign: str = " %") -> str:
+    """A share of :func:`wilson` with its interval, in percent: "72 % (63 to 80)"."""
+    return f"{100 * share['share']:.0f}{sign} ({100 * share['low']:.0f} to {100 * share['high']:.0f})"

@@ -14,7 +14,7 @@ import numpy as np
 from mask2iv.contract import UInt8Array
 from mask2iv.errors import InputError
 from mask2iv.execution.camera import Array
-from mask2iv.execution.measuring.shares import wilson
+from mask2iv.execution.measuring.shares import percent, wilson
 from mask2iv.execution.metaworld.bridge import do_jobs, metaworld_python
 from mask2iv.execution.metaworld.films import FRAMES, SIZE
 from mask2iv.execution.metaworld.planners import by_model, by_true_masks, by_truth, straight
@@ -235,10 +235,6 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines = [f"| success, % | {' | '.join(result)} |", "|---|" + "---:|" * len(result)]
     keys = [key for key in ("all", *TASKS, *CAMERAS) if any(key in shares for shares in result.values())]
     for key in keys:
-        cells = [_cell(shares[key]) if key in shares else "-" for shares in result.values()]
+        cells = [percent(shares[key], sign="") if key in shares else "-" for shares in result.values()]
         lines.append(f"| {key} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def _cell(one: Mapping[str, float]) -> str:
-    return f"{100 * one['share']:.0f} ({100 * one['low']:.0f} to {100 * one['high']:.0f})"

@@ -16,7 +16,8 @@ from mask2iv.sim.world.compiled import CompiledScene
 from mask2iv.sim.world.geometry import Array
 
 mujoco = require_mujoco()
-_HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
+HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""A tool pose times this is the same with the jaws exchanged."""
 _HOME = np.array([0.0, -1.2, 1.6, 0.0, 1.0, 0.0])
 
 
@@ -101,7 +102,7 @@ class Arm:
     def _seed(self, towards: Array, tool: Array) -> Array:
         base = self.model.body("turret").pos
         best, least = _HOME, np.inf
-        for turn in (tool, tool @ _HALF_TURN):
+        for turn in (tool, tool @ HALF_TURN):
             for roll, bend in ((0.0, 1.0), (np.pi, -1.0)):
                 joints = _HOME.copy()
                 joints[0] = np.arctan2(*(towards - base)[[1, 0]])
@@ -179,7 +180,7 @@ class Arm:
         """The tool pose, or the same with the jaws exchanged: whichever the wrist turns less for."""
         joints = self.data.ctrl[self._drives]
         turns = []
-        for pose in (tool, tool @ _HALF_TURN):
+        for pose in (tool, tool @ HALF_TURN):
             found, error = self.solve(pose, joints, 60)
             turns.append(float(np.abs(found - joints)[[0, 3, 4, 5]].sum()) + 50 * error)
-        return tool if turns[0] <= turns[1] else tool @ _HALF_TURN
+        return tool if turns[0] <= turns[1] else tool @ HALF_TURN

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from mask2iv.contract import BoolArray, UInt8Array
 from mask2iv.errors import InputError
-from mask2iv.execution.physics.arm import Arm
+from mask2iv.execution.grasps import Gripper
+from mask2iv.execution.physics.arm import HALF_TURN, Arm
 from mask2iv.execution.physics.recording import Phase, Recorder, Recording
 from mask2iv.execution.physics.stage import TIMESTEP, DynamicBuilder
 from mask2iv.execution.plan import MotionPlan
@@ -29,8 +30,12 @@ SLOWER = 2.0
 """A second of the trajectory takes this many in physics: the simulated motions are faster than an arm's."""
 CONTROL = 0.04
 """Seconds between two tool poses."""
-_SPEED = 0.25
-"""Of the tool on its way to the object, m/s."""
+COMING, NEARING, LEAVING = 0.25, 0.12, 0.15
+"""Speeds of the tool: on its way to the object, where it is about to meet it, and away from it; m/s."""
+OVER = 0.12
+"""Height at which the tool crosses the table, metres."""
+ROOM = 0.024
+"""By how much the jaws are wider than what they are about to take, metres."""
 SQUEEZE = 0.05
 """How far the jaws are told to close beyond the object, metres: by the actuators' stiffness, the force of the grip."""
 
@@ -137,6 +142,10 @@ class Trial:
         """
         self.arm.act(np.asarray(action, dtype=np.float64), seconds, self._each)
 
+    def grip(self, width: float) -> float:
+        """What the jaws are told, to hold what is `width` wide with force; metres."""
+        return max(min(width, self.arm.opening) - SQUEEZE, -SQUEEZE)
+
     @property
     def recording(self) -> Recording:
         """What the arm did so far."""
@@ -172,7 +181,7 @@ class Trial:
         task, frames = self.set_up.task, self.frames
         tools = np.stack([matrix(frame.tool) for frame in frames])
         if not np.allclose(self.arm.tool[:3, :3], tools[0, :3, :3], atol=0.3):
-            tools = tools @ np.diag([-1.0, -1.0, 1.0, 1.0])
+            tools = tools @ HALF_TURN
         shut = min(float(frame.closure[0]) for frame in frames)
         touch = int(np.argmax(self.performance.touch[0]))
         parts = SLOWER / fps / CONTROL
@@ -205,20 +214,19 @@ class Trial:
         touch, release = contact.touch, contact.release
         tool, approach = plan.tool, plan.approach
         if contact.held:
-            self._go([self.arm.tool], self._grip(plan), 0.4)
+            self._go([self.arm.tool], self.grip(plan.width), 0.4)
         elif plan.kind == "swing":
             tool = self._feel(plan)
         else:
             flip = self.arm.nearer_half_turn(tool[touch])
             if not np.allclose(flip, tool[touch]):
-                half = np.diag([-1.0, -1.0, 1.0, 1.0])
-                tool, approach = tool @ half, approach @ half
-            opened = float(plan.opening[touch]) if plan.kind == "push" else min(plan.width + 0.024, 0.11)
+                tool, approach = tool @ HALF_TURN, approach @ HALF_TURN
+            opened = float(plan.opening[touch]) if plan.kind == "push" else min(plan.width + ROOM, Gripper.opening)
             self._come(approach, opened)
-            self._straight(tool[touch], opened, 0.12)
+            self._straight(tool[touch], opened, NEARING)
             if plan.kind == "grasp":
-                self._go([tool[touch]], self._grip(plan), 0.5)
-        grip = self._grip(plan) if plan.kind == "grasp" else float(plan.opening[touch])
+                self._go([tool[touch]], self.grip(plan.width), 0.5)
+        grip = self.grip(plan.width) if plan.kind == "grasp" else float(plan.opening[touch])
         path = _refined(tool[touch : release + 1], SLOWER / fps / CONTROL)
         self._recorder.phase = Phase.HANDLE
         self._go(path, grip, SLOWER * (release - touch) / fps)
@@ -236,8 +244,7 @@ class Trial:
         path, approach = plan.tool, plan.approach
         flip = self.arm.nearer_half_turn(approach)
         if not np.allclose(flip, approach):
-            half = np.diag([-1.0, -1.0, 1.0, 1.0])
-            path, approach = path @ half, approach @ half
+            path, approach = path @ HALF_TURN, approach @ HALF_TURN
         self._come(approach, 0.0)
         for k in range(1, round(_FEEL / _FEEL_STEP) + 1):
             pose = approach.copy()
@@ -252,23 +259,20 @@ class Trial:
         shifted[:, :3, 3] += plan.advance * late
         return shifted
 
-    def _grip(self, plan: MotionPlan) -> float:
-        return max(min(plan.width, self.arm.opening) - SQUEEZE, -SQUEEZE)
-
     def _come(self, approach: Array, opening: float) -> None:
         """To the approach pose, from above."""
         here = self.arm.tool
         above = approach.copy()
-        above[2, 3] = max(approach[2, 3], here[2, 3], 0.12)
+        above[2, 3] = max(approach[2, 3], here[2, 3], OVER)
         for goal in (above, approach):
-            self._straight(goal, opening, _SPEED)
+            self._straight(goal, opening, COMING)
 
     def _straight(self, goal: Array, opening: float, speed: float) -> None:
         here = self.arm.tool
         length = float(np.linalg.norm(goal[:3, 3] - here[:3, 3]))
         seconds = max(length / speed, 0.3)
         count = max(round(seconds / CONTROL), 2)
-        self._go([_between(here, goal, s) for s in _eased(count)], opening, seconds)
+        self._go([between(here, goal, s) for s in _eased(count)], opening, seconds)
 
     def _leave(self, plan: MotionPlan, last: Array) -> None:
         if plan.kind != "grasp":
@@ -276,11 +280,11 @@ class Trial:
             way = plan.tool[-1, :3, 3] - plan.tool[0, :3, 3]
             away[:3, 3] -= 0.03 * way / max(float(np.linalg.norm(way)), 1e-6)
         else:
-            self._go([last], min(self.arm.opening + 0.03, 0.11), 0.4)
+            self._go([last], min(self.arm.opening + 0.03, Gripper.opening), 0.4)
             away = last.copy()
             away[:3, 3] -= last[:3, 2] * 0.08
-        opening = min(self.arm.opening + 0.005, 0.11) if plan.kind == "grasp" else float(plan.opening[0])
-        self._straight(away, opening, 0.15)
+        opening = min(self.arm.opening + 0.005, Gripper.opening) if plan.kind == "grasp" else float(plan.opening[0])
+        self._straight(away, opening, LEAVING)
         up = away.copy()
         up[2, 3] += 0.06
         self._straight(up, opening, 0.2)
@@ -327,7 +331,8 @@ def matrix(pose: Pose) -> Array:
     return result
 
 
-def _between(a: Array, b: Array, s: float) -> Array:
+def between(a: Array, b: Array, s: float) -> Array:
+    """The pose [4, 4] at a share `s` in [0, 1] of the way from one to another."""
     result = np.eye(4)
     result[:3, :3] = slerp(a[:3, :3], b[:3, :3], s)
     result[:3, 3] = a[:3, 3] + (b[:3, 3] - a[:3, 3]) * s
@@ -345,5 +350,5 @@ def _refined(poses: Array, parts: float) -> list[Array]:
     count = max(round(parts), 1)
     result = [poses[0]]
     for a, b in pairwise(poses):
-        result += [_between(a, b, k / count) for k in range(1, count + 1)]
+        result += [between(a, b, k / count) for k in range(1, count + 1)]
     return result
